@@ -1,0 +1,39 @@
+# `make demo` and `make test` set everything up by themselves.
+PYTHON ?= python3
+ENVIRONMENT := .venv
+BIN := $(ENVIRONMENT)/bin
+INSTALLED := $(ENVIRONMENT)/.installed
+
+.PHONY: demo test test-slow check format clean
+
+demo: $(INSTALLED)  ## The whole way on the embedded data set, on the CPU: a few minutes.
+	$(BIN)/snakemake --quiet rules
+	@cat results/creatures/summary.md
+
+test: $(INSTALLED) check  ## Style, types, lint and all tests but the slow ones.
+	$(BIN)/pytest
+
+test-slow: $(INSTALLED)  ## The tests that take minutes.
+	$(BIN)/pytest -m slow
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+# Installed again only when pyproject.toml has changed.
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(ENVIRONMENT)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[tests]'
+	@touch $@
+
+clean:  ## Remove the environment; results stay.
+	rm -rf $(ENVIRONMENT)

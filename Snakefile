@@ -1,0 +1,103 @@
+"""Weakly supervised semantic segmentation: from image-level labels to a trained network."""
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+wildcard_constraints:
+    artifact=r"[A-Za-z0-9_-]+-[0-9a-f]{10}",  # variant and digest: the directory of one artifact
+    shard=r"\d{3}",  # which part of the images, from 0
+    shards=r"\d{3}",  # of how many parts
+    stage=r"affinity_labels|pseudo_labels|predictions",  # stages that make label maps
+    kind=r"refined_seeds|labels",  # which of a stage's label maps
+    experiment=r"[A-Za-z0-9_]+",  # a name in `experiments`
+
+
+include: "rules/common.smk"
+include: "rules/dataset.smk"
+include: "rules/classifier.smk"
+include: "rules/cams.smk"
+include: "rules/refinement.smk"
+include: "rules/segmentation.smk"
+include: "rules/scores.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    dataset,
+    backbone,
+    classifier,
+    cams,
+    affinity_labels,
+    affinity,
+    pseudo_labels,
+    segmenter,
+    predictions,
+    link_experiment,
+    summarise,
+    draw_overview,
+    prune,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{FOLDER}/summary.md",
+        f"{FOLDER}/summary.csv",
+        f"{FOLDER}/overview.png",
+        expand(f"{FOLDER}/experiments/{{experiment}}/links.json", experiment=plan.experiments),
+
+
+# Targets that stop earlier: `snakemake cams`, `snakemake pseudo_labels`, ...
+
+
+rule dataset:
+    input:
+        artifact_files("dataset"),
+
+
+rule backbone:
+    input:
+        artifact_files("backbone"),
+
+
+rule classifier:
+    input:
+        artifact_files("classifier"),
+
+
+rule cams:
+    input:
+        artifact_files("cams"),
+
+
+rule affinity_labels:
+    input:
+        artifact_files("affinity_labels"),
+
+
+rule affinity:
+    input:
+        artifact_files("affinity"),
+
+
+rule pseudo_labels:
+    input:
+        artifact_files("pseudo_labels"),
+
+
+rule segmenter:
+    input:
+        artifact_files("segmenter"),
+
+
+rule predictions:
+    input:
+        artifact_files("predictions"),

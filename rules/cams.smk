@@ -1,0 +1,25 @@
+# Stage `cams`: per image and class, a map of the evidence for the class.
+
+
+rule generate_cams:
+    input:
+        index=upstream("cams", "dataset", "index.csv"),
+        classes=upstream("cams", "dataset", "classes.json"),
+        classifier=upstream("cams", "classifier", "weights.safetensors"),
+    output:
+        shard=f"{FOLDER}/cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
+    log:
+        f"{FOLDER}/logs/generate_cams/{{artifact}}.{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/generate_cams/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("generate_cams", "threads")
+    resources:
+        mem_mb=asks("generate_cams", "mem_mb"),
+        runtime=asks("generate_cams", "runtime"),
+        gpu=asks("generate_cams", "gpu"),
+    params:
+        identity=identity("cams"),
+    script:
+        "../workflow_scripts/generate_cams.py"

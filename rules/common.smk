@@ -1,0 +1,156 @@
+# What the rules share. The plan is asked for parameters, and for what lies upstream.
+import os
+
+from wsss_core.config import load_config, read_yaml
+from wsss_core.config.runtime import DEFAULT_RESOURCES
+from wsss_core.errors import UserError
+from wsss_core.plan import Plan
+from wsss_core.shards import shard_names
+
+# Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
+inherited = dict(os.environ).get("PYTHONPATH")
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, inherited])))
+
+try:
+    for file in workflow.configfiles:
+        read_yaml(file)  # says so when a key is given twice, which Snakemake does not
+    plan = Plan(load_config(config))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+FOLDER = str(plan.folder)
+RUNTIME = plan.config.runtime
+
+
+def asks(rule_name, resource):
+    """How many `threads` or `gpu`, or how much `mem_mb` or `runtime`, a job asks for."""
+    requested = plan.config.resources.get(rule_name, DEFAULT_RESOURCES[rule_name])
+    if resource == "gpu" and RUNTIME.device == "cpu":
+        return 0
+    return getattr(requested, resource)
+
+
+def identity(stage):
+    """The artifact's identity, for `params`: parameters, revision and what is upstream."""
+    return lambda wildcards: plan.artifact(stage, wildcards.artifact).identity
+
+
+def upstream(stage, role, file):
+    """A file of the artifact that plays `role` for the artifact of `stage`."""
+    return lambda wildcards: plan.artifact(stage, wildcards.artifact).upstream[role].path(file)
+
+
+def upstream_parameters(stage, role):
+    """The parameters of the artifact that plays `role` for the artifact of `stage`."""
+    return lambda wildcards: dict(
+        plan.artifact(stage, wildcards.artifact).upstream[role].parameters
+    )
+
+
+def upstream_shards(stage, role, folder, suffix):
+    """All shards of the artifact that plays `role` for the artifact of `stage`."""
+    return lambda wildcards: shard_paths(
+        plan.artifact(stage, wildcards.artifact).upstream[role], folder, suffix
+    )
+
+
+def own_shards(stage, folder, suffix):
+    """All shards of the artifact of `stage`."""
+    return lambda wildcards: shard_paths(plan.artifact(stage, wildcards.artifact), folder, suffix)
+
+
+def shard_paths(artifact, folder, suffix):
+    """Paths of an artifact's shards: as many as it was made with, or as `runtime.shards` says."""
+    return [
+        artifact.path(folder, name)
+        for name in shard_names(artifact.directory / folder, suffix, RUNTIME.shards)
+    ]
+
+
+def final_files(artifact):
+    """The files that make an artifact complete."""
+    weights = [artifact.path("weights.safetensors"), artifact.path("training.csv")]
+    return {
+        "dataset": lambda: [artifact.path("index.csv"), artifact.path("classes.json")],
+        "masks": lambda: [artifact.path("masks.csv")],
+        "backbone": lambda: weights,
+        "classifier": lambda: weights,
+        "cams": lambda: shard_paths(artifact, "shards", ".h5"),
+        "affinity_labels": lambda: shard_paths(artifact, "confident", ".csv"),
+        "affinity": lambda: weights,
+        "pseudo_labels": lambda: shard_paths(artifact, "labels", ".csv"),
+        "segmenter": lambda: weights,
+        "predictions": lambda: shard_paths(artifact, "labels", ".csv"),
+    }[artifact.stage]()
+
+
+def artifact_files(stage):
+    """The final files of all artifacts of a stage that the experiments need."""
+    return [file for artifact in plan.artifacts(stage) for file in final_files(artifact)]
+
+
+def raw_root():
+    """The raw data set's folder: where the user has it, or where it is generated."""
+    generated = plan.dataset.upstream.get("generated")
+    return str(generated.directory if generated else plan.config.dataset.root)
+
+
+def raw_folders(*names):
+    """Those of the raw data set's folders that are there (or will be generated).
+
+    A missing one is no input: `index_dataset` names it together with all other faults.
+    """
+    folders = [os.path.join(raw_root(), name) for name in names]
+    return [f for f in folders if plan.config.dataset.generate or os.path.isdir(f)]
+
+
+def backbone_file(wildcards):
+    """The file that a backbone's weights are taken from, if they are."""
+    weights = plan.artifact("backbone", wildcards.artifact).parameters["weights"]
+    return [weights] if weights.endswith(".safetensors") else []
+
+
+def training_labels(wildcards):
+    """What a segmenter is trained on: pseudo labels, or the masks (the upper bound)."""
+    labels = plan.artifact("segmenter", wildcards.artifact).upstream["labels"]
+    return final_files(labels)
+
+
+def label_map_shards(wildcards):
+    """The manifests of one kind of label maps of an artifact."""
+    artifact = plan.artifact(wildcards.stage, wildcards.artifact)
+    return shard_paths(artifact, wildcards.kind, ".csv")
+
+
+def score_files(artifacts):
+    """The scores of one experiment's artifacts, by what is scored; none without masks."""
+    if not HAS_MASKS:
+        return {}
+    scored = {
+        "seed": ("cams", "scores.csv"),
+        "refined_seed": ("affinity_labels", "refined_seeds.scores.csv"),
+        "pseudo_labels": ("pseudo_labels", "labels.scores.csv"),
+        "val": ("predictions", "labels.scores.csv"),
+    }
+    return {
+        what: artifacts[stage].path(file)
+        for what, (stage, file) in scored.items()
+        if stage in artifacts
+    }
+
+
+def described(experiment):
+    """What the summary says of an experiment beside its scores, and where those lie."""
+    settings = plan.config.experiments[experiment]
+    cams = plan.config.cams.get(settings.cams)
+    return {
+        "labels": settings.labels,
+        "cams": settings.cams,
+        "affinity": settings.affinity,
+        "segmenter": settings.segmenter,
+        "threshold": cams.threshold if cams else None,
+        "scores": score_files(plan.experiments[experiment]),
+    }
+
+
+HAS_MASKS = bool(raw_folders("SegmentationClass"))

@@ -1,0 +1,72 @@
+# Stage `dataset`: which images there are, what they show, and (apart, for scoring only) their masks.
+
+
+rule generate_creatures:
+    output:
+        images=directory(f"{FOLDER}/generated/{{artifact}}/JPEGImages"),
+        annotations=directory(f"{FOLDER}/generated/{{artifact}}/Annotations"),
+        lists=directory(f"{FOLDER}/generated/{{artifact}}/ImageSets"),
+        masks=directory(f"{FOLDER}/generated/{{artifact}}/SegmentationClass"),
+    log:
+        f"{FOLDER}/logs/generate_creatures/{{artifact}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/generate_creatures/{{artifact}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("generate_creatures", "threads")
+    resources:
+        mem_mb=asks("generate_creatures", "mem_mb"),
+        runtime=asks("generate_creatures", "runtime"),
+    params:
+        identity=identity("generated"),
+    script:
+        "../workflow_scripts/generate_creatures.py"
+
+
+rule index_dataset:
+    input:
+        folders=raw_folders("JPEGImages", "Annotations", "ImageSets"),
+    output:
+        index=f"{FOLDER}/dataset/{{artifact}}/index.csv",
+        classes=f"{FOLDER}/dataset/{{artifact}}/classes.json",
+    log:
+        f"{FOLDER}/logs/index_dataset/{{artifact}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/index_dataset/{{artifact}}.tsv"
+    priority: 100
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("index_dataset", "threads")
+    resources:
+        mem_mb=asks("index_dataset", "mem_mb"),
+        runtime=asks("index_dataset", "runtime"),
+    params:
+        identity=identity("dataset"),
+        root=lambda wildcards: raw_root(),
+    script:
+        "../workflow_scripts/index_dataset.py"
+
+
+rule index_masks:
+    input:
+        masks=raw_folders("SegmentationClass"),
+        index=upstream("masks", "dataset", "index.csv"),
+        classes=upstream("masks", "dataset", "classes.json"),
+    output:
+        masks=f"{FOLDER}/masks/{{artifact}}/masks.csv",
+    log:
+        f"{FOLDER}/logs/index_masks/{{artifact}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/index_masks/{{artifact}}.tsv"
+    priority: 100
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("index_masks", "threads")
+    resources:
+        mem_mb=asks("index_masks", "mem_mb"),
+        runtime=asks("index_masks", "runtime"),
+    params:
+        identity=identity("masks"),
+        root=lambda wildcards: raw_root(),
+    script:
+        "../workflow_scripts/index_masks.py"

@@ -1,0 +1,77 @@
+# Stages `affinity_labels`, `affinity`, `pseudo_labels`: from class maps to one label per pixel.
+
+
+rule make_affinity_labels:
+    input:
+        index=upstream("affinity_labels", "dataset", "index.csv"),
+        classes=upstream("affinity_labels", "dataset", "classes.json"),
+        cams=upstream_shards("affinity_labels", "cams", "shards", ".h5"),
+    output:
+        confident=f"{FOLDER}/affinity_labels/{{artifact}}/confident/{{shard}}-of-{{shards}}.csv",
+        refined_seeds=f"{FOLDER}/affinity_labels/{{artifact}}/refined_seeds/{{shard}}-of-{{shards}}.csv",
+    log:
+        f"{FOLDER}/logs/make_affinity_labels/{{artifact}}.{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/make_affinity_labels/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("make_affinity_labels", "threads")
+    resources:
+        mem_mb=asks("make_affinity_labels", "mem_mb"),
+        runtime=asks("make_affinity_labels", "runtime"),
+    params:
+        identity=identity("affinity_labels"),
+    script:
+        "../workflow_scripts/make_affinity_labels.py"
+
+
+rule train_affinity:
+    input:
+        index=upstream("affinity", "dataset", "index.csv"),
+        classes=upstream("affinity", "dataset", "classes.json"),
+        labels=upstream_shards("affinity", "affinity_labels", "confident", ".csv"),
+        initial=upstream("affinity", "initial", "weights.safetensors"),
+    output:
+        weights=f"{FOLDER}/affinity/{{artifact}}/weights.safetensors",
+        training=f"{FOLDER}/affinity/{{artifact}}/training.csv",
+    log:
+        f"{FOLDER}/logs/train_affinity/{{artifact}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/train_affinity/{{artifact}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("train_affinity", "threads")
+    resources:
+        mem_mb=asks("train_affinity", "mem_mb"),
+        runtime=asks("train_affinity", "runtime"),
+        gpu=asks("train_affinity", "gpu"),
+    params:
+        identity=identity("affinity"),
+        backbone=upstream_parameters("affinity", "backbone"),
+    script:
+        "../workflow_scripts/train_affinity.py"
+
+
+rule make_pseudo_labels:
+    input:
+        index=upstream("pseudo_labels", "dataset", "index.csv"),
+        classes=upstream("pseudo_labels", "dataset", "classes.json"),
+        cams=upstream_shards("pseudo_labels", "cams", "shards", ".h5"),
+        affinity=upstream("pseudo_labels", "affinity", "weights.safetensors"),
+    output:
+        labels=f"{FOLDER}/pseudo_labels/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
+    log:
+        f"{FOLDER}/logs/make_pseudo_labels/{{artifact}}.{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/make_pseudo_labels/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("make_pseudo_labels", "threads")
+    resources:
+        mem_mb=asks("make_pseudo_labels", "mem_mb"),
+        runtime=asks("make_pseudo_labels", "runtime"),
+        gpu=asks("make_pseudo_labels", "gpu"),
+    params:
+        identity=identity("pseudo_labels"),
+    script:
+        "../workflow_scripts/make_pseudo_labels.py"

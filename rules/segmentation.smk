@@ -1,0 +1,52 @@
+# Stages `segmenter` and `predictions`: a network that labels the pixels of images without labels.
+
+
+rule train_segmenter:
+    input:
+        index=upstream("segmenter", "dataset", "index.csv"),
+        classes=upstream("segmenter", "dataset", "classes.json"),
+        labels=training_labels,
+        initial=upstream("segmenter", "initial", "weights.safetensors"),
+    output:
+        weights=f"{FOLDER}/segmenter/{{artifact}}/weights.safetensors",
+        training=f"{FOLDER}/segmenter/{{artifact}}/training.csv",
+    log:
+        f"{FOLDER}/logs/train_segmenter/{{artifact}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/train_segmenter/{{artifact}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("train_segmenter", "threads")
+    resources:
+        mem_mb=asks("train_segmenter", "mem_mb"),
+        runtime=asks("train_segmenter", "runtime"),
+        gpu=asks("train_segmenter", "gpu"),
+    params:
+        identity=identity("segmenter"),
+        backbone=upstream_parameters("segmenter", "backbone"),
+    script:
+        "../workflow_scripts/train_segmenter.py"
+
+
+rule predict:
+    input:
+        index=upstream("predictions", "dataset", "index.csv"),
+        classes=upstream("predictions", "dataset", "classes.json"),
+        segmenter=upstream("predictions", "segmenter", "weights.safetensors"),
+    output:
+        labels=f"{FOLDER}/predictions/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
+    log:
+        f"{FOLDER}/logs/predict/{{artifact}}.{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/predict/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("predict", "threads")
+    resources:
+        mem_mb=asks("predict", "mem_mb"),
+        runtime=asks("predict", "runtime"),
+        gpu=asks("predict", "gpu"),
+    params:
+        identity=identity("predictions"),
+    script:
+        "../workflow_scripts/predict.py"

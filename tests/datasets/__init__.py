@@ -1,0 +1,1 @@
+"""Tests of ``wsss_core.datasets``."""

@@ -1,0 +1,106 @@
+"""Builds small data sets in the VOC layout for tests."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+from wsss_core.config.dataset import Dataset
+
+Size = tuple[int, int]
+"""Height and width, pixels."""
+
+
+class VocTree:
+    """A VOC folder that grows by ``add`` and is complete after ``write_lists``."""
+
+    def __init__(self, root: Path, classes: Sequence[str] = ("cat", "dog", "bird")) -> None:
+        """Make the folders; SegmentationClass comes with the first mask."""
+        self.root = root
+        self.classes = tuple(classes)
+        self.lists: dict[str, list[str]] = {"train": [], "val": []}
+        for folder in ("JPEGImages", "Annotations", "ImageSets/Segmentation"):
+            (root / folder).mkdir(parents=True)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The block of the configuration that reads this data set."""
+        return Dataset(name="tree", root=self.root, classes=self.classes)
+
+    def add(
+        self,
+        image_id: str,
+        classes: Sequence[str],
+        split: str,
+        size: Size = (6, 8),
+        mask: np.ndarray | bool | None = None,
+    ) -> "VocTree":
+        """Add an image (noise), its annotation and its mask, and list it.
+
+        Args:
+            image_id: name of the files.
+            classes: names of the objects, one entry an object.
+            split: train or val.
+            size: height and width of the image.
+            mask: uint8 (H, W) class numbers, or True for one row of each class.
+
+        Returns:
+            This tree, for chaining.
+        """
+        noise = np.random.default_rng(len(image_id)).integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(self.image(image_id), quality=90)
+        self.annotate(image_id, classes, size)
+        if mask is True:
+            mask = np.zeros(size, dtype=np.uint8)
+            for row, name in enumerate(classes):
+                mask[row % size[0]] = self.classes.index(name) + 1
+        if isinstance(mask, np.ndarray):
+            self.write_mask(image_id, mask)
+        self.lists[split].append(image_id)
+        return self
+
+    def annotate(self, image_id: str, classes: Sequence[str], size: Size = (6, 8)) -> None:
+        """Write an annotation; every second object is marked as difficult."""
+        annotation = ElementTree.Element("annotation")
+        element = ElementTree.SubElement(annotation, "size")
+        ElementTree.SubElement(element, "width").text = str(size[1])
+        ElementTree.SubElement(element, "height").text = str(size[0])
+        for number, name in enumerate(classes):
+            entry = ElementTree.SubElement(annotation, "object")
+            ElementTree.SubElement(entry, "name").text = name
+            ElementTree.SubElement(entry, "difficult").text = str(number % 2)
+            part = ElementTree.SubElement(entry, "part")
+            ElementTree.SubElement(part, "name").text = "head"
+        ElementTree.ElementTree(annotation).write(self.annotation(image_id), encoding="utf-8")
+
+    def write_mask(self, image_id: str, mask: np.ndarray) -> None:
+        """Write a mask, uint8 (H, W), as palette PNG."""
+        self.mask(image_id).parent.mkdir(exist_ok=True)
+        image = Image.fromarray(mask)
+        image.putpalette(bytes(range(256)) * 3)
+        image.save(self.mask(image_id))
+
+    def write_lists(self) -> "VocTree":
+        """Write train.txt and val.txt with the ids as they are in ``lists``."""
+        for split, image_ids in self.lists.items():
+            text = "".join(f"{image_id}\n" for image_id in image_ids)
+            self.list(split).write_text(text, encoding="utf-8")
+        return self
+
+    def image(self, image_id: str) -> Path:
+        """The image file of an id."""
+        return self.root / "JPEGImages" / f"{image_id}.jpg"
+
+    def annotation(self, image_id: str) -> Path:
+        """The annotation file of an id."""
+        return self.root / "Annotations" / f"{image_id}.xml"
+
+    def mask(self, image_id: str) -> Path:
+        """The mask file of an id."""
+        return self.root / "SegmentationClass" / f"{image_id}.png"
+
+    def list(self, split: str) -> Path:
+        """The list file of a split."""
+        return self.root / "ImageSets/Segmentation" / f"{split}.txt"

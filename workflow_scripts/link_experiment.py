@@ -1,0 +1,10 @@
+"""Rule link_experiment: links from an experiment's name to its artifacts, for people."""
+
+from pathlib import Path
+
+from wsss_core.job import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from wsss_core.experiments import link_experiment
+
+    link_experiment(Path(snakemake.output.links), snakemake.params.artifacts)

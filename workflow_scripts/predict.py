@@ -1,0 +1,24 @@
+"""Rule predict: label maps of a share of the validation images."""
+
+from pathlib import Path
+
+from wsss_core.job import job
+
+identity = snakemake.params.identity
+manifest = Path(snakemake.output.labels)
+with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent):
+    from wsss_core.config.runtime import Runtime
+    from wsss_core.config.segmentation import Prediction
+    from wsss_core.datasets.index import read_index
+    from wsss_core.segmentation.predict import predict
+
+    index = read_index(snakemake.input.index, snakemake.input.classes).split("val")
+    predict(
+        Prediction(**identity["parameters"]),
+        index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
+        Path(snakemake.input.segmenter),
+        manifest.parent,
+        manifest,
+        inputs=list(snakemake.input),
+        device=Runtime(**snakemake.config.get("runtime", {})).device,
+    )

@@ -1,0 +1,22 @@
+"""Rule prepare_backbone: a trunk's weights, from ImageNet, a file, pretraining or chance."""
+
+from pathlib import Path
+
+from wsss_core.job import job
+
+identity = snakemake.params.identity
+weights = Path(snakemake.output.weights)
+with job(snakemake.log[0], snakemake.threads, identity, weights.parent):
+    from wsss_core.config.networks import Backbone
+    from wsss_core.config.runtime import Runtime
+    from wsss_core.networks.backbones import prepare_backbone
+
+    runtime = Runtime(**snakemake.config.get("runtime", {}))
+    prepare_backbone(
+        Backbone(**identity["parameters"]),
+        weights,
+        Path(snakemake.output.training),
+        inputs=list(snakemake.input),
+        device=runtime.device,
+        workers=runtime.workers,
+    )

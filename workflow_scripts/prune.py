@@ -1,0 +1,15 @@
+"""Rule prune: list (or delete) what no experiment of the configuration refers to."""
+
+from pathlib import Path
+
+from wsss_core.job import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from wsss_core.experiments import prune
+
+    prune(
+        Path(snakemake.params.folder),
+        snakemake.params.artifacts,
+        snakemake.params.experiments,
+        delete=snakemake.params.delete,
+    )

@@ -1,0 +1,15 @@
+"""Rule summarise: a row per experiment, what each step was worth."""
+
+from pathlib import Path
+
+from wsss_core.job import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from wsss_core.report.summary import summarise
+
+    summarise(
+        snakemake.params.dataset,
+        snakemake.params.experiments,
+        Path(snakemake.output.table),
+        Path(snakemake.output.text),
+    )

@@ -1,0 +1,230 @@
+"""From YAML to a checked configuration; every fault is one line that says what would be right."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from wsss_core.config.parameters import Parameters
+from wsss_core.config.root import REFERENCES, SECTIONS, Config
+from wsss_core.config.runtime import DEFAULT_RESOURCES
+from wsss_core.errors import UserError
+
+VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+
+
+class ConfigError(UserError):
+    """The configuration's faults, a line each: ``key.path: what is wrong; what is allowed``."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        """Gather the lines of ``faults`` into one message."""
+        self.faults = list(faults)
+        super().__init__("The configuration is not right:\n" + "\n".join(f"  {fault}" for fault in self.faults))
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                mark = node.value[position][0].start_mark
+                raise ConfigError([f"{mark.name}, line {mark.line + 1}: the key '{key}' is given twice"])
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: the file is missing, not YAML, not a mapping, or has a key twice.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.load(file, _UniqueKeyLoader)  # a SafeLoader  # noqa: S506
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
+    if not isinstance(content, dict):
+        raise ConfigError([f"{path}: holds {type(content).__name__}, not a mapping of keys to values"])
+    return content
+
+
+def load_config(raw: Mapping[str, Any]) -> Config:
+    """Check a configuration as read from YAML.
+
+    Args:
+        raw: the mapping, before ``extends`` is resolved.
+
+    Raises:
+        ConfigError: naming every fault found, one line each.
+    """
+    faults: list[str] = []
+    checked: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key not in SECTIONS:
+            checked[key] = value
+        elif isinstance(value, Mapping):
+            checked[key] = _check_section(key, value, faults)
+        elif value is not None:
+            faults.append(f"{key}: must be a mapping of names to settings, not {value!r}")
+    if isinstance(raw.get("resources"), Mapping):
+        checked["resources"] = {
+            rule: {**DEFAULT_RESOURCES[rule].model_dump(), **asked}
+            if rule in DEFAULT_RESOURCES and isinstance(asked, Mapping)
+            else asked
+            for rule, asked in raw["resources"].items()
+        }
+    config: Config | None = None
+    if not faults:
+        try:
+            config = Config.model_validate(checked)
+        except ValidationError as error:
+            faults.extend(_sentences(error, Config, ()))
+    else:  # tell of the other sections' faults as well
+        for key in checked.keys() - SECTIONS.keys():
+            faults.extend(_check_plain(key, checked[key]))
+    if config is not None:
+        faults.extend(_unknown_references(config))
+        faults.extend(
+            _unknown(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)
+            for rule in config.resources
+            if rule not in DEFAULT_RESOURCES
+        )
+    if faults or config is None:
+        raise ConfigError(faults)
+    return config
+
+
+def _check_plain(key: str, value: Any) -> list[str]:
+    field = Config.model_fields.get(key)
+    if field is None:
+        return [_unknown((key,), "unknown key", key, Config.model_fields)]
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        try:
+            field.annotation.model_validate(value)
+        except ValidationError as error:
+            return _sentences(error, field.annotation, (key,))
+    return []
+
+
+def _check_section(section: str, variants: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
+    """The section's variants as settings objects; what is wrong is added to ``faults``."""
+    kinds, checked = SECTIONS[section], {}
+    for name in variants:
+        path = (section, str(name))
+        if not VARIANT_NAME.fullmatch(str(name)):
+            faults.append(f"{'.'.join(path)}: a name is made of letters, digits and '_'")
+            continue
+        settings = _resolve_extends(section, name, variants, (), faults)
+        if settings is None:
+            continue
+        kind_name = settings.get(kinds.kind_key) if kinds.kind_key else None
+        if kinds.kind_key and kind_name not in kinds.kinds:
+            if kind_name is None:
+                faults.append(f"{'.'.join(path)}.{kinds.kind_key}: is missing; one of {_listed(kinds.kinds)}")
+            else:
+                faults.append(_unknown((*path, kinds.kind_key), "unknown", str(kind_name), kinds.kinds))
+            continue
+        model = kinds.kind(kind_name)
+        try:
+            checked[name] = model.model_validate(settings)
+        except ValidationError as error:
+            faults.extend(_sentences(error, model, path))
+    return checked
+
+
+def _resolve_extends(
+    section: str, name: str, variants: Mapping[str, Any], children: tuple[str, ...], faults: list[str]
+) -> dict[str, Any] | None:
+    """The variant's settings over those of the variant it extends; None after a fault."""
+    path = f"{section}.{children[0] if children else name}"
+    if name in children:
+        if children[0] == name:  # told once for each member of the circle, not for those that lead to it
+            faults.append(f"{path}.extends: goes in a circle: {' -> '.join((*children, name))}")
+        else:
+            faults.append(f"{path}.extends: leads to a circle at '{name}'")
+        return None
+    settings = variants[name]
+    if not isinstance(settings, Mapping):
+        if not children:
+            faults.append(f"{path}: must be a mapping of settings, not {settings!r}")
+        return None
+    own = {key: value for key, value in settings.items() if key != "extends"}
+    if "extends" not in settings:
+        return own
+    parent = settings["extends"]
+    if parent not in variants:
+        faults.append(_unknown((section, name, "extends"), "no such variant", str(parent), variants))
+        return None
+    inherited = _resolve_extends(section, parent, variants, (*children, name), faults)
+    return None if inherited is None else _merged(inherited, own)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` over ``below``; mappings are merged key by key, all else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
+        merged[key] = _merged(below[key], value) if both else value
+    return merged
+
+
+def _unknown_references(config: Config) -> Iterable[str]:
+    for section, fields in REFERENCES.items():
+        for name, variant in getattr(config, section).items():
+            for field, target in fields.items():
+                reference, known = getattr(variant, field), getattr(config, target)
+                if reference is not None and reference not in known:
+                    yield _unknown((section, name, field), f"no such variant in '{target}'", reference, known)
+
+
+def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
+    """Pydantic's findings, a line each, with the key's full path and what is allowed."""
+    lines = []
+    for finding in error.errors():
+        location = tuple(str(part) for part in finding["loc"])
+        where = ".".join((*path, *location)) or "the file"
+        if finding["type"] == "extra_forbidden":
+            allowed = _fields_at(model, location[:-1])
+            lines.append(_unknown((*path, *location), "unknown key", location[-1], allowed))
+        elif finding["type"] == "missing":
+            lines.append(f"{where}: is missing")
+        elif finding["type"] == "value_error":
+            lines.append(f"{where}: {finding['ctx']['error']}")
+        else:
+            lines.append(f"{where}: {finding['msg'].removeprefix('Input ')}, not {finding['input']!r}")
+    return lines
+
+
+def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
+    """The keys that the block at ``location`` inside ``model`` may have."""
+    for part in location:
+        if part in model.model_fields:
+            inner = _block(model.model_fields[part].annotation)
+            model = inner if inner is not None else model
+    return list(model.model_fields)
+
+
+def _block(annotation: Any) -> type[BaseModel] | None:
+    """The settings class inside an annotation such as ``Crf | None`` or ``dict[str, Crf]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Parameters):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _block(part))), None)
+
+
+def _unknown(path: tuple[str, ...], what: str, name: str, allowed: Iterable[str]) -> str:
+    names = [str(candidate) for candidate in allowed]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{'.'.join(path)}: {what}: '{name}'; {hint}allowed: {_listed(names)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none is defined"

@@ -1,0 +1,93 @@
+"""The whole configuration, and which kinds of variants each of its sections may hold."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import SerializeAsAny, model_validator
+
+from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams
+from wsss_core.config.dataset import Dataset
+from wsss_core.config.networks import Backbone, Classifier, OrdinaryClassifier
+from wsss_core.config.parameters import Parameters
+from wsss_core.config.refinement import AffinityNet
+from wsss_core.config.runtime import RuleResources, Runtime
+from wsss_core.config.segmentation import DeepLab
+
+
+class Experiment(Parameters):
+    """A chain of variants, from CAMs to a trained segmenter; it may stop early."""
+
+    cams: str | None = None
+    """Variant in ``cams``; the seed."""
+    affinity: str | None = None
+    """Variant in ``affinities``; without it the experiment ends at the seed."""
+    segmenter: str | None = None
+    """Variant in ``segmenters``; without it the experiment ends at the pseudo labels."""
+    labels: Literal["pseudo", "masks"] = "pseudo"
+    """What the segmenter is trained on. ``masks`` is full supervision: the upper bound, not WSSS."""
+
+    @model_validator(mode="after")
+    def _chain_is_whole(self) -> "Experiment":
+        if self.labels == "masks":
+            if self.cams or self.affinity or not self.segmenter:
+                raise ValueError("labels: masks needs a 'segmenter' and neither 'cams' nor 'affinity'")
+        elif self.cams is None:
+            raise ValueError("'cams' is missing (only labels: masks goes without)")
+        elif self.segmenter is not None and self.affinity is None:
+            raise ValueError("'affinity' is missing: the segmenter is trained on its pseudo labels")
+        return self
+
+
+class Config(Parameters):
+    """Everything that ``config.yaml`` may say."""
+
+    dataset: Dataset
+    """The images and their labels."""
+    backbones: dict[str, Backbone] = {}
+    """Trunks and where their weights come from."""
+    classifiers: dict[str, SerializeAsAny[Classifier]] = {}
+    """Networks trained on image-level labels."""
+    cams: dict[str, SerializeAsAny[Cams]] = {}
+    """Ways of drawing class maps from a classifier."""
+    affinities: dict[str, AffinityNet] = {}
+    """Refinements of class maps to pseudo labels."""
+    segmenters: dict[str, DeepLab] = {}
+    """Segmentation networks and how they are trained and applied."""
+    experiments: dict[str, Experiment]
+    """Chains of the variants above."""
+    runtime: Runtime = Runtime()
+    """Devices, shards, folders."""
+    resources: dict[str, RuleResources] = {}
+    """Memory, time, threads and GPUs by rule, where the defaults do not fit."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of named variants: which key chooses a variant's kind, and the kinds."""
+
+    kind_key: str | None
+    kinds: dict[str, type[Parameters]]
+
+    def kind(self, name: object) -> type[Parameters]:
+        """The settings class for this value of ``kind_key`` (KeyError if there is none)."""
+        return next(iter(self.kinds.values())) if self.kind_key is None else self.kinds[str(name)]
+
+
+SECTIONS: dict[str, Section] = {
+    "backbones": Section(None, {"": Backbone}),
+    "classifiers": Section("objective", {"ordinary": OrdinaryClassifier}),
+    "cams": Section("method", {"multiscale": MultiscaleCams, "advcam": AdvCams}),
+    "affinities": Section("method", {"affinitynet": AffinityNet}),
+    "segmenters": Section("network", {"deeplab": DeepLab}),
+    "experiments": Section(None, {"": Experiment}),
+}
+"""The sections whose entries are named variants."""
+
+REFERENCES: dict[str, dict[str, str]] = {
+    "classifiers": {"backbone": "backbones"},
+    "cams": {"classifier": "classifiers"},
+    "affinities": {"backbone": "backbones", "classifier": "classifiers"},
+    "segmenters": {"backbone": "backbones", "classifier": "classifiers"},
+    "experiments": {"cams": "cams", "affinity": "affinities", "segmenter": "segmenters"},
+}
+"""For each section, which of its fields name a variant of which other section."""

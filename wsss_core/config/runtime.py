@@ -1,0 +1,59 @@
+"""How the work is run: devices, shards, memory, time. Never part of an artifact's identity."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from wsss_core.config.parameters import Parameters
+
+
+class Runtime(Parameters):
+    """How, never what: changing these recomputes nothing."""
+
+    results: Path = Path("results")
+    """Folder for everything that is made."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` takes CUDA where there is any."""
+    shards: int = Field(8, ge=1, le=999)
+    """Jobs that a sharded stage (CAMs, label maps, predictions) is split into. An artifact that is
+    complete keeps the number it was made with."""
+    workers: int = Field(0, ge=0)
+    """Processes that load images for one training; 0 loads in the training's own process."""
+    prune: Literal["list", "delete"] = "list"
+    """What ``snakemake prune`` does with artifacts that no experiment refers to."""
+
+
+class RuleResources(Parameters):
+    """What one job of a rule asks the machine or the cluster for."""
+
+    threads: int = Field(1, ge=1)
+    """CPU cores."""
+    mem_mb: int = Field(4000, ge=100)
+    """Memory, MiB."""
+    runtime: int = Field(240, ge=1)
+    """Time limit, minutes."""
+    gpu: int = Field(0, ge=0)
+    """GPUs."""
+
+
+def _gpu(hours: float, memory: int = 16000) -> RuleResources:
+    return RuleResources(threads=1, mem_mb=memory, runtime=int(hours * 60), gpu=1)
+
+
+DEFAULT_RESOURCES: dict[str, RuleResources] = {
+    "generate_creatures": RuleResources(runtime=30),
+    "index_dataset": RuleResources(runtime=120),
+    "index_masks": RuleResources(runtime=120),
+    "prepare_backbone": _gpu(1),
+    "train_classifier": _gpu(12),
+    "generate_cams": _gpu(24),
+    "score_cams": RuleResources(runtime=120),
+    "make_affinity_labels": RuleResources(runtime=720),
+    "train_affinity": _gpu(12),
+    "make_pseudo_labels": _gpu(12),
+    "train_segmenter": _gpu(48, 32000),
+    "predict": _gpu(12),
+    "score_label_maps": RuleResources(runtime=120),
+}
+"""Requests of each rule where ``resources`` in the configuration says nothing."""

@@ -1,0 +1,64 @@
+"""Blocks that every training has: optimisation and augmentation."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from wsss_core.config.parameters import Parameters
+
+
+class Optimisation(Parameters):
+    """How a network's weights are fitted."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """``sgd`` as the authors of the methods use, or ``adamw``."""
+    epochs: int = Field(5, ge=0)
+    """Passes over the training images."""
+    batch_size: int = Field(16, ge=1)
+    """Images in one step; a last smaller batch is dropped unless it is the only one."""
+    learning_rate: float = Field(0.1, gt=0)
+    """Learning rate of the trunk at the first step (after warm-up)."""
+    head_factor: float = Field(10.0, gt=0)
+    """The newly initialised layers learn at ``learning_rate`` times this."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """L2 penalty (``sgd``) or decoupled decay (``adamw``)."""
+    momentum: float = Field(0.0, ge=0, lt=1)
+    """Momentum of ``sgd``; unused by ``adamw``. 0 is what the authors' IRN and AffinityNet code has in effect:
+    their optimiser receives the weight decay in momentum's place."""
+    power: float = Field(0.9, gt=0)
+    """Exponent of the decay: the rate of step s of S is ``learning_rate * (1 - s / S) ** power``."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps over which the rate rises linearly from 0 before it decays."""
+    seed: int = Field(0, ge=0)
+    """Seed of initialisation, image order and augmentation."""
+
+    @model_validator(mode="after")
+    def _momentum_is_used(self) -> "Optimisation":
+        if self.optimizer == "adamw" and self.momentum:
+            raise ValueError("'momentum' belongs to optimizer: sgd; adamw would ignore it")
+        return self
+
+
+class Augmentation(Parameters):
+    """Random changes to a training image (and, alike, to its label map)."""
+
+    long_side: tuple[int, int] | None = None
+    """Resize so that the longer side is uniform in this range, pixels. At most one of this and ``scale``."""
+    scale: tuple[float, float] | None = None
+    """Resize by a factor uniform in this range. At most one of this and ``long_side``."""
+    crop: int = Field(512, ge=8)
+    """Height and width of the random crop, pixels; smaller images are padded (labels with 255)."""
+    flip: bool = True
+    """Mirror left and right with probability 1/2."""
+    colour_jitter: float = Field(0.0, ge=0, le=1)
+    """Random change of brightness, contrast and saturation by up to this share (hue by a third of it)."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "Augmentation":
+        if self.long_side is not None and self.scale is not None:
+            raise ValueError("give at most one of 'long_side' and 'scale'")
+        for key in ("long_side", "scale"):
+            ends = getattr(self, key)
+            if ends is not None and not 0 < ends[0] <= ends[1]:
+                raise ValueError(f"'{key}' must be [smallest, largest], both above 0, not {list(ends)}")
+        return self

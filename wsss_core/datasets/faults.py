@@ -1,0 +1,77 @@
+"""Everything that is wrong with a data set, in one message instead of one per run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wsss_core.errors import UserError
+
+
+class FaultKind(StrEnum):
+    """What can be wrong; the value is the heading in the message."""
+
+    LAYOUT = "a folder or list is missing"
+    LIST = "an image list cannot be used"
+    IMAGE_ID = "an image id cannot be used"
+    REPEATED_ID = "an image id is listed twice in a list"
+    SHARED_ID = "an image id is in both splits"
+    MISSING_IMAGE = "an image is missing"
+    BROKEN_IMAGE = "an image cannot be read"
+    MISSING_ANNOTATION = "an annotation is missing"
+    BROKEN_ANNOTATION = "an annotation cannot be read"
+    UNKNOWN_CLASS = "an object's class is not in the class list"
+    NO_CLASS = "an image has no class at all"
+    MISSING_MASK = "a mask is missing"
+    BROKEN_MASK = "a mask cannot be read"
+    MASK_SIZE = "a mask has another size than its image"
+    MASK_VALUES = "a mask has values beyond the class list"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in one file."""
+
+    kind: FaultKind
+    """What is wrong, in general."""
+    file: str
+    """The file or folder to look at."""
+    detail: str
+    """What is wrong there and what would be right."""
+
+
+class DatasetFaults(UserError):
+    """All faults of a data set; the message groups them by kind.
+
+    Attributes:
+        faults: every fault, also those that the message leaves out.
+    """
+
+    def __init__(self, subject: str, faults: Sequence[Fault], printed_per_kind: int = 50) -> None:
+        """Compose the message.
+
+        Args:
+            subject: what was looked at, such as ``the data set data/voc``.
+            faults: at least one fault, in any order.
+            printed_per_kind: how many faults of one kind the message lists.
+        """
+        self.subject = subject
+        self.faults = list(faults)
+        self.printed_per_kind = printed_per_kind
+        super().__init__(_message(subject, self.faults, printed_per_kind))
+
+    def __reduce__(self) -> tuple[type["DatasetFaults"], tuple[str, list[Fault], int]]:
+        """Make copies through pickle (from a worker process) carry the faults."""
+        return type(self), (self.subject, self.faults, self.printed_per_kind)
+
+
+def _message(subject: str, faults: Sequence[Fault], printed_per_kind: int) -> str:
+    lines = [f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in {subject}:"]
+    for kind in FaultKind:
+        of_kind = [fault for fault in faults if fault.kind == kind]
+        if not of_kind:
+            continue
+        lines += ["", f"{kind} ({len(of_kind)}):"]
+        lines += [f"  {fault.file}: {fault.detail}" for fault in of_kind[:printed_per_kind]]
+        if len(of_kind) > printed_per_kind:
+            lines.append(f"  ... and {len(of_kind) - printed_per_kind} more")
+    return "\n".join(lines)

@@ -1,0 +1,60 @@
+"""Label maps on disk: 8-bit PNG files with PASCAL VOC's colour palette."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from wsss_core.atomic import atomic_path
+
+
+def voc_palette() -> np.ndarray:
+    """The colours that PASCAL VOC gives the values of a label map.
+
+    The three lowest bits of a value become the highest bits of red, green and blue, the next
+    three bits the second highest, and so on: neighbouring values get colours far apart.
+
+    Returns:
+        uint8 (256, 3), red, green and blue; row 0 (background) is black and row 255 (ignored)
+        is cream.
+    """
+    values = np.arange(256)
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    for channel in range(3):
+        for group in range(3):
+            bit = values >> (3 * group + channel) & 1
+            palette[:, channel] |= (bit << (7 - group)).astype(np.uint8)
+    return palette
+
+
+def label_image(labels: np.ndarray) -> Image.Image:
+    """A label map as a Pillow image of mode P with PASCAL VOC's palette.
+
+    Args:
+        labels: uint8 (H, W), values 0 to 255.
+
+    Raises:
+        ValueError: ``labels`` has another data type or is not two-dimensional.
+    """
+    if labels.dtype != np.uint8 or labels.ndim != 2:
+        raise ValueError(
+            f"a label map is uint8 (height, width), not {labels.dtype} of shape {labels.shape}"
+        )
+    image = Image.fromarray(labels)
+    image.putpalette(voc_palette().tobytes())
+    return image
+
+
+def write_label_map(path: Path | str, labels: np.ndarray) -> None:
+    """Write a label map as a palette PNG, atomically; equal labels give equal bytes.
+
+    Args:
+        path: the file to write; its folder is made when missing.
+        labels: uint8 (H, W), values 0 to 255.
+
+    Raises:
+        ValueError: ``labels`` has another data type or is not two-dimensional.
+    """
+    image = label_image(labels)
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG")

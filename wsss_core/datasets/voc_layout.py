@@ -1,0 +1,135 @@
+"""Where a data set in the PASCAL VOC layout keeps what, and which images it lists."""
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from wsss_core.config.dataset import Splits
+from wsss_core.datasets.faults import Fault, FaultKind
+from wsss_core.datasets.index import SPLITS
+
+IMAGES = "JPEGImages"
+ANNOTATIONS = "Annotations"
+LISTS = "ImageSets/Segmentation"
+MASKS = "SegmentationClass"
+
+
+def image_file(root: Path, image_id: str) -> Path:
+    """The image of an id."""
+    return root / IMAGES / f"{image_id}.jpg"
+
+
+def annotation_file(root: Path, image_id: str) -> Path:
+    """The annotation of an id, which names the objects in the image."""
+    return root / ANNOTATIONS / f"{image_id}.xml"
+
+
+def mask_file(root: Path, image_id: str) -> Path:
+    """The mask of an id."""
+    return root / MASKS / f"{image_id}.png"
+
+
+def list_file(root: Path, lists: Splits, split: str) -> Path:
+    """The list of the image ids of a split, ``train`` or ``val``."""
+    return root / LISTS / f"{getattr(lists, split)}.txt"
+
+
+def layout_faults(root: Path, lists: Splits) -> list[Fault]:
+    """Folders and lists that the layout wants and that are not there."""
+
+    def missing(path: Path, detail: str) -> Fault:
+        return Fault(FaultKind.LAYOUT, str(path), detail)
+
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        wanted = f"expected a folder that holds {IMAGES}, {ANNOTATIONS} and {LISTS}"
+        return [missing(root, f"{what}; {wanted}")]
+    faults = []
+    for name, content in (
+        (IMAGES, "the images, <id>.jpg"),
+        (ANNOTATIONS, "the objects of each image, <id>.xml"),
+        (LISTS, "the lists of image ids, <list>.txt"),
+    ):
+        if not (root / name).is_dir():
+            deeper = [*root.glob(f"*/{name}"), *root.glob(f"*/*/{name}")]
+            hint = f" ({deeper[0]} exists: is 'root' one folder too high?)" if deeper else ""
+            faults.append(missing(root / name, f"expected a folder with {content}{hint}"))
+    if (root / LISTS).is_dir():
+        there = ", ".join(sorted(path.stem for path in (root / LISTS).glob("*.txt"))) or "none"
+        for split in SPLITS:
+            path = list_file(root, lists, split)
+            if not path.is_file():
+                wanted = f"expected the list of the {split} images, one id a line"
+                faults.append(missing(path, f"{wanted} (lists there: {there})"))
+    return faults
+
+
+def read_lists(root: Path, lists: Splits, faults: list[Fault]) -> dict[str, str]:
+    """Read which image is in which split.
+
+    Args:
+        root: folder of the data set.
+        lists: names of the lists.
+        faults: what is wrong with the lists is appended here, except that one is missing.
+
+    Returns:
+        Image id to split, in the order of the lists, training images first. Ids that cannot be
+        used are left out; one that is listed twice keeps its first place.
+    """
+    splits: dict[str, str] = {}
+    read = SPLITS
+    if lists.train == lists.val:
+        detail = "is the list of both splits; give 'train' and 'val' in 'splits' different lists"
+        faults.append(Fault(FaultKind.LIST, str(list_file(root, lists, "train")), detail))
+        read = SPLITS[:1]
+    for split in read:
+        path = list_file(root, lists, split)
+        if not path.is_file():
+            continue
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(Fault(FaultKind.LIST, str(path), f"is not readable as UTF-8 ({error})"))
+            continue
+        listed = _lines_of_ids(text)
+        if not listed:
+            faults.append(Fault(FaultKind.LIST, str(path), "is empty; expected image ids"))
+        for image_id, lines in listed.items():
+            other = splits.get(image_id)
+            other_list = list_file(root, lists, other).name if other else None
+            for kind, detail in _entry_faults(image_id, lines, other_list):
+                faults.append(Fault(kind, str(path), detail))
+            if _usable(image_id):
+                splits.setdefault(image_id, split)
+    return splits
+
+
+def _lines_of_ids(text: str) -> dict[str, list[int]]:
+    """The ids of a list, each with the numbers of the lines it is in."""
+    lines: dict[str, list[int]] = {}
+    # Not splitlines(), which also breaks at characters that may be part of an id.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            lines.setdefault(line.strip(), []).append(number)
+    return lines
+
+
+def _entry_faults(
+    image_id: str, lines: list[int], other_list: str | None
+) -> Iterator[tuple[FaultKind, str]]:
+    if len(lines) > 1:
+        at = ", ".join(map(str, lines))
+        yield FaultKind.REPEATED_ID, f"{image_id!r} is in lines {at}; keep one of them"
+    if other_list is not None:
+        detail = f"{image_id!r} is in {other_list} too; take it off one of the two lists"
+        yield FaultKind.SHARED_ID, detail
+    if not _usable(image_id):
+        wanted = "expected the name of the image alone, without folders (no '/' or '\\')"
+        yield FaultKind.IMAGE_ID, f"line {lines[0]} is {image_id!r}; {wanted} and without '.jpg'"
+
+
+def _usable(image_id: str) -> bool:
+    """Whether an id names one file in each folder, and one group in an HDF5 file."""
+    return image_id not in (".", "..") and not any(
+        character in "/\\" or unicodedata.category(character) == "Cc" for character in image_id
+    )

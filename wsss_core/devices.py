@@ -1,0 +1,21 @@
+"""Which device a job computes on."""
+
+import torch
+
+from wsss_core.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn ``runtime.device`` into a device.
+
+    Args:
+        name: ``auto`` (CUDA if there is any, else the CPU), ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: ``cuda`` is asked for where there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("runtime.device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
+    return torch.device(name)

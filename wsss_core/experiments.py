@@ -1,0 +1,77 @@
+"""Links from an experiment's name to its artifacts, and the list of what no experiment needs."""
+
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from wsss_core.atomic import TEMPORARY_MARK, write_json
+from wsss_core.plan import STAGE_REVISIONS
+
+JOB_RECORDS = ("logs", "benchmarks")
+
+
+def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
+    """Make relative links ``<stage>`` -> artifact beside ``links_json``, which lists them.
+
+    Links of an earlier configuration of the experiment are replaced or removed.
+
+    Args:
+        links_json: ``results/<dataset>/experiments/<experiment>/links.json``.
+        artifacts: directory of each stage's artifact.
+    """
+    folder = links_json.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for link in folder.iterdir():
+        if link.is_symlink() and link.name not in artifacts:
+            link.unlink()
+    for stage, directory in artifacts.items():
+        temporary = folder / f"{TEMPORARY_MARK}{stage}-{os.getpid()}"
+        temporary.symlink_to(os.path.relpath(directory, folder))
+        os.replace(temporary, folder / stage)
+    write_json(links_json, dict(artifacts))
+
+
+def unreferenced(folder: Path, artifacts: Collection[str], experiments: Collection[str]) -> list[Path]:
+    """What lies in a data set's results and belongs to no experiment of the configuration.
+
+    Args:
+        folder: ``results/<dataset>``.
+        artifacts: directories that the configuration's experiments refer to.
+        experiments: names of the configuration's experiments.
+
+    Returns:
+        Directories of artifacts and of experiments' links, sorted.
+    """
+    referred = {Path(directory) for directory in artifacts}
+    stages = [folder / stage for stage in STAGE_REVISIONS]
+    found = [path for stage in stages if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
+    links = [path for path in (folder / "experiments").glob("*") if path.name not in experiments]
+    return sorted([path for path in found if path not in referred] + links)
+
+
+def prune(folder: Path, artifacts: Collection[str], experiments: Collection[str], delete: bool) -> None:
+    """Print what :func:`unreferenced` finds, with sizes; delete it, with its logs, on demand.
+
+    Args:
+        folder: ``results/<dataset>``.
+        artifacts: directories that the configuration's experiments refer to.
+        experiments: names of the configuration's experiments.
+        delete: delete instead of only listing.
+    """
+    paths = unreferenced(folder, artifacts, experiments)
+    for path in paths:
+        size = sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+        print(f"{'deleted' if delete else 'unreferenced'}  {size / 2**20:8.1f} MiB  {path}")
+        if delete:
+            # Renamed first: a deletion that is cut short leaves no half of an artifact.
+            doomed = path.with_name(f"{TEMPORARY_MARK}{path.name}")
+            path.rename(doomed)
+            shutil.rmtree(doomed)
+            for record in JOB_RECORDS:
+                for file in (folder / record).rglob(f"*{path.name}*"):
+                    file.unlink()
+    if not paths:
+        print("nothing to prune: every artifact belongs to an experiment of the configuration")
+    elif not delete:
+        print("to delete these: snakemake prune --config runtime='{prune: delete}'")

@@ -1,0 +1,199 @@
+"""Which artifacts an experiment is made of, how they hang together, and where each one lies.
+
+An artifact's directory is named by its variant and by the digest of everything that determines
+its content: stage, revision of the stage's code, parameters, and the upstream artifacts' digests.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from wsss_core.config import Config, Experiment
+
+STAGE_REVISIONS = {
+    "generated": 1,
+    "dataset": 1,
+    "masks": 1,
+    "backbone": 1,
+    "classifier": 1,
+    "cams": 1,
+    "affinity_labels": 1,
+    "affinity": 1,
+    "pseudo_labels": 1,
+    "segmenter": 1,
+    "predictions": 1,
+}
+"""Every stage's revision; raise it when the stage's code gives results of another meaning."""
+
+DIGEST_LENGTH = 10
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What one stage makes from given parameters and upstream artifacts."""
+
+    stage: str
+    """Name of the stage; a key of ``STAGE_REVISIONS``."""
+    variant: str
+    """Human part of the directory's name: the variants it was made with."""
+    parameters: Mapping[str, Any]
+    """Everything configurable that determines the content, as plain JSON values."""
+    upstream: Mapping[str, "Artifact"]
+    """The artifacts it is made from, by the part they play."""
+    stage_folder: Path
+    """``results/<dataset>/<stage>``."""
+    digest: str = field(init=False)
+    """Hexadecimal digits that stand for the identity."""
+
+    def __post_init__(self) -> None:
+        """Compute the digest."""
+        identity = {
+            "stage": self.stage,
+            "revision": STAGE_REVISIONS[self.stage],
+            "parameters": self.parameters,
+            "upstream": {role: artifact.digest for role, artifact in self.upstream.items()},
+        }
+        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
+        object.__setattr__(self, "digest", digest)
+
+    @property
+    def name(self) -> str:
+        """Name of the directory: variant and digest."""
+        return f"{self.variant}-{self.digest}"
+
+    @property
+    def directory(self) -> Path:
+        """The artifact's directory."""
+        return self.stage_folder / self.name
+
+    def path(self, *parts: str) -> str:
+        """Path of a file in the directory, as text (what Snakemake compares)."""
+        return str(self.directory.joinpath(*parts))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What provenance records: stage, revision, digest, parameters and upstream directories."""
+        return {
+            "stage": self.stage,
+            "revision": STAGE_REVISIONS[self.stage],
+            "digest": self.digest,
+            "parameters": dict(self.parameters),
+            "upstream": {role: str(artifact.directory) for role, artifact in self.upstream.items()},
+        }
+
+    def ancestors(self) -> Iterator["Artifact"]:
+        """This artifact and all it is made from, upstream last."""
+        yield self
+        for artifact in self.upstream.values():
+            yield from artifact.ancestors()
+
+
+class Plan:
+    """All artifacts that a configuration's experiments need."""
+
+    def __init__(self, config: Config) -> None:
+        """Lay out the artifacts of every experiment of a checked configuration."""
+        self.config = config
+        self.folder = config.runtime.results / config.dataset.name
+        self._artifacts: dict[tuple[str, str], Artifact] = {}
+        self.dataset = self._plan_dataset()
+        self.masks = self._artifact("masks", config.dataset.format, {}, {"dataset": self.dataset})
+        self.experiments = {name: self._plan_experiment(item) for name, item in config.experiments.items()}
+        """By experiment, the artifact of each stage it passes through."""
+
+    def artifact(self, stage: str, name: str) -> Artifact:
+        """The artifact of this stage in the directory of this name.
+
+        Raises:
+            KeyError: no experiment of the configuration needs it.
+        """
+        return next(a for a in self._artifacts.values() if (a.stage, a.name) == (stage, name))
+
+    def artifacts(self, stage: str | None = None) -> list[Artifact]:
+        """All artifacts, or those of one stage, in the order of the experiments."""
+        return [artifact for artifact in self._artifacts.values() if stage in (None, artifact.stage)]
+
+    def _artifact(
+        self, stage: str, variant: str, parameters: BaseModel | Mapping[str, Any], upstream: Mapping[str, Artifact]
+    ) -> Artifact:
+        """The artifact with this identity: the one planned before under any name, or a new one."""
+        plain = parameters.model_dump(mode="json") if isinstance(parameters, BaseModel) else dict(parameters)
+        artifact = Artifact(stage, variant, plain, upstream, self.folder / stage)
+        return self._artifacts.setdefault((stage, artifact.digest), artifact)
+
+    def _plan_dataset(self) -> Artifact:
+        dataset = self.config.dataset
+        upstream = {}
+        if dataset.generate is not None:
+            settings = {**dataset.generate.model_dump(mode="json"), "classes": list(dataset.classes)}
+            upstream["generated"] = self._artifact("generated", "creatures", settings, {})
+        # The name decides the results folder and the generator's settings come in through upstream.
+        parameters = dataset.model_dump(mode="json", exclude={"name", "generate"})
+        return self._artifact("dataset", dataset.format, parameters, upstream)
+
+    def _plan_backbone(self, name: str) -> Artifact:
+        return self._artifact("backbone", name, self.config.backbones[name], {})
+
+    def _plan_classifier(self, name: str) -> Artifact:
+        settings = self.config.classifiers[name]
+        upstream = {"dataset": self.dataset, "backbone": self._plan_backbone(settings.backbone)}
+        return self._artifact("classifier", name, settings.model_dump(mode="json", exclude={"backbone"}), upstream)
+
+    def _plan_cams(self, name: str) -> Artifact:
+        settings = self.config.cams[name]
+        # The threshold does not change the maps: seeds are scored at every threshold at once.
+        parameters = settings.model_dump(mode="json", exclude={"classifier", "threshold"})
+        upstream = {"dataset": self.dataset, "classifier": self._plan_classifier(settings.classifier)}
+        return self._artifact("cams", name, parameters, upstream)
+
+    def _plan_start(self, settings: Any) -> dict[str, Artifact]:
+        """The artifacts whose weights a later network's trunk starts from."""
+        if settings.backbone is not None:
+            backbone = self._plan_backbone(settings.backbone)
+            return {"backbone": backbone, "initial": backbone}
+        classifier = self._plan_classifier(settings.classifier)
+        return {"backbone": classifier.upstream["backbone"], "initial": classifier}
+
+    def _plan_experiment(self, experiment: Experiment) -> dict[str, Artifact]:
+        stages: dict[str, Artifact] = {}
+        if experiment.cams is not None:
+            self._plan_pseudo_labels(experiment, stages)
+        if experiment.segmenter is not None:
+            settings = self.config.segmenters[experiment.segmenter]
+            labels = self.masks if experiment.labels == "masks" else stages["pseudo_labels"]
+            source = "masks" if experiment.labels == "masks" else labels.variant
+            variant = f"{source}-{experiment.segmenter}"
+            trained = settings.model_dump(mode="json", exclude={"backbone", "classifier", "prediction"})
+            upstream = {"dataset": self.dataset, "labels": labels, **self._plan_start(settings)}
+            stages["segmenter"] = self._artifact("segmenter", variant, trained, upstream)
+            upstream = {"dataset": self.dataset, "segmenter": stages["segmenter"]}
+            stages["predictions"] = self._artifact("predictions", variant, settings.prediction, upstream)
+        return stages
+
+    def _plan_pseudo_labels(self, experiment: Experiment, stages: dict[str, Artifact]) -> None:
+        assert experiment.cams is not None
+        cams = stages["cams"] = self._plan_cams(experiment.cams)
+        stages["classifier"] = cams.upstream["classifier"]
+        if experiment.affinity is None:
+            return
+        settings = self.config.affinities[experiment.affinity]
+        variant = f"{experiment.cams}-{experiment.affinity}"
+        threshold = self.config.cams[experiment.cams].threshold
+        parameters = {**settings.labels.model_dump(mode="json"), "threshold": threshold}
+        labels = stages["affinity_labels"] = self._artifact(
+            "affinity_labels", variant, parameters, {"dataset": self.dataset, "cams": cams}
+        )
+        parameters = settings.model_dump(
+            mode="json", exclude={"backbone", "classifier", "labels", "walk", "pseudo_labels"}
+        )
+        upstream = {"dataset": self.dataset, "affinity_labels": labels, **self._plan_start(settings)}
+        affinity = stages["affinity"] = self._artifact("affinity", variant, parameters, upstream)
+        parameters = settings.model_dump(mode="json", include={"walk", "pseudo_labels"})
+        upstream = {"dataset": self.dataset, "cams": cams, "affinity": affinity}
+        stages["pseudo_labels"] = self._artifact("pseudo_labels", variant, parameters, upstream)

@@ -1,0 +1,31 @@
+"""A sharded stage's files: ``<shard>-of-<shards><suffix>``, each with its part of the images."""
+
+import re
+from pathlib import Path
+
+
+def shard_names(folder: Path, suffix: str, shards: int) -> list[str]:
+    """Names of the files that hold a sharded stage's result.
+
+    The number of shards says how work is split, not what comes out. So a stage that is already
+    complete with another number keeps it, and nothing is computed again.
+
+    Args:
+        folder: where the files lie or will lie.
+        suffix: the files' suffix, with its dot.
+        shards: the number wanted for what is not complete yet, 1 to 999.
+
+    Returns:
+        The names in the order of the shards.
+    """
+    wanted = _names(shards, suffix)
+    present = {path.name for path in folder.glob(f"*-of-*{suffix}")}
+    if not present or present.issuperset(wanted):
+        return wanted
+    counts = {int(match[1]) for name in present if (match := re.fullmatch(r"\d{3}-of-(\d{3})\..*", name))}
+    complete = [names for count in sorted(counts) if present.issuperset(names := _names(count, suffix))]
+    return complete[0] if complete else wanted
+
+
+def _names(shards: int, suffix: str) -> list[str]:
+    return [f"{shard:03d}-of-{shards:03d}{suffix}" for shard in range(shards)]
