@@ -113,7 +113,7 @@ class Plan:
         Raises:
             KeyError: no experiment of the configuration needs it.
         """
-        return next(a for a in self._artifacts.values() if (a.stage, a.name) == (stage, name))
+        return self._artifacts[stage, name.rpartition("-")[2]]
 
     def artifacts(self, stage: str | None = None) -> list[Artifact]:
         """All artifacts, or those of one stage, in the order of the experiments."""

@@ -1,7 +1,7 @@
 """What the data set is and where its images lie."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -50,6 +50,8 @@ class Splits(Parameters):
 
 class Dataset(Parameters):
     """A data set on disk, or one to be generated first."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("root", "generate")
 
     name: str = Field("creatures", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Name of the folder in ``results/`` that everything made from this data set goes to."""

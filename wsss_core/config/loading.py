@@ -4,12 +4,12 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from wsss_core.config.parameters import Parameters
+from wsss_core.config.parameters import overlay, settings_class
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES
 from wsss_core.errors import UserError
@@ -164,16 +164,12 @@ def _resolve_extends(
         faults.append(_unknown((section, name, "extends"), "no such variant", str(parent), variants))
         return None
     inherited = _resolve_extends(section, parent, variants, (*children, name), faults)
-    return None if inherited is None else _merged(inherited, own)
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` over ``below``; mappings are merged key by key, all else is replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
-        merged[key] = _merged(below[key], value) if both else value
-    return merged
+    if inherited is None:
+        return None
+    kinds = SECTIONS[section]
+    kind_name = own.get(kinds.kind_key, inherited.get(kinds.kind_key)) if kinds.kind_key else None
+    known = kinds.kind_key is None or kind_name in kinds.kinds
+    return overlay(inherited, own, kinds.kind(kind_name) if known else None)
 
 
 def _unknown_references(config: Config) -> Iterable[str]:
@@ -207,16 +203,9 @@ def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
     """The keys that the block at ``location`` inside ``model`` may have."""
     for part in location:
         if part in model.model_fields:
-            inner = _block(model.model_fields[part].annotation)
+            inner = settings_class(model.model_fields[part].annotation)
             model = inner if inner is not None else model
     return list(model.model_fields)
-
-
-def _block(annotation: Any) -> type[BaseModel] | None:
-    """The settings class inside an annotation such as ``Crf | None`` or ``dict[str, Crf]``."""
-    if isinstance(annotation, type) and issubclass(annotation, Parameters):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _block(part))), None)
 
 
 def _unknown(path: tuple[str, ...], what: str, name: str, allowed: Iterable[str]) -> str:

@@ -1,6 +1,9 @@
 """The base of every block of the configuration."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Mapping
+from typing import Any, ClassVar, get_args
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Parameters(BaseModel):
@@ -11,3 +14,51 @@ class Parameters(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    alternatives: ClassVar[tuple[str, ...]] = ()
+    """Keys that exclude each other: to give one is to take an inherited other one away."""
+    belongs_to: ClassVar[Mapping[str, str]] = {}
+    """Keys that go with a choice made under another key: an inherited one goes when that changes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_blocks(cls, settings: Any) -> Any:
+        """Lay a block that is given in part over the default that this place has for it."""
+        if not isinstance(settings, Mapping):
+            return settings
+        completed = dict(settings)
+        for key, field in cls.model_fields.items():
+            if isinstance(field.default, Parameters) and isinstance(completed.get(key), Mapping):
+                block = type(field.default)
+                completed[key] = overlay(field.default.model_dump(), completed[key], block)
+        return completed
+
+
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any], block: type[BaseModel] | None) -> dict[str, Any]:
+    """The settings ``above`` laid over those ``below``.
+
+    Args:
+        below: inherited or default settings.
+        above: the settings given; blocks are merged key by key, all else is replaced.
+        block: the class of the settings, if known; says which keys exclude each other.
+    """
+    alternatives: tuple[str, ...] = getattr(block, "alternatives", ())
+    belongs_to: Mapping[str, str] = getattr(block, "belongs_to", {})
+    gone = set(alternatives) if any(above.get(key) is not None for key in alternatives) else set()
+    gone.update(key for key, choice in belongs_to.items() if above.get(choice, below.get(choice)) != below.get(choice))
+    merged = {key: value for key, value in below.items() if key not in gone}
+    for key, value in above.items():
+        inner = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(inner, Mapping):
+            field = block.model_fields.get(key) if block else None
+            merged[key] = overlay(inner, value, settings_class(field.annotation) if field else None)
+        else:
+            merged[key] = value
+    return merged
+
+
+def settings_class(annotation: Any) -> type[Parameters] | None:
+    """The settings class inside an annotation such as ``Crf | None`` or ``dict[str, Crf]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Parameters):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := settings_class(part))), None)

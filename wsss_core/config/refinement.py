@@ -1,6 +1,6 @@
 """Settings of the stages `affinity_labels`, `affinity` and `pseudo_labels`."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,8 @@ class Crf(Parameters):
 
 class BackgroundScore(Parameters):
     """The background's score beside the class maps: a constant, or what the class maps leave."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("threshold", "alpha")
 
     threshold: float | None = Field(None, gt=0, lt=1)
     """The same score at every pixel."""
@@ -73,6 +75,8 @@ class PseudoLabels(Parameters):
 
 class AffinityNet(Parameters):
     """AffinityNet (Ahn & Kwak, CVPR 2018): pixel features whose distances tell apart regions."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("backbone", "classifier")
 
     method: Literal["affinitynet"] = "affinitynet"
     """Semantic affinity of neighbouring pixels, learned from the confident labels."""

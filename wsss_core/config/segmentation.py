@@ -1,6 +1,6 @@
 """Settings of the stages `segmenter` and `predictions`."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,8 @@ class Prediction(Parameters):
 
 class DeepLab(Parameters):
     """DeepLab: atrous spatial pyramid pooling on a trunk."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("backbone", "classifier")
 
     network: Literal["deeplab"] = "deeplab"
     """Sum of parallel dilated convolutions over the trunk's last features (Chen et al., 2018)."""

@@ -1,6 +1,7 @@
 """Blocks that every training has: optimisation and augmentation."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -9,6 +10,8 @@ from wsss_core.config.parameters import Parameters
 
 class Optimisation(Parameters):
     """How a network's weights are fitted."""
+
+    belongs_to: ClassVar[Mapping[str, str]] = {"momentum": "optimizer"}
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """``sgd`` as the authors of the methods use, or ``adamw``."""
@@ -23,7 +26,7 @@ class Optimisation(Parameters):
     weight_decay: float = Field(1e-4, ge=0)
     """L2 penalty (``sgd``) or decoupled decay (``adamw``)."""
     momentum: float = Field(0.0, ge=0, lt=1)
-    """Momentum of ``sgd``; unused by ``adamw``. 0 is what the authors' IRN and AffinityNet code has in effect:
+    """Momentum of ``sgd``, and of that only. 0 is what the authors' IRN and AffinityNet code has in effect:
     their optimiser receives the weight decay in momentum's place."""
     power: float = Field(0.9, gt=0)
     """Exponent of the decay: the rate of step s of S is ``learning_rate * (1 - s / S) ** power``."""
@@ -41,6 +44,8 @@ class Optimisation(Parameters):
 
 class Augmentation(Parameters):
     """Random changes to a training image (and, alike, to its label map)."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("long_side", "scale")
 
     long_side: tuple[int, int] | None = None
     """Resize so that the longer side is uniform in this range, pixels. At most one of this and ``scale``."""

@@ -1,0 +1,183 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wsss_core.config import ConfigError, load_config, read_yaml
+from wsss_core.config.networks import Pretext
+from wsss_core.config.refinement import AffinityNet
+from wsss_core.config.segmentation import DeepLab
+from wsss_core.config.training import Augmentation
+
+REPOSITORY = Path(__file__).parents[2]
+SHIPPED = sorted([REPOSITORY / "config.yaml", *(REPOSITORY / "configs").rglob("*.yaml")])
+
+
+def small(**sections):
+    base = {
+        "dataset": {"root": "data/voc"},
+        "backbones": {"trunk": {"network": "resnet50"}},
+        "classifiers": {"ordinary": {"objective": "ordinary", "backbone": "trunk"}},
+        "cams": {"cam": {"method": "multiscale", "classifier": "ordinary"}},
+        "experiments": {"cam": {"cams": "cam"}},
+    }
+    return {**base, **sections}
+
+
+def faults_of(**sections):
+    with pytest.raises(ConfigError) as caught:
+        load_config(small(**sections))
+    return caught.value.faults
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_configuration_loads(path):
+    assert load_config(read_yaml(path)).experiments
+
+
+def test_a_small_configuration_is_completed_with_defaults():
+    config = load_config(small())
+    assert config.classifiers["ordinary"].optimisation.epochs == 5
+    assert config.cams["cam"].scales == (0.5, 1.0, 1.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"cam": {}}, ["cam: unknown key: 'cam'; did you mean 'cams'?"]),
+        (
+            {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "scale": [1]}}},
+            ["cams.cam.scale: unknown key: 'scale'; did you mean 'scales'? allowed: 'classifier', 'scales'"],
+        ),
+        (
+            {"cams": {"cam": {"method": "multiscal", "classifier": "ordinary"}}},
+            ["cams.cam.method: unknown: 'multiscal'; did you mean 'multiscale'?"],
+        ),
+        ({"cams": {"cam": {"classifier": "ordinary"}}}, ["cams.cam.method: is missing; one of 'multiscale', 'advcam'"]),
+        (
+            {"cams": {"cam": {"method": "multiscale", "classifier": "ordinari"}}},
+            ["cams.cam.classifier: no such variant in 'classifiers': 'ordinari'; did you mean 'ordinary'?"],
+        ),
+        ({"experiments": {"x": {"cams": "came"}}}, ["experiments.x.cams: no such variant in 'cams': 'came'"]),
+        (
+            {"cams": {"cam": {"method": "advcam", "classifier": "ordinary", "steps": 0}}},
+            ["cams.cam.steps: should be greater than or equal to 1, not 0"],
+        ),
+        (
+            {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "threshold": 0.123}}},
+            ["cams.cam.threshold: threshold must be a multiple of 0.01"],
+        ),
+        ({"backbones": {"trunk": {"output_stride": 12}}}, ["backbones.trunk.output_stride: should be 8 or 16, not 12"]),
+        ({"backbones": {"my-trunk": {}}}, ["backbones.my-trunk: a name is made of letters, digits and '_'"]),
+        ({"backbones": {"trunk": None}}, ["backbones.trunk: must be a mapping of settings, not None"]),
+        ({"backbones": ["trunk"]}, ["backbones: must be a mapping of names to settings"]),
+        ({"dataset": {"root": "a", "generate": {}}}, ["dataset: give exactly one of 'root'"]),
+        ({"dataset": {"root": "a", "classes": ["cat", "cat"]}}, ["dataset: 'classes' names a class twice"]),
+        ({"resources": {"train": {}}}, ["resources.train: no such rule: 'train'"]),
+        ({"resources": {"predict": {"memory": 3}}}, ["resources.predict.memory: unknown key"]),
+        ({"experiments": {"x": {"segmenter": "deeplab"}}}, ["experiments.x: 'cams' is missing"]),
+        (
+            {"experiments": {"x": {"cams": "cam", "segmenter": "d"}}},
+            ["experiments.x: 'affinity' is missing: the segmenter is trained on its pseudo labels"],
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_fault_is_told_with_its_key_and_what_is_allowed(section, expected):
+    faults = faults_of(**section)
+    assert len(faults) == len(expected)
+    for fault, start in zip(faults, expected, strict=True):
+        assert fault.startswith(start)
+
+
+def test_all_faults_are_told_at_once():
+    faults = faults_of(
+        cams={"a": {"method": "multiscale", "classifier": "ordinary", "flop": 1}, "b": {"extends": "c"}},
+        dataset={"root": "x", "formt": "voc"},
+        runtime={"shards": 0},
+        extra={},
+    )
+    for key in ("cams.a.flop", "cams.b.extends", "dataset.formt", "runtime.shards", "extra"):
+        assert any(fault.startswith(key + ":") for fault in faults), key
+
+
+def test_a_circle_of_extends_is_told():
+    faults = faults_of(cams={"a": {"extends": "b"}, "b": {"extends": "c"}, "c": {"extends": "b"}})
+    assert "cams.b.extends: goes in a circle: b -> c -> b" in faults
+    assert "cams.a.extends: leads to a circle at 'b'" in faults
+
+
+def test_extends_merges_blocks_and_replaces_values():
+    short = {"extends": "cam", "scales": [1.0]}
+    own = {"extends": "ordinary", "optimisation": {"epochs": 2}}
+    config = load_config(
+        small(
+            cams={"short": short, "cam": {"method": "multiscale", "classifier": "ordinary", "threshold": 0.3}},
+            classifiers={
+                "ordinary": {"objective": "ordinary", "backbone": "trunk", "optimisation": {"batch_size": 3}},
+                "brief": own,
+            },
+        )
+    )
+    assert config.cams["short"].scales == (1.0,)
+    assert config.cams["short"].threshold == 0.3
+    assert config.classifiers["brief"].optimisation.epochs == 2
+    assert config.classifiers["brief"].optimisation.batch_size == 3
+
+
+def test_a_block_given_in_part_keeps_the_defaults_of_its_place():
+    assert Pretext(optimisation={"epochs": 3}).optimisation.optimizer == "adamw"
+    assert DeepLab(backbone="b", prediction={"flip": False}).prediction.crf.bilateral_sxy == 67
+    assert DeepLab(backbone="b", prediction={"crf": {"iterations": 3}}).prediction.crf.bilateral_sxy == 67
+
+
+def test_one_of_two_keys_that_exclude_each_other_takes_the_other_away():
+    labels = {"foreground": {"threshold": 0.3}}
+    assert AffinityNet(classifier="c", labels=labels).labels.foreground.alpha is None
+    with pytest.raises(ValueError, match="exactly one"):
+        AffinityNet(classifier="c", labels={"foreground": {"threshold": 0.3, "alpha": 2}})
+    with pytest.raises(ValueError, match="at most one"):
+        Augmentation(scale=(1, 2), long_side=(3, 4))
+
+
+def test_an_inherited_momentum_goes_with_its_optimizer():
+    assert DeepLab(backbone="b").optimisation.momentum == 0.9
+    assert DeepLab(backbone="b", optimisation={"optimizer": "adamw"}).optimisation.momentum == 0
+    with pytest.raises(ValueError, match="belongs to optimizer: sgd"):
+        DeepLab(backbone="b", optimisation={"optimizer": "adamw", "momentum": 0.5})
+
+
+def test_resources_are_laid_over_the_rules_defaults():
+    config = load_config(small(resources={"predict": {"mem_mb": 900}}))
+    assert config.resources["predict"].mem_mb == 900
+    assert config.resources["predict"].gpu == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' is given twice"),
+        ("a: {b: 1, b: 2}\n", "line 1: the key 'b' is given twice"),
+        ("a: [1\n", "is not YAML"),
+        ("- a\n", "holds list, not a mapping"),
+        ("", "holds NoneType, not a mapping"),
+        ("a: !!python/object/apply:os.system ['true']\n", "is not YAML"),
+    ],
+)
+def test_a_broken_file_is_told(tmp_path, text, told):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="c.yaml") as caught:
+        read_yaml(path)
+    assert told in str(caught.value)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+        read_yaml(tmp_path / "none.yaml")
+
+
+def test_yaml_anchors_work(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({"x": 1}) + "a: &a {b: 1}\nc: *a\n")
+    assert read_yaml(path)["c"] == {"b": 1}

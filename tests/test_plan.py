@@ -1,0 +1,109 @@
+import copy
+from pathlib import Path
+
+import pytest
+
+from wsss_core.config import load_config, read_yaml
+from wsss_core.plan import STAGE_REVISIONS, Plan
+
+DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")
+
+
+def plan_of(change=lambda raw: None):
+    raw = copy.deepcopy(DEMO)
+    change(raw)
+    return Plan(load_config(raw))
+
+
+def directories(plan):
+    return {str(artifact.directory) for artifact in plan.artifacts()}
+
+
+def stages_that_changed(change):
+    before, after = plan_of(), plan_of(change)
+    return {artifact.stage for artifact in after.artifacts() if str(artifact.directory) not in directories(before)}
+
+
+def test_the_plan_is_the_same_every_time():
+    assert directories(plan_of()) == directories(plan_of())
+
+
+def test_experiments_share_what_they_have_in_common():
+    plan = plan_of()
+    assert plan.experiments["cam"]["classifier"] is plan.experiments["advcam"]["classifier"]
+    assert plan.experiments["cam"]["cams"] is not plan.experiments["advcam"]["cams"]
+    assert len(plan.artifacts("classifier")) == 1
+
+
+def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
+    def change(raw):
+        raw["cams"]["advcam"]["steps"] += 1
+
+    changed = {a.name for a in plan_of(change).artifacts()} - {a.name for a in plan_of().artifacts()}
+    assert {name.split("-")[0] for name in changed} == {"advcam"}
+    assert stages_that_changed(change) == {
+        *("cams", "affinity_labels", "affinity", "pseudo_labels", "segmenter", "predictions")
+    }
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "stages"),
+    [
+        (("segmenters", "deeplab", "prediction", "flip"), False, {"predictions"}),
+        (("affinities", "affinitynet", "walk", "beta"), 3, {"pseudo_labels", "segmenter", "predictions"}),
+        (("cams", "cam", "threshold"), 0.5, set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams"}),
+        (("dataset", "generate", "seed"), 7, set(STAGE_REVISIONS) - {"backbone"}),
+        (("dataset", "root"), "elsewhere", set(STAGE_REVISIONS) - {"backbone", "generated"}),
+        (("runtime", "shards"), 5, set()),
+        (("runtime", "device"), "auto", set()),
+        (("resources",), {"predict": {"mem_mb": 999}}, set()),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_changed_value_reaches_exactly_the_stages_that_depend_on_it(keys, value, stages):
+    def change(raw):
+        if keys == ("dataset", "root"):
+            raw["dataset"] = {"name": "creatures", "root": value}
+            return
+        block = raw
+        for key in keys[:-1]:
+            block = block[key]
+        block[keys[-1]] = value
+
+    assert stages_that_changed(change) == stages
+
+
+def test_a_renamed_experiment_keeps_its_artifacts():
+    def change(raw):
+        raw["experiments"]["other_name"] = raw["experiments"].pop("advcam")
+
+    assert stages_that_changed(change) == set()
+
+
+def test_variants_that_say_the_same_are_one_artifact():
+    def change(raw):
+        raw["cams"]["again"] = {"extends": "advcam"}
+        raw["experiments"]["again"] = {**raw["experiments"]["advcam"], "cams": "again"}
+
+    assert directories(plan_of(change)) == directories(plan_of())
+
+
+def test_a_revision_is_part_of_the_identity(monkeypatch):
+    before = plan_of()
+    monkeypatch.setitem(STAGE_REVISIONS, "affinity", 99)
+    after = plan_of()
+    assert before.experiments["cam"]["affinity_labels"].name == after.experiments["cam"]["affinity_labels"].name
+    assert before.experiments["cam"]["affinity"].name != after.experiments["cam"]["affinity"].name
+    assert before.experiments["cam"]["predictions"].name != after.experiments["cam"]["predictions"].name
+
+
+def test_the_identity_names_parameters_and_upstream():
+    cams = plan_of().experiments["advcam"]["cams"]
+    assert cams.identity["parameters"]["steps"] == DEMO["cams"]["advcam"]["steps"]
+    assert set(cams.identity["upstream"]) == {"dataset", "classifier"}
+    assert cams.directory == Path("results/creatures/cams") / f"advcam-{cams.digest}"
+
+
+def test_an_unknown_artifact_is_no_silent_none():
+    with pytest.raises(KeyError):
+        plan_of().artifact("cams", "advcam-0000000000")

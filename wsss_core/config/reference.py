@@ -1,0 +1,143 @@
+"""The configuration's JSON schema and its reference table, generated from the settings classes.
+
+``python -m wsss_core.config.reference`` writes both into ``docs/``; a test keeps them in step.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from wsss_core.atomic import write_text
+from wsss_core.config.parameters import Parameters, settings_class
+from wsss_core.config.root import SECTIONS, Config
+from wsss_core.config.runtime import DEFAULT_RESOURCES, RuleResources
+
+SCHEMA_FILE = "config.schema.json"
+TABLE_FILE = "configuration.md"
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema that editors check and complete ``config.yaml`` with.
+
+    In a section of variants every key of every kind of variant is known; which ones a kind may
+    have is checked when the configuration is loaded.
+    """
+    kinds = {kind for section in SECTIONS.values() for kind in section.kinds.values()}
+    models = [(model, "validation") for model in (Config, *sorted(kinds, key=lambda kind: kind.__name__))]
+    _, definitions = models_json_schema(models, ref_template="#/$defs/{model}")  # type: ignore[arg-type]
+    schema = definitions["$defs"]
+    root = schema.pop("Config")
+    for section, description in SECTIONS.items():
+        variants = []
+        for kind in description.kinds.values():
+            schema[kind.__name__].pop("required", None)  # may come in through `extends`
+            schema[kind.__name__]["properties"]["extends"] = {
+                "type": "string",
+                "description": "Variant of this section whose settings these are laid over.",
+            }
+            variants.append({"$ref": f"#/$defs/{kind.__name__}"})
+        root["properties"][section]["additionalProperties"] = variants[0] if len(variants) == 1 else {"anyOf": variants}
+    root["properties"]["resources"]["propertyNames"] = {"enum": sorted(DEFAULT_RESOURCES)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": dict(sorted(schema.items()))}
+
+
+def reference_table() -> str:
+    """All keys with their types, defaults and descriptions, as Markdown."""
+    lines = [
+        "# Configuration reference",
+        "",
+        "Generated from the settings classes by `python -m wsss_core.config.reference`. A key that is not listed",
+        "here is an error, and so is a value outside its range; all errors of a file are told at once.",
+        "",
+        "Sections of variants (`backbones`, `classifiers`, `cams`, `affinities`, `segmenters`, `experiments`) map",
+        "names to settings. `extends: <name>` takes over another variant's settings of the same section; blocks are",
+        "merged key by key, a value `null` takes an inherited optional value away.",
+    ]
+    lines += _block("dataset", Config.model_fields["dataset"].annotation)
+    for section, description in SECTIONS.items():
+        for kind_name, kind in description.kinds.items():
+            choice = f" with `{description.kind_key}: {kind_name}`" if description.kind_key else ""
+            lines += _block(f"{section}.<name>", kind, choice)
+    lines += _block("runtime", Config.model_fields["runtime"].annotation)
+    lines += _block("resources.<rule>", RuleResources)
+    lines += ["", "Defaults by rule:", "", "| rule | threads | mem_mb | runtime | gpu |", "|---|---|---|---|---|"]
+    for rule, asked in DEFAULT_RESOURCES.items():
+        lines.append(f"| `{rule}` | {asked.threads} | {asked.mem_mb} | {asked.runtime} | {asked.gpu} |")
+    return "\n".join(lines) + "\n"
+
+
+def _block(title: str, model: Any, choice: str = "") -> Iterator[str]:
+    assert issubclass(model, Parameters)
+    yield from ["", f"## `{title}`{choice}", "", _one_line(model.__doc__), ""]
+    yield from ["| key | type | default | meaning |", "|---|---|---|---|"]
+    yield from _rows(model, "")
+
+
+def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    schema = model.model_json_schema()
+    for key, field in model.model_fields.items():
+        inner = settings_class(field.annotation)
+        kind = _kind(schema["properties"][key], schema)
+        default = "**required**" if field.is_required() else f"`{_plain(field.default)}`"
+        yield f"| `{prefix}{key}` | {kind} | {default} | {_one_line(field.description)} |"
+        if inner is not None:
+            overridden = field.default if isinstance(field.default, BaseModel) else None
+            for row in _rows(inner, f"{prefix}{key}."):
+                yield _with_default(row, prefix + key, overridden)
+
+
+def _with_default(row: str, prefix: str, default: BaseModel | None) -> str:
+    """The row of an inner key with the default that the outer block gives it."""
+    cells = row.split(" | ")
+    value: Any = default
+    for part in cells[0].removeprefix(f"| `{prefix}.").rstrip("`").split("."):
+        if not isinstance(value, BaseModel):
+            return row
+        value = getattr(value, part)
+    if not isinstance(value, BaseModel):
+        cells[2] = f"`{_plain(value)}`"
+    return " | ".join(cells)
+
+
+def _kind(schema: dict[str, Any], root: dict[str, Any]) -> str:
+    """A short word for the type and range of a key."""
+    if "anyOf" in schema:
+        return " or ".join(_kind(choice, root) for choice in schema["anyOf"])
+    if "$ref" in schema:
+        return "block"
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema.get("type") == "array":
+        items = schema.get("items") or (schema.get("prefixItems") or [{}])[0]
+        return f"list of {_kind(items, root)}"
+    limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema]
+    return " ".join([str(schema.get("type", "any")), ", ".join(bounds)]).strip()
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, BaseModel):
+        return "{...}"
+    if isinstance(value, tuple) and len(value) > 8:
+        return f"{', '.join(map(str, value[:3]))}, ... ({len(value)})"
+    return json.dumps(value)
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("``", "`").replace("|", "\\|")
+
+
+def main(folder: Path = Path("docs")) -> None:
+    """Write schema and table into ``folder``."""
+    write_text(folder / SCHEMA_FILE, json.dumps(json_schema(), indent=2) + "\n")
+    write_text(folder / TABLE_FILE, reference_table())
+
+
+if __name__ == "__main__":
+    main()
