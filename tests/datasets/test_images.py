@@ -248,10 +248,7 @@ def test_grey_mask_of_few_bits_is_refused(tmp_path):
     header = struct.pack(">IIBBBBB", 2, 1, 4, 0, 0, 0, 0)
     path = tmp_path / "a.png"
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\x00\x12"))
-        + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\x00\x12")) + chunk(b"IEND", b"")
     )
     with pytest.raises(UserError, match=r"a\.png: has pixels of kind L;4"):
         read_mask(path)

@@ -1,13 +1,17 @@
 """Builds small data sets in the VOC layout for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from wsss_core.config.dataset import Dataset
+from wsss_core.datasets.faults import DatasetFaults
+from wsss_core.datasets.index import DatasetIndex, read_index, read_mask_index
+from wsss_core.datasets.voc import index_dataset, index_masks
 
 Size = tuple[int, int]
 """Height and width, pixels."""
@@ -104,3 +108,41 @@ class VocTree:
     def list(self, split: str) -> Path:
         """The list file of a split."""
         return self.root / "ImageSets/Segmentation" / f"{split}.txt"
+
+
+def small_tree(root: Path) -> VocTree:
+    """Three training and two validation images; all but 0002 have a mask."""
+    tree = VocTree(root)
+    tree.add("0001", ["dog", "cat", "dog"], "train", mask=True)
+    tree.add("0002", ["bird"], "train", size=(3, 9))
+    tree.add("nan", ["cat"], "train", mask=True)
+    tree.add("0004", ["cat", "bird"], "val", mask=True)
+    tree.add("0005", ["dog"], "val", size=(11, 4), mask=True)
+    return tree.write_lists()
+
+
+def indexed(tree: VocTree, dataset: Dataset | None = None) -> DatasetIndex:
+    """Index a tree into the folder ``made`` beside it."""
+    made = tree.root.parent / "made"
+    index_dataset(tree.root, dataset or tree.dataset, made / "index.csv", made / "classes.json")
+    return read_index(made / "index.csv", made / "classes.json")
+
+
+def masked(tree: VocTree) -> dict[str, Path]:
+    """Index a tree and its masks into the folder ``made`` beside it."""
+    path = tree.root.parent / "made" / "masks.csv"
+    index_masks(tree.root, indexed(tree), path)
+    return read_mask_index(path)
+
+
+def cut_short(path: Path) -> None:
+    """Take the last quarter off a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+
+
+def faults_of(action: Callable[[], object]) -> DatasetFaults:
+    """The faults that ``action`` raises."""
+    with pytest.raises(DatasetFaults) as caught:
+        action()
+    return caught.value

@@ -88,7 +88,11 @@ def within_segment(
 
 
 def local_window(
-    side: int, centre: tuple[float, float], angle: float, reach: float
+    side: int,
+    centre: tuple[float, float],
+    angle: float,
+    reach: float,
+    span: float = REFERENCE_SIDE,
 ) -> tuple[slice, slice, np.ndarray, np.ndarray]:
     """The part of a canvas around a point, and positions in a frame turned by ``angle``.
 
@@ -97,13 +101,14 @@ def local_window(
         centre: row and column of the frame's origin, reference units.
         angle: the direction of the frame's first axis, radians.
         reach: the window holds everything nearer than this to the centre, reference units.
+        span: reference units along a side of the canvas.
 
     Returns:
         Row slice and column slice of the window, which may reach over the edge of the canvas
         (negative starts, too: see ``clip_window``), and float32 (h, w) positions along the
         first and along the second axis, reference units.
     """
-    pixel = REFERENCE_SIDE / side
+    pixel = span / side
     starts = [int(np.floor((c - reach) / pixel)) for c in centre]
     count = int(np.ceil(2 * reach / pixel)) + 1
     steps = np.arange(count, dtype=np.float32) + np.float32(0.5)
@@ -138,15 +143,18 @@ _BACKGROUND_LOOK = {
 }
 
 
-def background(generator: np.random.Generator, side: int, kind: str) -> np.ndarray:
+def background(
+    generator: np.random.Generator, side: int, kind: str, span: float = REFERENCE_SIDE
+) -> np.ndarray:
     """A textured surface with a sky above a horizon: float32 (side, side, 3), 0 to 1.
 
     Args:
         generator: source of the randomness.
         side: height and width of the canvas, canvas pixels.
         kind: one of ``BACKGROUNDS``.
+        span: reference units along a side of the canvas.
     """
-    unit = side / REFERENCE_SIDE
+    unit = side / span
     hue, saturation, cell = _BACKGROUND_LOOK[kind]
     fine_cell = (cell[0] * unit, cell[1] * unit)
     brightness = 0.13 * smooth_noise(generator, (side, side), fine_cell)

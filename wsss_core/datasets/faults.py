@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 
 from wsss_core.errors import UserError
 
 
-class FaultKind(StrEnum):
+class FaultKind(str, Enum):
     """What can be wrong; the value is the heading in the message."""
 
     LAYOUT = "a folder or list is missing"
@@ -25,6 +25,10 @@ class FaultKind(StrEnum):
     BROKEN_MASK = "a mask cannot be read"
     MASK_SIZE = "a mask has another size than its image"
     MASK_VALUES = "a mask has values beyond the class list"
+
+    def __str__(self) -> str:
+        """The heading."""
+        return self.value
 
 
 @dataclass(frozen=True)

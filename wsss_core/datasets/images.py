@@ -90,7 +90,8 @@ def read_mask(path: Path | str) -> np.ndarray:
             if image.format != "PNG":
                 raise _unreadable(path, f"is a {image.format} file; {wanted}")
             # Pillow stretches grey of 2 and 4 bits to 0..255, which changes the classes.
-            stored = image.tile[0][3] if image.tile else image.mode
+            tiles = getattr(image, "tile", None)
+            stored = tiles[0][3] if tiles else image.mode
             if image.mode != "P" and stored != "L":
                 raise _unreadable(path, f"has pixels of kind {stored}; {wanted}")
             return np.array(image)

@@ -134,10 +134,7 @@ def read_mask_index(masks_csv: Path | str) -> dict[str, Path]:
         UserError: the file is missing or is no table of masks.
     """
     table = _read_table(masks_csv, MASK_COLUMNS)
-    return {
-        image_id: Path(mask)
-        for image_id, mask in zip(*(table[c] for c in MASK_COLUMNS), strict=True)
-    }
+    return {image_id: Path(mask) for image_id, mask in zip(*(table[c] for c in MASK_COLUMNS), strict=True)}
 
 
 def _write_table(table: pandas.DataFrame, path: Path | str) -> None:

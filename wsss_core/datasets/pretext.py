@@ -7,13 +7,11 @@ limb or head, and no picture of the data set. Its hues and patterns are every po
 combination of a few, and none of them belongs to one creature class alone.
 """
 
-from collections.abc import Callable
 
 import numpy as np
 
 from wsss_core.datasets.drawing import (
     BACKGROUNDS,
-    REFERENCE_SIDE,
     SUPERSAMPLING,
     background,
     blobs,
@@ -32,10 +30,78 @@ def _rings(along: np.ndarray, across: np.ndarray, generator: np.random.Generator
     return np.sin(2 * np.pi * (np.hypot(along, across) + generator.uniform())) > 0
 
 
-def _rays(along: np.ndarray, across: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Two to five light sectors around the middle of the object."""
-    sectors = generator.integers(2, 6)
-    return np.sin(sectors * np.arctan2(across, along) + generator.uniform(0, 2 * np.pi)) > 0
-
-
+HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")
+"""Sixths of the colour circle, each around the hue it is named after."""
 PATTERNS = {"striped": stripes, "checked": checks, "blobbed": blobs, "ringed": _rings}
+"""Two-tone textures, by the word for them in the name of a class."""
+PRETEXT_CLASSES = tuple(f"{hue}_{pattern}" for pattern in PATTERNS for hue in HUES)
+"""Every hue with every pattern, such as ``red_striped``."""
+SPAN = 40.0
+"""Reference units along a side of a picture, of which a picture of creatures has 96."""
+
+
+def pretext_images(
+    images: int, size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Draw the pretext set. Its classes take turns, so that all have equally many pictures.
+
+    Args:
+        images: number of pictures, at least 1; a longer set begins with a shorter one.
+        size: height and width, pixels; at least 16.
+        seed: seed of the generator; the same seed gives the same pictures.
+
+    Returns:
+        uint8 (images, size, size, 3) pictures, red, green and blue; int64 (images,) class
+        indices; the names of the classes.
+
+    Raises:
+        ValueError: fewer than 1 picture, smaller than 16 pixels, or a negative seed.
+    """
+    if images < 1 or size < 16 or seed < 0:
+        raise ValueError(
+            f"expected images >= 1, size >= 16 and seed >= 0, not {images}, {size} and {seed}"
+        )
+    labels = np.arange(images, dtype=np.int64) % len(PRETEXT_CLASSES)
+    pictures = np.empty((images, size, size, 3), dtype=np.uint8)
+    for number, label in enumerate(labels):
+        # The 2 keeps these streams apart from those of the creatures' pictures.
+        generator = np.random.default_rng([seed, number, 2])
+        pictures[number] = _draw_pattern(generator, size, int(label))
+    return pictures, labels, PRETEXT_CLASSES
+
+
+def _draw_pattern(generator: np.random.Generator, size: int, label: int) -> np.ndarray:
+    """A patterned shape on a background: uint8 (size, size, 3)."""
+    pattern, hue_index = divmod(label, len(HUES))
+    side = size * SUPERSAMPLING
+    canvas = background(generator, side, BACKGROUNDS[generator.integers(3)], SPAN)
+    radius = SPAN * generator.uniform(0.16, 0.45)
+    centre = (
+        SPAN * (0.5 + generator.uniform(-0.15, 0.15)),
+        SPAN * (0.5 + generator.uniform(-0.15, 0.15)),
+    )
+    rows, columns, along, across = local_window(
+        side, centre, generator.uniform(0, 2 * np.pi), 1.2 * radius, SPAN
+    )
+    on_canvas, in_window = clip_window(side, rows, columns)
+    along, across = along[in_window], across[in_window]
+    shape = _shape(generator, along / radius, across / radius)
+    # Periods of the size of a small and of a large object's parts, whatever this object's size.
+    period = min(generator.uniform(4.0, 11.0), 1.1 * radius)
+    tone = list(PATTERNS.values())[pattern](along / period, across / period, generator)
+    hue = (hue_index + generator.uniform(-0.4, 0.4)) / len(HUES)
+    saturation = generator.uniform(0.3, 1.0)
+    light = hsv_colour(hue, saturation, generator.uniform(0.7, 1.0))
+    dark = hsv_colour(hue, saturation, generator.uniform(0.28, 0.5))
+    canvas[on_canvas][shape] = np.where(tone[..., None], light, dark)[shape]
+    return photograph(generator, canvas)
+
+
+def _shape(generator: np.random.Generator, along: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """An ellipse, a rounded box or a shape with three to six lobes, of random proportions."""
+    across = across / generator.uniform(0.5, 1.0)
+    kind = generator.integers(3)
+    if kind < 2:
+        return ellipse_level(along, across, (2.0, 5.0)[kind]) < 1
+    lobes = np.cos(generator.integers(3, 7) * np.arctan2(across, along))
+    return np.hypot(along, across) < 0.8 + 0.2 * lobes

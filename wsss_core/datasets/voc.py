@@ -49,9 +49,7 @@ Size = tuple[int, int]
 log = logging.getLogger(__name__)
 
 
-def index_dataset(
-    root: Path | str, dataset: Dataset, index_csv: Path | str, classes_json: Path | str
-) -> None:
+def index_dataset(root: Path | str, dataset: Dataset, index_csv: Path | str, classes_json: Path | str) -> None:
     """Check a data set and write its index, the table of images and their classes.
 
     Every image is decoded once. Masks are not read, unless something is wrong anyway: then
@@ -222,8 +220,8 @@ def _check_masks(
         for image_id, split in splits.items():
             if split == "val" and image_id not in masks:
                 detail = "other validation images have a mask; add this one or take the id off"
-                path = str(mask_file(root, image_id))
-                faults.append(Fault(FaultKind.MISSING_MASK, path, detail))
+                missing = str(mask_file(root, image_id))
+                faults.append(Fault(FaultKind.MISSING_MASK, missing, detail))
     for image_id, path in progress(masks.items(), "Checking masks", len(masks)):
         try:
             mask = read_mask(path)

@@ -77,11 +77,11 @@ def read_lists(root: Path, lists: Splits, faults: list[Fault]) -> dict[str, str]
         used are left out; one that is listed twice keeps its first place.
     """
     splits: dict[str, str] = {}
-    read = SPLITS
+    read = list(SPLITS)
     if lists.train == lists.val:
         detail = "is the list of both splits; give 'train' and 'val' in 'splits' different lists"
         faults.append(Fault(FaultKind.LIST, str(list_file(root, lists, "train")), detail))
-        read = SPLITS[:1]
+        read = ["train"]
     for split in read:
         path = list_file(root, lists, split)
         if not path.is_file():
@@ -114,9 +114,7 @@ def _lines_of_ids(text: str) -> dict[str, list[int]]:
     return lines
 
 
-def _entry_faults(
-    image_id: str, lines: list[int], other_list: str | None
-) -> Iterator[tuple[FaultKind, str]]:
+def _entry_faults(image_id: str, lines: list[int], other_list: str | None) -> Iterator[tuple[FaultKind, str]]:
     if len(lines) > 1:
         at = ", ".join(map(str, lines))
         yield FaultKind.REPEATED_ID, f"{image_id!r} is in lines {at}; keep one of them"

@@ -1,0 +1,66 @@
+"""No training has a mask upstream: followed file by file through the planned DAG."""
+
+import re
+
+import pytest
+
+from .workflow import Workflow
+
+MASK_FILES = re.compile(r"SegmentationClass|masks\.csv|scores\.csv|summary")
+TRAINING = {"prepare_backbone", "train_classifier", "train_affinity", "train_segmenter"}
+BEFORE_SCORING = TRAINING | {"generate_cams", "make_affinity_labels", "make_pseudo_labels", "predict", "index_dataset"}
+
+
+def planned_jobs(workflow):
+    """All jobs of the DAG as (rule, inputs, outputs, shown wildcards)."""
+    output = workflow.run("--dry-run", "--forceall")
+    jobs = []
+    for block in re.split(r"\n(?=(?:local)?rule \w+:)", output)[1:]:
+        rule = re.match(r"(?:local)?rule (\w+):", block)[1]
+        files = {
+            part: re.split(r", ", found[1]) if (found := re.search(rf"^    {part}: (.*)$", block, re.M)) else []
+            for part in ("input", "output")
+        }
+        jobs.append((rule, files["input"], files["output"]))
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory):
+    return planned_jobs(Workflow(tmp_path_factory.mktemp("planned")))
+
+
+def upstream_files(job, jobs):
+    maker = {file: other for other in jobs for file in other[2]}
+    found, waiting = set(), list(job[1])
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting.extend(maker[file][1] if file in maker else [])
+    return found
+
+
+def test_the_dag_is_read_whole(jobs):
+    rules = {rule for rule, _, _ in jobs}
+    assert BEFORE_SCORING | {"index_masks", "score_cams", "score_label_maps"} <= rules
+    assert len([job for job in jobs if job[0] == "train_segmenter"]) == 3
+    made = {file for job in jobs for file in job[2]}
+    for rule, inputs, _ in jobs:
+        assert set(inputs) <= made, rule  # every file's maker is known: no path of the DAG is lost
+
+
+def test_no_training_has_a_mask_upstream_but_the_upper_bound(jobs):
+    with_masks = []
+    for job in jobs:
+        if job[0] in BEFORE_SCORING and any(MASK_FILES.search(file) for file in upstream_files(job, jobs)):
+            with_masks.append((job[0], job[2][0]))
+    assert {rule for rule, _ in with_masks} == {"train_segmenter", "predict"}
+    for _, output in with_masks:
+        assert "/masks-deeplab-" in output  # experiments.full: labels: masks
+
+
+def test_scores_do_have_masks_upstream(jobs):
+    for job in jobs:
+        if job[0].startswith("score_"):
+            assert any("SegmentationClass" in file for file in upstream_files(job, jobs))

@@ -1,0 +1,106 @@
+"""Running the workflow on a small copy of the demo, in a folder of its own."""
+
+import copy
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
+BRIEF = {"epochs": 2, "batch_size": 8}
+
+
+def small_demo() -> dict[str, Any]:
+    """The demo's configuration with fewer and smaller images, scales, steps and epochs."""
+    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    config["dataset"]["generate"] = {"train_images": 80, "val_images": 10, "size": 48, "seed": 3}
+    config["backbones"]["small"]["pretext"] = {"images": 64, "size": 32, "optimisation": {"epochs": 1}}
+    config["classifiers"]["ordinary"]["optimisation"].update(BRIEF, epochs=3)
+    config["classifiers"]["ordinary"]["augmentation"]["crop"] = 48
+    config["cams"]["cam"]["scales"] = [1.0]
+    config["cams"]["advcam"].update(scales=[1.0], steps=3)
+    for section, name in (("affinities", "affinitynet"), ("segmenters", "deeplab")):
+        config[section][name]["optimisation"].update(BRIEF)
+        config[section][name]["augmentation"]["crop"] = 48
+    config["runtime"]["shards"] = 1
+    return config
+
+
+@dataclass
+class Workflow:
+    """A working directory with a configuration, and what ``snakemake`` says in it."""
+
+    folder: Path
+    config: dict[str, Any] = field(default_factory=small_demo)
+
+    @property
+    def results(self) -> Path:
+        """Where everything that is made lies."""
+        return self.folder / "results" / self.config["dataset"]["name"]
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line, with the configuration written to the folder."""
+        path = self.folder / "config.yaml"
+        path.write_text(yaml.safe_dump(self.config))
+        return [*SNAKEMAKE, "--directory", str(self.folder), "--configfile", str(path), *arguments]
+
+    def run(self, *arguments: str) -> str:
+        """Run to the end; the output. An error of Snakemake is one of the test."""
+        result = self.attempt(*arguments)
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run to the end, whatever it is."""
+        return subprocess.run(
+            self.command(*arguments), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600
+        )
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """The rules that a dry run would run, with the number of jobs."""
+        output = self.run("--dry-run", *arguments)
+        if "Nothing to be done" in output:
+            return {}
+        stats = re.search(r"Job stats:\n(.*?)\ntotal ", output, re.S)
+        assert stats is not None, output
+        return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+) *$", stats[1], re.M)}
+
+    def changed(self) -> "Workflow":
+        """The same folder with a copy of the configuration, to be changed."""
+        return Workflow(self.folder, copy.deepcopy(self.config))
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start without waiting; the output goes to ``snakemake.log``."""
+        with open(self.folder / "snakemake.log", "w") as log:
+            return subprocess.Popen(self.command(*arguments), stdout=log, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(condition: Any, process: "subprocess.Popen[str]", seconds: float = 120) -> Any:
+    """Poll until ``condition()`` is true while ``process`` runs; its value."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        assert process.poll() is None, "snakemake ended before the moment to kill at came"
+        time.sleep(0.005)
+    raise AssertionError(f"did not happen within {seconds} s")
+
+
+def job_processes(process: "subprocess.Popen[str]", script: str) -> list[psutil.Process]:
+    """The running jobs of a script among the descendants of ``process``."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if any(f"{script}.py" in argument for argument in child.cmdline()):
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return found
