@@ -63,7 +63,7 @@ BODIES = (
         taper=0.0,
         texture=checks,
         period=0.56,
-        hue=0.333,
+        hue=0.2,
         limbs=(((0.55, 0.5), (0.8, 1.05), 0.12), ((-0.55, 0.5), (-0.8, 1.05), 0.12)),
         area=2.97,
     ),
@@ -73,7 +73,7 @@ BODIES = (
         taper=0.35,
         texture=blobs,
         period=0.62,
-        hue=0.667,
+        hue=0.1,
         limbs=(
             ((0.35, 0.4), (0.75, 0.9), 0.08),
             ((-0.55, 0.5), (-0.25, 1.15), 0.1),
@@ -96,9 +96,9 @@ HEADS = (
 
 HEAD_SHARE = 0.13
 """Area of a head as a share of the area of a creature that has one."""
-HUE_SHIFT = 0.1
+HUE_SHIFT = 0.04
 """How far the body hues of the two classes of a pair lie from the pair's hue, in turns."""
-PERIOD_SHIFT = 0.12
+PERIOD_SHIFT = 0.15
 """By which share the texture of a pair's first class is coarser, and the second's finer."""
 MEAN_LENGTH = 34.0
 """Square root of the area of a creature of middle size, reference units."""

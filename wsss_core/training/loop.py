@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -33,7 +33,7 @@ class Samples(Protocol):
 class ParameterGroup(dict[str, Any]):
     """An optimiser's group: ``params`` and ``factor``, its multiple of the learning rate."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], factor: float, **options: Any) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], factor: float, **options: Any) -> None:
         """Make a group; ``options`` (``weight_decay=0``) override the optimiser's own."""
         super().__init__(params=list(parameters), factor=factor, **options)
 

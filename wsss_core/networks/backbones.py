@@ -1,0 +1,126 @@
+"""Stage `backbone`: a trunk's weights, from ImageNet, a file, pretraining or chance."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_core.config.networks import Backbone, Pretext
+from wsss_core.datasets.pretext import pretext_images
+from wsss_core.datasets.transforms import normalise
+from wsss_core.devices import choose_device
+from wsss_core.errors import UserError
+from wsss_core.networks.resnet import ResNetTrunk, build_trunk
+from wsss_core.networks.weights import load_trunk, save_weights
+from wsss_core.resume import PartialWork
+from wsss_core.training.curve import write_curve
+from wsss_core.training.loop import ParameterGroup, fit, mix_seed
+
+
+class TrunkOnly(nn.Module):
+    """A trunk under the name that all networks give it."""
+
+    def __init__(self, trunk: ResNetTrunk) -> None:
+        """Hold ``trunk``."""
+        super().__init__()
+        self.trunk = trunk
+
+
+class PretextNetwork(TrunkOnly):
+    """A trunk and a linear layer that tells the pretext classes apart."""
+
+    def __init__(self, trunk: ResNetTrunk, classes: int) -> None:
+        """Put a randomly initialised head on ``trunk``."""
+        super().__init__(trunk)
+        self.head = nn.Linear(trunk.channels[-1], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, 3, H, W)."""
+        return self.head(self.trunk(images)[-1].mean(dim=(2, 3)))
+
+
+class PretextSamples:
+    """The generated pretext images, half of them mirrored at random."""
+
+    def __init__(self, settings: Pretext) -> None:
+        """Generate the images."""
+        images, labels, self.classes = pretext_images(settings.images, settings.size, settings.data_seed)
+        self.images = [normalise(image) for image in images]
+        self.labels = torch.from_numpy(labels)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image = self.images[index]
+        return (image.flip(2) if torch.rand(()) < 0.5 else image), self.labels[index]
+
+
+def prepare_backbone(
+    parameters: Backbone,
+    weights: Path,
+    training_csv: Path,
+    inputs: Sequence[Path | str] = (),
+    device: str = "auto",
+    workers: int = 0,
+) -> None:
+    """Write a trunk's weights and the curve of their training (an empty one if there was none).
+
+    Args:
+        parameters: network and source of its weights.
+        weights: the file of weights to make.
+        training_csv: the training curve to make.
+        inputs: files that the weights depend on, for resuming.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        workers: processes that load images.
+
+    Raises:
+        UserError: ImageNet's weights cannot be had, or a given file does not fit the network.
+    """
+    torch.manual_seed(mix_seed(parameters.seed))
+    trunk = build_trunk(parameters)
+    curve: list[dict[str, float]] = []
+    partial = PartialWork(weights.parent, "training", inputs)
+    if parameters.pretext is not None:
+        samples = PretextSamples(parameters.pretext)
+        pretext = PretextNetwork(trunk, len(samples.classes)).train()
+        optimisation = parameters.pretext.optimisation
+        groups = [
+            ParameterGroup(list(trunk.parameters()), 1),
+            ParameterGroup(pretext.head.parameters(), optimisation.head_factor),
+        ]
+
+        def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
+            images, labels = batch
+            return {"loss": functional.cross_entropy(pretext(images), labels)}
+
+        place = choose_device(device)
+        curve = fit(pretext, samples, loss, groups, optimisation, partial, place, workers, "pretraining")
+    elif parameters.weights == "imagenet":
+        _load_imagenet(trunk, parameters.network)
+    elif parameters.weights != "scratch":
+        load_trunk(parameters.weights, trunk)
+    write_curve(curve, training_csv)
+    save_weights(weights, TrunkOnly(trunk), {"kind": "backbone", "backbone": parameters.model_dump(mode="json")})
+    partial.finish()
+
+
+def _load_imagenet(trunk: ResNetTrunk, name: str) -> None:
+    """Load torchvision's weights (the first set, IMAGENET1K_V1) from its cache or its site."""
+    from torchvision.models import get_model_weights
+
+    source = get_model_weights(name)["IMAGENET1K_V1"]
+    file = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(source.url))
+    try:
+        state = torch.hub.load_state_dict_from_url(source.url, map_location="cpu", weights_only=True, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"the ImageNet weights of {name} cannot be fetched ({error}). Put torchvision's file "
+            f"{os.path.basename(source.url)} at {file}, or give the backbone 'weights: scratch' or the path of a "
+            ".safetensors file"
+        ) from None
+    own = trunk.state_dict()
+    trunk.load_state_dict({key: value for key, value in state.items() if key in own}, strict=True)

@@ -1,0 +1,73 @@
+"""Stage `affinity_labels`: what affinity is learned from, and the CRF-refined seed."""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsss_core.cam_store import CamStoreReader
+from wsss_core.config.refinement import AffinityLabels
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.label_maps import write_label_maps
+from wsss_core.refinement.confident_labels import confident_label_map, refined_seed
+from wsss_core.refinement.image_pool import ImagePool
+
+
+def make_affinity_labels(
+    parameters: AffinityLabels,
+    threshold: float,
+    index_shard: DatasetIndex,
+    cams: CamStoreReader,
+    confident_folder: Path,
+    refined_folder: Path,
+    confident_csv: Path,
+    refined_csv: Path,
+    inputs: Iterable[Path | str],
+    threads: int = 1,
+) -> None:
+    """Write two label maps an image: the confident labels, and the seed after a CRF.
+
+    Only the classes of an image's own labels can appear in its maps. A killed call goes on where
+    it was.
+
+    Args:
+        parameters: background scores and constants of the CRF.
+        threshold: the constant background score of the refined seed, in (0, 1).
+        index_shard: the images.
+        cams: class maps of at least these images.
+        confident_folder: where the confident label maps go (see ``confident_label_map``).
+        refined_folder: where the refined seeds go (see ``refined_seed``).
+        confident_csv: manifest of the confident label maps, written last.
+        refined_csv: manifest of the refined seeds.
+        inputs: the files this is made from.
+        threads: worker processes.
+
+    Raises:
+        UserError: an image cannot be read, does not fit its maps, or its worker died.
+    """
+    inputs = list(inputs)
+    image_ids, paths = index_shard.image_ids, index_shard.image_paths
+
+    def arguments(position: int) -> tuple[Any, ...]:
+        maps = cams.read(image_ids[position])
+        return paths[position], maps.classes, maps.full_size()
+
+    seed = partial(refined_seed, threshold=threshold, crf=parameters.crf)
+    confident = partial(confident_label_map, parameters=parameters)
+    for make, folder, manifest, task in (
+        (seed, refined_folder, refined_csv, "refined-seeds"),
+        (confident, confident_folder, confident_csv, "confident"),
+    ):
+        pool: ImagePool[np.ndarray] = ImagePool(make, arguments, image_ids, threads)
+        with pool:
+            write_label_maps(
+                index_shard,
+                pool,
+                folder,
+                manifest,
+                inputs,
+                f"{task}-{manifest.stem}",
+                f"{task.replace('-', ' ')} of {manifest.stem}",
+            )

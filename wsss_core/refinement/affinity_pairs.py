@@ -1,0 +1,112 @@
+"""Affinities of neighbouring cells: which pairs there are, and how like their features are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Offset = tuple[int, int]
+"""Cells down (0 or more) and to the right from the first cell of a pair to the second."""
+Window = tuple[slice, slice]
+"""Rows and columns of a grid."""
+
+
+def neighbour_offsets(radius: int) -> list[Offset]:
+    """The offsets of all pairs of cells that are closer than ``radius``, each unordered pair once.
+
+    First those within a row, (0, 1) to (0, radius - 1), then (y, x) with y >= 1 and
+    x^2 + y^2 < radius^2, row by row: the order of AffinityNet's code (``pyutils.GetIndicesInRadius``).
+
+    Args:
+        radius: in cells, at least 1.
+
+    Returns:
+        The offsets (down, right); 34 for a radius of 5.
+
+    Raises:
+        ValueError: ``radius`` is below 1.
+    """
+    if radius < 1:
+        raise ValueError(f"a radius is 1 cell or more, not {radius}")
+    span = range(1 - radius, radius)
+    below = [(y, x) for y in range(1, radius) for x in span if x * x + y * y < radius * radius]
+    return [(0, x) for x in range(1, radius)] + below
+
+
+def pair_windows(offset: Offset, height: int, width: int) -> tuple[Window, Window]:
+    """Where the first and the second cells of all pairs of an offset lie in a grid.
+
+    Unlike in AffinityNet's code, which leaves out first cells near the border, every pair whose
+    two cells lie in the grid counts.
+
+    Args:
+        offset: cells down and right.
+        height: rows of the grid.
+        width: columns of the grid.
+
+    Returns:
+        Two windows of the same shape, which is empty where the grid is too small for the offset.
+    """
+    down, right = offset
+    rows, columns = max(height - down, 0), max(width - abs(right), 0)
+    left = max(-right, 0) if columns else 0
+    first = (slice(0, rows), slice(left, left + columns))
+    start = left + right if columns else 0
+    second = (slice(height - rows, height), slice(start, start + columns))
+    return first, second
+
+
+def pair_affinities(features: Tensor, offsets: Sequence[Offset]) -> Tensor:
+    """Affinities ``exp(-mean_c |f_i - f_j|)`` of neighbouring cells (Ahn & Kwak, equation 3).
+
+    Differentiable once. Differences are taken offset by offset, and taken again on the way back,
+    so that memory grows with C + P, not with C * P.
+
+    Args:
+        features: float (C, h, w) or (B, C, h, w).
+        offsets: the P offsets from a pair's first cell to its second.
+
+    Returns:
+        (P, h, w) or (B, P, h, w), values in (0, 1]: entry (p, y, x) is the affinity of the cells
+        (y, x) and (y, x) + offset p; 0 where the latter lies outside the grid.
+
+    Raises:
+        ValueError: ``features`` has another number of dimensions.
+    """
+    if features.ndim == 3:
+        return pair_affinities(features[None], offsets)[0]
+    if features.ndim != 4:
+        raise ValueError(f"features are (C, h, w) or (B, C, h, w), not {tuple(features.shape)}")
+    return _PairAffinities.apply(features, tuple(offsets))  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _PairAffinities(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, offsets: Sequence[Offset]) -> Tensor:
+        batch, _, height, width = features.shape
+        affinities = features.new_zeros(batch, len(offsets), height, width)
+        for p, offset in enumerate(offsets):
+            (rows, columns), (rows_2, columns_2) = pair_windows(offset, height, width)
+            difference = features[:, :, rows, columns] - features[:, :, rows_2, columns_2]
+            affinities[:, p, rows, columns] = difference.abs_().mean(dim=1).neg_().exp_()
+        ctx.save_for_backward(features, affinities)
+        ctx.offsets = offsets
+        return affinities
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        features, affinities = ctx.saved_tensors
+        _, channels, height, width = features.shape
+        # d exp(-mean |f_i - f_j|) / d f_i = -affinity * sign(f_i - f_j) / C, and the reverse for f_j.
+        scaled = gradient * affinities / -channels
+        result = torch.zeros_like(features)
+        for p, offset in enumerate(ctx.offsets):
+            (rows, columns), (rows_2, columns_2) = pair_windows(offset, height, width)
+            step = features[:, :, rows, columns] - features[:, :, rows_2, columns_2]
+            step.sign_().mul_(scaled[:, p : p + 1, rows, columns])
+            result[:, :, rows, columns] += step
+            result[:, :, rows_2, columns_2] -= step
+        return result, None

@@ -1,0 +1,86 @@
+"""Confident label maps and CRF-refined seeds of single images.
+
+Kept apart from what walks over a data set, so that a worker process starts without torch.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from wsss_core.config.refinement import AffinityLabels, BackgroundScore, Crf
+from wsss_core.datasets.images import read_image
+from wsss_core.errors import UserError
+from wsss_core.refinement.crf import DenseCrf, refine, with_background
+
+UNSURE = 255
+"""Label of pixels that are neither surely an object nor surely background."""
+
+
+def confident_label_map(
+    image_path: Path, classes: np.ndarray, class_maps: np.ndarray, parameters: AffinityLabels
+) -> np.ndarray:
+    """Label the pixels that are surely an object or surely background.
+
+    One CRF sees a strong background (``parameters.foreground``): where an object wins even so,
+    its class is sure. Another sees a weak one (``parameters.background``): where the background
+    wins even so, it is sure. As in IRN's ``cam_to_ir_label``; AffinityNet's code lets the second
+    CRF's background also overrule an object of the first, which hardly ever happens.
+
+    Args:
+        image_path: the image file.
+        classes: int (K,), indices of the data set's classes, of which the image shows these.
+        class_maps: (K, H, W), values in [0, 1].
+        parameters: background scores and constants of the CRF.
+
+    Returns:
+        uint8 (H, W): 0 background, class index + 1, or 255 (unsure).
+
+    Raises:
+        UserError: the image cannot be read, or is not of the maps' size.
+    """
+    image = _read_fitting_image(image_path, class_maps)
+    field = DenseCrf(image, len(classes) + 1, parameters.crf)
+    foreground = field.infer(with_background(class_maps, parameters.foreground)).argmax(axis=0)
+    background = field.infer(with_background(class_maps, parameters.background)).argmax(axis=0)
+    labels = label_values(classes)[foreground]
+    labels[foreground == 0] = np.where(background == 0, 0, UNSURE)[foreground == 0]
+    return labels
+
+
+def refined_seed(
+    image_path: Path, classes: np.ndarray, class_maps: np.ndarray, threshold: float, crf: Crf
+) -> np.ndarray:
+    """The seed after a CRF, with a constant background score.
+
+    Args:
+        image_path: the image file.
+        classes: int (K,), indices of the data set's classes, of which the image shows these.
+        class_maps: (K, H, W), values in [0, 1].
+        threshold: the background's score, in (0, 1).
+        crf: constants of the CRF.
+
+    Returns:
+        uint8 (H, W): 0 background, or class index + 1.
+
+    Raises:
+        UserError: the image cannot be read, or is not of the maps' size.
+    """
+    image = _read_fitting_image(image_path, class_maps)
+    winners = refine(image, class_maps, BackgroundScore(threshold=threshold), crf)
+    return label_values(classes)[winners]
+
+
+def label_values(classes: np.ndarray) -> np.ndarray:
+    """What index maps (0 background, k + 1 the k-th map) become in label maps: uint8 (K + 1,)."""
+    return np.concatenate([[0], np.asarray(classes, dtype=np.int64) + 1]).astype(np.uint8)
+
+
+def _read_fitting_image(image_path: Path, class_maps: np.ndarray) -> np.ndarray:
+    image = read_image(image_path)
+    if image.shape[:2] != class_maps.shape[1:]:
+        raise UserError(
+            f"{image_path}: the image is {image.shape[0]} x {image.shape[1]} pixels, its class maps "
+            f"{class_maps.shape[1]} x {class_maps.shape[2]}; the image has changed since they were "
+            "made, so make the dataset's index and the maps again"
+        )
+    return image

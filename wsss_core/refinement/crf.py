@@ -1,0 +1,157 @@
+"""Dense conditional random field: class scores that follow the edges of an image.
+
+Krähenbühl & Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials"
+(NIPS 2011), as wrapped by pydensecrf.
+"""
+
+from types import ModuleType
+
+import numpy as np
+
+from wsss_core.config.refinement import BackgroundScore, Crf
+from wsss_core.errors import UserError
+
+SMALLEST_SCORE = 1e-5
+"""Scores are clipped here before the logarithm, as in AffinityNet's code."""
+
+
+class DenseCrf:
+    """The CRF of one image, for any number of score maps.
+
+    The two kernels depend on the image alone, and setting them up takes a good part of the time;
+    so whoever refines several score maps of an image makes one of these.
+    """
+
+    def __init__(self, image: np.ndarray, labels: int, crf: Crf) -> None:
+        """Set up the kernels.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            labels: L, the number of labels, background included.
+            crf: iterations, and deviations and weights of the kernels.
+
+        Raises:
+            ValueError: the image is not uint8 (H, W, 3) or ``labels`` is below 1.
+            UserError: pydensecrf is not installed.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(
+                f"an image is uint8 (H, W, 3), not {image.dtype} of shape {image.shape}"
+            )
+        if labels < 1:
+            raise ValueError(f"a CRF needs a label at least, not {labels}")
+        self._shape = (labels, *image.shape[:2])
+        self._iterations = crf.iterations
+        if labels == 1:  # nothing to decide, and pydensecrf is not needed for it
+            return
+        self._field = _import_pydensecrf().DenseCRF2D(image.shape[1], image.shape[0], labels)
+        if crf.gaussian_compat > 0:
+            self._field.addPairwiseGaussian(sxy=crf.gaussian_sxy, compat=crf.gaussian_compat)
+        if crf.bilateral_compat > 0:
+            self._field.addPairwiseBilateral(
+                sxy=crf.bilateral_sxy,
+                srgb=crf.bilateral_srgb,
+                rgbim=np.ascontiguousarray(image),
+                compat=crf.bilateral_compat,
+            )
+
+    def infer(self, scores: np.ndarray) -> np.ndarray:
+        """Mean-field inference from the unary energy ``-log(clip(scores, 1e-5, 1))``.
+
+        Args:
+            scores: (L, H, W), probabilities or scores in [0, 1]. They need not sum to 1: a factor
+                that all labels of a pixel share changes nothing, unless the clipping acts.
+
+        Returns:
+            float32 (L, H, W): each label's probability, which sum to 1 in every pixel.
+
+        Raises:
+            ValueError: ``scores`` are of another shape or not all finite.
+        """
+        if scores.shape != self._shape:
+            raise ValueError(f"scores are of shape {scores.shape}; the CRF was set up for {self._shape}")
+        if not np.isfinite(scores).all():
+            raise ValueError("scores hold values that are not finite")
+        if self._shape[0] == 1:
+            return np.ones(self._shape, dtype=np.float32)
+        unary = -np.log(np.clip(scores.astype(np.float32, copy=False), SMALLEST_SCORE, 1.0))
+        self._field.setUnaryEnergy(np.ascontiguousarray(unary.reshape(self._shape[0], -1)))
+        result = self._field.inference(self._iterations)
+        return np.array(result, dtype=np.float32).reshape(self._shape)
+
+
+def dense_crf(image: np.ndarray, scores: np.ndarray, crf: Crf) -> np.ndarray:
+    """Refine the score maps of one image.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        scores: (L, H, W), values in [0, 1]; see :meth:`DenseCrf.infer`.
+        crf: constants of the CRF.
+
+    Returns:
+        float32 (L, H, W): each label's probability.
+
+    Raises:
+        ValueError: shapes or data types are wrong, or a score is not finite.
+        UserError: pydensecrf is not installed.
+    """
+    return DenseCrf(image, scores.shape[0], crf).infer(scores)
+
+
+def background_score(class_maps: np.ndarray, background: BackgroundScore) -> np.ndarray:
+    """The background's score beside class maps.
+
+    Args:
+        class_maps: (K, H, W), values in [0, 1]; K may be 0.
+        background: a constant, or ``alpha`` of ``(1 - largest class value) ** alpha`` (Ahn & Kwak,
+            "Learning Pixel-level Semantic Affinity", CVPR 2018, equation 2).
+
+    Returns:
+        float32 (H, W), values in [0, 1].
+    """
+    shape = class_maps.shape[1:]
+    if background.threshold is not None:
+        return np.full(shape, background.threshold, dtype=np.float32)
+    assert background.alpha is not None  # the settings see to it that one of the two is given
+    largest = class_maps.max(axis=0, initial=0.0).astype(np.float32)
+    # Interpolation may overshoot 1 by a rounding error, whose fractional power is not a number.
+    return np.maximum(1 - largest, 0) ** np.float32(background.alpha)
+
+
+def with_background(class_maps: np.ndarray, background: BackgroundScore) -> np.ndarray:
+    """Score maps with the background in front: float32 (1 + K, H, W) from (K, H, W)."""
+    first = background_score(class_maps, background)[None]
+    return np.concatenate([first, class_maps.astype(np.float32, copy=False)])
+
+
+def refine(
+    image: np.ndarray, class_maps: np.ndarray, background: BackgroundScore, crf: Crf | None
+) -> np.ndarray:
+    """One label per pixel: background score, CRF if there is one, largest score.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        class_maps: (K, H, W), values in [0, 1]; K may be 0.
+        background: the background's score.
+        crf: constants of the CRF; None leaves it out.
+
+    Returns:
+        int64 (H, W): 0 is the background, k + 1 the k-th class map.
+
+    Raises:
+        ValueError: as :func:`dense_crf`.
+        UserError: as :func:`dense_crf`.
+    """
+    scores = with_background(class_maps, background)
+    return (scores if crf is None else dense_crf(image, scores, crf)).argmax(axis=0)
+
+
+def _import_pydensecrf() -> ModuleType:
+    try:
+        import pydensecrf.densecrf
+    except ImportError as error:
+        raise UserError(
+            "the dense CRF needs the Python package pydensecrf2, which is not installed here; "
+            "install it (pip install pydensecrf2), or run the stages with a CRF where it is"
+        ) from error
+    return pydensecrf.densecrf

@@ -1,0 +1,120 @@
+"""One function on many images, in several processes, a few images ahead of who asks for them."""
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from wsss_core.errors import UserError
+
+Result = TypeVar("Result")
+AHEAD = 2
+"""Images under way per process: one that is worked on, one that waits."""
+
+
+class ImagePool(Generic[Result]):
+    """Calls ``function`` for images by position; positions are asked for in ascending order."""
+
+    def __init__(
+        self,
+        function: Callable[..., Result],
+        arguments: Callable[[int], tuple[Any, ...]],
+        image_ids: Sequence[str],
+        threads: int,
+    ) -> None:
+        """Prepare the pool; processes start with the first call.
+
+        Args:
+            function: a function of a module (not a closure), for worker processes.
+            arguments: gives the function's arguments for the image at a position; runs in this
+                process, as it may read from open files.
+            image_ids: the images' names, for error messages.
+            threads: number of worker processes; with 1 everything runs in this process.
+        """
+        self._function, self._arguments, self._image_ids = function, arguments, image_ids
+        self._threads = min(threads, len(image_ids))
+        self._under_way: dict[int, Future[Result]] = {}
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "ImagePool[Result]":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def __call__(self, position: int) -> Result:
+        """The function's result for the image at ``position``.
+
+        Raises:
+            UserError: the worker process of this image died, in a second attempt too; or the
+                function raised it.
+        """
+        if self._threads <= 1:
+            return self._function(*self._arguments(position))
+        try:
+            end = min(position + AHEAD * self._threads, len(self._image_ids))
+            for ahead in range(position, end):
+                if ahead not in self._under_way:
+                    self._under_way[ahead] = self._submit(ahead)
+            return self._under_way.pop(position).result()
+        except BrokenProcessPool:
+            # A dead worker takes the whole pool along. Which image it was shows when this one has
+            # a process to itself; for the others the next call starts a new pool.
+            self._stop()
+            return self._call_alone(position)
+
+    def _submit(self, position: int) -> "Future[Result]":
+        if self._executor is None:
+            self._executor = _make_executor(self._threads)
+        with _without_main_file():
+            return self._executor.submit(self._function, *self._arguments(position))
+
+    def _call_alone(self, position: int) -> Result:
+        with _make_executor(1) as executor:
+            try:
+                with _without_main_file():
+                    future = executor.submit(self._function, *self._arguments(position))
+                return future.result()
+            except BrokenProcessPool as error:
+                raise UserError(
+                    f"image {self._image_ids[position]}: the process that worked on it died; the usual "
+                    "cause is too little memory: fewer 'threads' or more 'mem_mb' for this rule helps"
+                ) from error
+
+    def _stop(self) -> None:
+        self._under_way.clear()
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+
+
+def _make_executor(processes: int) -> ProcessPoolExecutor:
+    # Not fork: this process has threads of torch and open HDF5 files, and neither survives it.
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+
+
+@contextmanager
+def _without_main_file() -> Iterator[None]:
+    """Let processes start without running the main script again.
+
+    A spawned process first imports the main script of its parent. Snakemake's scripts are not
+    guarded by ``__name__``: each worker would start the whole job anew. Workers need nothing from
+    there, as they find the function by its module's name.
+    """
+    main = vars(sys.modules["__main__"])
+    absent = object()
+    file = main.pop("__file__", absent)
+    try:
+        yield
+    finally:
+        if file is not absent:
+            main["__file__"] = file
