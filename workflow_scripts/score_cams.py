@@ -6,8 +6,8 @@ from wsss_core.job import job
 
 with job(snakemake.log[0], snakemake.threads):
     from wsss_core.cam_store import CamStoreReader
-    from wsss_core.datasets.index import read_mask_index
+    from wsss_core.datasets.label_maps import read_label_manifest
     from wsss_core.evaluation.score import score_cams
 
     with CamStoreReader([Path(path) for path in snakemake.input.shards]) as cams:
-        score_cams(cams, read_mask_index(snakemake.input.masks), Path(snakemake.output.scores))
+        score_cams(cams, read_label_manifest([snakemake.input.masks]), Path(snakemake.output.scores))

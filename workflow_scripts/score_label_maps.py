@@ -5,13 +5,13 @@ from pathlib import Path
 from wsss_core.job import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from wsss_core.datasets.index import read_classes, read_mask_index
+    from wsss_core.datasets.index import read_classes
     from wsss_core.datasets.label_maps import read_label_manifest
     from wsss_core.evaluation.score import score_label_maps
 
     score_label_maps(
         read_label_manifest(snakemake.input.labels),
-        read_mask_index(snakemake.input.masks),
+        read_label_manifest([snakemake.input.masks]),
         read_classes(snakemake.input.classes),
         Path(snakemake.output.scores),
     )

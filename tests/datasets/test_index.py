@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from wsss_core.datasets.index import (
     DatasetIndex,
     read_index,
-    read_mask_index,
     write_index,
-    write_mask_index,
 )
+from wsss_core.datasets.label_maps import read_label_manifest, write_label_manifest
 from wsss_core.errors import UserError
 
 CLASSES = ("cat", "dog", "nan")
@@ -120,9 +119,9 @@ def test_any_text_survives(tmp_path, data, ids, names):
     assert read.classes == classes
     assert read.table["labels"].tolist() == [labels for _, _, labels in rows]
     assert np.array_equal(read.label_matrix, index.label_matrix)
-    masks = {image_id: Path(f"masks/{number}.png") for number, image_id in enumerate(ids)}
-    write_mask_index(masks, tmp_path / "masks.csv")
-    assert list(read_mask_index(tmp_path / "masks.csv").items()) == list(masks.items())
+    masks = {image_id: tmp_path / f"masks/{number}.png" for number, image_id in enumerate(ids)}
+    write_label_manifest(masks, tmp_path / "masks.csv")
+    assert list(read_label_manifest([tmp_path / "masks.csv"]).items()) == list(masks.items())
 
 
 def test_same_index_gives_the_same_bytes(tmp_path):
@@ -158,18 +157,11 @@ def test_damaged_index_is_named(tmp_path, content, reason):
 def test_missing_or_damaged_classes_are_named(tmp_path):
     round_trip(SMALL, tmp_path)
     (tmp_path / "classes.json").write_text("[")
-    with pytest.raises(UserError, match=r"classes\.json is damaged"):
+    with pytest.raises(UserError, match=r"classes\.json: it is damaged"):
         read_index(tmp_path / "index.csv", tmp_path / "classes.json")
     (tmp_path / "classes.json").unlink()
     with pytest.raises(UserError, match=r"classes\.json: there is no such file"):
         read_index(tmp_path / "index.csv", tmp_path / "classes.json")
-
-
-def test_masks_of_no_image(tmp_path):
-    write_mask_index({}, tmp_path / "masks.csv")
-    assert read_mask_index(tmp_path / "masks.csv") == {}
-    with pytest.raises(UserError, match=r"none\.csv: there is no such file"):
-        read_mask_index(tmp_path / "none.csv")
 
 
 def test_import_leaves_torch_alone():

@@ -10,7 +10,8 @@ from PIL import Image
 
 from wsss_core.config.dataset import Dataset
 from wsss_core.datasets.faults import DatasetFaults
-from wsss_core.datasets.index import DatasetIndex, read_index, read_mask_index
+from wsss_core.datasets.index import DatasetIndex, read_index
+from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.voc import index_dataset, index_masks
 
 Size = tuple[int, int]
@@ -132,7 +133,7 @@ def masked(tree: VocTree) -> dict[str, Path]:
     """Index a tree and its masks into the folder ``made`` beside it."""
     path = tree.root.parent / "made" / "masks.csv"
     index_masks(tree.root, indexed(tree), path)
-    return read_mask_index(path)
+    return read_label_manifest([path])
 
 
 def cut_short(path: Path) -> None:

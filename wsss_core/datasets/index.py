@@ -19,8 +19,6 @@ SPLITS = ("train", "val")
 """The parts that images play, in the order of the index."""
 COLUMNS = ("image_id", "split", "image", "height", "width", "labels")
 """The columns of the index."""
-MASK_COLUMNS = ("image_id", "mask")
-"""The columns of the table of masks."""
 LABEL_SEPARATOR = ";"
 
 
@@ -107,34 +105,29 @@ def read_index(index_csv: Path | str, classes_json: Path | str) -> DatasetIndex:
     Raises:
         UserError: a file is missing, is no index, or the two do not belong together.
     """
-    table = _read_table(index_csv, COLUMNS)
+    table, classes = _read_table(index_csv, COLUMNS), read_classes(classes_json)
     try:
-        classes = tuple(json.loads(Path(classes_json).read_text(encoding="utf-8")))
         table = table.astype({"height": "int64", "width": "int64"})
-    except FileNotFoundError as error:
-        raise _not_made(classes_json, "there is no such file") from error
     except ValueError as error:
-        raise _not_made(index_csv, f"it or {classes_json} is damaged ({error})") from error
+        raise _not_made(index_csv, f"it is damaged ({error})") from error
     foreign = {name for labels in table["labels"] for name in split_labels(labels)} - set(classes)
     if foreign:
         raise _not_made(index_csv, f"{classes_json} lacks its class {min(foreign)!r}")
     return DatasetIndex(classes, table)
 
 
-def write_mask_index(masks: Mapping[str, Path | str], masks_csv: Path | str) -> None:
-    """Write the table of masks, image id to file, whole or not at all."""
-    rows = [(image_id, str(mask)) for image_id, mask in masks.items()]
-    _write_table(pandas.DataFrame(rows, columns=list(MASK_COLUMNS), dtype=str), masks_csv)
-
-
-def read_mask_index(masks_csv: Path | str) -> dict[str, Path]:
-    """Read what ``write_mask_index`` wrote: image id to mask file, in the order of the table.
+def read_classes(classes_json: Path | str) -> tuple[str, ...]:
+    """The names of the object classes, without the background, in the order of their mask values.
 
     Raises:
-        UserError: the file is missing or is no table of masks.
+        UserError: the file is missing or damaged.
     """
-    table = _read_table(masks_csv, MASK_COLUMNS)
-    return {image_id: Path(mask) for image_id, mask in zip(*(table[c] for c in MASK_COLUMNS), strict=True)}
+    try:
+        return tuple(json.loads(Path(classes_json).read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise _not_made(classes_json, "there is no such file") from error
+    except ValueError as error:
+        raise _not_made(classes_json, f"it is damaged ({error})") from error
 
 
 def _write_table(table: pandas.DataFrame, path: Path | str) -> None:

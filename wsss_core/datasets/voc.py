@@ -26,8 +26,8 @@ from wsss_core.datasets.index import (
     DatasetIndex,
     join_labels,
     write_index,
-    write_mask_index,
 )
+from wsss_core.datasets.label_maps import write_label_manifest
 from wsss_core.datasets.voc_layout import (
     ANNOTATIONS,
     IMAGES,
@@ -114,7 +114,7 @@ def index_masks(root: Path | str, index: DatasetIndex, masks_csv: Path | str) ->
         raise DatasetFaults(f"the masks of the data set {root}", faults)
     if not masks:
         log.warning("%s has no masks; nothing made from it can be scored", root)
-    write_mask_index(masks, masks_csv)
+    write_label_manifest({image_id: Path(os.path.abspath(mask)) for image_id, mask in masks.items()}, masks_csv)
 
 
 def _check_image(root: Path, image_id: str, sizes: dict[str, Size], faults: list[Fault]) -> None:

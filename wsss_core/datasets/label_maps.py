@@ -1,0 +1,93 @@
+"""Label maps, one palette PNG an image, and the manifests that say which belong together."""
+
+import csv
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wsss_core.atomic import atomic_path
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.palette import write_label_map
+from wsss_core.errors import UserError
+from wsss_core.progress import Progress
+from wsss_core.resume import PartialWork
+
+COLUMNS = ["image_id", "label_map"]
+log = logging.getLogger(__name__)
+
+
+def write_label_maps(
+    index: DatasetIndex,
+    make: Callable[[int], np.ndarray],
+    manifest_csv: Path,
+    inputs: Sequence[Path | str],
+    description: str,
+) -> None:
+    """Make and write a label map for every image of a shard; the manifest comes last.
+
+    The maps lie beside the manifest, as ``<image_id>.png``. Those that a killed run has finished
+    are kept, if its inputs were the same.
+
+    Args:
+        index: the shard's images.
+        make: from an image's position in ``index`` to its label map (H, W) uint8.
+        manifest_csv: the table of image ids and files to make.
+        inputs: files that the maps depend on.
+        description: for the progress bar and the log.
+    """
+    partial = PartialWork(manifest_csv.parent.parent, f"{manifest_csv.parent.name}-{manifest_csv.stem}", inputs)
+    finished = partial.path("finished.txt")
+    done = set(finished.read_text(encoding="utf-8").split("\n")[:-1]) if finished.exists() else set()
+    if done:
+        log.info("%s: continuing after %d images", description, len(done))
+    files = [manifest_csv.parent / f"{image_id}.png" for image_id in index.image_ids]
+    counter = Progress(description, len(index), done=len(done))
+    with open(finished, "a", encoding="utf-8") as record:
+        for position, (image_id, file) in enumerate(zip(index.image_ids, files, strict=True)):
+            if image_id in done:
+                continue
+            write_label_map(file, make(position))
+            print(image_id, file=record, flush=True)  # a line cut short names no image: it is made again
+            counter.advance()
+    counter.close()
+    write_label_manifest({image_id: Path(file.name) for image_id, file in zip(index.image_ids, files, strict=True)}, manifest_csv)
+    partial.finish()
+
+
+def write_label_manifest(label_maps: Mapping[str, Path], manifest_csv: Path | str) -> None:
+    """Write which label map (or mask) is which image's.
+
+    Args:
+        label_maps: files by image id; a relative path starts from the manifest's folder.
+        manifest_csv: the table to make.
+    """
+    with atomic_path(manifest_csv) as temporary, open(temporary, "w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(label_maps.items())
+
+
+def read_label_manifest(manifests: Iterable[Path | str]) -> dict[str, Path]:
+    """The label maps that several shards' manifests list.
+
+    Returns:
+        Path of the label map by image id.
+
+    Raises:
+        UserError: a manifest cannot be read, or is not one.
+    """
+    maps: dict[str, Path] = {}
+    for manifest in manifests:
+        try:
+            with open(manifest, newline="", encoding="utf-8") as table:
+                heading, *rows = csv.reader(table)
+        except OSError as error:
+            raise UserError(f"{manifest}: cannot be read ({error.strerror})") from None
+        except ValueError:
+            raise UserError(f"{manifest}: is empty; delete it and let the workflow make it again") from None
+        if heading != COLUMNS:
+            raise UserError(f"{manifest}: is no list of label maps; its columns must be {', '.join(COLUMNS)}")
+        maps.update({image_id: Path(manifest).parent / label_map for image_id, label_map in rows})
+    return maps

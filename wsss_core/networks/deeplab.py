@@ -1,0 +1,136 @@
+"""DeepLab: atrous spatial pyramid pooling on a residual trunk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_core.config.networks import Backbone
+from wsss_core.config.segmentation import DeepLab
+from wsss_core.errors import UserError
+from wsss_core.networks.resnet import ResNetTrunk, build_trunk
+from wsss_core.networks.weights import inference_mode, load_state, load_weights, save_weights
+
+SKIP_CHANNELS = 48
+"""Channels that the low-level features are reduced to, as in DeepLabV3+."""
+DECODER_CHANNELS = 96
+
+
+class AtrousPyramid(nn.Module):
+    """Sum of parallel 3x3 convolutions of different dilation (DeepLab v2, Chen et al. 2018, section 3.2)."""
+
+    def __init__(self, channels: int, outputs: int, rates: Sequence[int]) -> None:
+        """Initialise weights with a deviation of 0.01 and biases with 0, as DeepLab v2."""
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Conv2d(channels, outputs, 3, padding=rate, dilation=rate) for rate in rates
+        )
+        for branch in self.branches:
+            nn.init.normal_(branch.weight, std=0.01)
+            nn.init.zeros_(branch.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, h, w) to (B, outputs, h, w)."""
+        return torch.stack([branch(features) for branch in self.branches]).sum(dim=0)
+
+
+class DeepLabNetwork(nn.Module):
+    """Trunk, atrous pyramid, and, on demand, a decoder that joins the first stage's features.
+
+    Attributes:
+        classes: names of the classes, ``background`` first.
+    """
+
+    def __init__(self, trunk: ResNetTrunk, classes: Sequence[str], rates: Sequence[int], low_level_skip: bool) -> None:
+        """Put randomly initialised layers on ``trunk``.
+
+        Args:
+            trunk: the trunk.
+            classes: names of the object classes, without the background.
+            rates: dilations of the pyramid.
+            low_level_skip: join layer1's features, upsampled logits otherwise.
+        """
+        super().__init__()
+        self.classes = ("background", *classes)
+        self.trunk = trunk
+        if low_level_skip:
+            self.pyramid = AtrousPyramid(trunk.channels[-1], DECODER_CHANNELS, rates)
+            self.skip: nn.Module | None = _convolution(trunk.channels[0], SKIP_CHANNELS, 1)
+            self.decoder: nn.Module = nn.Sequential(
+                _convolution(DECODER_CHANNELS + SKIP_CHANNELS, DECODER_CHANNELS, 3),
+                nn.Conv2d(DECODER_CHANNELS, len(self.classes), 1),
+            )
+        else:
+            self.pyramid = AtrousPyramid(trunk.channels[-1], len(self.classes), rates)
+            self.skip, self.decoder = None, nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores on the network's own grid.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+
+        Returns:
+            Logits (B, K + 1, h, w): at the trunk's stride, or at layer1's with the skip.
+        """
+        maps = self.trunk(images)
+        features = self.pyramid(maps[-1])
+        if self.skip is not None:
+            low_level = maps[0]
+            features = functional.interpolate(
+                functional.relu(features), size=low_level.shape[2:], mode="bilinear", align_corners=False
+            )
+            features = torch.cat([features, self.skip(low_level)], dim=1)
+        return self.decoder(features)
+
+    def new_layers(self) -> list[nn.Parameter]:
+        """The parameters beyond the trunk's."""
+        parts = [self.pyramid, self.decoder, *([self.skip] if self.skip is not None else [])]
+        return [parameter for part in parts for parameter in part.parameters()]
+
+
+def _convolution(channels: int, outputs: int, size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, outputs, size, padding=size // 2, bias=False),
+        nn.GroupNorm(8, outputs),  # needs no batch: segmenters train on few images at a time
+        nn.ReLU(inplace=True),
+    )
+
+
+def build_deeplab(parameters: DeepLab, backbone: Backbone, classes: Sequence[str]) -> DeepLabNetwork:
+    """The segmenter that the settings describe, with random weights."""
+    return DeepLabNetwork(build_trunk(backbone), classes, parameters.atrous_rates, parameters.low_level_skip)
+
+
+def save_deeplab(path: Path | str, network: DeepLabNetwork, parameters: DeepLab, backbone: Backbone) -> None:
+    """Write a segmenter's weights; :func:`load_deeplab` needs nothing else."""
+    description = {
+        "kind": "deeplab",
+        "backbone": backbone.model_dump(mode="json"),
+        "classes": network.classes[1:],
+        "atrous_rates": parameters.atrous_rates,
+        "low_level_skip": parameters.low_level_skip,
+    }
+    save_weights(path, network, description)
+
+
+def load_deeplab(path: Path | str, device: torch.device | str = "cpu") -> DeepLabNetwork:
+    """Read a segmenter for use: in evaluation mode, weights without gradients.
+
+    Raises:
+        UserError: the file is broken, is no segmenter's, or its weights do not fit.
+    """
+    state, description = load_weights(path)
+    if description.get("kind") != "deeplab":
+        raise UserError(f"{path}: holds weights, but not of a segmenter made by this workflow")
+    network = DeepLabNetwork(
+        build_trunk(Backbone(**description["backbone"])),
+        description["classes"],
+        description["atrous_rates"],
+        description["low_level_skip"],
+    )
+    load_state(network, state, path)
+    inference_mode(network, device)
+    return network
