@@ -22,8 +22,6 @@ with job(snakemake.log[0], snakemake.threads, identity, confident_csv.parent.par
             threshold,
             index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
             cams,
-            confident_csv.parent,
-            refined_csv.parent,
             confident_csv,
             refined_csv,
             inputs=list(snakemake.input),

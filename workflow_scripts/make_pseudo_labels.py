@@ -21,7 +21,6 @@ with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent):
             index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
             cams,
             Path(snakemake.input.affinity),
-            manifest.parent,
             manifest,
             inputs=list(snakemake.input),
             device=Runtime(**snakemake.config.get("runtime", {})).device,

@@ -17,7 +17,6 @@ with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent):
         Prediction(**identity["parameters"]),
         index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
         Path(snakemake.input.segmenter),
-        manifest.parent,
         manifest,
         inputs=list(snakemake.input),
         device=Runtime(**snakemake.config.get("runtime", {})).device,

@@ -131,8 +131,7 @@ class Plan:
         dataset = self.config.dataset
         upstream = {}
         if dataset.generate is not None:
-            settings = {**dataset.generate.model_dump(mode="json"), "classes": list(dataset.classes)}
-            upstream["generated"] = self._artifact("generated", "creatures", settings, {})
+            upstream["generated"] = self._artifact("generated", "creatures", dataset.generate, {})
         # The name decides the results folder and the generator's settings come in through upstream.
         parameters = dataset.model_dump(mode="json", exclude={"name", "generate"})
         return self._artifact("dataset", dataset.format, parameters, upstream)

@@ -48,7 +48,7 @@ class Workflow:
     def command(self, *arguments: str) -> list[str]:
         """The command line, with the configuration written to the folder."""
         path = self.folder / "config.yaml"
-        path.write_text(yaml.safe_dump(self.config))
+        path.write_text(yaml.safe_dump(self.config, sort_keys=False))
         return [*SNAKEMAKE, "--directory", str(self.folder), "--configfile", str(path), *arguments]
 
     def run(self, *arguments: str) -> str:

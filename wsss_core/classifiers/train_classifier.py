@@ -15,8 +15,8 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.devices import choose_device
 from wsss_core.networks.classifier import ClassMapClassifier, save_classifier
-from wsss_core.networks.resnet import build_trunk
-from wsss_core.networks.weights import freeze, freeze_batch_norm, load_trunk, trainable
+from wsss_core.networks.resnet import freeze_batch_norm
+from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
@@ -79,15 +79,13 @@ def train_classifier(
     """
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))
-    classifier = ClassMapClassifier(build_trunk(backbone), index.classes)
+    classifier = ClassMapClassifier(backbone, index.classes)
     load_trunk(backbone_weights, classifier.trunk)
     classifier.train()
     if parameters.freeze_batch_norm:
         freeze_batch_norm(classifier)
     if parameters.frozen_stem:
-        for module in (classifier.trunk.conv1, classifier.trunk.bn1, classifier.trunk.layer1):
-            freeze(module)
-            freeze_batch_norm(module)
+        classifier.trunk.freeze_stem()
     objective = OBJECTIVES[parameters.objective](classifier)  # type: ignore[attr-defined]
     groups = [
         ParameterGroup(trainable(classifier.trunk), 1),
@@ -106,5 +104,5 @@ def train_classifier(
         "training the classifier",
     )
     write_curve(curve, training_csv)
-    save_classifier(weights, classifier, backbone)
+    save_classifier(weights, classifier)
     partial.finish()

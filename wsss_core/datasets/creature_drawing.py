@@ -134,7 +134,7 @@ def _free_place(
 ) -> tuple[float, float]:
     """A place for a creature's centre, away from the others' if a few tries find one."""
     for _ in range(8):
-        row, column = generator.uniform(0.16, 0.84, 2) * REFERENCE_SIDE
+        row, column = generator.uniform(0.2, 0.8, 2) * REFERENCE_SIDE
         if all((row - r) ** 2 + (column - c) ** 2 > 24.0**2 for r, c in taken):
             break
     return float(row), float(column)

@@ -1,6 +1,4 @@
-"""From a decoded image to a network's input, with and without random changes."""
-
-import functools
+"""Images on their way into a network: normalisation, rescaling, random changes for training."""
 
 import numpy as np
 import torch
@@ -10,129 +8,136 @@ from torchvision.transforms.v2 import functional
 
 from wsss_core.config.training import Augmentation
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-IGNORE = 255
-"""Label of pixels that a loss leaves out."""
+MEAN = (0.485, 0.456, 0.406)
+STANDARD_DEVIATION = (0.229, 0.224, 0.225)
+"""Of ImageNet's pixels, red, green and blue, on the 0..1 scale."""
+IGNORED = 255
+"""The label of pixels that do not count."""
 
-
-@functools.cache
-def _normalisation_table() -> np.ndarray:
-    """The normalised value of each of the 256 pixel values, per channel: (256, 3) float32."""
-    values = np.arange(256, dtype=np.float64)[:, None] / 255
-    return ((values - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_DEVIATION)).astype(np.float32)
+# An 8-bit pixel has 256 values: computed once in float64 and stored as float32, as the authors'
+# code does for each image, but looked up. (3, 256)
+_NORMALISED = ((np.arange(256) / 255.0 - np.c_[list(MEAN)]) / np.c_[list(STANDARD_DEVIATION)]).astype(np.float32)
 
 
 def normalise(image: np.ndarray) -> Tensor:
-    """Subtract ImageNet's mean and divide by its deviation, channel by channel.
-
-    Computed in float64 and rounded once to float32, as the authors' code does.
+    """Bring an image to the scale that networks are trained on: (value / 255 - mean) / deviation.
 
     Args:
         image: (H, W, 3) uint8 RGB.
 
     Returns:
-        (3, H, W) float32.
+        (3, H, W) float32, the float64 result rounded once (IRN ``voc12/dataloader.py``).
     """
-    normalised = np.empty((3, *image.shape[:2]), np.float32)
+    channels = np.empty((3, *image.shape[:2]), dtype=np.float32)
     for channel in range(3):
-        np.take(_normalisation_table()[:, channel], image[..., channel], out=normalised[channel])
-    return torch.from_numpy(normalised)
+        np.take(_NORMALISED[channel], image[..., channel], out=channels[channel])
+    return torch.from_numpy(channels)
+
+
+def rescaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
+    """Height and width times ``scale``, rounded half to even as NumPy does, at least 1."""
+    return max(1, int(np.round(height * scale))), max(1, int(np.round(width * scale)))
 
 
 def rescale(image: np.ndarray, scale: float) -> np.ndarray:
-    """Resize by a factor with Pillow's bicubic filter, as IRN and AdvCAM do.
+    """Resize an image by a factor (IRN ``misc/imutils.py``).
 
     Args:
         image: (H, W, 3) uint8.
-        scale: the factor; the new size is rounded half to even and at least one pixel.
+        scale: above 0.
 
     Returns:
-        (round(H scale), round(W scale), 3) uint8; the image itself if its size does not change.
+        uint8 (:func:`rescaled_size`, 3), Pillow's bicubic; ``image`` itself if its size is kept.
     """
-    height, width = (max(1, int(np.round(side * scale))) for side in image.shape[:2])
-    return _resize(image, height, width, Image.Resampling.BICUBIC)
+    return _resize(image, rescaled_size(*image.shape[:2], scale), Image.Resampling.BICUBIC)
 
 
-def _resize(image: np.ndarray, height: int, width: int, filter_: Image.Resampling) -> np.ndarray:
-    if image.shape[:2] == (height, width):
+def _resize(image: np.ndarray, size: tuple[int, int], filter_: Image.Resampling) -> np.ndarray:
+    """Resize (H, W) or (H, W, 3) uint8 to ``size`` (height, width)."""
+    if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), filter_))
+    return np.asarray(Image.fromarray(image).resize(size[::-1], filter_))
 
 
 class TrainingTransform:
-    """Random resize, mirror, colours and crop of an image and, alike, of its label map.
+    """Random size, mirroring, place and colours of an image, and alike of its label map.
 
-    Randomness comes from torch's global generator, which the training loop seeds per sample.
+    All randomness is drawn from torch's global generator.
     """
 
     def __init__(self, augmentation: Augmentation) -> None:
-        """Keep the settings."""
+        """Take the settings."""
         self.augmentation = augmentation
 
     def __call__(self, image: np.ndarray, labels: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
-        """Change one sample.
+        """Change an image at random.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             labels: (H, W) uint8, or None.
 
         Returns:
-            Image (3, crop, crop) float32, normalised, 0 where padded; labels (crop, crop) int64, 255
-            where padded, or None.
+            The image, (3, crop, crop) float32 normalised, with zeros (the mean colour) beside it
+            where it is smaller than the crop; and its labels, (crop, crop) int64 with 255 there,
+            or None.
         """
-        settings = self.augmentation
-        image, labels = self._resized(image, labels)
-        if settings.flip and _uniform() < 0.5:
-            image = image[:, ::-1]
-            labels = labels[:, ::-1] if labels is not None else None
-        if settings.colour_jitter > 0:
-            image = self._other_colours(image)
-        height, width = image.shape[:2]
-        top, top_in, rows = self._window(height)
-        left, left_in, columns = self._window(width)
-        tensor = torch.zeros(3, settings.crop, settings.crop)
-        cut = image[top_in : top_in + rows, left_in : left_in + columns]
-        tensor[:, top : top + rows, left : left + columns] = normalise(np.ascontiguousarray(cut))
-        if labels is None:
-            return tensor, None
-        label_tensor = torch.full((settings.crop, settings.crop), IGNORE, dtype=torch.int64)
-        cut = labels[top_in : top_in + rows, left_in : left_in + columns]
-        label_tensor[top : top + rows, left : left + columns] = torch.from_numpy(cut.astype(np.int64))
-        return tensor, label_tensor
-
-    def _resized(self, image: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        settings = self.augmentation
-        height, width = image.shape[:2]
-        if settings.long_side is not None:
-            smallest, largest = settings.long_side
-            factor = int(torch.randint(smallest, largest + 1, ())) / max(height, width)
-        elif settings.scale is not None:
-            smallest_scale, largest_scale = settings.scale
-            factor = smallest_scale + (largest_scale - smallest_scale) * _uniform()
-        else:
-            return image, labels
-        height, width = max(1, round(height * factor)), max(1, round(width * factor))
-        if labels is not None:
-            labels = _resize(labels, height, width, Image.Resampling.NEAREST)
-        return _resize(image, height, width, Image.Resampling.BICUBIC), labels
-
-    def _other_colours(self, image: np.ndarray) -> np.ndarray:
-        share = self.augmentation.colour_jitter
-        brightness, contrast, saturation, hue = (2 * torch.rand(4) - 1).tolist()
-        tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)
-        tensor = functional.adjust_brightness(tensor, 1 + share * brightness)
-        tensor = functional.adjust_contrast(tensor, 1 + share * contrast)
-        tensor = functional.adjust_saturation(tensor, 1 + share * saturation)
-        tensor = functional.adjust_hue(tensor, share / 3 * hue)
-        return tensor.permute(1, 2, 0).numpy()
-
-    def _window(self, length: int) -> tuple[int, int, int]:
-        """Where along one side the crop takes its pixels: position in crop, in image, and number."""
         crop = self.augmentation.crop
-        offset = int(torch.randint(abs(crop - length) + 1, ()))
-        return (0, offset, crop) if length >= crop else (offset, 0, length)
+        # Always the same number of draws, whatever they are used for.
+        size_draw, flip_draw, top_draw, left_draw, *colour_draws = torch.rand(9).tolist()
+        height, width = size = rescaled_size(*image.shape[:2], self._scale(max(image.shape[:2]), size_draw))
+        top, top_pad = _place(height, crop, top_draw)
+        left, left_pad = _place(width, crop, left_draw)
+        flipped = self.augmentation.flip and flip_draw < 0.5
+
+        def cut(pixels: np.ndarray, filter_: Image.Resampling) -> np.ndarray:
+            pixels = _resize(pixels, size, filter_)
+            pixels = pixels[:, ::-1] if flipped else pixels
+            return pixels[top : top + crop, left : left + crop]
+
+        part = self._jitter(cut(image, Image.Resampling.BICUBIC), colour_draws)
+        rows, columns = (slice(pad, pad + n) for pad, n in zip((top_pad, left_pad), part.shape[:2], strict=True))
+        if part.shape[:2] == (crop, crop):
+            pixels = normalise(part)
+        else:
+            pixels = torch.zeros(3, crop, crop)
+            pixels[:, rows, columns] = normalise(part)
+        if labels is None:
+            return pixels, None
+        classes = np.full((crop, crop), IGNORED, dtype=np.int64)
+        classes[rows, columns] = cut(labels, Image.Resampling.NEAREST)
+        return pixels, torch.from_numpy(classes)
+
+    def _scale(self, long_side: int, draw: float) -> float:
+        """The factor by which this image is resized; ``draw`` is uniform in [0, 1)."""
+        if self.augmentation.long_side is not None:
+            smallest, largest = self.augmentation.long_side
+            return (smallest + int(draw * (largest - smallest + 1))) / long_side
+        if self.augmentation.scale is not None:
+            low, high = self.augmentation.scale
+            return low + draw * (high - low)
+        return 1.0
+
+    def _jitter(self, image: np.ndarray, draws: list[float]) -> np.ndarray:
+        """Change colours of (H, W, 3) uint8; five draws, uniform in [0, 1)."""
+        share = self.augmentation.colour_jitter
+        if share == 0:
+            return image
+        brightness, contrast, saturation, hue, order = draws
+        steps = [
+            lambda pixels: functional.adjust_brightness(pixels, 1 + share * (2 * brightness - 1)),
+            lambda pixels: functional.adjust_contrast(pixels, 1 + share * (2 * contrast - 1)),
+            lambda pixels: functional.adjust_saturation(pixels, 1 + share * (2 * saturation - 1)),
+            lambda pixels: functional.adjust_hue(pixels, share / 3 * (2 * hue - 1)),
+        ]
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))  # (3, H, W)
+        number = int(order * 24)  # one of the 4! orders of the four steps
+        for remaining in (4, 3, 2, 1):
+            number, chosen = divmod(number, remaining)
+            pixels = steps.pop(chosen)(pixels)
+        return pixels.numpy().transpose(1, 2, 0)
 
 
-def _uniform() -> float:
-    return float(torch.rand(()))
+def _place(length: int, crop: int, draw: float) -> tuple[int, int]:
+    """Where the crop starts in an image of this length, and where the image starts in the crop."""
+    start = int(draw * (abs(length - crop) + 1))
+    return (start, 0) if length >= crop else (0, start)

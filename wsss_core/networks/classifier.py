@@ -1,47 +1,52 @@
-"""A multi-label classifier whose last layer gives a map for every class."""
+"""The classifier whose last layer draws class maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from wsss_core.config.networks import Backbone
 from wsss_core.errors import UserError
-from wsss_core.networks.resnet import ResNetTrunk, build_trunk
-from wsss_core.networks.weights import inference_mode, load_state, load_weights, save_weights
+from wsss_core.networks.resnet import build_trunk
+from wsss_core.networks.weights import load_state, load_weights, ready_for_use, save_weights
+
+KIND = "classifier"
+"""What a file's description calls this network."""
 
 
 class ClassMapClassifier(nn.Module):
-    """Trunk and a bias-free 1x1 convolution; logits are the means of the class maps.
+    """A trunk and a bias-free 1x1 convolution: one map per class, whose mean is the class's logit.
 
-    For a head without bias this is the same as classifying the averaged features, as IRN's and
-    AdvCAM's networks do (irn ``net/resnet50_cam.py``).
+    The mean of the maps equals the usual linear classifier on globally pooled features (Zhou et
+    al., CVPR 2016); drawn this way round, the maps come for free.
 
     Attributes:
-        classes: names of the classes.
+        backbone: the settings of the trunk.
+        classes: names of the K classes.
     """
 
-    def __init__(self, trunk: ResNetTrunk, classes: Sequence[str]) -> None:
-        """Put a randomly initialised head on ``trunk``."""
+    def __init__(self, backbone: Backbone, classes: Sequence[str]) -> None:
+        """Build the network with random weights from torch's global generator."""
         super().__init__()
-        self.trunk = trunk
-        self.classes = tuple(classes)
-        self.head = nn.Conv2d(trunk.channels[-1], len(self.classes), 1, bias=False)
+        self.backbone, self.classes = backbone, tuple(classes)
+        self.trunk = build_trunk(backbone)
+        self.head = nn.Conv2d(self.trunk.channels[-1], len(self.classes), 1, bias=False)
 
     def class_maps(self, images: Tensor) -> Tensor:
-        """The evidence for each class at each place.
+        """Raw class maps.
 
         Args:
-            images: (B, 3, H, W), normalised.
+            images: (B, 3, H, W) float, normalised.
 
         Returns:
-            (B, K, h, w), unbounded; negative values are evidence against.
+            (B, K, h, w), any sign; h and w are H and W by the output stride, rounded up.
         """
         return self.head(self.trunk(images)[-1])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of images (B, 3, H, W)."""
+        """Logits (B, K) of images (B, 3, H, W): the spatial means of the class maps."""
         return self.class_maps(images).mean(dim=(2, 3))
 
     def positive_weights(self, class_index: int) -> int:
@@ -49,22 +54,31 @@ class ClassMapClassifier(nn.Module):
         return int((self.head.weight[class_index] > 0).sum())
 
 
-def save_classifier(path: Path | str, classifier: ClassMapClassifier, backbone: Backbone) -> None:
-    """Write a classifier's weights; :func:`load_classifier` needs nothing else."""
-    description = {"kind": "classifier", "backbone": backbone.model_dump(mode="json"), "classes": classifier.classes}
+def save_classifier(path: Path | str, classifier: ClassMapClassifier) -> None:
+    """Write a classifier to a .safetensors file that it can be rebuilt from."""
+    description = {
+        "kind": KIND,
+        "backbone": classifier.backbone.model_dump(mode="json"),
+        "classes": list(classifier.classes),
+    }
     save_weights(path, classifier, description)
 
 
 def load_classifier(path: Path | str, device: torch.device | str = "cpu") -> ClassMapClassifier:
-    """Read a classifier for use: in evaluation mode, weights without gradients.
+    """Rebuild a classifier from its file alone.
+
+    Returns:
+        The classifier on ``device``, in evaluation mode; its parameters need no gradient.
 
     Raises:
-        UserError: the file is broken, is no classifier's, or its weights do not fit.
+        UserError: the file is missing, damaged or holds another kind of network.
     """
     state, description = load_weights(path)
-    if description.get("kind") != "classifier":
-        raise UserError(f"{path}: holds weights, but not of a classifier made by this workflow")
-    classifier = ClassMapClassifier(build_trunk(Backbone(**description["backbone"])), description["classes"])
+    if description.get("kind") != KIND:
+        raise UserError(f"{path}: holds weights of a {description.get('kind', 'unknown network')}, not of a {KIND}")
+    try:
+        classifier = ClassMapClassifier(Backbone(**description["backbone"]), description["classes"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"{path}: was written by another version of this workflow ({error})") from error
     load_state(classifier, state, path)
-    inference_mode(classifier, device)
-    return classifier
+    return ready_for_use(classifier, device)

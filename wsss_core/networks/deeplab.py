@@ -11,7 +11,7 @@ from wsss_core.config.networks import Backbone
 from wsss_core.config.segmentation import DeepLab
 from wsss_core.errors import UserError
 from wsss_core.networks.resnet import ResNetTrunk, build_trunk
-from wsss_core.networks.weights import inference_mode, load_state, load_weights, save_weights
+from wsss_core.networks.weights import load_state, load_weights, ready_for_use, save_weights
 
 SKIP_CHANNELS = 48
 """Channels that the low-level features are reduced to, as in DeepLabV3+."""
@@ -24,9 +24,7 @@ class AtrousPyramid(nn.Module):
     def __init__(self, channels: int, outputs: int, rates: Sequence[int]) -> None:
         """Initialise weights with a deviation of 0.01 and biases with 0, as DeepLab v2."""
         super().__init__()
-        self.branches = nn.ModuleList(
-            nn.Conv2d(channels, outputs, 3, padding=rate, dilation=rate) for rate in rates
-        )
+        self.branches = nn.ModuleList(nn.Conv2d(channels, outputs, 3, padding=rate, dilation=rate) for rate in rates)
         for branch in self.branches:
             nn.init.normal_(branch.weight, std=0.01)
             nn.init.zeros_(branch.bias)
@@ -132,5 +130,4 @@ def load_deeplab(path: Path | str, device: torch.device | str = "cpu") -> DeepLa
         description["low_level_skip"],
     )
     load_state(network, state, path)
-    inference_mode(network, device)
-    return network
+    return ready_for_use(network, device)

@@ -1,130 +1,161 @@
-"""Residual trunks: torchvision's ResNet-18 to -101, and a small one for small images."""
+"""Residual trunks: torchvision's blocks and state-dict names, with the stride that class maps need."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from wsss_core.config.networks import Backbone
 
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+"""The four stages of a residual network, shallow to deep."""
+
 
 @dataclass(frozen=True)
-class ResNetShape:
-    """What tells one residual trunk from another."""
+class Architecture:
+    """The numbers that tell one residual network from another."""
 
     block: type[BasicBlock] | type[Bottleneck]
-    depths: tuple[int, int, int, int]
-    """Blocks of layer1 to layer4."""
+    blocks: tuple[int, int, int, int]
     widths: tuple[int, int, int, int] = (64, 128, 256, 512)
-    """Channels inside the blocks of layer1 to layer4."""
-    large_stem: bool = True
-    """7x7 convolution and max-pooling (stride 4), or a 3x3 convolution alone (stride 2)."""
+    """Channels inside the blocks of a layer; its output has ``block.expansion`` times as many."""
+    stem_kernel: int = 7
+    max_pool: bool = True
 
 
-SHAPES = {
-    "resnet18": ResNetShape(BasicBlock, (2, 2, 2, 2)),
-    "resnet34": ResNetShape(BasicBlock, (3, 4, 6, 3)),
-    "resnet50": ResNetShape(Bottleneck, (3, 4, 6, 3)),
-    "resnet101": ResNetShape(Bottleneck, (3, 4, 23, 3)),
-    "resnet_small": ResNetShape(BasicBlock, (1, 1, 1, 1), (24, 48, 96, 96), large_stem=False),
+ARCHITECTURES: dict[str, Architecture] = {
+    "resnet18": Architecture(BasicBlock, (2, 2, 2, 2)),
+    "resnet34": Architecture(BasicBlock, (3, 4, 6, 3)),
+    "resnet50": Architecture(Bottleneck, (3, 4, 6, 3)),
+    "resnet101": Architecture(Bottleneck, (3, 4, 23, 3)),
+    # For images of about 100 pixels: half the stride, and sees 70 pixels, not 400 (stride 8).
+    "resnet_small": Architecture(BasicBlock, (1, 1, 1, 1), (24, 48, 96, 96), stem_kernel=3, max_pool=False),
 }
+"""He et al., CVPR 2016, in torchvision's form (stride in a bottleneck's 3x3 convolution)."""
 
 
 class ResNetTrunk(nn.Module):
-    """The convolutional part of a ResNet, under torchvision's state-dict names.
+    """A residual network without pooling and classifier, at a chosen output stride.
+
+    Its state dict has torchvision's names (``conv1``, ``bn1``, ``layer1`` to ``layer4``), so
+    torchvision's weights fit.
 
     Attributes:
-        channels: channels of the feature maps of layer1 to layer4.
-        strides: pixels of the image per cell of each of them.
+        channels: channels of the outputs of layer1 to layer4.
+        strides: pixels of the image per cell of those outputs, each way.
     """
 
-    def __init__(self, shape: ResNetShape, output_stride: int, dilated: bool) -> None:
-        """Build the trunk with random weights.
+    def __init__(self, architecture: Architecture, output_stride: int = 32, dilated: bool = False) -> None:
+        """Build the network with random weights from torch's global generator.
 
         Args:
-            shape: depths, widths, block and stem.
-            output_stride: layers that would go beyond it keep stride 1.
-            dilated: dilate the convolutions of those layers instead.
+            architecture: an entry of ``ARCHITECTURES``.
+            output_stride: layers that would pass this stride keep the size of their input.
+            dilated: dilate the convolutions behind a removed stride, so that each sees what it
+                saw before; the outputs then contain the original network's.
         """
         super().__init__()
-        width = shape.widths[0]
-        if shape.large_stem:
-            self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-            self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
-        else:
-            self.conv1 = nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False)
-            self.maxpool = nn.Identity()
-        self.bn1 = nn.BatchNorm2d(width)
+        block, kernel = architecture.block, architecture.stem_kernel
+        inputs = architecture.widths[0]
+        self.conv1 = nn.Conv2d(3, inputs, kernel, stride=2, padding=kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(inputs)
         self.relu = nn.ReLU(inplace=True)
-        channels, stride, dilation = width, 4 if shape.large_stem else 2, 1
-        all_channels, all_strides = [], []
-        for number, (depth, width) in enumerate(zip(shape.depths, shape.widths, strict=True), start=1):
-            layer_stride = 1 if number == 1 else 2
-            first_dilation = dilation
-            if stride * layer_stride > output_stride:
-                dilation, layer_stride = dilation * layer_stride, 1
-            stride *= layer_stride
-            layer = _layer(shape.block, channels, width, depth, layer_stride)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if architecture.max_pool else nn.Identity()
+        stride, dilation = (4 if architecture.max_pool else 2), 1
+        channels, strides = [], []
+        for number, name in enumerate(LAYERS):
+            wanted = 1 if number == 0 else 2
+            kept = wanted if stride * wanted <= output_stride else 1
+            layer = _make_layer(block, inputs, architecture.widths[number], architecture.blocks[number], wanted, kept)
             if dilated:
-                _dilate(layer, first_dilation, dilation)
-            self.add_module(f"layer{number}", layer)
-            channels = width * shape.block.expansion
-            all_channels.append(channels)
-            all_strides.append(stride)
-        self.channels, self.strides = tuple(all_channels), tuple(all_strides)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def stem(self, images: Tensor) -> Tensor:
-        """What comes before layer1: (B, 3, H, W) to (B, C, h, w)."""
-        return self.maxpool(self.relu(self.bn1(self.conv1(images))))
+                _dilate(layer, dilation, dilation * wanted // kept)
+                dilation *= wanted // kept
+            self.add_module(name, layer)
+            inputs, stride = architecture.widths[number] * block.expansion, stride * kept
+            channels.append(inputs)
+            strides.append(stride)
+        self.channels, self.strides = tuple(channels), tuple(strides)
+        _initialise(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Feature maps of layer1 to layer4.
 
         Args:
-            images: (B, 3, H, W), normalised.
+            images: (B, 3, H, W) float, normalised; any size from 1x1.
 
         Returns:
-            Four tensors (B, channels[i], ceil(H / strides[i]), ceil(W / strides[i])).
+            Four tensors (B, C_i, h_i, w_i), values >= 0, with C_i of ``channels`` and h_i about
+            H / ``strides``[i], rounded up.
         """
-        features, maps = self.stem(images), []
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            features = layer(features)
+        features = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # (B, C, h, w)
+        maps = []
+        for name in LAYERS:
+            features = self.get_submodule(name)(features)  # (B, C_i, h_i, w_i)
             maps.append(features)
         return maps
 
-
-def _layer(block: type[BasicBlock] | type[Bottleneck], channels: int, width: int, depth: int, stride: int) -> nn.Sequential:
-    """A stage of ``depth`` blocks; the first one changes stride and channels."""
-    blocks = []
-    for position in range(depth):
-        block_stride = stride if position == 0 else 1
-        shortcut = None
-        if block_stride != 1 or channels != width * block.expansion:
-            shortcut = nn.Sequential(
-                nn.Conv2d(channels, width * block.expansion, 1, stride=block_stride, bias=False),
-                nn.BatchNorm2d(width * block.expansion),
-            )
-        blocks.append(block(channels, width, block_stride, shortcut))
-        channels = width * block.expansion
-    return nn.Sequential(*blocks)
-
-
-def _dilate(layer: nn.Sequential, first: int, rest: int) -> None:
-    """Dilate a stage's 3x3 convolutions: the first block's by ``first``, the others' by ``rest``.
-
-    Done afterwards because torchvision's BasicBlock takes no dilation; the first block still sees the
-    previous stage's grid, as where torchvision replaces strides by dilation.
-    """
-    for position, block in enumerate(layer):
-        dilation = first if position == 0 else rest
-        for module in block.modules():
-            if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
-                module.dilation = module.padding = (dilation, dilation)
+    def freeze_stem(self) -> None:
+        """Keep the first convolution and ``layer1``, with their batch normalisation, as they are (IRN)."""
+        for module in (self.conv1, self.bn1, self.get_submodule("layer1")):
+            freeze_batch_norm(module)
+            module.requires_grad_(False)
 
 
 def build_trunk(backbone: Backbone) -> ResNetTrunk:
-    """The trunk that a backbone's settings describe, with random weights (torch's global generator)."""
-    return ResNetTrunk(SHAPES[backbone.network], backbone.output_stride, backbone.dilated)
+    """The trunk that ``backbone`` describes, with random weights from torch's global generator."""
+    return ResNetTrunk(ARCHITECTURES[backbone.network], backbone.output_stride, backbone.dilated)
+
+
+class FrozenBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation that stays in evaluation mode whatever ``train()`` says."""
+
+    def train(self, mode: bool = True) -> "FrozenBatchNorm2d":
+        """Stay in evaluation mode."""
+        del mode
+        return cast(FrozenBatchNorm2d, super().train(False))
+
+
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Keep statistics, weight and bias of all batch normalisation in ``module`` as they are, for good.
+
+    State-dict names do not change. Later calls of ``train()`` do not undo it.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            # The class is exchanged in place: parameters, buffers and whoever refers to them stay.
+            part.__class__ = FrozenBatchNorm2d
+            part.train(False)
+            part.requires_grad_(False)
+
+
+def _make_layer(
+    block: type[BasicBlock] | type[Bottleneck], inputs: int, width: int, blocks: int, wanted: int, kept: int
+) -> nn.Sequential:
+    """One stage; ``wanted`` is the original stride (it decides on the shortcut's weights), ``kept`` the used one."""
+    outputs = width * block.expansion
+    shortcut = None
+    if wanted != 1 or inputs != outputs:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=kept, bias=False), nn.BatchNorm2d(outputs))
+    first = block(inputs, width, stride=kept, downsample=shortcut)
+    return nn.Sequential(first, *(block(outputs, width) for _ in range(blocks - 1)))
+
+
+def _dilate(layer: nn.Sequential, before: int, after: int) -> None:
+    """Dilate a layer's 3x3 convolutions: ``before`` up to the removed stride, ``after`` behind it.
+
+    torchvision's BasicBlock refuses a dilation in its constructor, hence afterwards.
+    """
+    for number, block in enumerate(layer):
+        strided = block.conv2 if isinstance(block, Bottleneck) else block.conv1
+        for part in block.modules():
+            if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3):
+                dilation = before if number == 0 and part is strided else after
+                part.dilation = part.padding = (dilation, dilation)
+
+
+def _initialise(module: nn.Module) -> None:
+    """He initialisation of convolutions, as torchvision's residual networks have it."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

@@ -1,12 +1,12 @@
-"""Weights on disk: safetensors files that say which network they belong to."""
+"""Weight files: safetensors, with a description of the network that the weights belong to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import safetensors
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -14,95 +14,84 @@ from wsss_core.atomic import atomic_path
 from wsss_core.errors import UserError
 
 DESCRIPTION_KEY = "network"
+"""The only key of a file's metadata: more keys than one are written in random order."""
+Network = TypeVar("Network", bound=nn.Module)
 TRUNK_PREFIX = "trunk."
-MAX_KEYS_NAMED = 5
+_NAMES_IN_A_SENTENCE = 3
 
 
 def save_weights(path: Path | str, network: nn.Module, description: Mapping[str, Any]) -> None:
-    """Write a network's state atomically; the same state gives the same bytes.
+    """Write the weights and what rebuilds their network, atomically; equal input gives equal bytes.
 
     Args:
-        path: the ``.safetensors`` file.
-        network: any network whose trunk's parameters begin with ``trunk.``.
-        description: what is needed to build the network again, as JSON values.
+        path: a .safetensors file.
+        network: all its parameters and buffers are written, under the names of its state dict.
+        description: JSON-serialisable settings that the network is rebuilt from.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    # One key only: safetensors does not keep several in a fixed order.
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     metadata = {DESCRIPTION_KEY: json.dumps(description, sort_keys=True)}
     with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata=metadata)
+        save_file(tensors, temporary, metadata)
 
 
 def load_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a file written by :func:`save_weights`.
+    """Read what :func:`save_weights` wrote.
 
     Returns:
-        The state and the description (empty if the file holds none).
+        The state dict, on the CPU, and the description.
 
     Raises:
-        UserError: the file is missing or is no safetensors file.
+        UserError: the file is missing or damaged, or holds no description of a network.
     """
+    state, metadata = _read(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-            metadata = file.metadata() or {}
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file of weights") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: is not a whole .safetensors file ({error}); make or fetch it again") from None
-    return state, json.loads(metadata.get(DESCRIPTION_KEY, "{}"))
+        description = json.loads(metadata[DESCRIPTION_KEY])
+        if not isinstance(description, dict):
+            raise ValueError("not an object")
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{path}: does not say which network its weights belong to; it was not written by this workflow"
+        ) from error
+    return state, description
 
 
-def load_state(network: nn.Module, state: Mapping[str, Tensor], source: Path | str) -> None:
-    """Put ``state`` into ``network``; all keys and shapes must fit.
+def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path | str) -> None:
+    """Put ``state``, read from ``path``, into ``network``; names and shapes have to agree.
 
     Raises:
-        UserError: naming the keys of ``source`` that are missing, unknown or of another shape.
+        UserError: weights are missing, left over or of another shape; the message names them.
     """
-    wanted = network.state_dict()
+    own = network.state_dict()
     faults = []
-    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
-    unknown = [key for key in state if key not in wanted]
-    misshapen = [
-        f"{key} is {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
-        for key, tensor in wanted.items()
-        if key in state and state[key].shape != tensor.shape
-    ]
-    for what, keys in (("missing", missing), ("not known", unknown), ("of another shape", misshapen)):
-        if keys:
-            more = f" and {len(keys) - MAX_KEYS_NAMED} more" if len(keys) > MAX_KEYS_NAMED else ""
-            faults.append(f"{what}: {', '.join(keys[:MAX_KEYS_NAMED])}{more}")
+    if missing := [name for name in own if name not in state]:
+        faults.append(f"lacks {_some(missing)}")
+    if foreign := [name for name in state if name not in own]:
+        faults.append(f"has {_some(foreign)}, which the network lacks")
+    if misshaped := [name for name in own if name in state and own[name].shape != state[name].shape]:
+        shapes = [f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}" for name in misshaped]
+        faults.append(f"has {_some(shapes)}")
     if faults:
-        raise UserError(f"{source}: these weights do not fit the network; {'; '.join(faults)}")
-    network.load_state_dict(dict(state), strict=False)
+        raise UserError(f"{path}: the weights belong to another network: the file {'; it '.join(faults)}")
+    network.load_state_dict(state)
 
 
 def load_trunk(path: Path | str, trunk: nn.Module) -> None:
-    """Take a trunk's weights from the file of a backbone or of any network with that trunk.
+    """Put a trunk's weights into ``trunk``, in place.
+
+    Args:
+        path: a file of any network of this workflow (those weights count whose names start with
+            ``trunk.``), or a .safetensors file with torchvision's names (``fc.*`` is ignored).
+        trunk: the trunk, of the same architecture; stride and dilation may differ.
 
     Raises:
-        UserError: the file is broken, holds no trunk, or another one.
+        UserError: the file is missing or damaged, or its trunk is another one.
     """
-    state, _ = load_weights(path)
-    own = {key.removeprefix(TRUNK_PREFIX): value for key, value in state.items() if key.startswith(TRUNK_PREFIX)}
-    if not own:
-        raise UserError(f"{path}: holds no weights of a trunk (none of its keys begins with '{TRUNK_PREFIX}')")
-    load_state(trunk, own, path)
-
-
-def freeze(module: nn.Module) -> None:
-    """Exclude a module's parameters from training."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-
-
-def freeze_batch_norm(network: nn.Module) -> None:
-    """Keep every batch normalisation's statistics and weights, also across ``network.train()``."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            freeze(module)
-            module.eval()
-            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign, misc]
+    state, _ = _read(path)
+    if any(name.startswith(TRUNK_PREFIX) for name in state):
+        state = {name.removeprefix(TRUNK_PREFIX): state[name] for name in state if name.startswith(TRUNK_PREFIX)}
+    else:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+    load_state(trunk, state, path)
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:
@@ -110,7 +99,23 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
-def inference_mode(network: nn.Module, device: torch.device | str) -> None:
-    """Make a network ready for use: on the device, in evaluation mode, without gradients of weights."""
-    network.to(device).eval()
-    freeze(network)
+def ready_for_use(network: Network, device: torch.device | str) -> Network:
+    """The network on ``device``, in evaluation mode; its weights take no gradient."""
+    return network.requires_grad_(False).eval().to(device)
+
+
+def _read(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such weights file") from error
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path}: is damaged or no .safetensors file ({error})") from error
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = len(names) - _NAMES_IN_A_SENTENCE
+    return ", ".join(names[:_NAMES_IN_A_SENTENCE]) + (f" and {more} more" if more > 0 else "")

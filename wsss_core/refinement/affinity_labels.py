@@ -1,6 +1,6 @@
 """Stage `affinity_labels`: what affinity is learned from, and the CRF-refined seed."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,9 @@ def make_affinity_labels(
     threshold: float,
     index_shard: DatasetIndex,
     cams: CamStoreReader,
-    confident_folder: Path,
-    refined_folder: Path,
     confident_csv: Path,
     refined_csv: Path,
-    inputs: Iterable[Path | str],
+    inputs: Sequence[Path | str] = (),
     threads: int = 1,
 ) -> None:
     """Write two label maps an image: the confident labels, and the seed after a CRF.
@@ -37,17 +35,15 @@ def make_affinity_labels(
         threshold: the constant background score of the refined seed, in (0, 1).
         index_shard: the images.
         cams: class maps of at least these images.
-        confident_folder: where the confident label maps go (see ``confident_label_map``).
-        refined_folder: where the refined seeds go (see ``refined_seed``).
-        confident_csv: manifest of the confident label maps, written last.
-        refined_csv: manifest of the refined seeds.
+        confident_csv: manifest of the confident label maps (see ``confident_label_map``), which
+            lie beside it; written last.
+        refined_csv: manifest of the refined seeds (see ``refined_seed``), which lie beside it.
         inputs: the files this is made from.
         threads: worker processes.
 
     Raises:
         UserError: an image cannot be read, does not fit its maps, or its worker died.
     """
-    inputs = list(inputs)
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
 
     def arguments(position: int) -> tuple[Any, ...]:
@@ -56,18 +52,10 @@ def make_affinity_labels(
 
     seed = partial(refined_seed, threshold=threshold, crf=parameters.crf)
     confident = partial(confident_label_map, parameters=parameters)
-    for make, folder, manifest, task in (
-        (seed, refined_folder, refined_csv, "refined-seeds"),
-        (confident, confident_folder, confident_csv, "confident"),
+    for make, manifest, description in (
+        (seed, refined_csv, "refining seeds"),
+        (confident, confident_csv, "labelling confident pixels"),
     ):
         pool: ImagePool[np.ndarray] = ImagePool(make, arguments, image_ids, threads)
         with pool:
-            write_label_maps(
-                index_shard,
-                pool,
-                folder,
-                manifest,
-                inputs,
-                f"{task}-{manifest.stem}",
-                f"{task.replace('-', ' ')} of {manifest.stem}",
-            )
+            write_label_maps(index_shard, pool, manifest, inputs, description)

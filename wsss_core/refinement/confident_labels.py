@@ -75,12 +75,21 @@ def label_values(classes: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.asarray(classes, dtype=np.int64) + 1]).astype(np.uint8)
 
 
-def _read_fitting_image(image_path: Path, class_maps: np.ndarray) -> np.ndarray:
-    image = read_image(image_path)
-    if image.shape[:2] != class_maps.shape[1:]:
+def check_size(image_path: Path, image: np.ndarray, height: int, width: int) -> None:
+    """See to it that an image (H, W, 3) is of the size its class maps were made for, pixels.
+
+    Raises:
+        UserError: it is not.
+    """
+    if image.shape[:2] != (height, width):
         raise UserError(
             f"{image_path}: the image is {image.shape[0]} x {image.shape[1]} pixels, its class maps "
-            f"{class_maps.shape[1]} x {class_maps.shape[2]}; the image has changed since they were "
-            "made, so make the dataset's index and the maps again"
+            f"were made for {height} x {width}; the image has changed since, so make the data set's "
+            "index and the maps again"
         )
+
+
+def _read_fitting_image(image_path: Path, class_maps: np.ndarray) -> np.ndarray:
+    image = read_image(image_path)
+    check_size(image_path, image, *class_maps.shape[1:])
     return image

@@ -35,9 +35,7 @@ class DenseCrf:
             UserError: pydensecrf is not installed.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"an image is uint8 (H, W, 3), not {image.dtype} of shape {image.shape}"
-            )
+            raise ValueError(f"an image is uint8 (H, W, 3), not {image.dtype} of shape {image.shape}")
         if labels < 1:
             raise ValueError(f"a CRF needs a label at least, not {labels}")
         self._shape = (labels, *image.shape[:2])
@@ -124,9 +122,7 @@ def with_background(class_maps: np.ndarray, background: BackgroundScore) -> np.n
     return np.concatenate([first, class_maps.astype(np.float32, copy=False)])
 
 
-def refine(
-    image: np.ndarray, class_maps: np.ndarray, background: BackgroundScore, crf: Crf | None
-) -> np.ndarray:
+def refine(image: np.ndarray, class_maps: np.ndarray, background: BackgroundScore, crf: Crf | None) -> np.ndarray:
     """One label per pixel: background score, CRF if there is one, largest score.
 
     Args:

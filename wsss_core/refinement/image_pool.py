@@ -61,6 +61,8 @@ class ImagePool(Generic[Result]):
         if self._threads <= 1:
             return self._function(*self._arguments(position))
         try:
+            for passed in [key for key in self._under_way if key < position]:
+                del self._under_way[passed]  # not asked for: its result was there from an earlier run
             end = min(position + AHEAD * self._threads, len(self._image_ids))
             for ahead in range(position, end):
                 if ahead not in self._under_way:

@@ -12,11 +12,12 @@ from wsss_core.config.segmentation import DeepLab
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.transforms import IGNORE, TrainingTransform
+from wsss_core.datasets.transforms import IGNORED, TrainingTransform
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import build_deeplab, save_deeplab
-from wsss_core.networks.weights import freeze_batch_norm, load_trunk, trainable
+from wsss_core.networks.resnet import freeze_batch_norm
+from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
@@ -58,8 +59,8 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
         The mean over labelled pixels; 0 if there are none.
     """
     logits = functional.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False)
-    total = functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
-    return total / (labels != IGNORE).sum().clamp(min=1)
+    total = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+    return total / (labels != IGNORED).sum().clamp(min=1)
 
 
 def train_segmenter(

@@ -56,7 +56,9 @@ class _SeededSamples(Dataset[Batch]):
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, index = key
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix_seed(self.seed, epoch, index))
+            # The CPU's generator alone: torch.manual_seed would also restart the device's, but only
+            # where samples are loaded in this process.
+            torch.default_generator.manual_seed(mix_seed(self.seed, epoch, index))
             return self.samples[index]
 
 
@@ -65,7 +67,7 @@ class _EpochBatches:
 
     def __init__(self, samples: int, batch_size: int, seed: int) -> None:
         self.samples, self.seed, self.epoch = samples, seed, 0
-        self.batch_size = min(batch_size, samples)
+        self.batch_size = max(1, min(batch_size, samples))
 
     def __len__(self) -> int:
         return self.samples // self.batch_size
@@ -134,7 +136,8 @@ def fit(
     """
     if optimisation.epochs > 0 and len(samples) == 0:
         raise UserError(f"{description}: there is no image to train on")
-    network.to(device)
+    # Convolutions on the CPU are a quarter faster in this layout; float32 ones on CUDA are not.
+    network.to(device, memory_format=torch.channels_last if device.type == "cpu" else torch.preserve_format)
     optimizer = _make_optimizer(groups, optimisation)
     batches = _EpochBatches(len(samples), optimisation.batch_size, optimisation.seed)
     loader = DataLoader(
@@ -143,6 +146,8 @@ def fit(
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",
+        # Its own, for it draws from it at moments that depend on the number of workers.
+        generator=torch.Generator(),
     )
     curve: list[dict[str, float]] = []
     checkpoint = partial.path("checkpoint.pt")

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from tests.refinement.tiny_data import BACKBONE, write_trunk
+from wsss_core.config.networks import Backbone
+from wsss_core.errors import UserError
+from wsss_core.networks.affinitynet import AffinityNetwork, load_affinitynet, save_affinitynet
+from wsss_core.networks.resnet import build_trunk
+
+
+@pytest.mark.parametrize("backbone", [BACKBONE, Backbone(network="resnet18", output_stride=16, weights="scratch")])
+@pytest.mark.parametrize("stride", [4, 8])
+@pytest.mark.parametrize("size", [(32, 40), (33, 47), (1, 1)])
+def test_grid(backbone, stride, size):
+    network = AffinityNetwork(build_trunk(backbone), stride, radius=5).eval()
+    features = network(torch.randn(2, 3, *size))
+    assert features.shape[0] == 2
+    assert features.shape[2:] == tuple(-(-side // stride) for side in size)
+    assert features.min() > -1
+
+
+def test_layers_of_the_paper_on_large_trunks():
+    network = AffinityNetwork(build_trunk(Backbone(network="resnet50", weights="scratch")), 8, 5)
+    assert [reduction.out_channels for reduction in network.reductions] == [64, 128, 256]
+    assert network.mixing.out_channels == 448
+
+
+def test_forward_is_the_formula():
+    network = AffinityNetwork(build_trunk(BACKBONE), 8, radius=5).eval()
+    images = torch.randn(1, 3, 32, 32)
+    _, second, third, fourth = network.trunk(images)
+    second = functional.elu(network.reductions[0](second))
+    parts = [functional.avg_pool2d(second, 2)]  # stride 4 in the small trunk
+    parts += [functional.elu(layer(x)) for layer, x in zip(network.reductions[1:], (third, fourth), strict=True)]
+    torch.testing.assert_close(network(images), functional.elu(network.mixing(torch.cat(parts, dim=1))))
+
+
+def test_all_parameters_are_either_new_or_the_trunks():
+    network = AffinityNetwork(build_trunk(BACKBONE), 8, radius=5)
+    own = {id(parameter) for parameter in network.new_parameters()}
+    trunk = {id(parameter) for parameter in network.trunk.parameters()}
+    assert own | trunk == {id(parameter) for parameter in network.parameters()} and not own & trunk
+
+
+def test_saved_and_loaded(tmp_path):
+    network = AffinityNetwork(build_trunk(BACKBONE), 4, radius=6).eval()
+    save_affinitynet(tmp_path / "weights.safetensors", network, BACKBONE)
+    loaded = load_affinitynet(tmp_path / "weights.safetensors")
+    assert (loaded.stride, loaded.radius, loaded.training) == (4, 6, False)
+    images = torch.randn(1, 3, 24, 24)
+    torch.testing.assert_close(loaded(images), network(images), rtol=0, atol=0)
+
+
+def test_weights_of_something_else_are_told(tmp_path):
+    with pytest.raises(UserError, match="not of an AffinityNet"):
+        load_affinitynet(write_trunk(tmp_path / "trunk.safetensors"))

@@ -1,0 +1,67 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.oracles import affinity_pairs as oracle
+from wsss_core.refinement.affinity_pairs import neighbour_offsets, pair_affinities, pair_windows
+
+
+@pytest.mark.parametrize(("radius", "number"), [(1, 0), (2, 4), (5, 34), (10, 152)])
+def test_number_of_offsets(radius, number):
+    offsets = neighbour_offsets(radius)
+    assert len(offsets) == len(set(offsets)) == number
+    assert all(math.hypot(*offset) < radius for offset in offsets)
+
+
+def test_offsets_order():
+    assert neighbour_offsets(3)[:5] == [(0, 1), (0, 2), (1, -2), (1, -1), (1, 0)]
+
+
+def test_no_radius_below_one():
+    with pytest.raises(ValueError, match="1 cell or more"):
+        neighbour_offsets(0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(radius=st.integers(1, 6), height=st.integers(1, 8), width=st.integers(1, 8), seed=st.integers(0, 99))
+def test_every_pair_in_the_grid_once_with_its_affinity(radius, height, width, seed):
+    features = np.random.default_rng(seed).normal(size=(3, height, width))
+    offsets = neighbour_offsets(radius)
+    affinities = pair_affinities(torch.from_numpy(features), offsets).numpy()
+    found = {}
+    for p, (down, right) in enumerate(offsets):
+        first, second = pair_windows((down, right), height, width)
+        inside = np.zeros((height, width), bool)
+        inside[first] = True
+        assert not affinities[p][~inside].any()
+        assert np.zeros((height, width))[second].shape == inside[first].shape
+        for y, x in np.argwhere(inside).tolist():
+            found[frozenset([(y, x), (y + down, x + right)])] = affinities[p, y, x]
+    expected = {
+        frozenset(pair): oracle.affinity(features, *pair) for pair in oracle.pairs_within(radius, height, width)
+    }
+    assert found.keys() == expected.keys()
+    for pair, value in expected.items():
+        assert found[pair] == pytest.approx(value, rel=1e-12)
+
+
+def test_batches_are_images_side_by_side():
+    features, offsets = torch.randn(2, 5, 6, 7), neighbour_offsets(3)
+    both = pair_affinities(features, offsets)
+    assert both.shape == (2, len(offsets), 6, 7)
+    torch.testing.assert_close(both[1], pair_affinities(features[1], offsets))
+
+
+def test_gradients():
+    features = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    offsets = neighbour_offsets(3)
+    assert torch.autograd.gradcheck(lambda f: pair_affinities(f, offsets), (features,))
+
+
+def test_features_of_other_shapes_are_told():
+    with pytest.raises(ValueError, match="features are"):
+        pair_affinities(torch.zeros(3, 4), [(0, 1)])

@@ -1,0 +1,91 @@
+"""Three tiny images, their class maps and a trunk's weights: inputs of the refinement stages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from wsss_core.config.networks import Backbone
+from wsss_core.config.refinement import Crf
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.networks.backbones import TrunkOnly
+from wsss_core.networks.resnet import build_trunk
+from wsss_core.networks.weights import save_weights
+
+CLASSES = ("bird", "cat", "dog")
+BACKBONE = Backbone(network="resnet_small", output_stride=8, weights="scratch")
+SMALL_CRF = Crf(iterations=5, bilateral_sxy=12, bilateral_srgb=20, bilateral_compat=5)
+SIZES = {"one": (40, 48), "two": (32, 32), "none": (33, 41)}
+LABELS = {"one": ["cat"], "two": ["bird", "dog"], "none": []}
+
+
+@dataclass
+class Maps:
+    """What ``CamStoreReader.read`` gives."""
+
+    classes: np.ndarray
+    cam: np.ndarray
+    height: int
+    width: int
+
+    def full_size(self) -> np.ndarray:
+        if not len(self.classes):
+            return np.zeros((0, self.height, self.width), np.float32)
+        size = (self.height, self.width)
+        return functional.interpolate(torch.from_numpy(self.cam)[None], size=size, mode="bilinear")[0].numpy()
+
+
+class FakeCams:
+    """Class maps of the images below, in place of a ``CamStoreReader``."""
+
+    def __init__(self) -> None:
+        self.reads: list[str] = []
+
+    def read(self, image_id: str) -> Maps:
+        self.reads.append(image_id)
+        height, width = SIZES[image_id]
+        classes = np.array([CLASSES.index(name) for name in LABELS[image_id]], dtype=np.int64)
+        cam = np.zeros((len(classes), -(-height // 4), -(-width // 4)), np.float32)
+        for k in range(len(classes)):
+            top, left = object_corner(k)
+            cam[k, top // 4 + 1 : top // 4 + 3, left // 4 + 1 : left // 4 + 3] = 1
+        return Maps(classes, cam, height, width)
+
+
+def object_corner(k: int) -> tuple[int, int]:
+    """Row and column where the k-th object, 14 pixels each way, begins."""
+    return (4, 4) if k == 0 else (16, 16)
+
+
+def true_labels(image_id: str) -> np.ndarray:
+    """0, or class index + 1, of every pixel."""
+    labels = np.zeros(SIZES[image_id], np.uint8)
+    for k, name in enumerate(LABELS[image_id]):
+        top, left = object_corner(k)
+        labels[top : top + 14, left : left + 14] = CLASSES.index(name) + 1
+    return labels
+
+
+def write_images(folder: Path) -> DatasetIndex:
+    """Write the images, of one colour per class, and return their index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    colours = np.array([[40, 60, 50], [220, 40, 40], [40, 220, 60], [60, 60, 230]], np.uint8)
+    rows = []
+    for image_id, (height, width) in SIZES.items():
+        noise = np.random.default_rng(0).integers(0, 8, (height, width, 3), np.uint8)
+        path = folder / f"{image_id}.png"
+        Image.fromarray(colours[true_labels(image_id)] + noise).save(path)
+        rows.append((image_id, "train", str(path), height, width, ";".join(LABELS[image_id])))
+    columns = ["image_id", "split", "image", "height", "width", "labels"]
+    return DatasetIndex(CLASSES, pandas.DataFrame(rows, columns=columns))
+
+
+def write_trunk(path: Path) -> Path:
+    """Write random weights of the small trunk."""
+    torch.manual_seed(0)
+    save_weights(path, TrunkOnly(build_trunk(BACKBONE)), {"kind": "backbone"})
+    return path

@@ -1,0 +1,184 @@
+"""The public file format of class maps: HDF5, format "wsss-cams", version 1 (docs/cam_format.md).
+
+Readable with plain h5py. Root attributes: ``format``, ``version``, ``classes`` (names), ``provenance``
+(JSON). One group per image, named by its id, with attributes ``height`` and ``width`` and the datasets
+``classes`` (K,) int16, ``cam`` (K, h, w) at a quarter of the image's size and, where kept, ``high_res``
+(K, height, width). Values lie in [0, 1]; the largest of each class is 1 up to the methods' epsilon.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from wsss_core.atomic import atomic_path
+from wsss_core.errors import UserError
+
+FORMAT, VERSION = "wsss-cams", 1
+CAM_STRIDE = 4
+"""Pixels of the image per cell of ``cam``, each way."""
+SLASH = "\u2215"
+"""Stands for the slash of an image id in a group's name, where a slash would nest groups."""
+
+
+@dataclass(frozen=True)
+class ImageCams:
+    """The class maps of one image."""
+
+    image_id: str
+    """The image's id."""
+    classes: np.ndarray
+    """(K,) int16: indices of the data set's classes that the image shows, ascending."""
+    cam: np.ndarray
+    """(K, ceil(height / 4), ceil(width / 4)) float32, values in [0, 1]."""
+    high_res: np.ndarray | None
+    """(K, height, width) float32, values in [0, 1], where the stage keeps it."""
+    height: int
+    """Height of the image, pixels."""
+    width: int
+    """Width of the image, pixels."""
+
+    def full_size(self) -> np.ndarray:
+        """The maps at the image's size: kept ones, or ``cam`` upsampled bilinearly.
+
+        Returns:
+            (K, height, width) float32. Upsampled by 4 and cropped, sample positions as in torch's
+            ``interpolate(scale_factor=4, mode="bilinear", align_corners=False)``.
+        """
+        if self.high_res is not None:
+            return self.high_res
+        rows = _upsampled(self.cam, axis=1)[:, : self.height]
+        return _upsampled(rows, axis=2)[:, :, : self.width]
+
+
+def _upsampled(maps: np.ndarray, axis: int) -> np.ndarray:
+    """Linear interpolation to ``CAM_STRIDE`` times the length along one axis."""
+    length = maps.shape[axis]
+    position = (np.arange(length * CAM_STRIDE, dtype=np.float32) + 0.5) / CAM_STRIDE - 0.5
+    position = position.clip(0, length - 1)
+    before = position.astype(np.intp)
+    share = (position - before).reshape([-1 if a == axis else 1 for a in range(maps.ndim)])
+    after = np.minimum(before + 1, length - 1)
+    return (1 - share) * maps.take(before, axis) + share * maps.take(after, axis)
+
+
+def write_cam_store(
+    path: Path | str,
+    classes: Sequence[str],
+    provenance: Mapping[str, Any],
+    images: Iterable[ImageCams],
+    precision: str = "float16",
+) -> None:
+    """Write class maps to a file, atomically; the same content gives the same bytes.
+
+    Args:
+        path: the ``.h5`` file.
+        classes: names of all the data set's classes.
+        provenance: where the maps come from, as JSON values; nothing that differs between two runs
+            of the same work (times, hosts).
+        images: the images' maps; written in this order.
+        precision: ``float16`` or ``float32``.
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+        file.attrs["classes"] = list(classes)
+        file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
+        for image in images:
+            group = file.create_group(image.image_id.replace("/", SLASH))
+            group.attrs["height"], group.attrs["width"] = image.height, image.width
+            group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
+            for name, maps in (("cam", image.cam), ("high_res", image.high_res)):
+                if maps is not None:
+                    data = np.asarray(maps, dtype=precision)
+                    # HDF5 refuses to compress what has no elements.
+                    filters = {"compression": "gzip", "compression_opts": 4, "shuffle": True} if data.size else {}
+                    group.create_dataset(name, data=data, **filters)
+
+
+class CamStoreReader:
+    """Reads class maps from the shards of a stage."""
+
+    def __init__(self, paths: Sequence[Path | str]) -> None:
+        """Open the shards.
+
+        Raises:
+            UserError: a file is missing, cut short, no CAM file, of another version, or of other
+                classes than the first.
+        """
+        self._files: list[h5py.File] = []
+        self._home: dict[str, h5py.File] = {}
+        self.classes: tuple[str, ...] = ()
+        """Names of the data set's classes."""
+        try:
+            for path in paths:
+                self._open(path)
+        except UserError:
+            self.close()
+            raise
+
+    def _open(self, path: Path | str) -> None:
+        try:
+            file = h5py.File(path, "r")
+        except FileNotFoundError:
+            raise UserError(f"{path}: there is no such file of class maps") from None
+        except OSError as error:
+            raise UserError(f"{path}: is no whole HDF5 file ({error}); delete it and make it again") from None
+        self._files.append(file)
+        if file.attrs.get("format") != FORMAT:
+            raise UserError(f"{path}: is an HDF5 file, but not one of class maps (no attribute format='{FORMAT}')")
+        if file.attrs.get("version") != VERSION:
+            raise UserError(f"{path}: has version {file.attrs.get('version')} of the format; this program reads {VERSION}")
+        classes = tuple(str(name) for name in file.attrs["classes"])
+        if self._files[0] is not file and classes != self.classes:
+            raise UserError(f"{path}: has other classes than {self._files[0].filename}; they are not of one data set")
+        self.classes = classes
+        self._home.update({name.replace(SLASH, "/"): file for name in file})
+
+    @property
+    def image_ids(self) -> list[str]:
+        """Ids of all images, shard by shard, sorted within a shard."""
+        return list(self._home)
+
+    def read(self, image_id: str) -> ImageCams:
+        """The class maps of an image, as float32.
+
+        Raises:
+            UserError: no shard has the image, or its maps are damaged.
+        """
+        if image_id not in self._home:
+            files = ", ".join(str(file.filename) for file in self._files)
+            raise UserError(f"there are no class maps of image '{image_id}' in {files}")
+        file = self._home[image_id]
+        try:
+            group = file[image_id.replace("/", SLASH)]
+            return ImageCams(
+                image_id,
+                group["classes"][()],
+                group["cam"][()].astype(np.float32),
+                group["high_res"][()].astype(np.float32) if "high_res" in group else None,
+                int(group.attrs["height"]),
+                int(group.attrs["width"]),
+            )
+        except (OSError, KeyError) as error:
+            raise UserError(
+                f"{file.filename}: the maps of image '{image_id}' are damaged ({error}); delete the file and "
+                "make it again"
+            ) from None
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+    def __enter__(self) -> "CamStoreReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,149 @@
+"""AdvCAM: the image climbs the logit of a class, and the class maps seen on the way are summed.
+
+Lee, Kim & Yoon, "Anti-Adversarially Manipulated Attributions for Weakly and Semi-Supervised Semantic
+Segmentation", CVPR 2021; what is computed is what the authors' ``obtain_CAM_masking.py`` computes.
+
+The authors take the map by Grad-CAM (a backward pass to the features) and then the gradient of the
+loss by a second backward pass through everything. For a classifier whose head is a linear 1x1
+convolution Grad-CAM is known without a backward pass: the gradient of the summed positive class map at
+the features is the head's weights where the map is positive, so with N_b the positions of image b of the
+pair where the map is positive, and K+ the positive weights of the class,
+
+    map_b = relu(class map_b) * N_b / ((N_0 + N_1) K+),
+
+and the factor carries no gradient in the authors' code either. One forward and one backward pass to the
+image are left per step.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsss_core.cams.map_sizes import SummedMaps
+from wsss_core.config.cams import AdvCams
+from wsss_core.datasets.transforms import normalise, rescale
+
+EPSILON = 1e-12
+"""Keeps an all-zero gradient from being divided by zero; the authors' value."""
+
+
+class ClimbableClassifier(Protocol):
+    """What AdvCAM needs of a classifier: class maps, the means of which are the logits."""
+
+    head: torch.nn.Conv2d
+
+    def class_maps(self, images: Tensor) -> Tensor:
+        """(B, 3, h, w) to (B, all classes, h', w'), differentiable."""
+
+    def positive_weights(self, class_index: int) -> int:
+        """K+; it only sets the unit that ``regularisation`` is measured in."""
+
+
+def steps_at_scale(steps: int, scale: float) -> int:
+    """Maps summed at a scale: below 1 fewer, by the authors' rule."""
+    if scale >= 1 or steps < 6:
+        return steps
+    return steps // 2 if steps > 10 else 5
+
+
+def advcam_class_maps(
+    classifier: ClimbableClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: AdvCams
+) -> SummedMaps:
+    """Sum the maps that the climbing image shows, over steps and scales.
+
+    Args:
+        classifier: on its device, in evaluation mode, weights without gradients.
+        image: (H, W, 3) uint8 RGB.
+        class_indices: the K classes the image shows; each is climbed on its own.
+        parameters: scales, steps and so on.
+    """
+    weight = classifier.head.weight
+    summed = SummedMaps(*image.shape[:2])
+    for scale in parameters.scales:
+        clean = normalise(rescale(image, scale)).to(weight)  # (3, h, w)
+        steps = steps_at_scale(parameters.steps, scale)
+        summed.add(climb(classifier, clean, class_indices, steps, parameters), parameters.high_res)
+    return summed
+
+
+def climb(
+    classifier: ClimbableClassifier, clean: Tensor, class_indices: Sequence[int], steps: int, parameters: AdvCams
+) -> Tensor:
+    """The maps of an image at one scale, summed over ``steps`` climbing images.
+
+    All classes climb side by side, each with its own pair of image and mirror image.
+
+    Args:
+        classifier: see :func:`advcam_class_maps`.
+        clean: (3, h, w), normalised.
+        class_indices: the K classes.
+        steps: number of maps summed; the first is the clean image's.
+        parameters: step size, regularisation and so on.
+
+    Returns:
+        (K, h', w') at the class maps' resolution, not negative, not normalised.
+    """
+    classes = torch.tensor(list(class_indices), device=clean.device)
+    pair = torch.stack([clean, clean.flip(2)])  # (2, 3, h, w)
+    images = pair.repeat(len(classes), 1, 1, 1)  # (2K, 3, h, w)
+    own = torch.arange(len(classes), device=clean.device)
+    positive_weights = torch.tensor(
+        [classifier.positive_weights(int(index)) for index in class_indices], device=clean.device
+    ).clamp(min=1)
+    total, initial = None, None
+    for step in range(steps):
+        last = step == steps - 1
+        images.requires_grad_(not last)
+        with torch.set_grad_enabled(not last):
+            maps = classifier.class_maps(images)
+            maps = maps.unflatten(0, (len(classes), 2)).relu()  # (K, 2, all classes, h', w')
+            own_maps = maps[own, :, classes]  # (K, 2, h', w')
+            region = _pair_map(own_maps, positive_weights)  # (K, h', w')
+            if initial is None:
+                initial = region.detach()
+            total = region.detach() if total is None else total + region.detach()
+            if last:
+                break
+            goal = _goal(maps, own_maps, region, initial, parameters)
+        (gradient,) = torch.autograd.grad(goal, images)
+        images = _climbed(images.detach(), gradient, parameters.step_size)
+    assert total is not None
+    return total
+
+
+def _pair_map(own_maps: Tensor, positive_weights: Tensor) -> Tensor:
+    """Grad-CAM of the pair (K, 2, h', w'), the mirror image's mirrored back, summed: (K, h', w')."""
+    positions = (own_maps > 0).sum(dim=(2, 3))  # (K, 2)
+    share = positions / (positions.sum(dim=1) * positive_weights).clamp(min=1)[:, None]  # (K, 2)
+    weighted = own_maps * share.to(own_maps)[:, :, None, None]
+    return weighted[:, 0] + weighted[:, 1].flip(2)
+
+
+def _goal(maps: Tensor, own_maps: Tensor, region: Tensor, initial: Tensor, parameters: AdvCams) -> Tensor:
+    """What the images climb: a scalar, the sum over the classes' pairs.
+
+    The class's logit, less all others' (of negative evidence the authors count none: relu before the
+    mean), less the change of regions that are discriminative already.
+    """
+    goal = own_maps.mean(dim=(2, 3)).sum()
+    if parameters.suppress_other_classes:
+        # Twice the class's own less all, its own among them, is its own less all others.
+        goal = 2 * goal - maps.mean(dim=(3, 4)).sum()
+    discriminative = region.detach() > parameters.mask_threshold * region.detach().amax(dim=(1, 2), keepdim=True)
+    return goal - parameters.regularisation * ((region - initial).abs() * discriminative).sum()
+
+
+def _climbed(images: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+    """A step along the gradient, at most ``step_size`` in the pair's largest component.
+
+    Values stay within those that the pair has now.
+    """
+    pairs = images.unflatten(0, (-1, 2))  # (K, 2, 3, h, w)
+    gradient = gradient.unflatten(0, (-1, 2))
+    largest = gradient.abs().amax(dim=(1, 2, 3, 4), keepdim=True)
+    lowest, highest = pairs.amin(dim=(1, 2, 3, 4), keepdim=True), pairs.amax(dim=(1, 2, 3, 4), keepdim=True)
+    moved = pairs + step_size * gradient / (largest + EPSILON)
+    return torch.minimum(torch.maximum(moved, lowest), highest).flatten(0, 1)

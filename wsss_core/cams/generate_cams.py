@@ -1,0 +1,101 @@
+"""Stage `cams`: the class maps of a shard of images, in HDF5."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
+from wsss_core.cams.advcam import advcam_class_maps
+from wsss_core.cams.map_sizes import SummedMaps
+from wsss_core.cams.multiscale import multiscale_class_maps
+from wsss_core.config.cams import Cams
+from wsss_core.datasets.images import read_image
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.devices import choose_device
+from wsss_core.errors import UserError
+from wsss_core.networks.classifier import load_classifier
+from wsss_core.progress import Progress
+from wsss_core.resume import PartialWork
+
+CAM_METHODS: dict[str, Callable[..., SummedMaps]] = {
+    "multiscale": multiscale_class_maps,
+    "advcam": advcam_class_maps,
+}
+"""By the name that ``method`` has in the configuration."""
+
+BLOCK_IMAGES = 32
+"""Images that a killed job loses at most."""
+
+log = logging.getLogger(__name__)
+
+
+def generate_cams(
+    parameters: Cams,
+    index: DatasetIndex,
+    classifier_weights: Path,
+    shard_file: Path,
+    provenance: Mapping[str, Any],
+    inputs: Sequence[Path | str] = (),
+    device: str = "auto",
+) -> None:
+    """Write the class maps of a shard's images; a killed run goes on after its last block.
+
+    Args:
+        parameters: the CAM method and its settings.
+        index: the shard's images; maps are made of the classes each one is labelled with.
+        classifier_weights: file of the classifier.
+        shard_file: the HDF5 file to make.
+        provenance: recorded in it; the same for every run of the same work.
+        inputs: files that the result depends on, for resuming.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: the weights are not a classifier's, or of other classes than the data set's.
+    """
+    classifier = load_classifier(classifier_weights, choose_device(device))
+    if classifier.classes != index.classes:
+        raise UserError(
+            f"{classifier_weights}: the classifier knows the classes {', '.join(classifier.classes)}; "
+            f"the data set has {', '.join(index.classes)}"
+        )
+    class_maps = CAM_METHODS[parameters.method]  # type: ignore[attr-defined]
+    labels, paths = index.label_matrix, index.image_paths
+
+    def image_cams(position: int) -> ImageCams:
+        image = read_image(paths[position])
+        classes = np.flatnonzero(labels[position])
+        cam, high_res = class_maps(classifier, image, classes.tolist(), parameters).normalised()
+        return ImageCams(
+            index.image_ids[position], classes, _array(cam), None if high_res is None else _array(high_res), *image.shape[:2]
+        )
+
+    partial = PartialWork(shard_file.parent.parent, shard_file.stem, inputs)
+    starts = range(0, len(index), BLOCK_IMAGES)
+    blocks = [partial.path(f"block-{start:08d}.h5") for start in starts]
+    done = sum(min(BLOCK_IMAGES, len(index) - start) for start, block in zip(starts, blocks, strict=True) if block.exists())
+    if done:
+        log.info("%s: continuing after %d images", shard_file.name, done)
+    counter = Progress(f"class maps {shard_file.stem}", len(index), done=done)
+
+    def counted(positions: Iterable[int]) -> Iterable[ImageCams]:
+        for position in positions:
+            yield image_cams(position)
+            counter.advance()
+
+    for start, block in zip(starts, blocks, strict=True):
+        if not block.exists():
+            positions = range(start, min(start + BLOCK_IMAGES, len(index)))
+            write_cam_store(block, index.classes, {}, counted(positions), parameters.precision)
+    counter.close()
+    with CamStoreReader(blocks) as reader:
+        images = (reader.read(image_id) for image_id in index.image_ids)
+        write_cam_store(shard_file, index.classes, provenance, images, parameters.precision)
+    partial.finish()
+
+
+def _array(maps: Tensor) -> np.ndarray:
+    return maps.float().cpu().numpy()

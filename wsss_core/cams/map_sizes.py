@@ -1,0 +1,50 @@
+"""The two sizes that class maps are kept at, and summing maps of several scales at them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wsss_core.cam_store import CAM_STRIDE
+
+HIGH_RES_MULTIPLE = 16
+EPSILON = 1e-5
+"""Keeps an empty map from being divided by zero; in all authors' code."""
+
+
+@dataclass
+class SummedMaps:
+    """Class maps of one image, summed over scales, as in irn ``step/make_cam.py``."""
+
+    height: int
+    """Of the image, pixels."""
+    width: int
+    """Of the image, pixels."""
+    cam: Tensor | float = 0.0
+    """(K, ceil(height / 4), ceil(width / 4)) once a scale was added."""
+    high_res: Tensor | float = 0.0
+    """(K, height, width) once a scale was added."""
+
+    def add(self, maps: Tensor, keep_high_res: bool) -> None:
+        """Add the maps (K, h, w) of one scale, brought to the two sizes bilinearly."""
+        small = (-(-self.height // CAM_STRIDE), -(-self.width // CAM_STRIDE))
+        self.cam = self.cam + _resized(maps, small)
+        if keep_high_res:
+            padded = tuple(-(-side // HIGH_RES_MULTIPLE) * HIGH_RES_MULTIPLE for side in (self.height, self.width))
+            self.high_res = self.high_res + _resized(maps, padded)[:, : self.height, : self.width]
+
+    def normalised(self) -> tuple[Tensor, Tensor | None]:
+        """``cam`` and ``high_res`` (None if not kept), each class divided by its maximum."""
+        assert isinstance(self.cam, Tensor)
+        high_res = _max_normalised(self.high_res) if isinstance(self.high_res, Tensor) else None
+        return _max_normalised(self.cam), high_res
+
+
+def _resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    return functional.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def _max_normalised(maps: Tensor) -> Tensor:
+    """(K, h, w) divided by the maximum of each map, plus a little."""
+    return maps / (torch.amax(maps, dim=(1, 2), keepdim=True) + EPSILON)

@@ -1,0 +1,123 @@
+"""Scores of class maps and of label maps against masks, as CSV files.
+
+All scores are shares in [0, 1] of all images' pixels together; an empty cell is a class that the masks do
+not show. Columns: ``threshold`` (class maps only), ``miou``, ``precision``, ``recall``,
+``pixel_accuracy``, ``images_scored``, ``images_without_mask``, ``iou_background`` and ``iou_<class>``.
+"""
+
+import csv
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wsss_core.atomic import atomic_path
+from wsss_core.cam_store import CamStoreReader
+from wsss_core.datasets.images import read_mask
+from wsss_core.errors import UserError
+from wsss_core.evaluation.confusion import Scores, confusion_matrix, scores_of
+from wsss_core.evaluation.thresholds import THRESHOLDS, ThresholdCounts
+from wsss_core.progress import progress
+
+log = logging.getLogger(__name__)
+
+
+def score_cams(cams: CamStoreReader, masks: Mapping[str, Path], scores_csv: Path) -> None:
+    """Score seeds at the thresholds 0, 0.01, ..., 0.99: a row each.
+
+    Args:
+        cams: class maps; those at the image's size are scored, or the small ones upsampled.
+        masks: mask files by image id; pixels are 0 background, 1..C (the class's index plus 1), 255.
+        scores_csv: the table to make.
+
+    Raises:
+        UserError: no image has a mask, or a mask does not fit its image or the classes.
+    """
+    scored = _with_mask(cams.image_ids, masks)
+    counts = ThresholdCounts(len(cams.classes))
+    for image_id in progress(scored, "scoring class maps"):
+        image = cams.read(image_id)
+        try:
+            counts.add(image.full_size(), image.classes, read_mask(masks[image_id]))
+        except ValueError as error:
+            raise UserError(f"image '{image_id}', mask {masks[image_id]}: {error}") from None
+    numbers = (len(scored), len(cams.image_ids) - len(scored))
+    rows = [
+        {"threshold": f"{threshold:.2f}", **_row(scores_of(matrix), cams.classes, *numbers)}
+        for threshold, matrix in zip(THRESHOLDS, counts.matrices(), strict=True)
+    ]
+    best = max(rows, key=lambda row: float(row["miou"] or 0))
+    log.info("best mIoU %s at threshold %s, over %d images", best["miou"], best["threshold"], len(scored))
+    _write_rows(rows, scores_csv)
+
+
+def score_label_maps(
+    label_maps: Mapping[str, Path], masks: Mapping[str, Path], classes: Sequence[str], scores_csv: Path
+) -> Scores:
+    """Score label maps: one row.
+
+    Args:
+        label_maps: label map files by image id; 255 in them is missed by the mask's class.
+        masks: mask files by image id, values as in :func:`score_cams`.
+        classes: names of the C object classes, without the background.
+        scores_csv: the table to make.
+
+    Returns:
+        The scores.
+
+    Raises:
+        UserError: no image has a mask, or a mask does not fit its label map or the classes.
+    """
+    scored = _with_mask(label_maps, masks)
+    matrix = np.zeros((len(classes) + 1, len(classes) + 2), dtype=np.int64)
+    for image_id in progress(scored, "scoring label maps"):
+        prediction, truth = read_mask(label_maps[image_id]), read_mask(masks[image_id])
+        try:
+            matrix += confusion_matrix(prediction, truth, len(classes))
+        except ValueError as error:
+            files = f"label map {label_maps[image_id]}, mask {masks[image_id]}"
+            raise UserError(f"image '{image_id}', {files}: {error}") from None
+    scores = scores_of(matrix)
+    log.info("mIoU %.4f over %d images", scores.miou, len(scored))
+    _write_rows([_row(scores, classes, len(scored), len(label_maps) - len(scored))], scores_csv)
+    return scores
+
+
+def _with_mask(image_ids: Iterable[str], masks: Mapping[str, Path]) -> list[str]:
+    """The images that can be scored, in their order."""
+    image_ids = list(image_ids)
+    scored = [image_id for image_id in image_ids if image_id in masks]
+    if not scored:
+        raise UserError(f"none of the {len(image_ids)} images to be scored has a mask; there are {len(masks)} masks")
+    if len(scored) < len(image_ids):
+        log.info("%d of %d images have no mask and are left out", len(image_ids) - len(scored), len(image_ids))
+    return scored
+
+
+def _row(scores: Scores, classes: Sequence[str], images: int, without_mask: int) -> dict[str, str]:
+    shares = {
+        "miou": scores.miou,
+        "precision": scores.precision,
+        "recall": scores.recall,
+        "pixel_accuracy": scores.pixel_accuracy,
+    }
+    ious = zip(("background", *classes), scores.iou, strict=True)
+    return {
+        **{name: _cell(value) for name, value in shares.items()},
+        "images_scored": str(images),
+        "images_without_mask": str(without_mask),
+        **{f"iou_{name}": _cell(value) for name, value in ious},
+    }
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6f}"
+
+
+def _write_rows(rows: Sequence[Mapping[str, str]], scores_csv: Path) -> None:
+    with atomic_path(scores_csv) as temporary, open(temporary, "w", newline="", encoding="utf-8") as table:
+        writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

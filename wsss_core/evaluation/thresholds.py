@@ -1,0 +1,62 @@
+"""Seed scores at all thresholds in one pass per image.
+
+At a threshold t a pixel is background if its largest CAM value is not above t, else it has the class of
+the largest value. Only the boundary between background and class moves with t: the class does not. So
+each pixel is counted once, by its true class, its strongest class and the number of thresholds below its
+value; sums along the last axis give the confusion matrices of all thresholds.
+"""
+
+import numpy as np
+
+from wsss_core.config.cams import THRESHOLD_STEPS
+from wsss_core.evaluation.confusion import IGNORED, size_text
+
+THRESHOLDS = np.arange(THRESHOLD_STEPS) / THRESHOLD_STEPS
+"""0, 0.01, ..., 0.99."""
+_COMPARED = THRESHOLDS.astype(np.float32)  # as in ``cam > 0.15`` with a float32 cam
+
+
+class ThresholdCounts:
+    """Counts pixels of many images for the confusion matrices of all thresholds."""
+
+    def __init__(self, classes: int) -> None:
+        """Start with no pixel; ``classes`` is the number C of object classes."""
+        self.classes = classes
+        # [true class, strongest class or background, thresholds below the value]
+        self._counts = np.zeros((classes + 1, classes + 1, THRESHOLD_STEPS + 1), dtype=np.int64)
+
+    def add(self, cam: np.ndarray, present: np.ndarray, truth: np.ndarray) -> None:
+        """Count an image.
+
+        Args:
+            cam: (K, H, W) float32, values in [0, 1]; of equal values the first class's counts.
+            present: (K,) indices, from 0, of the maps' classes.
+            truth: (H, W) uint8, 0 background, 1..C, 255 does not count.
+
+        Raises:
+            ValueError: the sizes differ, or the mask has a value that is no class.
+        """
+        if cam.shape[1:] != truth.shape:
+            raise ValueError(f"the class maps are {size_text(cam.shape[1:])}, the mask {size_text(truth.shape)} (height x width)")
+        counted = truth != IGNORED
+        true = truth[counted].astype(np.int64)
+        if true.size and true.max() > self.classes:
+            raise ValueError(f"the mask has the value {true.max()}; classes are 0 to {self.classes}, and 255 for none")
+        if len(present) == 0:
+            self._counts[:, 0, 0] += np.bincount(true, minlength=self.classes + 1)
+            return
+        columns = np.asarray(present, dtype=np.int64) + 1
+        strongest = cam.argmax(axis=0)  # (H, W)
+        value = np.take_along_axis(cam, strongest[None], axis=0)[0][counted]
+        bins = np.searchsorted(_COMPARED, value.astype(np.float32, copy=False), side="left")
+        shape = (self.classes + 1, len(columns), THRESHOLD_STEPS + 1)
+        cell = (true * shape[1] + strongest[counted]) * shape[2] + bins
+        self._counts[:, columns] += np.bincount(cell, minlength=shape[0] * shape[1] * shape[2]).reshape(shape)
+
+    def matrices(self) -> np.ndarray:
+        """Confusion matrices (thresholds, C + 1, C + 1) int64, rows truth, in the order of ``THRESHOLDS``."""
+        # Above threshold i are the values with more than i thresholds below them.
+        above = self._counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1][:, :, 1:]
+        matrices = np.moveaxis(above, 2, 0).copy()
+        matrices[:, :, 0] = self._counts.sum(axis=(1, 2)) - matrices[:, :, 1:].sum(axis=2)
+        return matrices

@@ -1,0 +1,99 @@
+"""AffinityNet: features of grid cells whose distances tell regions apart."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_core.config.networks import Backbone
+from wsss_core.errors import UserError
+from wsss_core.networks.resnet import ResNetTrunk, build_trunk
+from wsss_core.networks.weights import load_state, load_weights, ready_for_use, save_weights
+
+KIND = "affinitynet"
+WIDTHS = (64, 128, 256)
+"""Features taken from layer2, layer3 and layer4 (psa ``network/resnet38_aff.py``)."""
+
+
+class AffinityNetwork(nn.Module):
+    """``elu(f9(cat(elu(f8_3), elu(f8_4), elu(f8_5))))`` of Ahn & Kwak (CVPR 2018) on a ResNet.
+
+    Each of layer2 to layer4 is reduced by a 1x1 convolution, to no more than half of its own
+    channels, so that small trunks get small features. All are brought to one grid.
+
+    Attributes:
+        stride: pixels of the image per cell of the grid, each way.
+        radius: cells; pairs closer than this were trained and get an affinity.
+    """
+
+    def __init__(self, trunk: ResNetTrunk, stride: int, radius: int) -> None:
+        """Put randomly initialised layers on ``trunk``."""
+        super().__init__()
+        self.trunk, self.stride, self.radius = trunk, stride, radius
+        channels = trunk.channels[1:]
+        widths = [min(width, own // 2) for width, own in zip(WIDTHS, channels, strict=True)]
+        self.reductions = nn.ModuleList(
+            nn.Conv2d(own, width, 1, bias=False) for own, width in zip(channels, widths, strict=True)
+        )
+        self.mixing = nn.Conv2d(sum(widths), sum(widths), 1, bias=False)
+        for reduction in self.reductions:
+            nn.init.kaiming_normal_(reduction.weight)
+        # The authors' gain: affinities spread over (0, 1) from the start, instead of all near 1.
+        nn.init.xavier_uniform_(self.mixing.weight, gain=4)
+
+    def new_parameters(self) -> list[nn.Parameter]:
+        """The parameters that do not come with the trunk."""
+        return [*self.reductions.parameters(), *self.mixing.parameters()]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of the cells.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+
+        Returns:
+            (B, C, ceil(H / stride), ceil(W / stride)), each value above -1.
+        """
+        grid = [-(-side // self.stride) for side in images.shape[2:]]
+        maps = self.trunk(images)[1:]
+        reduced = [
+            _to_grid(functional.elu(reduction(features)), grid)
+            for reduction, features in zip(self.reductions, maps, strict=True)
+        ]
+        return functional.elu(self.mixing(torch.cat(reduced, dim=1)))
+
+
+def _to_grid(features: Tensor, grid: list[int]) -> Tensor:
+    """Bring (B, C, h, w) to another number of cells: interpolate where it grows, else average."""
+    if list(features.shape[2:]) == grid:
+        return features
+    if features.shape[2] > grid[0] or features.shape[3] > grid[1]:
+        return functional.adaptive_avg_pool2d(features, grid)
+    return functional.interpolate(features, size=grid, mode="bilinear", align_corners=False)
+
+
+def save_affinitynet(path: Path | str, network: AffinityNetwork, backbone: Backbone) -> None:
+    """Write a network's weights; :func:`load_affinitynet` needs nothing else."""
+    description = {
+        "kind": KIND,
+        "backbone": backbone.model_dump(mode="json"),
+        "stride": network.stride,
+        "radius": network.radius,
+    }
+    save_weights(path, network, description)
+
+
+def load_affinitynet(path: Path | str, device: torch.device | str = "cpu") -> AffinityNetwork:
+    """Read a network for use: in evaluation mode, weights without gradients.
+
+    Raises:
+        UserError: the file is broken, is no AffinityNet's, or its weights do not fit.
+    """
+    state, description = load_weights(path)
+    if description.get("kind") != KIND:
+        raise UserError(f"{path}: holds weights, but not of an AffinityNet made by this workflow")
+    trunk = build_trunk(Backbone(**description["backbone"]))
+    network = AffinityNetwork(trunk, description["stride"], description["radius"])
+    load_state(network, state, path)
+    return ready_for_use(network, device)
