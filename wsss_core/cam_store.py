@@ -1,9 +1,9 @@
 """The public file format of class maps: HDF5, format "wsss-cams", version 1 (docs/cam_format.md).
 
 Readable with plain h5py. Root attributes: ``format``, ``version``, ``classes`` (names), ``provenance``
-(JSON). One group per image, named by its id, with attributes ``height`` and ``width`` and the datasets
-``classes`` (K,) int16, ``cam`` (K, h, w) at a quarter of the image's size and, where kept, ``high_res``
-(K, height, width). Values lie in [0, 1]; the largest of each class is 1 up to the methods' epsilon.
+(JSON). One group per image, named by its id (:func:`group_name`), with attributes ``height`` and
+``width`` and the datasets ``classes`` (K,) int16, ``cam`` (K, h, w) at a quarter of the image's size and,
+where kept, ``high_res`` (K, height, width). Values lie in [0, 1]; the largest of each class is 1 up to the methods' epsilon.
 """
 
 import json
@@ -22,8 +22,19 @@ from wsss_core.errors import UserError
 FORMAT, VERSION = "wsss-cams", 1
 CAM_STRIDE = 4
 """Pixels of the image per cell of ``cam``, each way."""
-SLASH = "\u2215"
-"""Stands for the slash of an image id in a group's name, where a slash would nest groups."""
+
+
+def group_name(image_id: str) -> str:
+    """The name of an image's group: its id, with ``/`` as ``%2F`` and ``%`` as ``%25``.
+
+    A slash would nest groups. The id ``.``, which to HDF5 is the group itself, becomes ``%2E``.
+    """
+    return "%2E" if image_id == "." else image_id.replace("%", "%25").replace("/", "%2F")
+
+
+def image_id_of(group: str) -> str:
+    """The image id that :func:`group_name` made this name from."""
+    return group.replace("%2E", ".").replace("%2F", "/").replace("%25", "%")
 
 
 @dataclass(frozen=True)
@@ -89,15 +100,16 @@ def write_cam_store(
         file.attrs["classes"] = list(classes)
         file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
         for image in images:
-            group = file.create_group(image.image_id.replace("/", SLASH))
+            group = file.create_group(group_name(image.image_id))
             group.attrs["height"], group.attrs["width"] = image.height, image.width
             group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
             for name, maps in (("cam", image.cam), ("high_res", image.high_res)):
                 if maps is not None:
                     data = np.asarray(maps, dtype=precision)
-                    # HDF5 refuses to compress what has no elements.
-                    filters = {"compression": "gzip", "compression_opts": 4, "shuffle": True} if data.size else {}
-                    group.create_dataset(name, data=data, **filters)
+                    # HDF5 refuses to compress what has no elements. A chunk is a map: they are read whole.
+                    chunks = (1, *data.shape[1:])
+                    filters = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "chunks": chunks}
+                    group.create_dataset(name, data=data, **(filters if data.size else {}))
 
 
 class CamStoreReader:
@@ -132,12 +144,18 @@ class CamStoreReader:
         if file.attrs.get("format") != FORMAT:
             raise UserError(f"{path}: is an HDF5 file, but not one of class maps (no attribute format='{FORMAT}')")
         if file.attrs.get("version") != VERSION:
-            raise UserError(f"{path}: has version {file.attrs.get('version')} of the format; this program reads {VERSION}")
+            version = file.attrs.get("version")
+            raise UserError(f"{path}: has version {version} of the format; this program reads {VERSION}")
         classes = tuple(str(name) for name in file.attrs["classes"])
         if self._files[0] is not file and classes != self.classes:
             raise UserError(f"{path}: has other classes than {self._files[0].filename}; they are not of one data set")
         self.classes = classes
-        self._home.update({name.replace(SLASH, "/"): file for name in file})
+        for image_id in map(image_id_of, file):
+            if image_id in self._home:
+                raise UserError(
+                    f"{path}: has class maps of image '{image_id}', and so has {self._home[image_id].filename}"
+                )
+            self._home[image_id] = file
 
     @property
     def image_ids(self) -> list[str]:
@@ -155,7 +173,7 @@ class CamStoreReader:
             raise UserError(f"there are no class maps of image '{image_id}' in {files}")
         file = self._home[image_id]
         try:
-            group = file[image_id.replace("/", SLASH)]
+            group = file[group_name(image_id)]
             return ImageCams(
                 image_id,
                 group["classes"][()],

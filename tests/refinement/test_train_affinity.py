@@ -62,8 +62,8 @@ def test_losses_equal_the_oracle(seed, radius, height, width, values):
 
 def test_labels_are_taken_from_the_middle_of_cells():
     labels = torch.arange(16)[None] + 100 * torch.arange(10)[:, None]
-    assert reduce_labels(labels, 4)[0].tolist() == [102, 106, 110, 114]
-    assert reduce_labels(labels, 4)[:, 0].tolist() == [102, 502, 802]
+    assert reduce_labels(labels, 4)[0].tolist() == [202, 206, 210, 214]
+    assert reduce_labels(labels, 4)[:, 0].tolist() == [202, 602, 902]
     assert reduce_labels(labels[:1, :1], 8).tolist() == [[0]]
 
 

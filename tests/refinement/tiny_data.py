@@ -7,12 +7,12 @@ import numpy as np
 import pandas
 import torch
 from PIL import Image
+from torch import nn
 from torch.nn import functional
 
 from wsss_core.config.networks import Backbone
 from wsss_core.config.refinement import Crf
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.networks.backbones import TrunkOnly
 from wsss_core.networks.resnet import build_trunk
 from wsss_core.networks.weights import save_weights
 
@@ -49,10 +49,11 @@ class FakeCams:
         self.reads.append(image_id)
         height, width = SIZES[image_id]
         classes = np.array([CLASSES.index(name) for name in LABELS[image_id]], dtype=np.int64)
-        cam = np.zeros((len(classes), -(-height // 4), -(-width // 4)), np.float32)
+        cam = np.full((len(classes), -(-height // 4), -(-width // 4)), 0.05, np.float32)
         for k in range(len(classes)):
-            top, left = object_corner(k)
-            cam[k, top // 4 + 1 : top // 4 + 3, left // 4 + 1 : left // 4 + 3] = 1
+            row, column = (side // 4 for side in object_corner(k))
+            cam[k, row : row + 4, column : column + 4] = 0.6
+            cam[k, row + 1, column + 1] = 1  # the most discriminative part
         return Maps(classes, cam, height, width)
 
 
@@ -87,5 +88,5 @@ def write_images(folder: Path) -> DatasetIndex:
 def write_trunk(path: Path) -> Path:
     """Write random weights of the small trunk."""
     torch.manual_seed(0)
-    save_weights(path, TrunkOnly(build_trunk(BACKBONE)), {"kind": "backbone"})
+    save_weights(path, nn.ModuleDict({"trunk": build_trunk(BACKBONE)}), {"kind": "backbone"})
     return path

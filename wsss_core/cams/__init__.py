@@ -1,0 +1,1 @@
+"""Drawing class maps from trained classifiers; one file a method."""

@@ -28,6 +28,9 @@ from wsss_core.datasets.transforms import normalise, rescale
 
 EPSILON = 1e-12
 """Keeps an all-zero gradient from being divided by zero; the authors' value."""
+PIXELS_AT_ONCE = 2**21
+"""Classes climb side by side as long as their images have no more pixels than this together: a ResNet-50
+keeps about 2 kB a pixel for the backward pass."""
 
 
 class ClimbableClassifier(Protocol):
@@ -39,7 +42,7 @@ class ClimbableClassifier(Protocol):
         """(B, 3, h, w) to (B, all classes, h', w'), differentiable."""
 
     def positive_weights(self, class_index: int) -> int:
-        """K+; it only sets the unit that ``regularisation`` is measured in."""
+        """K+; a factor common to all maps of the class, so the unit of ``regularisation``."""
 
 
 def steps_at_scale(steps: int, scale: float) -> int:
@@ -47,6 +50,15 @@ def steps_at_scale(steps: int, scale: float) -> int:
     if scale >= 1 or steps < 6:
         return steps
     return steps // 2 if steps > 10 else 5
+
+
+def weight_of_sums(steps: int, scales: Sequence[float]) -> float:
+    """What the authors multiply the summed maps of every scale by.
+
+    Meant to make up for the fewer steps below 1, the factor stays in force for the scales after it, so
+    that it cancels but for the epsilon of the final normalisation.
+    """
+    return 2.0 if steps > 10 and min(scales) < 1 else 1.0
 
 
 def advcam_class_maps(
@@ -61,11 +73,15 @@ def advcam_class_maps(
         parameters: scales, steps and so on.
     """
     weight = classifier.head.weight
+    factor = weight_of_sums(parameters.steps, parameters.scales)
     summed = SummedMaps(*image.shape[:2])
     for scale in parameters.scales:
         clean = normalise(rescale(image, scale)).to(weight)  # (3, h, w)
         steps = steps_at_scale(parameters.steps, scale)
-        summed.add(climb(classifier, clean, class_indices, steps, parameters), parameters.high_res)
+        at_once = max(1, PIXELS_AT_ONCE // (2 * clean.shape[1] * clean.shape[2]))
+        groups = [class_indices[start : start + at_once] for start in range(0, len(class_indices), at_once)]
+        maps = torch.cat([climb(classifier, clean, group, steps, parameters) for group in groups])
+        summed.add(factor * maps, parameters.high_res)
     return summed
 
 
@@ -117,8 +133,9 @@ def climb(
 def _pair_map(own_maps: Tensor, positive_weights: Tensor) -> Tensor:
     """Grad-CAM of the pair (K, 2, h', w'), the mirror image's mirrored back, summed: (K, h', w')."""
     positions = (own_maps > 0).sum(dim=(2, 3))  # (K, 2)
-    share = positions / (positions.sum(dim=1) * positive_weights).clamp(min=1)[:, None]  # (K, 2)
-    weighted = own_maps * share.to(own_maps)[:, :, None, None]
+    largest = (positions.sum(dim=1) * positive_weights).clamp(min=1)[:, None]  # (K, 1)
+    share = positions.to(own_maps) / largest  # (K, 2); of integers, torch would make it float32
+    weighted = own_maps * share[:, :, None, None]
     return weighted[:, 0] + weighted[:, 1].flip(2)
 
 

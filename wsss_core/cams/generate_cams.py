@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.cams.advcam import advcam_class_maps
-from wsss_core.cams.map_sizes import SummedMaps
+from wsss_core.cams.map_sizes import SummedMaps, empty_maps
 from wsss_core.cams.multiscale import multiscale_class_maps
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.images import read_image
@@ -63,20 +63,23 @@ def generate_cams(
             f"the data set has {', '.join(index.classes)}"
         )
     class_maps = CAM_METHODS[parameters.method]  # type: ignore[attr-defined]
-    labels, paths = index.label_matrix, index.image_paths
+    labels, paths, image_ids = index.label_matrix, index.image_paths, index.image_ids
 
     def image_cams(position: int) -> ImageCams:
         image = read_image(paths[position])
-        classes = np.flatnonzero(labels[position])
-        cam, high_res = class_maps(classifier, image, classes.tolist(), parameters).normalised()
-        return ImageCams(
-            index.image_ids[position], classes, _array(cam), None if high_res is None else _array(high_res), *image.shape[:2]
-        )
+        classes = np.flatnonzero(labels[position]).astype(np.int16)
+        if len(classes) == 0:
+            cam, high_res = empty_maps(*image.shape[:2], parameters.high_res)
+        else:
+            cam, high_res = class_maps(classifier, image, classes.tolist(), parameters).normalised()
+        kept = None if high_res is None else _array(high_res)
+        return ImageCams(image_ids[position], classes, _array(cam), kept, *image.shape[:2])
 
     partial = PartialWork(shard_file.parent.parent, shard_file.stem, inputs)
     starts = range(0, len(index), BLOCK_IMAGES)
     blocks = [partial.path(f"block-{start:08d}.h5") for start in starts]
-    done = sum(min(BLOCK_IMAGES, len(index) - start) for start, block in zip(starts, blocks, strict=True) if block.exists())
+    sizes = [min(BLOCK_IMAGES, len(index) - start) for start in starts]
+    done = sum(size for size, block in zip(sizes, blocks, strict=True) if block.exists())
     if done:
         log.info("%s: continuing after %d images", shard_file.name, done)
     counter = Progress(f"class maps {shard_file.stem}", len(index), done=done)
@@ -86,13 +89,13 @@ def generate_cams(
             yield image_cams(position)
             counter.advance()
 
-    for start, block in zip(starts, blocks, strict=True):
+    for start, size, block in zip(starts, sizes, blocks, strict=True):
         if not block.exists():
-            positions = range(start, min(start + BLOCK_IMAGES, len(index)))
-            write_cam_store(block, index.classes, {}, counted(positions), parameters.precision)
+            images = counted(range(start, start + size))
+            write_cam_store(block, index.classes, {}, images, parameters.precision)
     counter.close()
     with CamStoreReader(blocks) as reader:
-        images = (reader.read(image_id) for image_id in index.image_ids)
+        images = (reader.read(image_id) for image_id in image_ids)
         write_cam_store(shard_file, index.classes, provenance, images, parameters.precision)
     partial.finish()
 

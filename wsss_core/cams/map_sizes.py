@@ -28,8 +28,7 @@ class SummedMaps:
 
     def add(self, maps: Tensor, keep_high_res: bool) -> None:
         """Add the maps (K, h, w) of one scale, brought to the two sizes bilinearly."""
-        small = (-(-self.height // CAM_STRIDE), -(-self.width // CAM_STRIDE))
-        self.cam = self.cam + _resized(maps, small)
+        self.cam = self.cam + _resized(maps, small_size(self.height, self.width))
         if keep_high_res:
             padded = tuple(-(-side // HIGH_RES_MULTIPLE) * HIGH_RES_MULTIPLE for side in (self.height, self.width))
             self.high_res = self.high_res + _resized(maps, padded)[:, : self.height, : self.width]
@@ -39,6 +38,16 @@ class SummedMaps:
         assert isinstance(self.cam, Tensor)
         high_res = _max_normalised(self.high_res) if isinstance(self.high_res, Tensor) else None
         return _max_normalised(self.cam), high_res
+
+
+def small_size(height: int, width: int) -> tuple[int, int]:
+    """Size of ``cam`` for an image of this size: a quarter, rounded up."""
+    return -(-height // CAM_STRIDE), -(-width // CAM_STRIDE)
+
+
+def empty_maps(height: int, width: int, keep_high_res: bool) -> tuple[Tensor, Tensor | None]:
+    """``cam`` and ``high_res`` of an image of this size that is labelled with no class: K is 0."""
+    return torch.zeros(0, *small_size(height, width)), torch.zeros(0, height, width) if keep_high_res else None
 
 
 def _resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:

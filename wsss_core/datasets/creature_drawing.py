@@ -61,9 +61,7 @@ class Picture:
     background: str
 
 
-def draw_picture(
-    generator: np.random.Generator, size: int, headless: float, first_class: int
-) -> Picture:
+def draw_picture(generator: np.random.Generator, size: int, headless: float, first_class: int) -> Picture:
     """Draw a picture with one to three creatures.
 
     Args:
@@ -116,9 +114,7 @@ def _paint_distractor(generator: np.random.Generator, canvas: np.ndarray) -> Non
     radius = generator.uniform(4, 13)
     narrow = generator.uniform(0.35, 1.0)
     centre = tuple(generator.uniform(0, REFERENCE_SIDE, 2))
-    rows, columns, along, across = local_window(
-        side, centre, generator.uniform(0, 2 * np.pi), radius
-    )
+    rows, columns, along, across = local_window(side, centre, generator.uniform(0, 2 * np.pi), radius)
     on_canvas, in_window = clip_window(side, rows, columns)
     level = ellipse_level(along / radius, across / (radius * narrow), generator.choice((2.0, 4.0)))
     texture = (stripes, checks, blobs)[generator.integers(3)]
@@ -129,9 +125,7 @@ def _paint_distractor(generator: np.random.Generator, canvas: np.ndarray) -> Non
     canvas[on_canvas][shape] = colours[in_window][shape][:, None]
 
 
-def _free_place(
-    generator: np.random.Generator, taken: list[tuple[float, float]]
-) -> tuple[float, float]:
+def _free_place(generator: np.random.Generator, taken: list[tuple[float, float]]) -> tuple[float, float]:
     """A place for a creature's centre, away from the others' if a few tries find one."""
     for _ in range(8):
         row, column = generator.uniform(0.2, 0.8, 2) * REFERENCE_SIDE
@@ -179,11 +173,9 @@ def _owners(placed: list[Creature], size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _cell_counts(fine: np.ndarray) -> np.ndarray:
     """How many of an image pixel's canvas pixels are True."""
-    return sum(
-        fine[row::SUPERSAMPLING, column::SUPERSAMPLING].astype(np.uint8)
-        for row in range(SUPERSAMPLING)
-        for column in range(SUPERSAMPLING)
-    )
+    side = fine.shape[0] // SUPERSAMPLING
+    cells = fine.astype(np.uint8).reshape(side, SUPERSAMPLING, side, SUPERSAMPLING)
+    return cells.sum(axis=1).sum(axis=2)
 
 
 def _border(owners: np.ndarray, width: int) -> np.ndarray:
@@ -193,11 +185,9 @@ def _border(owners: np.ndarray, width: int) -> np.ndarray:
     highest = rank
     for _ in range(width):
         padded = np.pad(highest, 1)
-        highest = np.max(
-            [padded[1:-1, 1:-1], padded[:-2, 1:-1], padded[2:, 1:-1]]
-            + [padded[1:-1, :-2], padded[1:-1, 2:]],
-            axis=0,
-        )
+        highest = padded[1:-1, 1:-1]
+        for neighbour in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
+            highest = np.maximum(highest, neighbour)
     return highest > rank
 
 

@@ -131,9 +131,7 @@ def place_creature(
     # Body and limbs have the same size whether or not there is a head.
     unit = length * np.sqrt((1 - HEAD_SHARE) / body.area)
     head_radius = np.sqrt(HEAD_SHARE / body_share * body.area / np.pi) if has_head else 0.0
-    rows, columns, along, across = local_window(
-        side, centre, generator.uniform(0, 2 * np.pi), 1.7 * unit
-    )
+    rows, columns, along, across = local_window(side, centre, generator.uniform(0, 2 * np.pi), 1.7 * unit)
     along, across = along / np.float32(unit), across / np.float32(unit)
 
     half_width = body.half_width * (1 - body.taper * along)
@@ -162,9 +160,7 @@ def place_creature(
     return Creature(class_index, rows, columns, torso | limbs | head, head, colours)
 
 
-def _head_colours(
-    generator: np.random.Generator, head: Head, along: np.ndarray, across: np.ndarray
-) -> np.ndarray:
+def _head_colours(generator: np.random.Generator, head: Head, along: np.ndarray, across: np.ndarray) -> np.ndarray:
     """Colours float32 (n, 3) at positions (n,) in the unit circle of a head."""
     hue = head.hue + generator.uniform(-0.02, 0.02)
     saturation = generator.uniform(0.85, 1.0)

@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -40,8 +40,7 @@ def generate_creatures(directory: Path, parameters: Creatures) -> None:
     """
     if parameters.train_images > FIRST_VAL_NUMBER:
         raise UserError(
-            f"dataset.generate.train_images is {parameters.train_images}; "
-            f"there can be {FIRST_VAL_NUMBER} at most"
+            f"dataset.generate.train_images is {parameters.train_images}; there can be {FIRST_VAL_NUMBER} at most"
         )
     numbers = {
         "train": range(parameters.train_images),
@@ -88,9 +87,7 @@ def _image_id(number: int) -> str:
 
 def _write_picture(folder: Path, image_id: str, picture: Picture) -> None:
     """Write an image, its annotation and its label map."""
-    Image.fromarray(picture.image).save(
-        folder / IMAGES / f"{image_id}.jpg", format="JPEG", quality=JPEG_QUALITY
-    )
+    Image.fromarray(picture.image).save(folder / IMAGES / f"{image_id}.jpg", format="JPEG", quality=JPEG_QUALITY)
     label_image(picture.labels).save(folder / MASKS / f"{image_id}.png", format="PNG")
     annotation = _annotation(image_id, picture.image.shape, picture.objects)
     (folder / ANNOTATIONS / f"{image_id}.xml").write_bytes(annotation)
@@ -134,20 +131,15 @@ def _write_lists(folder: Path, train: dict[str, set[int]], val: dict[str, set[in
     """
     for name, images in {"train": train, "val": val, "trainval": train | val}.items():
         for use in ("Segmentation", "Main"):
-            _write_lines(folder / use / f"{name}.txt", images, str)
+            _write_lines(folder / use / f"{name}.txt", images)
         for index, class_name in enumerate(CREATURE_CLASSES):
-            _write_lines(
-                folder / "Main" / f"{class_name}_{name}.txt",
-                images,
-                lambda image_id, i=index, c=images: (
-                    f"{image_id} {1 if i in c[image_id] else -1:2d}"
-                ),
-            )
+            signs = [f"{image_id} {1 if index in shown else -1:2d}" for image_id, shown in images.items()]
+            _write_lines(folder / "Main" / f"{class_name}_{name}.txt", signs)
 
 
-def _write_lines(path: Path, images: dict[str, set[int]], line: Callable[[str], str]) -> None:
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line(image_id)}\n" for image_id in images), encoding="utf-8")
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _replace_folder(new: Path, path: Path) -> None:

@@ -26,9 +26,7 @@ def hsv_colour(hue: float, saturation: float, value: float) -> np.ndarray:
     return (value * (1.0 - saturation * weight)).astype(np.float32)
 
 
-def smooth_noise(
-    generator: np.random.Generator, shape: tuple[int, int], cell: tuple[float, float]
-) -> np.ndarray:
+def smooth_noise(generator: np.random.Generator, shape: tuple[int, int], cell: tuple[float, float]) -> np.ndarray:
     """Random hills: float32 (H, W), mean about 0, values between about -1.2 and 1.2.
 
     Args:
@@ -50,9 +48,7 @@ def stripes(along: np.ndarray, across: np.ndarray, generator: np.random.Generato
 def checks(along: np.ndarray, across: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A chequerboard at a random phase."""
     shift = generator.uniform(size=2)
-    return (np.sin(2 * np.pi * (along + shift[0])) > 0) ^ (
-        np.sin(2 * np.pi * (across + shift[1])) > 0
-    )
+    return (np.sin(2 * np.pi * (along + shift[0])) > 0) ^ (np.sin(2 * np.pi * (across + shift[1])) > 0)
 
 
 def blobs(along: np.ndarray, across: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -120,9 +116,7 @@ def local_window(
     return slice(starts[0], starts[0] + count), slice(starts[1], starts[1] + count), along, across
 
 
-def clip_window(
-    side: int, rows: slice, columns: slice
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def clip_window(side: int, rows: slice, columns: slice) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """The canvas part and the matching window part of a window that may reach over the edge."""
     canvas, window = [], []
     for part in (rows, columns):
@@ -143,9 +137,7 @@ _BACKGROUND_LOOK = {
 }
 
 
-def background(
-    generator: np.random.Generator, side: int, kind: str, span: float = REFERENCE_SIDE
-) -> np.ndarray:
+def background(generator: np.random.Generator, side: int, kind: str, span: float = REFERENCE_SIDE) -> np.ndarray:
     """A textured surface with a sky above a horizon: float32 (side, side, 3), 0 to 1.
 
     Args:

@@ -37,9 +37,7 @@ def label_image(labels: np.ndarray) -> Image.Image:
         ValueError: ``labels`` has another data type or is not two-dimensional.
     """
     if labels.dtype != np.uint8 or labels.ndim != 2:
-        raise ValueError(
-            f"a label map is uint8 (height, width), not {labels.dtype} of shape {labels.shape}"
-        )
+        raise ValueError(f"a label map is uint8 (height, width), not {labels.dtype} of shape {labels.shape}")
     image = Image.fromarray(labels)
     image.putpalette(voc_palette().tobytes())
     return image

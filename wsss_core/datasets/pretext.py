@@ -7,7 +7,6 @@ limb or head, and no picture of the data set. Its hues and patterns are every po
 combination of a few, and none of them belongs to one creature class alone.
 """
 
-
 import numpy as np
 
 from wsss_core.datasets.drawing import (
@@ -40,9 +39,7 @@ SPAN = 40.0
 """Reference units along a side of a picture, of which a picture of creatures has 96."""
 
 
-def pretext_images(
-    images: int, size: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def pretext_images(images: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Draw the pretext set. Its classes take turns, so that all have equally many pictures.
 
     Args:
@@ -58,9 +55,7 @@ def pretext_images(
         ValueError: fewer than 1 picture, smaller than 16 pixels, or a negative seed.
     """
     if images < 1 or size < 16 or seed < 0:
-        raise ValueError(
-            f"expected images >= 1, size >= 16 and seed >= 0, not {images}, {size} and {seed}"
-        )
+        raise ValueError(f"expected images >= 1, size >= 16 and seed >= 0, not {images}, {size} and {seed}")
     labels = np.arange(images, dtype=np.int64) % len(PRETEXT_CLASSES)
     pictures = np.empty((images, size, size, 3), dtype=np.uint8)
     for number, label in enumerate(labels):
@@ -80,9 +75,7 @@ def _draw_pattern(generator: np.random.Generator, size: int, label: int) -> np.n
         SPAN * (0.5 + generator.uniform(-0.15, 0.15)),
         SPAN * (0.5 + generator.uniform(-0.15, 0.15)),
     )
-    rows, columns, along, across = local_window(
-        side, centre, generator.uniform(0, 2 * np.pi), 1.2 * radius, SPAN
-    )
+    rows, columns, along, across = local_window(side, centre, generator.uniform(0, 2 * np.pi), 1.2 * radius, SPAN)
     on_canvas, in_window = clip_window(side, rows, columns)
     along, across = along[in_window], across[in_window]
     shape = _shape(generator, along / radius, across / radius)

@@ -1,0 +1,1 @@
+"""Scores against masks; nothing here imports torch."""

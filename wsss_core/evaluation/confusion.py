@@ -41,11 +41,11 @@ def confusion_matrix(prediction: np.ndarray, truth: np.ndarray, classes: int) ->
         ValueError: the sizes differ, or a value is neither a class nor 255.
     """
     if prediction.shape != truth.shape:
-        raise ValueError(f"the prediction is {size_text(prediction.shape)}, the mask {size_text(truth.shape)} (height x width)")
+        sizes = f"{size_text(prediction.shape)}, the mask {size_text(truth.shape)}"
+        raise ValueError(f"the prediction is {sizes} (height x width)")
     counted = truth != IGNORED
     true, predicted = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
     predicted[predicted == IGNORED] = classes + 1
-    # A prediction's 255 has just become C + 1, so a true C + 1 of the file itself is looked for there.
     _check_range(truth[counted], classes, "mask")
     _check_range(prediction[counted & (prediction != IGNORED)], classes, "prediction")
     columns = classes + 2

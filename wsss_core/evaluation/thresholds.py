@@ -37,7 +37,8 @@ class ThresholdCounts:
             ValueError: the sizes differ, or the mask has a value that is no class.
         """
         if cam.shape[1:] != truth.shape:
-            raise ValueError(f"the class maps are {size_text(cam.shape[1:])}, the mask {size_text(truth.shape)} (height x width)")
+            sizes = f"{size_text(cam.shape[1:])}, the mask {size_text(truth.shape)}"
+            raise ValueError(f"the class maps are {sizes} (height x width)")
         counted = truth != IGNORED
         true = truth[counted].astype(np.int64)
         if true.size and true.max() > self.classes:

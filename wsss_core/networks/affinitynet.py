@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,11 +34,10 @@ class AffinityNetwork(nn.Module):
         self.trunk, self.stride, self.radius = trunk, stride, radius
         channels = trunk.channels[1:]
         widths = [min(width, own // 2) for width, own in zip(WIDTHS, channels, strict=True)]
-        self.reductions = nn.ModuleList(
-            nn.Conv2d(own, width, 1, bias=False) for own, width in zip(channels, widths, strict=True)
-        )
+        reductions = [nn.Conv2d(own, width, 1, bias=False) for own, width in zip(channels, widths, strict=True)]
+        self.reductions = nn.ModuleList(reductions)
         self.mixing = nn.Conv2d(sum(widths), sum(widths), 1, bias=False)
-        for reduction in self.reductions:
+        for reduction in reductions:
             nn.init.kaiming_normal_(reduction.weight)
         # The authors' gain: affinities spread over (0, 1) from the start, instead of all near 1.
         nn.init.xavier_uniform_(self.mixing.weight, gain=4)
@@ -53,24 +53,27 @@ class AffinityNetwork(nn.Module):
             images: (B, 3, H, W), normalised.
 
         Returns:
-            (B, C, ceil(H / stride), ceil(W / stride)), each value above -1.
+            (B, C, ceil(H / stride), ceil(W / stride)), values from -1 up.
         """
-        grid = [-(-side // self.stride) for side in images.shape[2:]]
-        maps = self.trunk(images)[1:]
         reduced = [
-            _to_grid(functional.elu(reduction(features)), grid)
-            for reduction, features in zip(self.reductions, maps, strict=True)
+            functional.elu(reduction(features))
+            for reduction, features in zip(self.reductions, self.trunk(images)[1:], strict=True)
         ]
-        return functional.elu(self.mixing(torch.cat(reduced, dim=1)))
+        rows, columns = (-(-side // self.stride) for side in images.shape[2:])
+        on_grid = [
+            _to_stride(features, stride, self.stride)[:, :, :rows, :columns]
+            for features, stride in zip(reduced, self.trunk.strides[1:], strict=True)
+        ]
+        return functional.elu(self.mixing(torch.cat(on_grid, dim=1)))
 
 
-def _to_grid(features: Tensor, grid: list[int]) -> Tensor:
-    """Bring (B, C, h, w) to another number of cells: interpolate where it grows, else average."""
-    if list(features.shape[2:]) == grid:
+def _to_stride(features: Tensor, stride: int, wanted: int) -> Tensor:
+    """Bring (B, C, h, w) from one stride to another: interpolated where it gets finer, else averaged."""
+    if stride == wanted:
         return features
-    if features.shape[2] > grid[0] or features.shape[3] > grid[1]:
-        return functional.adaptive_avg_pool2d(features, grid)
-    return functional.interpolate(features, size=grid, mode="bilinear", align_corners=False)
+    if stride < wanted:
+        return functional.avg_pool2d(features, wanted // stride, ceil_mode=True)
+    return functional.interpolate(features, scale_factor=stride // wanted, mode="bilinear", align_corners=False)
 
 
 def save_affinitynet(path: Path | str, network: AffinityNetwork, backbone: Backbone) -> None:
@@ -92,8 +95,11 @@ def load_affinitynet(path: Path | str, device: torch.device | str = "cpu") -> Af
     """
     state, description = load_weights(path)
     if description.get("kind") != KIND:
-        raise UserError(f"{path}: holds weights, but not of an AffinityNet made by this workflow")
-    trunk = build_trunk(Backbone(**description["backbone"]))
-    network = AffinityNetwork(trunk, description["stride"], description["radius"])
+        raise UserError(f"{path}: holds weights of a {description.get('kind', 'unknown network')}, not of an {KIND}")
+    try:
+        trunk = build_trunk(Backbone(**description["backbone"]))
+        network = AffinityNetwork(trunk, description["stride"], description["radius"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"{path}: was written by another version of this workflow ({error})") from error
     load_state(network, state, path)
     return ready_for_use(network, device)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -116,9 +117,9 @@ def _load_imagenet(trunk: ResNetTrunk, name: str) -> None:
     file = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(source.url))
     try:
         state = torch.hub.load_state_dict_from_url(source.url, map_location="cpu", weights_only=True, check_hash=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:  # the last two: a damaged file in the cache
         raise UserError(
-            f"the ImageNet weights of {name} cannot be fetched ({error}). Put torchvision's file "
+            f"the ImageNet weights of {name} cannot be fetched or read ({error}). Put torchvision's file "
             f"{os.path.basename(source.url)} at {file}, or give the backbone 'weights: scratch' or the path of a "
             ".safetensors file"
         ) from None

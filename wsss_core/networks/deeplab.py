@@ -16,6 +16,8 @@ from wsss_core.networks.weights import load_state, load_weights, ready_for_use, 
 SKIP_CHANNELS = 48
 """Channels that the low-level features are reduced to, as in DeepLabV3+."""
 DECODER_CHANNELS = 96
+LOW_LEVEL_STRIDE = 4
+"""The skip starts at the deepest features of this stride: layer1's, or layer2's in resnet_small."""
 
 
 class AtrousPyramid(nn.Module):
@@ -35,7 +37,7 @@ class AtrousPyramid(nn.Module):
 
 
 class DeepLabNetwork(nn.Module):
-    """Trunk, atrous pyramid, and, on demand, a decoder that joins the first stage's features.
+    """Trunk, atrous pyramid, and, on demand, a decoder that joins low-level features.
 
     Attributes:
         classes: names of the classes, ``background`` first.
@@ -48,14 +50,15 @@ class DeepLabNetwork(nn.Module):
             trunk: the trunk.
             classes: names of the object classes, without the background.
             rates: dilations of the pyramid.
-            low_level_skip: join layer1's features, upsampled logits otherwise.
+            low_level_skip: join features at a quarter of the image's size; else none.
         """
         super().__init__()
         self.classes = ("background", *classes)
         self.trunk = trunk
+        self._low_level = max(i for i, stride in enumerate(trunk.strides) if stride <= LOW_LEVEL_STRIDE)
         if low_level_skip:
             self.pyramid = AtrousPyramid(trunk.channels[-1], DECODER_CHANNELS, rates)
-            self.skip: nn.Module | None = _convolution(trunk.channels[0], SKIP_CHANNELS, 1)
+            self.skip: nn.Module | None = _convolution(trunk.channels[self._low_level], SKIP_CHANNELS, 1)
             self.decoder: nn.Module = nn.Sequential(
                 _convolution(DECODER_CHANNELS + SKIP_CHANNELS, DECODER_CHANNELS, 3),
                 nn.Conv2d(DECODER_CHANNELS, len(self.classes), 1),
@@ -71,12 +74,13 @@ class DeepLabNetwork(nn.Module):
             images: (B, 3, H, W), normalised.
 
         Returns:
-            Logits (B, K + 1, h, w): at the trunk's stride, or at layer1's with the skip.
+            Logits (B, K + 1, h, w): at the trunk's stride, or at a quarter of the image's size with
+            the skip.
         """
         maps = self.trunk(images)
         features = self.pyramid(maps[-1])
         if self.skip is not None:
-            low_level = maps[0]
+            low_level = maps[self._low_level]
             features = functional.interpolate(
                 functional.relu(features), size=low_level.shape[2:], mode="bilinear", align_corners=False
             )

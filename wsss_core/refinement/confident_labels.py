@@ -66,7 +66,7 @@ def refined_seed(
         UserError: the image cannot be read, or is not of the maps' size.
     """
     image = _read_fitting_image(image_path, class_maps)
-    winners = refine(image, class_maps, BackgroundScore(threshold=threshold), crf)
+    winners = refine(image, class_maps, BackgroundScore(threshold=threshold, alpha=None), crf)
     return label_values(classes)[winners]
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from wsss_core.cam_store import CamStoreReader
+from wsss_core.cam_store import CAM_STRIDE, CamStoreReader
 from wsss_core.config.refinement import PseudoLabels, Walk
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
@@ -79,7 +78,7 @@ def spread_maps(
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        cam: (K, h, w), values in [0, 1], K at least 1; any grid.
+        cam: (K, ceil(H / 4), ceil(W / 4)), values in [0, 1], K at least 1.
         network: the affinities' network, on ``device``.
         walk: power of the maps, power of the affinities, number of steps.
         device: where the network computes.
@@ -92,20 +91,15 @@ def spread_maps(
     with torch.inference_mode():
         features = network(normalise(image)[None].to(device))[0]
         affinities = pair_affinities(features, offsets).cpu().numpy()
-    start = _to_grid(torch.from_numpy(cam.astype(np.float64)), affinities.shape[1:])
-    start = start.numpy() ** walk.cam_power
-    walked = random_walk(start, affinities, offsets, walk.beta, walk.log2_steps)
+    start = torch.from_numpy(cam.astype(np.float64))
+    if network.stride > CAM_STRIDE:  # averaged, as in AffinityNet's code
+        start = functional.avg_pool2d(start, network.stride // CAM_STRIDE, ceil_mode=True)
+    walked = random_walk(start.numpy() ** walk.cam_power, affinities, offsets, walk.beta, walk.log2_steps)
     largest = walked.max()
     if largest > 0:
         walked /= largest
-    full_size = functional.interpolate(
-        torch.from_numpy(walked)[None], size=image.shape[:2], mode="bilinear", align_corners=False
+    fine = functional.interpolate(
+        torch.from_numpy(walked)[None], scale_factor=network.stride, mode="bilinear", align_corners=False
     )
-    return full_size[0].float().clamp_(0, 1).numpy()
-
-
-def _to_grid(maps: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """Bring maps (K, h, w) to another grid: averaged, as AffinityNet's code does, or interpolated."""
-    if maps.shape[1] >= grid[0] and maps.shape[2] >= grid[1]:
-        return functional.adaptive_avg_pool2d(maps, grid)
-    return functional.interpolate(maps[None], size=grid, mode="bilinear", align_corners=False)[0]
+    height, width = image.shape[:2]  # the last cells may reach beyond the image
+    return fine[0, :, :height, :width].float().clamp_(0, 1).numpy()

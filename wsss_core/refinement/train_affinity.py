@@ -74,9 +74,7 @@ class ConfidentlyLabelledImages:
 
 def reduce_labels(labels: Tensor, stride: int) -> Tensor:
     """The label at the middle of each cell: int64 (H, W) to (ceil(H / stride), ceil(W / stride))."""
-    rows, columns = (
-        ((torch.arange(-(-side // stride)) + 0.5) * side / -(-side // stride)).long() for side in labels.shape
-    )
+    rows, columns = ((torch.arange(0, side, stride) + stride // 2).clamp(max=side - 1) for side in labels.shape)
     return labels[rows[:, None], columns]
 
 
@@ -117,7 +115,7 @@ def affinity_losses(affinities: Tensor, labels: Tensor, offsets: Sequence[Offset
 
 
 def _mean_over(values: Tensor, pairs: Tensor) -> Tensor:
-    return (values * pairs).sum() / (pairs.sum() + EPSILON)
+    return (values * pairs).sum() / (pairs.sum(dtype=values.dtype) + EPSILON)
 
 
 def train_affinity(

@@ -65,9 +65,10 @@ def predict(
         UserError: the weights are not a segmenter's.
     """
     network = load_deeplab(weights, choose_device(device))
+    images = index.image_paths
 
     def make(position: int) -> np.ndarray:
-        image = read_image(index.image_paths[position])
+        image = read_image(images[position])
         with torch.inference_mode():
             scores = class_probabilities(network, image, parameters).cpu().numpy()
         if parameters.crf is not None:

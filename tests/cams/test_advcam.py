@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.cams.tiny_network import TinyClassifier
+from tests.oracles.plain_advcam import plain_climb
+from wsss_core.cams import advcam
+from wsss_core.cams.advcam import advcam_class_maps, climb, steps_at_scale
+from wsss_core.config.cams import AdvCams
+from wsss_core.datasets.transforms import normalise, rescale
+
+
+def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def plain_maps(network: TinyClassifier, clean: torch.Tensor, classes: list[int], steps: int, parameters: AdvCams):
+    settings_ = (
+        parameters.step_size,
+        parameters.regularisation,
+        parameters.mask_threshold,
+        parameters.suppress_other_classes,
+    )
+    return torch.stack([plain_climb(network.trunk, network.head, clean, k, steps, *settings_) for k in classes])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(5, 24),
+    width=st.integers(5, 24),
+    classes=st.sets(st.integers(0, 3), min_size=1, max_size=4).map(sorted),
+    steps=st.integers(1, 7),
+    step_size=st.sampled_from([0.05, 0.2, 1.0]),
+    regularisation=st.sampled_from([0.0, 0.5, 7.0]),
+    mask_threshold=st.sampled_from([0.0, 0.3, 0.5, 0.9]),
+    suppress=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_one_backward_gives_what_two_give(
+    height, width, classes, steps, step_size, regularisation, mask_threshold, suppress, seed
+):
+    parameters = AdvCams(
+        classifier="c",
+        steps=steps,
+        step_size=step_size,
+        regularisation=regularisation,
+        mask_threshold=mask_threshold,
+        suppress_other_classes=suppress,
+    )
+    network = TinyClassifier(seed=seed)
+    clean = normalise(random_image(height, width, seed)).double()
+    fast = climb(network, clean, classes, steps, parameters)
+    torch.testing.assert_close(fast, plain_maps(network, clean, classes, steps, parameters), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("steps", "scales"), [(3, (1.0,)), (8, (0.5, 1.0, 1.5)), (12, (1.0, 0.5))])
+def test_scales_are_summed_as_the_authors_do(steps, scales):
+    parameters = AdvCams(classifier="c", steps=steps, scales=scales, regularisation=0.3)
+    network, image, classes = TinyClassifier(seed=3), random_image(19, 26), [1, 2]
+    sums = torch.zeros(2, 5, 7, dtype=torch.float64)
+    for scale in scales:
+        clean = normalise(rescale(image, scale)).double()
+        count = {3: 3, 8: 5, 12: 6}[steps] if scale < 1 else steps
+        factor = 2 if steps == 12 else 1
+        maps = factor * plain_maps(network, clean, classes, count, parameters)
+        sums += torch.nn.functional.interpolate(maps[None], size=(5, 7), mode="bilinear", align_corners=False)[0]
+    cam, high_res = advcam_class_maps(network, image, classes, parameters).normalised()
+    torch.testing.assert_close(cam, sums / (sums.amax(dim=(1, 2), keepdim=True) + 1e-5), rtol=0, atol=1e-8)
+    assert high_res is not None and high_res.shape == (2, 19, 26)
+
+
+def test_the_image_changes_what_is_seen():
+    network, clean = TinyClassifier(seed=1), normalise(random_image(16, 16)).double()
+    one = climb(network, clean, [0], 1, AdvCams(classifier="c", regularisation=0))
+    four = climb(network, clean, [0], 4, AdvCams(classifier="c", regularisation=0))
+    assert four.sum() > 4 * one.sum() > 0
+
+
+def test_a_class_without_evidence_gives_zeros():
+    network, clean = TinyClassifier(seed=1), normalise(random_image(16, 16)).double()
+    network.head.weight[0] = -network.head.weight[0].abs()
+    assert torch.equal(climb(network, clean, [0], 4, AdvCams(classifier="c")), torch.zeros(1, 4, 4).double())
+
+
+def test_classes_that_do_not_fit_at_once_give_the_same(monkeypatch):
+    parameters = AdvCams(classifier="c", steps=3, scales=(1.0,))
+    network, image = TinyClassifier(), random_image(16, 16)
+    together = advcam_class_maps(network, image, [0, 1, 3], parameters).normalised()[0]
+    monkeypatch.setattr(advcam, "PIXELS_AT_ONCE", 2 * 16 * 16 * 2)
+    torch.testing.assert_close(advcam_class_maps(network, image, [0, 1, 3], parameters).normalised()[0], together)
+
+
+@pytest.mark.parametrize(("steps", "at_half"), [(1, 1), (5, 5), (6, 5), (10, 5), (11, 5), (12, 6), (27, 13)])
+def test_fewer_steps_at_small_scales(steps, at_half):
+    assert steps_at_scale(steps, 0.5) == at_half
+    assert steps_at_scale(steps, 1.0) == steps_at_scale(steps, 2.0) == steps
