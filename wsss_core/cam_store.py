@@ -73,7 +73,7 @@ def _upsampled(maps: np.ndarray, axis: int) -> np.ndarray:
     position = (np.arange(length * CAM_STRIDE, dtype=np.float32) + 0.5) / CAM_STRIDE - 0.5
     position = position.clip(0, length - 1)
     before = position.astype(np.intp)
-    share = (position - before).reshape([-1 if a == axis else 1 for a in range(maps.ndim)])
+    share = (position - before.astype(np.float32)).reshape([-1 if a == axis else 1 for a in range(maps.ndim)])
     after = np.minimum(before + 1, length - 1)
     return (1 - share) * maps.take(before, axis) + share * maps.take(after, axis)
 

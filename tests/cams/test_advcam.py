@@ -26,7 +26,7 @@ def plain_maps(network: TinyClassifier, clean: torch.Tensor, classes: list[int],
     return torch.stack([plain_climb(network.trunk, network.head, clean, k, steps, *settings_) for k in classes])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     height=st.integers(5, 24),
     width=st.integers(5, 24),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wsss_core.datasets.pretext import PRETEXT_CLASSES, pretext_images
+from wsss_core.datasets.creature_looks import HEADS
+from wsss_core.datasets.pretext import HUES, PRETEXT_CLASSES, pretext_images
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,14 @@ def test_no_two_pictures_and_no_two_seeds_are_alike(small):
 def test_colours_are_those_of_the_classes():
     images, labels, names = pretext_images(240, 40, 0)
     middle = images[:, 12:28, 12:28].reshape(240, -1, 3).astype(float).mean(axis=1)
-    for colour, strongest in (("red", 0), ("green", 1), ("blue", 2)):
+    for colour, strongest in (("orange", 0), ("lime", 1), ("violet", 2)):
         chosen = np.isin(labels, [i for i, name in enumerate(names) if name.startswith(colour)])
         assert middle[chosen].mean(axis=0).argmax() == strongest
+
+
+def test_hues_of_heads_lie_between_those_of_the_pretext_classes():
+    for head in HEADS:
+        assert abs(head.hue * len(HUES) - round(head.hue * len(HUES))) < 0.01  # classes have 0.1 to 0.9
 
 
 @pytest.mark.parametrize("arguments", [(0, 40, 0), (1, 15, 0), (1, 40, -1)])

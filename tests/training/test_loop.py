@@ -43,6 +43,7 @@ def make_network():
 
 def train(folder, optimisation=SGD, workers=0, kill_in_epoch=None, samples=None, network=None, factor=1.0):
     network = network or make_network()
+    samples = NoisySamples() if samples is None else samples
 
     def loss(batch, epoch):
         if epoch == kill_in_epoch:
@@ -53,7 +54,7 @@ def train(folder, optimisation=SGD, workers=0, kill_in_epoch=None, samples=None,
 
     groups = [ParameterGroup(network[0].parameters(), 1), ParameterGroup(network[5].parameters(), 10)]
     partial = PartialWork(folder, "training", [])
-    curve = fit(network, samples or NoisySamples(), loss, groups, optimisation, partial, CPU, workers)
+    curve = fit(network, samples, loss, groups, optimisation, partial, CPU, workers)
     return network.state_dict(), curve
 
 

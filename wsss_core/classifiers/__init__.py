@@ -1,0 +1,1 @@
+"""Stage `classifier`: networks that learn from image-level labels."""

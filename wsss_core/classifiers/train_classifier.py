@@ -87,6 +87,11 @@ def train_classifier(
     if parameters.frozen_stem:
         classifier.trunk.freeze_stem()
     objective = OBJECTIVES[parameters.objective](classifier)  # type: ignore[attr-defined]
+
+    def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
+        images, labels = batch
+        return objective.losses(images, labels, epoch)
+
     groups = [
         ParameterGroup(trainable(classifier.trunk), 1),
         ParameterGroup(classifier.head.parameters(), optimisation.head_factor),
@@ -95,7 +100,7 @@ def train_classifier(
     curve = fit(
         classifier,
         LabelledImages(index, parameters.augmentation),
-        lambda batch, epoch: objective.losses(*batch, epoch),
+        loss,
         groups,
         optimisation,
         partial,

@@ -1,10 +1,9 @@
 """Pictures of coloured patterns that a small trunk learns on, as big ones do on ImageNet.
 
 The pretext set stands in for ImageNet where the data is the embedded one (docs/creatures.md): it
-teaches a trunk to tell colours, textures and edges on textured backgrounds. It is drawn with the
-same textures, backgrounds and camera as the creatures, but shows no creature: no body shape,
-limb or head, and no picture of the data set. Its hues and patterns are every possible
-combination of a few, and none of them belongs to one creature class alone.
+asks a trunk to tell colours and textures of shapes on textured backgrounds. It shows no creature:
+no body shape, limb or head, and no picture of the data set. It does share drawing code with the
+creatures: backgrounds, camera, and the textures of their bodies (stripes, checks and blobs).
 """
 
 import numpy as np
@@ -29,8 +28,8 @@ def _rings(along: np.ndarray, across: np.ndarray, generator: np.random.Generator
     return np.sin(2 * np.pi * (np.hypot(along, across) + generator.uniform())) > 0
 
 
-HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")
-"""Sixths of the colour circle, each around the hue it is named after."""
+HUES = ("orange", "lime", "mint", "azure", "violet", "rose")
+"""Parts of the colour circle. The gaps between them are where the hues of the heads lie."""
 PATTERNS = {"striped": stripes, "checked": checks, "blobbed": blobs, "ringed": _rings}
 """Two-tone textures, by the word for them in the name of a class."""
 PRETEXT_CLASSES = tuple(f"{hue}_{pattern}" for pattern in PATTERNS for hue in HUES)
@@ -80,12 +79,12 @@ def _draw_pattern(generator: np.random.Generator, size: int, label: int) -> np.n
     along, across = along[in_window], across[in_window]
     shape = _shape(generator, along / radius, across / radius)
     # Periods of the size of a small and of a large object's parts, whatever this object's size.
-    period = min(generator.uniform(4.0, 11.0), 1.1 * radius)
+    period = min(generator.uniform(5.0, 8.0), 1.1 * radius)
     tone = list(PATTERNS.values())[pattern](along / period, across / period, generator)
-    hue = (hue_index + generator.uniform(-0.4, 0.4)) / len(HUES)
+    hue = (hue_index + 0.5 + generator.uniform(-0.4, 0.4)) / len(HUES)
     saturation = generator.uniform(0.3, 1.0)
     light = hsv_colour(hue, saturation, generator.uniform(0.7, 1.0))
-    dark = hsv_colour(hue, saturation, generator.uniform(0.28, 0.5))
+    dark = hsv_colour(hue, saturation, generator.uniform(0.2, 0.35))
     canvas[on_canvas][shape] = np.where(tone[..., None], light, dark)[shape]
     return photograph(generator, canvas)
 

@@ -49,7 +49,7 @@ def rescale(image: np.ndarray, scale: float) -> np.ndarray:
     Returns:
         uint8 (:func:`rescaled_size`, 3), Pillow's bicubic; ``image`` itself if its size is kept.
     """
-    return _resize(image, rescaled_size(*image.shape[:2], scale), Image.Resampling.BICUBIC)
+    return _resize(image, rescaled_size(image.shape[0], image.shape[1], scale), Image.Resampling.BICUBIC)
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], filter_: Image.Resampling) -> np.ndarray:
@@ -84,7 +84,8 @@ class TrainingTransform:
         crop = self.augmentation.crop
         # Always the same number of draws, whatever they are used for.
         size_draw, flip_draw, top_draw, left_draw, *colour_draws = torch.rand(9).tolist()
-        height, width = size = rescaled_size(*image.shape[:2], self._scale(max(image.shape[:2]), size_draw))
+        scale = self._scale(max(image.shape[:2]), size_draw)
+        height, width = size = rescaled_size(image.shape[0], image.shape[1], scale)
         top, top_pad = _place(height, crop, top_draw)
         left, left_pad = _place(width, crop, left_draw)
         flipped = self.augmentation.flip and flip_draw < 0.5

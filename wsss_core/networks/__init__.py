@@ -1,0 +1,1 @@
+"""The networks: trunks, heads, and their weights on disk."""

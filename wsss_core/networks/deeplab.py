@@ -26,10 +26,12 @@ class AtrousPyramid(nn.Module):
     def __init__(self, channels: int, outputs: int, rates: Sequence[int]) -> None:
         """Initialise weights with a deviation of 0.01 and biases with 0, as DeepLab v2."""
         super().__init__()
-        self.branches = nn.ModuleList(nn.Conv2d(channels, outputs, 3, padding=rate, dilation=rate) for rate in rates)
-        for branch in self.branches:
+        branches = [nn.Conv2d(channels, outputs, 3, padding=rate, dilation=rate) for rate in rates]
+        for branch in branches:
             nn.init.normal_(branch.weight, std=0.01)
+            assert branch.bias is not None
             nn.init.zeros_(branch.bias)
+        self.branches = nn.ModuleList(branches)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, h, w) to (B, outputs, h, w)."""

@@ -1,0 +1,1 @@
+"""Stages `segmenter` and `predictions`."""

@@ -25,9 +25,9 @@ Loss = Callable[[Batch, int], dict[str, Tensor]]
 class Samples(Protocol):
     """The training samples; random changes draw from torch's global generator."""
 
-    def __len__(self) -> int: ...  # noqa: D105
+    def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Batch: ...  # noqa: D105
+    def __getitem__(self, index: int) -> Batch: ...
 
 
 class ParameterGroup(dict[str, Any]):
@@ -137,7 +137,9 @@ def fit(
     if optimisation.epochs > 0 and len(samples) == 0:
         raise UserError(f"{description}: there is no image to train on")
     # Convolutions on the CPU are a quarter faster in this layout; float32 ones on CUDA are not.
-    network.to(device, memory_format=torch.channels_last if device.type == "cpu" else torch.preserve_format)
+    network.to(device)
+    if device.type == "cpu":
+        network.to(memory_format=torch.channels_last)
     optimizer = _make_optimizer(groups, optimisation)
     batches = _EpochBatches(len(samples), optimisation.batch_size, optimisation.seed)
     loader = DataLoader(

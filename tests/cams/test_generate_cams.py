@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from PIL import Image
+
+from tests.cams.test_advcam import random_image
+from tests.cams.tiny_network import TinyClassifier
+from wsss_core.cam_store import CamStoreReader
+from wsss_core.cams import generate_cams as stage
+from wsss_core.cams.generate_cams import generate_cams
+from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.errors import UserError
+
+CLASSES = ("class0", "class1", "class2", "class3")
+MULTISCALE = MultiscaleCams(classifier="c", scales=(0.5, 1.0))
+ADVCAM = AdvCams(classifier="c", steps=3, scales=(1.0,), high_res=False, precision="float32")
+
+
+@pytest.fixture
+def index(tmp_path) -> DatasetIndex:
+    """Seven images of different sizes; the third shows no class."""
+    labels = ["class0", "class1;class3", "", "class2", "class0;class1;class2;class3", "class3", "class1"]
+    rows = []
+    for number, shown in enumerate(labels):
+        height, width = 12 + 3 * number, 20 - number
+        path = tmp_path / f"image{number}.png"
+        Image.fromarray(random_image(height, width, number)).save(path)
+        # Ids in no alphabetical order, one with a slash.
+        rows.append((f"{9 - number}/ü", "train", str(path), height, width, shown))
+    return DatasetIndex(
+        CLASSES, pandas.DataFrame(rows, columns=["image_id", "split", "image", "height", "width", "labels"])
+    )
+
+
+@pytest.fixture(autouse=True)
+def tiny_network(monkeypatch):
+    monkeypatch.setattr(stage, "load_classifier", lambda path, device: TinyClassifier(dtype=torch.float32).to(device))
+    monkeypatch.setattr(stage, "BLOCK_IMAGES", 2)
+
+
+def run(index: DatasetIndex, folder: Path, parameters: Cams = MULTISCALE) -> Path:
+    shard = folder / "shards" / "000-of-001.h5"
+    inputs = index.image_paths[:1]
+    generate_cams(parameters, index, Path("weights"), shard, {"digest": "abc"}, inputs=inputs, device="cpu")
+    return shard
+
+
+@pytest.mark.parametrize("parameters", [MULTISCALE, ADVCAM])
+def test_every_image_has_its_classes_maps(index, tmp_path, parameters):
+    with CamStoreReader([run(index, tmp_path / "a", parameters)]) as reader:
+        assert reader.classes == CLASSES
+        assert sorted(reader.image_ids) == sorted(index.image_ids)
+        for image_id, labels, row in zip(index.image_ids, index.label_matrix, index.table.itertuples(), strict=True):
+            cams = reader.read(image_id)
+            assert (cams.height, cams.width) == (row.height, row.width)
+            assert cams.classes.tolist() == np.flatnonzero(labels).tolist()
+            assert cams.cam.shape == (labels.sum(), -(-row.height // 4), -(-row.width // 4))
+            assert (cams.high_res is not None) == parameters.high_res
+            assert np.all((cams.cam >= 0) & (cams.cam <= 1))
+            largest = cams.cam.max(axis=(1, 2), initial=0)
+            assert np.all((largest > 0.9) | (largest == 0))
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 4, 6])
+def test_a_killed_run_continues_to_the_same_bytes(index, tmp_path, monkeypatch, fails_at):
+    whole = run(index, tmp_path / "whole").read_bytes()
+    read, seen = stage.read_image, []
+
+    def failing(path):
+        seen.append(index.image_paths.index(path))
+        if len(seen) == fails_at + 1:
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(stage, "read_image", failing)
+    with pytest.raises(KeyboardInterrupt):
+        run(index, tmp_path / "killed")
+    assert not (tmp_path / "killed/shards/000-of-001.h5").exists()
+    again = len(seen)
+    assert run(index, tmp_path / "killed").read_bytes() == whole
+    assert seen[again:] == list(range(fails_at // 2 * 2, 7))
+    assert not (tmp_path / "killed/.partial").exists()
+
+
+def test_killed_while_merging(index, tmp_path, monkeypatch):
+    whole = run(index, tmp_path / "whole").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(CamStoreReader, "read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(index, tmp_path / "killed")
+    monkeypatch.setattr(stage, "read_image", lambda path: pytest.fail("all images were done"))
+    assert run(index, tmp_path / "killed").read_bytes() == whole
+
+
+def test_an_empty_shard(index, tmp_path):
+    with CamStoreReader([run(index.shard(0, 20), tmp_path)]) as reader:
+        assert reader.image_ids == []
+
+
+def test_a_classifier_of_other_classes(index, tmp_path):
+    other = DatasetIndex((*CLASSES, "more"), index.table)
+    with pytest.raises(UserError, match="more"):
+        run(other, tmp_path)
