@@ -3,7 +3,8 @@
 Readable with plain h5py. Root attributes: ``format``, ``version``, ``classes`` (names), ``provenance``
 (JSON). One group per image, named by its id (:func:`group_name`), with attributes ``height`` and
 ``width`` and the datasets ``classes`` (K,) int16, ``cam`` (K, h, w) at a quarter of the image's size and,
-where kept, ``high_res`` (K, height, width). Values lie in [0, 1]; the largest of each class is 1 up to the methods' epsilon.
+where kept, ``high_res`` (K, height, width). Values lie in [0, 1]; the largest of each class is 1 up to the
+methods' epsilon.
 """
 
 import json

@@ -26,14 +26,15 @@ def plain_maps(network: TinyClassifier, clean: torch.Tensor, classes: list[int],
     return torch.stack([plain_climb(network.trunk, network.head, clean, k, steps, *settings_) for k in classes])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     height=st.integers(5, 24),
     width=st.integers(5, 24),
     classes=st.sets(st.integers(0, 3), min_size=1, max_size=4).map(sorted),
     steps=st.integers(1, 7),
     step_size=st.sampled_from([0.05, 0.2, 1.0]),
-    regularisation=st.sampled_from([0.0, 0.5, 7.0]),
+    # No round numbers: lambda / K+ equal to 1 / (h w) cancels the gradient down to its rounding.
+    regularisation=st.sampled_from([0.0, 0.4717, 6.937]),
     mask_threshold=st.sampled_from([0.0, 0.3, 0.5, 0.9]),
     suppress=st.booleans(),
     seed=st.integers(0, 1000),

@@ -77,7 +77,9 @@ def test_faults_name_the_image(cams, tmp_path):
         with pytest.raises(UserError, match=f"'image1', .*{message}"):
             score_cams(cams, {"image1": mask}, csv)
         with pytest.raises(UserError, match=r"'image1', .*mask"):
-            score_label_maps({"image1": write_map(tmp_path / "map.png", np.zeros((6, 9)))}, {"image1": mask}, CLASSES, csv)
+            score_label_maps(
+                {"image1": write_map(tmp_path / "map.png", np.zeros((6, 9)))}, {"image1": mask}, CLASSES, csv
+            )
     with pytest.raises(UserError, match="none of the 3 images"):
         score_cams(cams, {"other": small}, csv)
     with pytest.raises(UserError, match="none of the 1 images"):
