@@ -51,7 +51,11 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
     [
         (("segmenters", "deeplab", "prediction", "flip"), False, {"predictions"}),
         (("affinities", "affinitynet", "walk", "beta"), 3, {"pseudo_labels", "segmenter", "predictions"}),
-        (("cams", "cam", "threshold"), 0.5, set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams"}),
+        (
+            ("cams", "cam", "threshold"),
+            0.5,
+            set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams"},
+        ),
         (("dataset", "generate", "seed"), 7, set(STAGE_REVISIONS) - {"backbone"}),
         (("dataset", "root"), "elsewhere", set(STAGE_REVISIONS) - {"backbone", "generated"}),
         (("runtime", "shards"), 5, set()),

@@ -88,7 +88,7 @@ class Artifact:
         }
 
     def ancestors(self) -> Iterator["Artifact"]:
-        """This artifact and all it is made from, upstream last."""
+        """Yield the artifact and all it is made from, upstream last."""
         yield self
         for artifact in self.upstream.values():
             yield from artifact.ancestors()

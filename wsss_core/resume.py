@@ -8,6 +8,7 @@ there, if its inputs are still the same files.
 import json
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from wsss_core.atomic import write_json
@@ -26,9 +27,7 @@ class PartialWork:
                 time are the same.
         """
         self.folder = Path(artifact) / ".partial" / task
-        fingerprint = [
-            [str(path), (status := Path(path).stat()).st_size, status.st_mtime_ns] for path in inputs
-        ]
+        fingerprint = [[str(path), (status := Path(path).stat()).st_size, status.st_mtime_ns] for path in inputs]
         record = self.folder / "inputs.json"
         if not (record.exists() and json.loads(record.read_text()) == fingerprint):
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -41,7 +40,5 @@ class PartialWork:
     def finish(self) -> None:
         """Remove the folder: the task's declared output is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        try:
+        with suppress(OSError):  # another task of the artifact may still have a folder here
             self.folder.parent.rmdir()
-        except OSError:  # another task of the artifact still has a folder here
-            pass

@@ -167,7 +167,7 @@ def test_resources_are_laid_over_the_rules_defaults():
 def test_a_broken_file_is_told(tmp_path, text, told):
     path = tmp_path / "c.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match="c.yaml") as caught:
+    with pytest.raises(ConfigError, match=r"c\.yaml") as caught:
         read_yaml(path)
     assert told in str(caught.value)
 

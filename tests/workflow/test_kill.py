@@ -31,9 +31,7 @@ def fresh(tmp_path, finished):
 
 def test_killed_training_and_cam_generation_end_in_the_same_bytes(fresh, finished):
     classifiers, cams = fresh.results / "classifier", fresh.results / "cams"
-    kill_when(
-        fresh, "train_classifier", lambda: list(classifiers.glob("*/.partial/*/checkpoint.pt")), "classifier"
-    )
+    kill_when(fresh, "train_classifier", lambda: list(classifiers.glob("*/.partial/*/checkpoint.pt")), "classifier")
     assert not list(classifiers.glob("*/weights.safetensors"))
     assert list(classifiers.glob("*/.partial/*/checkpoint.pt"))
     fresh.run(RERUN, "classifier")

@@ -7,10 +7,13 @@ from pydantic import Field, model_validator
 
 from wsss_core.config.parameters import Parameters
 
-VOC_CLASSES = tuple(
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
-    "person pottedplant sheep sofa train tvmonitor".split()
+# fmt: off
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car",
+    "cat", "chair", "cow", "diningtable", "dog", "horse", "motorbike",
+    "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )
+# fmt: on
 """The twenty object classes of PASCAL VOC, in the order of their palette indices 1 to 20."""
 
 CREATURE_CLASSES = (

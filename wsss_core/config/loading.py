@@ -46,7 +46,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            content = yaml.load(file, _UniqueKeyLoader)  # a SafeLoader  # noqa: S506
+            content = yaml.load(file, _UniqueKeyLoader)  # a SafeLoader
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

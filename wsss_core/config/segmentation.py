@@ -16,9 +16,7 @@ class Prediction(Parameters):
     """The image is seen at these multiples of its size; class probabilities are averaged."""
     flip: bool = True
     """See the mirrored image too."""
-    crf: Crf | None = Crf(
-        gaussian_sxy=1, gaussian_compat=3, bilateral_sxy=67, bilateral_srgb=3, bilateral_compat=4
-    )
+    crf: Crf | None = Crf(gaussian_sxy=1, gaussian_compat=3, bilateral_sxy=67, bilateral_srgb=3, bilateral_compat=4)
     """Constants of the CRF on the probabilities (DeepLab's by default); ``null`` for none."""
 
 

@@ -5,7 +5,6 @@ trains a network is given the index only.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 

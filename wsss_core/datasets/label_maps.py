@@ -52,7 +52,9 @@ def write_label_maps(
             print(image_id, file=record, flush=True)  # a line cut short names no image: it is made again
             counter.advance()
     counter.close()
-    write_label_manifest({image_id: Path(file.name) for image_id, file in zip(index.image_ids, files, strict=True)}, manifest_csv)
+    write_label_manifest(
+        {image_id: Path(file.name) for image_id, file in zip(index.image_ids, files, strict=True)}, manifest_csv
+    )
     partial.finish()
 
 

@@ -15,7 +15,7 @@ from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.palette import voc_palette
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  (after the backend is chosen)
+from matplotlib import pyplot
 
 IMAGES = 5
 CELL_INCHES = 1.35
@@ -31,13 +31,13 @@ def draw_overview(
     """Draw a row per image: image, mask, and each experiment's class maps and pseudo labels.
 
     Args:
-        index: the training images; those drawn are spread evenly over it.
+        index: the training images; for each class the first that shows it alone is drawn.
         masks: masks by image id; may be empty.
         experiments: by name, the CAM shards (``cams``) and the manifests of ``pseudo_labels``.
         picture: the PNG file.
         images: number of rows, at most.
     """
-    positions = np.unique(np.linspace(0, len(index) - 1, min(images, len(index))).astype(int))
+    positions = _one_of_each_class(index)[:images]
     columns = _columns(index, masks, experiments)
     figure, axes = pyplot.subplots(
         len(positions),
@@ -56,6 +56,14 @@ def draw_overview(
     with atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def _one_of_each_class(index: DatasetIndex) -> list[int]:
+    """For each class the position of the first image with the fewest classes that shows it."""
+    labels = index.label_matrix
+    order = np.argsort(labels.sum(axis=1), kind="stable")
+    firsts = [order[labels[order, k]][:1] for k in range(len(index.classes))]
+    return list(dict.fromkeys(int(position) for first in firsts for position in first))
 
 
 def _columns(

@@ -62,8 +62,8 @@ def summarise(
 
 def _seed(curve: pandas.DataFrame, threshold: float) -> dict[str, float]:
     """The seed's score at the fixed threshold and, as an oracle, at the best one."""
-    fixed = curve.loc[(curve["threshold"] - threshold).abs().idxmin()]
-    best = curve.loc[curve["miou"].idxmax()]
+    fixed = curve.iloc[int((curve["threshold"] - threshold).abs().argmin())]
+    best = curve.iloc[int(curve["miou"].argmax())]
     return {
         "seed": 100 * fixed["miou"],
         "seed_threshold": fixed["threshold"],
@@ -78,7 +78,9 @@ def _markdown(dataset: str, table: pandas.DataFrame) -> str:
     for _, row in table.iterrows():
         cells.append([_cell(column, row[column]) for column in COLUMNS])
     widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join([f"# {dataset}: what each step was worth (mIoU, %)", "", *lines, "", *_notes(table)]) + "\n"
 
