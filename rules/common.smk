@@ -154,3 +154,8 @@ def described(experiment):
 
 
 HAS_MASKS = bool(raw_folders("SegmentationClass"))
+for name, experiment in plan.config.experiments.items():
+    if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):
+        raise WorkflowError(
+            f"experiments.{name}.labels: is 'masks', but {raw_root()} has no folder SegmentationClass"
+        )

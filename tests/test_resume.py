@@ -21,6 +21,12 @@ def test_progress_from_other_inputs_is_thrown_away(tmp_path):
     assert not PartialWork(tmp_path / "artifact", "shard", [source, other]).path("block").exists()
 
 
+def test_a_damaged_record_is_no_record(tmp_path):
+    PartialWork(tmp_path / "artifact", "shard", []).path("block").write_text("done")
+    (tmp_path / "artifact/.partial/shard/inputs.json").write_text("")
+    assert not PartialWork(tmp_path / "artifact", "shard", []).path("block").exists()
+
+
 def test_finished_work_leaves_no_trace(tmp_path):
     first = PartialWork(tmp_path / "artifact", "shard-0", [])
     second = PartialWork(tmp_path / "artifact", "shard-1", [])

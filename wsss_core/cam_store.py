@@ -142,6 +142,13 @@ class CamStoreReader:
         except OSError as error:
             raise UserError(f"{path}: is no whole HDF5 file ({error}); delete it and make it again") from None
         self._files.append(file)
+        try:
+            self._register(file, path)
+        except (OSError, KeyError, RuntimeError) as error:
+            raise UserError(f"{path}: is damaged ({error}); delete it and make it again") from None
+
+    def _register(self, file: h5py.File, path: Path | str) -> None:
+        """Check an open shard, and note which images it has."""
         if file.attrs.get("format") != FORMAT:
             raise UserError(f"{path}: is an HDF5 file, but not one of class maps (no attribute format='{FORMAT}')")
         if file.attrs.get("version") != VERSION:

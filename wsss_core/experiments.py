@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Collection, Mapping
+from glob import escape
 from pathlib import Path
 
 from wsss_core.atomic import TEMPORARY_MARK, write_json
@@ -50,6 +51,16 @@ def unreferenced(folder: Path, artifacts: Collection[str], experiments: Collecti
     return sorted([path for path in found if path not in referred] + links)
 
 
+def _delete_records(folder: Path, artifact: Path) -> None:
+    """Delete the logs (or benchmarks) of the jobs that made an artifact or an experiment's links."""
+    if artifact.parent.name == "experiments":
+        files = [folder / "link_experiment" / f"{artifact.name}.log"]
+    else:  # the name ends in the artifact's digest, so that no other job's record has it
+        files = list(folder.rglob(f"*{escape(artifact.name)}.*"))
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
 def prune(folder: Path, artifacts: Collection[str], experiments: Collection[str], delete: bool) -> None:
     """Print what :func:`unreferenced` finds, with sizes; delete it, with its logs, on demand.
 
@@ -69,8 +80,7 @@ def prune(folder: Path, artifacts: Collection[str], experiments: Collection[str]
             path.rename(doomed)
             shutil.rmtree(doomed)
             for record in JOB_RECORDS:
-                for file in (folder / record).rglob(f"*{path.name}*"):
-                    file.unlink()
+                _delete_records(folder / record, path)
     if not paths:
         print("nothing to prune: every artifact belongs to an experiment of the configuration")
     elif not delete:

@@ -29,7 +29,7 @@ class PartialWork:
         self.folder = Path(artifact) / ".partial" / task
         fingerprint = [[str(path), (status := Path(path).stat()).st_size, status.st_mtime_ns] for path in inputs]
         record = self.folder / "inputs.json"
-        if not (record.exists() and json.loads(record.read_text()) == fingerprint):
+        if _recorded(record) != fingerprint:
             shutil.rmtree(self.folder, ignore_errors=True)
             write_json(record, fingerprint)
 
@@ -42,3 +42,11 @@ class PartialWork:
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):  # another task of the artifact may still have a folder here
             self.folder.parent.rmdir()
+
+
+def _recorded(record: Path) -> object:
+    """The inputs that progress was made from; None where there is no readable record."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -69,6 +69,29 @@ def test_a_small_configuration_is_completed_with_defaults():
         ),
         ({"backbones": {"trunk": {"output_stride": 12}}}, ["backbones.trunk.output_stride: should be 8 or 16, not 12"]),
         ({"backbones": {"my-trunk": {}}}, ["backbones.my-trunk: a name is made of letters, digits and '_'"]),
+        (
+            {"cams": {1: {"extends": 1}}},
+            ["cams.1: a name is made of letters, digits and '_'; YAML reads"],
+        ),
+        ({"cams": {"cam": {"extends": ["a"]}}}, ["cams.cam.extends: no such variant: '['a']'"]),
+        ({"cams": {"cam": {"method": ["multiscale"]}}}, ["cams.cam.method: unknown: '['multiscale']'"]),
+        ({"experiments": {}}, ["experiments: Dictionary should have at least 1 item"]),
+        (
+            {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "threshold": 0}}},
+            ["cams.cam.threshold: should be greater than 0"],
+        ),
+        (
+            {"cams": {"cam": {"method": "advcam", "classifier": "ordinary", "regularisation": float("inf")}}},
+            ["cams.cam.regularisation: should be a finite number"],
+        ),
+        (
+            {"segmenters": {"d": {"network": "deeplab", "backbone": "trunk", "prediction": {"scales": [0]}}}},
+            ["segmenters.d.prediction.scales: scales must be different numbers above 0"],
+        ),
+        (
+            {"segmenters": {"d": {"network": "deeplab", "backbone": "trunk", "atrous_rates": [0]}}},
+            ["segmenters.d.atrous_rates.0: should be greater than or equal to 1, not 0", "segmenters.d.atrous_rates: "],
+        ),
         ({"backbones": {"trunk": None}}, ["backbones.trunk: must be a mapping of settings, not None"]),
         ({"backbones": ["trunk"]}, ["backbones: must be a mapping of names to settings"]),
         ({"dataset": {"root": "a", "generate": {}}}, ["dataset: give exactly one of 'root'"]),

@@ -40,9 +40,9 @@ def test_killed_training_and_cam_generation_end_in_the_same_bytes(fresh, finishe
     for name in ("*/weights.safetensors", "*/training.csv"):
         assert files_of(fresh, "classifier", name) == files_of(finished, "classifier", name) != {}
 
-    kill_when(fresh, "generate_cams", lambda: list(cams.glob("advcam-*/.partial/*/*.h5")), "cams")
+    kill_when(fresh, "generate_cams", lambda: list(cams.glob("advcam-*/.partial/*/block-*.h5")), "cams")
     assert not list(cams.glob("advcam-*/shards/*.h5"))
-    kept = {path: path.stat().st_mtime_ns for path in cams.glob("advcam-*/.partial/*/*.h5")}
+    kept = {path: path.stat().st_mtime_ns for path in cams.glob("advcam-*/.partial/*/block-*.h5")}
     assert kept
     fresh.run(RERUN, "cams")
     for variant in ("cam", "advcam"):

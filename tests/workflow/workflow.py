@@ -49,7 +49,8 @@ class Workflow:
         """The command line, with the configuration written to the folder."""
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(self.config, sort_keys=False))
-        return [*SNAKEMAKE, "--directory", str(self.folder), "--configfile", str(path), *arguments]
+        # Not the last option: --configfile takes several values, and would take a target for one.
+        return [*SNAKEMAKE, "--configfile", str(path), "--directory", str(self.folder), *arguments]
 
     def run(self, *arguments: str) -> str:
         """Run to the end; the output. An error of Snakemake is one of the test."""

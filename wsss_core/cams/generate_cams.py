@@ -92,10 +92,12 @@ def generate_cams(
             yield image_cams(position)
             counter.advance()
 
-    for start, size, block in zip(starts, sizes, blocks, strict=True):
-        if not block.exists():
-            images = counted(range(start, start + size))
-            write_cam_store(block, index.classes, {}, images, parameters.precision)
+    # More than once only if another job finished this very shard meanwhile and removed the blocks.
+    while not all(block.exists() for block in blocks):
+        for start, size, block in zip(starts, sizes, blocks, strict=True):
+            if not block.exists():
+                images = counted(range(start, start + size))
+                write_cam_store(block, index.classes, {}, images, parameters.precision)
     counter.close()
     with CamStoreReader(blocks) as reader:
         images = (reader.read(image_id) for image_id in image_ids)

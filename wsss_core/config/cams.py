@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from wsss_core.config.parameters import Parameters
+from wsss_core.config.parameters import Parameters, Scales
 
 THRESHOLD_STEPS = 100
 """Seeds are scored at the thresholds 0, 1/100, ..., 99/100."""
@@ -15,22 +15,15 @@ class Cams(Parameters):
 
     classifier: str
     """Name of a variant in ``classifiers``."""
-    scales: tuple[float, ...] = Field((0.5, 1.0, 1.5, 2.0), min_length=1)
+    scales: Scales = (0.5, 1.0, 1.5, 2.0)
     """The image is seen at these multiples of its size; the maps are summed."""
-    threshold: float = Field(0.15, ge=0, lt=1)
+    threshold: float = Field(0.15, gt=0, lt=1)
     """The seed's fixed background score: a pixel whose largest CAM value is not above it is background.
     The maps do not depend on it; the seed's score and the CRF-refined seed do. Two decimals."""
     high_res: bool = True
     """Keep the maps at image size as well as at a quarter of it."""
     precision: Literal["float16", "float32"] = "float16"
     """Number format of the stored maps."""
-
-    @field_validator("scales")
-    @classmethod
-    def _positive(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < scale <= 8 for scale in scales) or len(set(scales)) != len(scales):
-            raise ValueError("scales must be different numbers above 0, at most 8")
-        return scales
 
     @field_validator("threshold")
     @classmethod

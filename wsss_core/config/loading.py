@@ -119,14 +119,15 @@ def _check_section(section: str, variants: Mapping[str, Any], faults: list[str])
     kinds, checked = SECTIONS[section], {}
     for name in variants:
         path = (section, str(name))
-        if not VARIANT_NAME.fullmatch(str(name)):
-            faults.append(f"{'.'.join(path)}: a name is made of letters, digits and '_'")
+        if not isinstance(name, str) or not VARIANT_NAME.fullmatch(name):
+            hint = "" if isinstance(name, str) else f"; YAML reads this one as {name!r}: put it in quotes"
+            faults.append(f"{'.'.join(path)}: a name is made of letters, digits and '_'{hint}")
             continue
         settings = _resolve_extends(section, name, variants, (), faults)
         if settings is None:
             continue
         kind_name = settings.get(kinds.kind_key) if kinds.kind_key else None
-        if kinds.kind_key and kind_name not in kinds.kinds:
+        if kinds.kind_key and str(kind_name) not in kinds.kinds:
             if kind_name is None:
                 faults.append(f"{'.'.join(path)}.{kinds.kind_key}: is missing; one of {_listed(kinds.kinds)}")
             else:
@@ -160,7 +161,7 @@ def _resolve_extends(
     if "extends" not in settings:
         return own
     parent = settings["extends"]
-    if parent not in variants:
+    if not isinstance(parent, str) or parent not in variants:
         faults.append(_unknown((section, name, "extends"), "no such variant", str(parent), variants))
         return None
     inherited = _resolve_extends(section, parent, variants, (*children, name), faults)
@@ -168,7 +169,7 @@ def _resolve_extends(
         return None
     kinds = SECTIONS[section]
     kind_name = own.get(kinds.kind_key, inherited.get(kinds.kind_key)) if kinds.kind_key else None
-    known = kinds.kind_key is None or kind_name in kinds.kinds
+    known = kinds.kind_key is None or str(kind_name) in kinds.kinds
     return overlay(inherited, own, kinds.kind(kind_name) if known else None)
 
 

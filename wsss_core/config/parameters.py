@@ -1,9 +1,19 @@
 """The base of every block of the configuration."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _different_scales(scales: tuple[float, ...]) -> tuple[float, ...]:
+    if any(not 0 < scale <= 8 for scale in scales) or len(set(scales)) != len(scales):
+        raise ValueError("scales must be different numbers above 0, at most 8")
+    return scales
+
+
+Scales = Annotated[tuple[float, ...], Field(min_length=1), AfterValidator(_different_scales)]
+"""Multiples of its size that an image is seen at."""
 
 
 class Parameters(BaseModel):
@@ -13,7 +23,7 @@ class Parameters(BaseModel):
     and in the reference table of ``docs/configuration.md``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     alternatives: ClassVar[tuple[str, ...]] = ()
     """Keys that exclude each other: to give one is to take an inherited other one away."""

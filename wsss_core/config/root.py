@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
 from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams
 from wsss_core.config.dataset import Dataset
@@ -53,7 +53,7 @@ class Config(Parameters):
     """Refinements of class maps to pseudo labels."""
     segmenters: dict[str, DeepLab] = {}
     """Segmentation networks and how they are trained and applied."""
-    experiments: dict[str, Experiment]
+    experiments: dict[str, Experiment] = Field(min_length=1)
     """Chains of the variants above."""
     runtime: Runtime = Runtime()
     """Devices, shards, folders."""

@@ -1,10 +1,10 @@
 """Settings of the stages `segmenter` and `predictions`."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wsss_core.config.parameters import Parameters
+from wsss_core.config.parameters import Parameters, Scales
 from wsss_core.config.refinement import Crf
 from wsss_core.config.training import Augmentation, Optimisation
 
@@ -12,7 +12,7 @@ from wsss_core.config.training import Augmentation, Optimisation
 class Prediction(Parameters):
     """How a trained segmenter is applied to an image."""
 
-    scales: tuple[float, ...] = Field((0.5, 0.75, 1.0, 1.25, 1.5), min_length=1)
+    scales: Scales = (0.5, 0.75, 1.0, 1.25, 1.5)
     """The image is seen at these multiples of its size; class probabilities are averaged."""
     flip: bool = True
     """See the mirrored image too."""
@@ -31,7 +31,7 @@ class DeepLab(Parameters):
     """Variant in ``backbones`` whose weights the trunk starts from. Exactly one of this and ``classifier``."""
     classifier: str | None = None
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
-    atrous_rates: tuple[int, ...] = Field((6, 12, 18, 24), min_length=1)
+    atrous_rates: tuple[Annotated[int, Field(ge=1)], ...] = Field((6, 12, 18, 24), min_length=1)
     """Dilations of the parallel convolutions."""
     low_level_skip: bool = False
     """Join features at a quarter of the image's size to the result, for sharper borders (DeepLabV3+)."""

@@ -46,7 +46,7 @@ def write_label_maps(
     counter = Progress(description, len(index), done=len(done))
     with open(finished, "a", encoding="utf-8") as record:
         for position, (image_id, file) in enumerate(zip(index.image_ids, files, strict=True)):
-            if image_id in done:
+            if image_id in done and file.exists():
                 continue
             write_label_map(file, make(position))
             print(image_id, file=record, flush=True)  # a line cut short names no image: it is made again

@@ -130,7 +130,7 @@ class TrainingTransform:
             lambda pixels: functional.adjust_saturation(pixels, 1 + share * (2 * saturation - 1)),
             lambda pixels: functional.adjust_hue(pixels, share / 3 * (2 * hue - 1)),
         ]
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))  # (3, H, W)
+        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())  # (3, H, W)
         number = int(order * 24)  # one of the 4! orders of the four steps
         for remaining in (4, 3, 2, 1):
             number, chosen = divmod(number, remaining)

@@ -33,7 +33,7 @@ def score_cams(cams: CamStoreReader, masks: Mapping[str, Path], scores_csv: Path
         scores_csv: the table to make.
 
     Raises:
-        UserError: no image has a mask, or a mask does not fit its image or the classes.
+        UserError: a mask does not fit its image or the classes.
     """
     scored = _with_mask(cams.image_ids, masks)
     counts = ThresholdCounts(len(cams.classes))
@@ -68,7 +68,7 @@ def score_label_maps(
         The scores.
 
     Raises:
-        UserError: no image has a mask, or a mask does not fit its label map or the classes.
+        UserError: a mask does not fit its label map or the classes.
     """
     scored = _with_mask(label_maps, masks)
     matrix = np.zeros((len(classes) + 1, len(classes) + 2), dtype=np.int64)
@@ -86,12 +86,14 @@ def score_label_maps(
 
 
 def _with_mask(image_ids: Iterable[str], masks: Mapping[str, Path]) -> list[str]:
-    """The images that can be scored, in their order."""
+    """The images that can be scored, in their order; without any, all scores are empty cells."""
     image_ids = list(image_ids)
     scored = [image_id for image_id in image_ids if image_id in masks]
     if not scored:
-        raise UserError(f"none of the {len(image_ids)} images to be scored has a mask; there are {len(masks)} masks")
-    if len(scored) < len(image_ids):
+        log.warning(
+            "none of these %d images has a mask: there is nothing to score, the scores are empty", len(image_ids)
+        )
+    elif len(scored) < len(image_ids):
         log.info("%d of %d images have no mask and are left out", len(image_ids) - len(scored), len(image_ids))
     return scored
 

@@ -61,7 +61,9 @@ def summarise(
 
 
 def _seed(curve: pandas.DataFrame, threshold: float) -> dict[str, float]:
-    """The seed's score at the fixed threshold and, as an oracle, at the best one."""
+    """The seed's score at the fixed threshold and, as an oracle, at the best one; none without masks."""
+    if curve["miou"].isna().all():
+        return {}
     fixed = curve.iloc[int((curve["threshold"] - threshold).abs().argmin())]
     best = curve.iloc[int(curve["miou"].argmax())]
     return {

@@ -30,6 +30,8 @@ class LabelMapSamples:
         """Take the images of ``index`` that have a label map."""
         pairs = zip(index.image_ids, index.image_paths, strict=True)
         self.files = [(path, label_maps[image_id]) for image_id, path in pairs if image_id in label_maps]
+        if not self.files:
+            raise UserError(f"none of the {len(index)} training images has a label map or mask to be trained on")
         self.transform = TrainingTransform(augmentation)
 
     def __len__(self) -> int:

@@ -3,6 +3,8 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
@@ -153,8 +155,8 @@ def fit(
     )
     curve: list[dict[str, float]] = []
     checkpoint = partial.path("checkpoint.pt")
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
+    state = _read_checkpoint(checkpoint, device)
+    if state is not None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         curve = state["curve"]
@@ -192,6 +194,17 @@ def fit(
             torch.save(state, temporary)
     counter.close()
     return curve
+
+
+def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """The state after the last finished epoch; None where there is none, or it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError, OSError) as error:
+        log.warning("%s is damaged (%s): the training starts from its beginning", path, error)
+        return None
 
 
 def _make_optimizer(groups: Sequence[ParameterGroup], optimisation: Optimisation) -> torch.optim.Optimizer:
