@@ -7,9 +7,9 @@ from wsss_core.job import job
 identity = snakemake.params.identity
 weights = Path(snakemake.output.weights)
 with job(snakemake.log[0], snakemake.threads, identity, weights.parent):
+    from wsss_core.backbones.prepare_backbone import prepare_backbone
     from wsss_core.config.networks import Backbone
     from wsss_core.config.runtime import Runtime
-    from wsss_core.networks.backbones import prepare_backbone
 
     runtime = Runtime(**snakemake.config.get("runtime", {}))
     prepare_backbone(

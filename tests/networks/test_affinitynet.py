@@ -53,5 +53,5 @@ def test_saved_and_loaded(tmp_path):
 
 
 def test_weights_of_something_else_are_told(tmp_path):
-    with pytest.raises(UserError, match="weights of a backbone, not of an affinitynet"):
+    with pytest.raises(UserError, match="weights of a backbone, not of a affinitynet"):
         load_affinitynet(write_trunk(tmp_path / "trunk.safetensors"))

@@ -96,8 +96,8 @@ def test_files_that_are_no_weights_are_named(tmp_path, classifier):
     save_file({"weight": torch.zeros(1)}, file)
     with pytest.raises(UserError, match="does not say which network"):
         load_classifier(file)
-    save_weights(file, nn.Linear(1, 1), {"kind": "deeplab"})
-    with pytest.raises(UserError, match="holds weights of a deeplab, not of a classifier"):
+    save_weights(file, nn.Linear(1, 1), {"kind": "segmenter"})
+    with pytest.raises(UserError, match="holds weights of a segmenter, not of a classifier"):
         load_classifier(file)
     save_weights(file, nn.Linear(1, 1), {"kind": "classifier", "backbone": {"network": "unheard"}, "classes": []})
     with pytest.raises(UserError, match="another version"):

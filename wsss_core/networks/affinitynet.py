@@ -1,16 +1,15 @@
 """AffinityNet: features of grid cells whose distances tell regions apart."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
 from wsss_core.config.networks import Backbone
-from wsss_core.errors import UserError
 from wsss_core.networks.resnet import ResNetTrunk, build_trunk
-from wsss_core.networks.weights import load_state, load_weights, ready_for_use, save_weights
+from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "affinitynet"
 WIDTHS = (64, 128, 256)
@@ -93,13 +92,8 @@ def load_affinitynet(path: Path | str, device: torch.device | str = "cpu") -> Af
     Raises:
         UserError: the file is broken, is no AffinityNet's, or its weights do not fit.
     """
-    state, description = load_weights(path)
-    if description.get("kind") != KIND:
-        raise UserError(f"{path}: holds weights of a {description.get('kind', 'unknown network')}, not of an {KIND}")
-    try:
-        trunk = build_trunk(Backbone(**description["backbone"]))
-        network = AffinityNetwork(trunk, description["stride"], description["radius"])
-    except (KeyError, TypeError, ValidationError) as error:
-        raise UserError(f"{path}: was written by another version of this workflow ({error})") from error
-    load_state(network, state, path)
-    return ready_for_use(network, device)
+
+    def build(saved: dict[str, Any]) -> AffinityNetwork:
+        return AffinityNetwork(build_trunk(Backbone(**saved["backbone"])), saved["stride"], saved["radius"])
+
+    return load_network(path, KIND, build, device)

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from wsss_core.config.networks import Backbone
-from wsss_core.errors import UserError
 from wsss_core.networks.resnet import build_trunk
-from wsss_core.networks.weights import load_state, load_weights, ready_for_use, save_weights
+from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "classifier"
 """What a file's description calls this network."""
@@ -73,12 +71,6 @@ def load_classifier(path: Path | str, device: torch.device | str = "cpu") -> Cla
     Raises:
         UserError: the file is missing, damaged or holds another kind of network.
     """
-    state, description = load_weights(path)
-    if description.get("kind") != KIND:
-        raise UserError(f"{path}: holds weights of a {description.get('kind', 'unknown network')}, not of a {KIND}")
-    try:
-        classifier = ClassMapClassifier(Backbone(**description["backbone"]), description["classes"])
-    except (KeyError, TypeError, ValidationError) as error:
-        raise UserError(f"{path}: was written by another version of this workflow ({error})") from error
-    load_state(classifier, state, path)
-    return ready_for_use(classifier, device)
+    return load_network(
+        path, KIND, lambda saved: ClassMapClassifier(Backbone(**saved["backbone"]), saved["classes"]), device
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,11 @@ from torch.nn import functional
 
 from wsss_core.config.networks import Backbone
 from wsss_core.config.segmentation import DeepLab
-from wsss_core.errors import UserError
 from wsss_core.networks.resnet import ResNetTrunk, build_trunk
-from wsss_core.networks.weights import load_state, load_weights, ready_for_use, save_weights
+from wsss_core.networks.weights import load_network, save_weights
 
+KIND = "segmenter"
+"""What a file's description calls this network."""
 SKIP_CHANNELS = 48
 """Channels that the low-level features are reduced to, as in DeepLabV3+."""
 DECODER_CHANNELS = 96
@@ -111,7 +113,7 @@ def build_deeplab(parameters: DeepLab, backbone: Backbone, classes: Sequence[str
 def save_deeplab(path: Path | str, network: DeepLabNetwork, parameters: DeepLab, backbone: Backbone) -> None:
     """Write a segmenter's weights; :func:`load_deeplab` needs nothing else."""
     description = {
-        "kind": "deeplab",
+        "kind": KIND,
         "backbone": backbone.model_dump(mode="json"),
         "classes": network.classes[1:],
         "atrous_rates": parameters.atrous_rates,
@@ -126,14 +128,9 @@ def load_deeplab(path: Path | str, device: torch.device | str = "cpu") -> DeepLa
     Raises:
         UserError: the file is broken, is no segmenter's, or its weights do not fit.
     """
-    state, description = load_weights(path)
-    if description.get("kind") != "deeplab":
-        raise UserError(f"{path}: holds weights, but not of a segmenter made by this workflow")
-    network = DeepLabNetwork(
-        build_trunk(Backbone(**description["backbone"])),
-        description["classes"],
-        description["atrous_rates"],
-        description["low_level_skip"],
-    )
-    load_state(network, state, path)
-    return ready_for_use(network, device)
+
+    def build(saved: dict[str, Any]) -> DeepLabNetwork:
+        trunk = build_trunk(Backbone(**saved["backbone"]))
+        return DeepLabNetwork(trunk, saved["classes"], saved["atrous_rates"], saved["low_level_skip"])
+
+    return load_network(path, KIND, build, device)

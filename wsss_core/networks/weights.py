@@ -1,7 +1,7 @@
 """Weight files: safetensors, with a description of the network that the weights belong to."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,6 +92,34 @@ def load_trunk(path: Path | str, trunk: nn.Module) -> None:
     else:
         state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
     load_state(trunk, state, path)
+
+
+def load_network(
+    path: Path | str, kind: str, build: Callable[[dict[str, Any]], Network], device: torch.device | str
+) -> Network:
+    """Rebuild a network from its file alone, for use.
+
+    Args:
+        path: a file that :func:`save_weights` wrote.
+        kind: what the file's description has to call the network.
+        build: makes the network, with any weights, from the description.
+        device: where the network goes.
+
+    Returns:
+        The network in evaluation mode; its parameters take no gradient.
+
+    Raises:
+        UserError: the file is missing, damaged, holds another kind of network, or does not fit.
+    """
+    state, description = load_weights(path)
+    if description.get("kind") != kind:
+        raise UserError(f"{path}: holds weights of a {description.get('kind', 'unknown network')}, not of a {kind}")
+    try:
+        network = build(description)
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's are ValueErrors
+        raise UserError(f"{path}: was written by another version of this workflow ({error})") from error
+    load_state(network, state, path)
+    return ready_for_use(network, device)
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:

@@ -1,6 +1,7 @@
 """One picture of a few images with their masks, class maps and pseudo labels."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,19 @@ def draw_overview(
         images: number of rows, at most.
     """
     positions = _one_of_each_class(index)[:images]
-    columns = _columns(index, masks, experiments)
-    figure, axes = pyplot.subplots(
-        len(positions),
-        len(columns),
-        figsize=(CELL_INCHES * len(columns), CELL_INCHES * len(positions) + 0.3),
-        squeeze=False,
-    )
-    for row, position in zip(axes, positions, strict=True):
-        image = read_image(index.image_paths[position])
-        for axis, (_, draw) in zip(row, columns, strict=True):
-            axis.imshow(draw(index.image_ids[position], image))
-            axis.set_axis_off()
+    with ExitStack() as opened:
+        columns = _columns(masks, experiments, opened)
+        figure, axes = pyplot.subplots(
+            len(positions),
+            len(columns),
+            figsize=(CELL_INCHES * len(columns), CELL_INCHES * len(positions) + 0.3),
+            squeeze=False,
+        )
+        for row, position in zip(axes, positions, strict=True):
+            image = read_image(index.image_paths[position])
+            for axis, (_, draw) in zip(row, columns, strict=True):
+                axis.imshow(draw(index.image_ids[position], image))
+                axis.set_axis_off()
     for axis, (title, _) in zip(axes[0], columns, strict=True):
         axis.set_title(title, fontsize=8)
     figure.tight_layout(pad=0.4)
@@ -67,14 +69,17 @@ def _one_of_each_class(index: DatasetIndex) -> list[int]:
 
 
 def _columns(
-    index: DatasetIndex, masks: Mapping[str, Path], experiments: Mapping[str, Mapping[str, Sequence[str]]]
+    masks: Mapping[str, Path], experiments: Mapping[str, Mapping[str, Sequence[str]]], opened: ExitStack
 ) -> list[tuple[str, Any]]:
-    """Titles, and functions from image id and image (H, W, 3) to the picture of a cell."""
+    """Titles, and functions from image id and image (H, W, 3) to the picture of a cell.
+
+    The files of class maps are closed with ``opened``.
+    """
     columns: list[tuple[str, Any]] = [("image", lambda image_id, image: image)]
     if masks:
         columns.append(("mask (scoring only)", lambda image_id, image: _labels(image, masks.get(image_id))))
     for name, files in experiments.items():
-        cams = CamStoreReader([Path(path) for path in files["cams"]])
+        cams = opened.enter_context(CamStoreReader([Path(path) for path in files["cams"]]))
         columns.append((f"{name}: class maps", lambda image_id, image, cams=cams: _heat(image, cams, image_id)))
         if files["pseudo_labels"]:
             labels = read_label_manifest(files["pseudo_labels"])

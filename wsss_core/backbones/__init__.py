@@ -1,0 +1,1 @@
+"""Where trunks get their weights from."""
