@@ -12,7 +12,7 @@ rule generate_cams:
         f"{FOLDER}/logs/generate_cams/{{artifact}}.{{shard}}-of-{{shards}}.log",
     benchmark:
         f"{FOLDER}/benchmarks/generate_cams/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
-    priority: 50  # first what most still waits for
+    priority: 50  # long jobs first: a late one would run alone at the end
     conda:
         "../envs/wsss.yaml"
     threads: asks("generate_cams", "threads")

@@ -13,7 +13,6 @@ rule make_affinity_labels:
         f"{FOLDER}/logs/make_affinity_labels/{{artifact}}.{{shard}}-of-{{shards}}.log",
     benchmark:
         f"{FOLDER}/benchmarks/make_affinity_labels/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
-    priority: 40  # first what most still waits for
     conda:
         "../envs/wsss.yaml"
     threads: asks("make_affinity_labels", "threads")
@@ -39,7 +38,7 @@ rule train_affinity:
         f"{FOLDER}/logs/train_affinity/{{artifact}}.log",
     benchmark:
         f"{FOLDER}/benchmarks/train_affinity/{{artifact}}.tsv"
-    priority: 30  # first what most still waits for
+    priority: 30  # long jobs first: a late one would run alone at the end
     conda:
         "../envs/wsss.yaml"
     threads: asks("train_affinity", "threads")
@@ -66,7 +65,6 @@ rule make_pseudo_labels:
         f"{FOLDER}/logs/make_pseudo_labels/{{artifact}}.{{shard}}-of-{{shards}}.log",
     benchmark:
         f"{FOLDER}/benchmarks/make_pseudo_labels/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
-    priority: 20  # first what most still waits for
     conda:
         "../envs/wsss.yaml"
     threads: asks("make_pseudo_labels", "threads")

@@ -14,6 +14,7 @@ rule train_segmenter:
         f"{FOLDER}/logs/train_segmenter/{{artifact}}.log",
     benchmark:
         f"{FOLDER}/benchmarks/train_segmenter/{{artifact}}.tsv"
+    priority: 40  # long jobs first: a late one would run alone at the end
     conda:
         "../envs/wsss.yaml"
     threads: asks("train_segmenter", "threads")
