@@ -1,6 +1,7 @@
 """One list of requirements: pyproject.toml's; what repeats it is held in step."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,8 +27,6 @@ def test_the_core_imports_without_snakemake_and_configuration_without_torch():
 
 
 def test_planning_does_not_import_torch():
-    import subprocess
-
     code = "import wsss_core.config, wsss_core.plan, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
 

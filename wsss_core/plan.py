@@ -6,7 +6,7 @@ its content: stage, revision of the stage's code, parameters, and the upstream a
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,6 @@ class Artifact:
             "parameters": dict(self.parameters),
             "upstream": {role: str(artifact.directory) for role, artifact in self.upstream.items()},
         }
-
-    def ancestors(self) -> Iterator["Artifact"]:
-        """Yield the artifact and all it is made from, upstream last."""
-        yield self
-        for artifact in self.upstream.values():
-            yield from artifact.ancestors()
 
 
 class Plan:

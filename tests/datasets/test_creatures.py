@@ -9,9 +9,9 @@ from PIL import Image
 
 from wsss_core.config.dataset import CREATURE_CLASSES, VOC_CLASSES, Creatures, Dataset
 from wsss_core.datasets import creatures
-from wsss_core.datasets.creature_drawing import BACKGROUNDS, IGNORED, SMALLEST_VISIBLE
+from wsss_core.datasets.creature_drawing import BACKGROUNDS, SMALLEST_VISIBLE
 from wsss_core.datasets.creatures import FIRST_VAL_NUMBER, creature_picture, generate_creatures
-from wsss_core.datasets.palette import voc_palette, write_label_map
+from wsss_core.datasets.palette import IGNORED, voc_palette, write_label_map
 from wsss_core.errors import UserError
 
 SMALL = Creatures(train_images=12, val_images=6, size=64, seed=3)

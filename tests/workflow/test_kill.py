@@ -42,8 +42,7 @@ def test_killed_training_and_cam_generation_end_in_the_same_bytes(fresh, finishe
 
     kill_when(fresh, "generate_cams", lambda: list(cams.glob("advcam-*/.partial/*/block-*.h5")), "cams")
     assert not list(cams.glob("advcam-*/shards/*.h5"))
-    kept = {path: path.stat().st_mtime_ns for path in cams.glob("advcam-*/.partial/*/block-*.h5")}
-    assert kept
+    assert list(cams.glob("advcam-*/.partial/*/block-*.h5"))
     fresh.run(RERUN, "cams")
     for variant in ("cam", "advcam"):
         shards = f"{variant}-*/shards/*.h5"

@@ -18,10 +18,7 @@ from wsss_core.datasets.drawing import (
     photograph,
     stripes,
 )
-
-IGNORED = 255
-"""Value of a label map's pixels on the border of objects, which no score counts."""
-
+from wsss_core.datasets.palette import IGNORED
 
 CO_OCCURRENCE = 0.7
 """Share of the images that have the background that belongs to the first creature's pair."""

@@ -7,6 +7,9 @@ from PIL import Image
 
 from wsss_core.atomic import atomic_path
 
+IGNORED = 255
+"""The value of a label map's pixels that do not count: no loss and no score sees them."""
+
 
 def voc_palette() -> np.ndarray:
     """The colours that PASCAL VOC gives the values of a label map.

@@ -7,12 +7,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from wsss_core.config.training import Augmentation
+from wsss_core.datasets.palette import IGNORED
 
 MEAN = (0.485, 0.456, 0.406)
 STANDARD_DEVIATION = (0.229, 0.224, 0.225)
 """Of ImageNet's pixels, red, green and blue, on the 0..1 scale."""
-IGNORED = 255
-"""The label of pixels that do not count."""
 
 # An 8-bit pixel has 256 values: computed once in float64 and stored as float32, as the authors'
 # code does for each image, but looked up. (3, 256)

@@ -28,6 +28,7 @@ from wsss_core.datasets.index import (
     write_index,
 )
 from wsss_core.datasets.label_maps import write_label_manifest
+from wsss_core.datasets.palette import IGNORED
 from wsss_core.datasets.voc_layout import (
     ANNOTATIONS,
     IMAGES,
@@ -39,9 +40,6 @@ from wsss_core.datasets.voc_layout import (
 )
 from wsss_core.errors import UserError
 from wsss_core.progress import progress
-
-IGNORE = 255
-"""The mask value of pixels that are not scored."""
 
 Size = tuple[int, int]
 """Height and width, pixels."""
@@ -233,10 +231,10 @@ def _check_masks(
             detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}"
             faults.append(Fault(FaultKind.MASK_SIZE, str(path), detail))
         values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-        beyond = [str(value) for value in values if value > len(classes) and value != IGNORE]
+        beyond = [str(value) for value in values if value > len(classes) and value != IGNORED]
         if beyond:
             shown = ", ".join(beyond[:8]) + (", ..." if len(beyond) > 8 else "")
-            allowed = f"0 (background) to {len(classes)} ({classes[-1]}) and {IGNORE} (ignored)"
+            allowed = f"0 (background) to {len(classes)} ({classes[-1]}) and {IGNORED} (ignored)"
             detail = f"has the values {shown}; allowed are {allowed}"
             faults.append(Fault(FaultKind.MASK_VALUES, str(path), detail))
     return masks

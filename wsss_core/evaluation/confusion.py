@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-IGNORED = 255
-"""In a mask: the pixel does not count. In a prediction: no class, which is never right."""
+from wsss_core.datasets.palette import IGNORED
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ value; sums along the last axis give the confusion matrices of all thresholds.
 import numpy as np
 
 from wsss_core.config.cams import THRESHOLD_STEPS
-from wsss_core.evaluation.confusion import IGNORED, size_text
+from wsss_core.datasets.palette import IGNORED
+from wsss_core.evaluation.confusion import size_text
 
 THRESHOLDS = np.arange(THRESHOLD_STEPS) / THRESHOLD_STEPS
 """0, 0.01, ..., 0.99."""

@@ -9,11 +9,9 @@ import numpy as np
 
 from wsss_core.config.refinement import AffinityLabels, BackgroundScore, Crf
 from wsss_core.datasets.images import read_image
+from wsss_core.datasets.palette import IGNORED
 from wsss_core.errors import UserError
 from wsss_core.refinement.crf import DenseCrf, refine, with_background
-
-UNSURE = 255
-"""Label of pixels that are neither surely an object nor surely background."""
 
 
 def confident_label_map(
@@ -43,7 +41,7 @@ def confident_label_map(
     foreground = field.infer(with_background(class_maps, parameters.foreground)).argmax(axis=0)
     background = field.infer(with_background(class_maps, parameters.background)).argmax(axis=0)
     labels = label_values(classes)[foreground]
-    labels[foreground == 0] = np.where(background == 0, 0, UNSURE)[foreground == 0]
+    labels[foreground == 0] = np.where(background == 0, 0, IGNORED)[foreground == 0]
     return labels
 
 

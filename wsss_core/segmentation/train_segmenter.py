@@ -12,7 +12,8 @@ from wsss_core.config.segmentation import DeepLab
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.transforms import IGNORED, TrainingTransform
+from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import build_deeplab, save_deeplab
