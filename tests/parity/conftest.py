@@ -1,0 +1,21 @@
+"""Runs each parity test once for every golden case whose file name matches the test's marker."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.parity.cases import Case
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marker = metafunc.definition.get_closest_marker("golden")
+    if marker is None:
+        return
+    folder: Path = metafunc.config.getoption("--golden-dir")
+    files = sorted(path for pattern in marker.args for path in folder.glob(pattern))
+    metafunc.parametrize("golden", files, ids=[path.stem for path in files])
+
+
+@pytest.fixture
+def case(golden: Path) -> Case:
+    return Case(golden)
