@@ -30,6 +30,8 @@ class Optimisation(Parameters):
     their optimiser receives the weight decay in momentum's place."""
     power: float = Field(0.9, gt=0)
     """Exponent of the decay: the rate of step s of S is ``learning_rate * (1 - s / S) ** power``."""
+    decay_every: int = Field(1, ge=1)
+    """Steps between two changes of the decaying rate (deeplab-pytorch: 10)."""
     warmup_steps: int = Field(0, ge=0)
     """Steps over which the rate rises linearly from 0 before it decays."""
     seed: int = Field(0, ge=0)

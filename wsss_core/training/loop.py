@@ -87,13 +87,14 @@ def learning_rate_factor(step: int, steps: int, optimisation: Optimisation) -> f
     Args:
         step: the step that is about to be made, from 0.
         steps: all steps of the training.
-        optimisation: gives ``warmup_steps`` and ``power``.
+        optimisation: gives ``warmup_steps``, ``power`` and ``decay_every``.
 
     Returns:
         The multiple of the learning rate, in (0, 1].
     """
     warmup = min(1.0, (step + 1) / (optimisation.warmup_steps + 1))
-    return warmup * (1 - step / steps) ** optimisation.power
+    changed = step - step % optimisation.decay_every
+    return warmup * (1 - changed / steps) ** optimisation.power
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
