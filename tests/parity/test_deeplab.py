@@ -27,6 +27,9 @@ from wsss_core.networks.pixels import CaffePixels
 from wsss_core.training.loop import learning_rate_factor
 
 LOGITS = {"rtol": 0.0, "atol": 1e-4}
+GRADIENT_NORMS = 5e-4
+"""Relative. The authors' float32 norms are themselves up to 1.4e-4 away from those computed in float64, where
+rounding decides which side of a ReLU's kink a value is on; another number of threads changes as much."""
 SCALE_FIELD = "train_logits_"
 ITERATIONS_PER_STEP = 2
 """Of the field ``total_over_iter_size2``; the gradients are that total's."""
@@ -94,7 +97,7 @@ def test_losses_and_gradients(case: Case) -> None:
     expected = {our_name(name): norm for name, norm in case.json("grad_norm_json").items()}
     assert set(expected) <= set(gradients)
     norms = {name: float(torch.linalg.vector_norm(gradients[name].double())) for name in expected}
-    assert norms == pytest.approx(expected, rel=1e-4)
+    assert norms == pytest.approx(expected, rel=GRADIENT_NORMS)
 
 
 @pytest.mark.golden("deeplab_metric.json")

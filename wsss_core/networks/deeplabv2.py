@@ -20,7 +20,7 @@ from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import AtrousPyramid
 from wsss_core.networks.pixels import DEEPLAB_MEANS, CaffePixels
 from wsss_core.networks.resnet import LAYERS, Architecture, ResNetTrunk
-from wsss_core.networks.weights import load_network, save_weights
+from wsss_core.networks.weights import load_network, save_weights, trainable
 from wsss_core.training.loop import ParameterGroup
 
 KIND = "deeplabv2"
@@ -93,7 +93,7 @@ class DeepLabV2(nn.Module):
                 with ``pixels="imagenet"`` whatever the weights belong to.
 
         Returns:
-            Logits (B, K + 1, h, w), h about H / 8 rounded up.
+            Logits (B, K + 1, h, w), h is H / 8 rounded up, or one more.
         """
         return self.pyramid(self.trunk(self.pixels(images))[-1])
 
@@ -189,14 +189,12 @@ def parameter_groups(network: DeepLabV2, head_factor: float = 10.0) -> list[Para
     Returns:
         Groups of the trunk's convolutions, the pyramid's weights and the pyramid's biases.
     """
-    trunk = [part.weight for part in network.trunk.modules() if isinstance(part, nn.Conv2d)]
-    branches = [part for part in network.pyramid.modules() if isinstance(part, nn.Conv2d)]
+    convolutions = [part for part in network.trunk.modules() if isinstance(part, nn.Conv2d)]
+    pyramid = dict(network.pyramid.named_parameters())
     return [
-        ParameterGroup([weight for weight in trunk if weight.requires_grad], 1.0),
-        ParameterGroup([branch.weight for branch in branches], head_factor),
-        ParameterGroup(
-            [branch.bias for branch in branches if branch.bias is not None], 2 * head_factor, weight_decay=0.0
-        ),
+        ParameterGroup([weight for part in convolutions for weight in trainable(part)], 1.0),
+        ParameterGroup([pyramid[name] for name in pyramid if name.endswith("weight")], head_factor),
+        ParameterGroup([pyramid[name] for name in pyramid if name.endswith("bias")], 2 * head_factor, weight_decay=0.0),
     ]
 
 
