@@ -4,7 +4,12 @@ from PIL import Image
 
 from wsss_core.config.refinement import AffinityLabels, BackgroundScore, Crf
 from wsss_core.errors import UserError
-from wsss_core.refinement.confident_labels import confident_label_map, label_values, refined_seed
+from wsss_core.refinement.confident_labels import (
+    confident_label_map,
+    confident_label_map_of_winners,
+    label_values,
+    refined_seed,
+)
 
 # A CRF that changes nothing to speak of, so that the logic shows.
 NO_CRF = Crf(iterations=1, gaussian_compat=0, bilateral_compat=0)
@@ -45,3 +50,11 @@ def test_maps_of_another_size_are_told(image_path):
 
 def test_label_values():
     assert label_values(np.array([0, 7])).tolist() == [0, 1, 8]
+
+
+def test_object_unsure_and_background_by_winners(image_path):
+    maps = np.array([[[0.9, 0.4, 0.1, 0.1, 0.5]], [[0.1, 0.3, 0.7, 0.1, 0.55]]], np.float32)
+    labels = confident_label_map_of_winners(image_path, np.array([4, 11]), maps, 0.6, 0.2, NO_CRF)
+    assert labels.dtype == np.uint8 and labels.tolist() == [[5, 255, 12, 0, 255]]
+    none, maps = np.zeros(0, np.int64), np.zeros((0, 1, 5), np.float32)
+    assert confident_label_map_of_winners(image_path, none, maps, 0.6, 0.2).tolist() == [[0] * 5]

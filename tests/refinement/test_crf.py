@@ -125,3 +125,24 @@ def test_a_missing_package_is_named(monkeypatch):
     with pytest.raises(UserError, match="pydensecrf2"):
         dense_crf(two_colours(), np.ones((2, 40, 40)), Crf())
     assert dense_crf(two_colours(), np.ones((1, 40, 40)), Crf()).all()
+
+
+def test_labels_are_scores_of_the_certainty():
+    image, labels = two_colours(), RANDOM.integers(0, 3, (40, 40))
+    scores = np.where(labels[None] == np.arange(3)[:, None, None], 0.8, 0.1)
+    result = DenseCrf(image, 3, Crf()).infer_from_labels(labels, certainty=0.8)
+    np.testing.assert_allclose(result, dense_crf(image, scores, Crf()), atol=1e-4)
+    assert DenseCrf(image, 1, Crf()).infer_from_labels(0 * labels).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "certainty", "message"),
+    [
+        (np.zeros((2, 2), int), 0.7, "shape"),
+        (np.full((40, 40), 2), 0.7, "from 2 to 2"),
+        (np.zeros((40, 40)), 1, "certainty"),
+    ],
+)
+def test_wrong_labels_are_told(labels, certainty, message):
+    with pytest.raises(ValueError, match=message):
+        DenseCrf(two_colours(), 2, Crf()).infer_from_labels(labels, certainty)

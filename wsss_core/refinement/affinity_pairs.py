@@ -58,6 +58,28 @@ def pair_windows(offset: Offset, height: int, width: int) -> tuple[Window, Windo
     return first, second
 
 
+def shift_window(window: Window, offset: Offset) -> Window:
+    """The cells an offset away from those of a window; they have to lie in the grid."""
+    (rows, columns), (down, right) = window, offset
+    return slice(rows.start + down, rows.stop + down), slice(columns.start + right, columns.stop + right)
+
+
+def inner_window(radius: int, height: int, width: int) -> Window:
+    """The first cells whose pairs of all offsets lie in the grid: those that the authors' codes train on.
+
+    Args:
+        radius: in cells; the offsets are those of ``neighbour_offsets(radius)``.
+        height: rows of the grid.
+        width: columns of the grid.
+
+    Returns:
+        All but the last ``radius - 1`` rows and as many columns on either side; empty in small grids.
+    """
+    margin = radius - 1
+    rows, columns = max(height - margin, 0), max(width - 2 * margin, 0)
+    return slice(0, rows), slice(margin, margin + columns)
+
+
 def pair_affinities(features: Tensor, offsets: Sequence[Offset]) -> Tensor:
     """Affinities ``exp(-mean_c |f_i - f_j|)`` of neighbouring cells (Ahn & Kwak, equation 3).
 

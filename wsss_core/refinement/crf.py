@@ -13,6 +13,8 @@ from wsss_core.errors import UserError
 
 SMALLEST_SCORE = 1e-5
 """Scores are clipped here before the logarithm, as in AffinityNet's code."""
+LABEL_CERTAINTY = 0.7
+"""Probability that a hard label is right, as in IRN's code (``imutils.crf_inference_label``)."""
 
 
 class DenseCrf:
@@ -72,8 +74,36 @@ class DenseCrf:
             raise ValueError("scores hold values that are not finite")
         if self._shape[0] == 1:
             return np.ones(self._shape, dtype=np.float32)
-        unary = -np.log(np.clip(scores.astype(np.float32, copy=False), SMALLEST_SCORE, 1.0))
-        self._field.setUnaryEnergy(np.ascontiguousarray(unary.reshape(self._shape[0], -1)))
+        return self._infer(-np.log(np.clip(scores.astype(np.float32, copy=False), SMALLEST_SCORE, 1.0)))
+
+    def infer_from_labels(self, labels: np.ndarray, certainty: float = LABEL_CERTAINTY) -> np.ndarray:
+        """Mean-field inference from one label per pixel, as in IRN's code.
+
+        Args:
+            labels: int (H, W), from 0 to L - 1.
+            certainty: probability of the given label, in (0, 1); the others share the rest equally.
+
+        Returns:
+            As :meth:`infer`.
+
+        Raises:
+            ValueError: ``labels`` are of another size or out of range, or ``certainty`` is.
+        """
+        number = self._shape[0]
+        if labels.shape != self._shape[1:]:
+            raise ValueError(f"labels are of shape {labels.shape}; the CRF was set up for {self._shape[1:]}")
+        if labels.size and not (labels.min() >= 0 and labels.max() < number):
+            raise ValueError(f"labels are from {labels.min()} to {labels.max()}, not from 0 to {number - 1}")
+        if not 0 < certainty < 1:
+            raise ValueError(f"a certainty lies between 0 and 1, unlike {certainty}")
+        if number == 1:
+            return np.ones(self._shape, dtype=np.float32)
+        given = labels[None] == np.arange(number)[:, None, None]
+        return self._infer(np.where(given, -np.log(certainty), -np.log((1 - certainty) / (number - 1))))
+
+    def _infer(self, unary: np.ndarray) -> np.ndarray:
+        flat = unary.astype(np.float32, copy=False).reshape(self._shape[0], -1)
+        self._field.setUnaryEnergy(np.ascontiguousarray(flat))
         result = self._field.inference(self._iterations)
         return np.array(result, dtype=np.float32).reshape(self._shape)
 

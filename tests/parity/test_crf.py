@@ -1,0 +1,61 @@
+"""The dense CRF's uses against the authors' code; tolerances of ``tests/golden/README.md``."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.parity.cases import Case
+from wsss_core.config.refinement import BackgroundScore, Crf
+from wsss_core.refinement.confident_labels import IRN_CRF
+from wsss_core.refinement.crf import LABEL_CERTAINTY, DenseCrf, dense_crf, refine, with_background
+
+DEEPLAB_CRF = Crf(gaussian_sxy=1, gaussian_compat=3, bilateral_sxy=67, bilateral_srgb=3, bilateral_compat=4)
+
+
+def matches(case: Case, pattern: str) -> list[re.Match[str]]:
+    """The names of a case's fields that match; there is one at least."""
+    found = [match for name in case if (match := re.fullmatch(pattern, name))]
+    assert found
+    return found
+
+
+@pytest.mark.golden("crf*.npz")
+def test_background_beside_class_maps(case: Case):
+    for match in matches(case, r"alpha(\d+)_scores"):
+        scores = with_background(case["cams"], BackgroundScore(alpha=float(match[1])))
+        np.testing.assert_allclose(scores, case[match[0]], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.golden("crf*.npz")
+def test_crf_of_scores(case: Case):
+    for match in matches(case, r"(alpha\d+)_q(?:_t(\d+)|_(if_normalised))?"):
+        scores, iterations = case[f"{match[1]}_scores"], int(match[2] or 10)
+        if match[3]:
+            scores = scores / scores.sum(axis=0, keepdims=True)
+        probabilities = dense_crf(case["image"], scores, Crf(iterations=iterations))
+        np.testing.assert_array_equal(probabilities, case[match[0]], err_msg=match[0])
+
+
+@pytest.mark.golden("crf*.npz")
+def test_labels_from_class_maps(case: Case):
+    for match in matches(case, r"alpha(\d+)_argmax"):
+        labels = refine(case["image"], case["cams"], BackgroundScore(alpha=float(match[1])), Crf())
+        np.testing.assert_array_equal(labels, case[match[0]])
+
+
+@pytest.mark.golden("crf*.npz")
+def test_crf_of_labels(case: Case):
+    number = len(case["irn_label_q"])
+    unary = [-np.log(LABEL_CERTAINTY), -np.log((1 - LABEL_CERTAINTY) / (number - 1))]
+    np.testing.assert_array_equal(np.float32(unary), case["irn_unary_values"])
+    probabilities = DenseCrf(case["image"], number, IRN_CRF).infer_from_labels(case["irn_label_in"])
+    np.testing.assert_array_equal(probabilities, case["irn_label_q"])
+    np.testing.assert_array_equal(probabilities.argmax(axis=0), case["irn_label_out"])
+
+
+@pytest.mark.golden("crf*.npz")
+def test_crf_of_the_segmenter(case: Case):
+    blue_first = np.ascontiguousarray(case["image"][..., ::-1])
+    probabilities = dense_crf(blue_first, case["deeplab_probs"], DEEPLAB_CRF)
+    np.testing.assert_array_equal(probabilities, case["deeplab_q_bgr"])

@@ -1,0 +1,198 @@
+"""IRN's network, losses and walk against the authors' code; tolerances of ``tests/golden/README.md``."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.parity.cases import Case, authors_weights
+from wsss_core.config.networks import Backbone
+from wsss_core.config.refinement import BackgroundScore
+from wsss_core.datasets.transforms import normalise
+from wsss_core.networks.irn import IrnNetwork, build_irn, from_authors, own_name
+from wsss_core.networks.weights import load_state
+from wsss_core.refinement.affinity_pairs import inner_window, pair_windows, shift_window
+from wsss_core.refinement.boundary_paths import boundary_affinities, boundary_paths
+from wsss_core.refinement.boundary_walk import divided_by_largest, enlarge, walk_within_boundaries
+from wsss_core.refinement.crf import refine
+from wsss_core.refinement.irn_losses import irn_losses
+from wsss_core.refinement.pair_labels import PairLabels, pair_labels
+from wsss_core.refinement.train_affinity import reduce_labels
+
+AUTHORS_BACKBONE = Backbone(network="resnet50", output_stride=16)
+VOC_LABELS = 21
+"""The authors' code leaves out pairs with a label from here up."""
+
+
+def authors_network(crop_size: int) -> IrnNetwork:
+    network = build_irn(AUTHORS_BACKBONE, crop_size)
+    load_state(network, from_authors(authors_weights("irn")), "the recipe")
+    return network.eval()
+
+
+@pytest.mark.golden("irn_forward*.npz")
+def test_boundaries_and_displacements(case: Case):
+    network = authors_network(int(case["crop_size"]))
+    with torch.inference_mode():
+        boundary, displacements = network.infer(normalise(case["image"]))
+    np.testing.assert_allclose(boundary.numpy(), case["edge"][0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(displacements.numpy(), case["dp"], rtol=0, atol=5e-5)
+
+
+@pytest.mark.golden("irn_forward*.npz")
+def test_raw_boundaries_of_the_padded_pair(case: Case):
+    crop_size, image = int(case["crop_size"]), normalise(case["image"])
+    padded = torch.zeros(2, 3, crop_size, crop_size)
+    for one, view in zip(padded, (image, image.flip(2)), strict=True):
+        view = view[:, :crop_size, :crop_size]
+        one[:, : view.shape[1], : view.shape[2]] = view
+    with torch.inference_mode():
+        logits, _ = authors_network(crop_size)(padded)
+    np.testing.assert_allclose(logits.numpy(), case["edge_logit_pair_padded"][:, 0], rtol=0, atol=5e-5)
+
+
+@pytest.mark.golden("irn_randomwalk*.npz")
+def test_affinities_of_the_walk(case: Case):
+    boundary = case.tensor("edge")[0]
+    paths = boundary_paths(int(case["radius"]))
+    affinities = boundary_affinities(boundary, paths).numpy().astype(np.float64)
+    sums = np.ones(boundary.shape)  # of each cell with itself
+    pairs = 0
+    for path, values in zip(paths, affinities, strict=True):
+        first, second = pair_windows(path[0], *boundary.shape)
+        sums[first] += values[first]
+        sums[second] += values[first]
+        pairs += np.count_nonzero(values[first])
+    assert 2 * pairs + boundary.numel() == case["affinity_nnz"]
+    np.testing.assert_allclose(sums.reshape(-1), case["affinity_rowsum"], rtol=1e-5)
+
+
+@pytest.mark.golden("irn_randomwalk*.npz")
+def test_walk(case: Case):
+    radius, beta, steps = int(case["radius"]), float(case["beta"]), int(case["exp_times"])
+    walked = walk_within_boundaries(case["cam"], case["edge"][0], radius, beta, steps)
+    np.testing.assert_allclose(walked, case["rw"][:, 0], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(walked, case["rw_float64"][:, 0], rtol=0, atol=1e-7)
+
+
+def labels_of_walked(walked: np.ndarray, case: Case) -> np.ndarray:
+    height, width = case["rw_up_hw"].tolist()
+    maps = divided_by_largest(enlarge(walked, 4, height, width))
+    return refine(np.zeros((height, width, 3), np.uint8), maps, BackgroundScore(threshold=0.25), None)
+
+
+@pytest.mark.golden("irn_randomwalk*.npz")
+def test_labels_of_the_authors_walk(case: Case):
+    np.testing.assert_array_equal(labels_of_walked(case["rw"][:, 0], case), case["rw_pred_bg025"])
+
+
+@pytest.mark.golden("irn_randomwalk*.npz")
+def test_labels_of_our_walk(case: Case):
+    walked = walk_within_boundaries(
+        case["cam"], case["edge"][0], int(case["radius"]), float(case["beta"]), int(case["exp_times"])
+    )
+    wrong = labels_of_walked(walked, case) != case["rw_pred_bg025"]
+    # Where two scores are nearer than the authors' float32 walk is exact, either label is right.
+    height, width = case["rw_up_hw"].tolist()
+    scores = divided_by_largest(enlarge(walked, 4, height, width))
+    ranked = np.sort(np.concatenate([scores, np.full((1, height, width), 0.25)]), axis=0)
+    assert not (wrong & (ranked[-1] - ranked[-2] > 1e-4 / walked.max())).any()
+    assert wrong.mean() < 0.01
+
+
+def flat_indices(radius: int, height: int, width: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Cell numbers of the first cells (n,), and by path those of its cells (length, n)."""
+    cells = np.arange(height * width).reshape(height, width)
+    window = inner_window(radius, height, width)
+    paths = [
+        np.stack([cells[shift_window(window, cell)].reshape(-1) for cell in path]) for path in boundary_paths(radius)
+    ]
+    return cells[window].reshape(-1), paths
+
+
+def check_indices(radius: int, height: int, width: int, case: Case, search: str, first: str, second: str) -> list:
+    sources, paths = flat_indices(radius, height, width)
+    np.testing.assert_array_equal([path[0] for path in boundary_paths(radius)], case[search])
+    np.testing.assert_array_equal(sources, case[first])
+    np.testing.assert_array_equal([path[0] for path in paths], case[second])
+    return paths
+
+
+@pytest.mark.golden("irn_train_step*.npz")
+def test_indices_of_pairs_and_paths(case: Case):
+    height, width = case["reduced_labels"].shape[1:]
+    paths = check_indices(int(case["radius"]), height, width, case, "search_dst", "src_indices", "dst_indices")
+    numbers, lengths = np.unique([len(path) for path in paths], return_counts=True)
+    groups = {(int(length), int(number)) for length, number in zip(numbers, lengths, strict=True)}
+    assert groups == {(int(length), int(number)) for number, length in case["path_counts"]}
+
+
+@pytest.mark.golden("irn_train_step*.npz")
+def test_indices_in_small_grids(case: Case):
+    for search in [name for name in case if name.endswith("_search_dst")]:
+        prefix = search.removesuffix("search_dst")  # such as r5_9x12_
+        radius, size = prefix[1:-1].split("_")
+        height, width = (int(side) for side in size.split("x"))
+        paths = check_indices(int(radius), height, width, case, search, f"{prefix}src", f"{prefix}dst")
+        groups = [case[f"{prefix}path{k}"] for k in range(sum(name.startswith(f"{prefix}path") for name in case))]
+        expected = [path for group in groups for path in group]
+        assert len(paths) == len(expected)
+        for path, other in zip(paths, expected, strict=True):
+            np.testing.assert_array_equal(path, other)
+
+
+def own_pairs(case: Case) -> PairLabels:
+    radius = int(case["radius"])
+    labels = torch.from_numpy(case["reduced_labels"].astype(np.int64))
+    return pair_labels(labels, [path[0] for path in boundary_paths(radius)], radius, VOC_LABELS)
+
+
+@pytest.mark.golden("irn_train_step*.npz")
+def test_labels_of_pairs(case: Case):
+    labels = torch.from_numpy(case["labels"].astype(np.int64))
+    reduced = np.stack([reduce_labels(one, 4).numpy() for one in labels])
+    np.testing.assert_array_equal(reduced, case["reduced_labels"])
+    shape = tuple(case["aff_shape"].tolist())
+    for kind, name in zip(own_pairs(case), ("bg_pos", "fg_pos", "neg"), strict=True):
+        expected = np.unpackbits(case[name])[: np.prod(shape)].reshape(shape).astype(bool)
+        np.testing.assert_array_equal(kind.flatten(2).numpy(), expected)
+
+
+@pytest.mark.golden("irn_train_step*.npz")
+def test_losses_gradients_and_one_step(case: Case):
+    radius, paths = int(case["radius"]), boundary_paths(int(case["radius"]))
+    network = authors_network(int(case["crop"]))
+    logits, displacements = network(torch.stack([normalise(image) for image in case["images"]]))
+    pairs = own_pairs(case)
+    expected = case.json("loss_json")
+    everything = PairLabels(*(torch.ones_like(kind) for kind in pairs))
+    names = ("positive", "negative", "displacement_foreground", "displacement_background")
+    raw = irn_losses(logits, displacements, everything, paths, radius)
+    np.testing.assert_allclose([raw[name].item() for name in names], expected["raw"], rtol=1e-5)
+
+    losses = irn_losses(logits, displacements, pairs, paths, radius)
+    authors_names = ("pos_aff", "neg_aff", "dp_fg", "dp_bg", "total")
+    np.testing.assert_allclose(
+        [losses[name].item() for name in (*names, "loss")], [expected[name] for name in authors_names], rtol=1e-5
+    )
+
+    slow, fast = case["lrs"].tolist()
+    given = case.json("sgd_defaults")
+    decay = given["momentum"]  # the authors' optimiser hands the decay on in momentum's place too
+    optimiser = torch.optim.SGD(
+        [
+            {"params": network.boundary_parameters(), "lr": slow, "weight_decay": decay},
+            {"params": network.displacement_parameters(), "lr": fast, "weight_decay": decay},
+        ],
+        **given,
+    )
+    losses["loss"].backward()
+    parameters = dict(network.named_parameters())
+    gradients = case.json("grad_norm_json")
+    assert {own_name(name) for name in gradients} == {name for name, p in parameters.items() if p.grad is not None}
+    for name, norm in gradients.items():
+        gradient = parameters[own_name(name)].grad
+        assert torch.linalg.vector_norm(gradient, dtype=torch.float64).item() == pytest.approx(norm, rel=1e-4), name
+    optimiser.step()
+    for name, norm in case.json("param_norm_after_json").items():
+        moved = parameters[own_name(name)]
+        assert torch.linalg.vector_norm(moved, dtype=torch.float64).item() == pytest.approx(norm, rel=1e-4), name

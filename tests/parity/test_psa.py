@@ -1,0 +1,150 @@
+"""AffinityNet's pairs, losses and walk against the authors' code; tolerances of ``tests/golden/README.md``."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from tests.parity.cases import Case
+from wsss_core.config.refinement import BackgroundScore
+from wsss_core.refinement.affinity_pairs import inner_window, neighbour_offsets, pair_affinities, shift_window
+from wsss_core.refinement.boundary_walk import enlarge
+from wsss_core.refinement.crf import background_score
+from wsss_core.refinement.pair_labels import pair_labels
+from wsss_core.refinement.random_walk import random_walk
+from wsss_core.refinement.train_affinity import affinity_losses
+
+STRIDE = 8
+VOC_LABELS = 21
+"""Labels, the background included, that the authors' walk has maps of."""
+
+
+def radius_of_pairs(number: int) -> int:
+    """The radius with this number of offsets."""
+    return next(radius for radius in range(1, 100) if len(neighbour_offsets(radius)) == number)
+
+
+def in_grid(affinities: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Affinities (P, n) of the authors' pairs, laid out as (P, h, w); pairs they leave out have none."""
+    radius = radius_of_pairs(len(affinities))
+    grid = np.zeros((len(affinities), height, width))
+    window = inner_window(radius, height, width)
+    rows, columns = (side.stop - side.start for side in window)
+    grid[(slice(None), *window)] = affinities.reshape(-1, rows, columns)
+    return grid
+
+
+def walk(maps: np.ndarray, affinities: np.ndarray, beta: float, log2_steps: int) -> np.ndarray:
+    """Walk of maps (K, h, w) along the authors' affinities (P, n)."""
+    height, width = maps.shape[1:]
+    offsets = neighbour_offsets(radius_of_pairs(len(affinities)))
+    return random_walk(maps, in_grid(affinities, height, width), offsets, beta, log2_steps)
+
+
+def check_indices(offsets: list, height: int, width: int, first: np.ndarray, second: np.ndarray) -> None:
+    cells = np.arange(height * width).reshape(height, width)
+    window = inner_window(radius_of_pairs(len(offsets)), height, width)
+    np.testing.assert_array_equal(cells[window].reshape(-1), first)
+    seconds = np.concatenate([cells[shift_window(window, offset)].reshape(-1) for offset in offsets])
+    np.testing.assert_array_equal(seconds, second)
+
+
+@pytest.mark.golden("psa_labels*.npz")
+def test_pairs(case: Case):
+    for name in [name for name in case if re.fullmatch(r"r\d+_\d+x\d+_from", name)]:
+        radius, height, width = (int(number) for number in re.findall(r"\d+", name))
+        second = case[name.removesuffix("from") + "to"]
+        check_indices(neighbour_offsets(radius), height, width, case[name], second)
+    np.testing.assert_array_equal(neighbour_offsets(radius_of_pairs(len(case["search_dist"]))), case["search_dist"])
+
+
+@pytest.mark.golden("psa_labels*.npz")
+def test_labels_of_pairs(case: Case):
+    offsets = neighbour_offsets(radius_of_pairs(len(case["aff"])))
+    labels = torch.from_numpy(case["label"].astype(np.int64))
+    kinds = pair_labels(labels[None], offsets, radius_of_pairs(len(offsets)))
+    for name, kind in zip(("bg_pos", "fg_pos", "neg"), kinds, strict=True):
+        np.testing.assert_array_equal(kind[0].flatten(1).numpy(), case[name] != 0)
+
+
+@pytest.mark.golden("psa_labels*.npz")
+def test_losses(case: Case):
+    # The package also pairs first cells near the border. To compare on the authors' pairs, each of
+    # theirs becomes an "image" of two cells.
+    offsets = neighbour_offsets(radius_of_pairs(len(case["aff"])))
+    labels = torch.from_numpy(case["label"].astype(np.int64))
+    window = inner_window(radius_of_pairs(len(offsets)), *labels.shape)
+    ends = [(labels[window], labels[shift_window(window, offset)]) for offset in offsets]
+    two_cells = torch.stack([torch.stack(pair, dim=-1).reshape(-1, 1, 2) for pair in ends]).flatten(0, 1)
+    affinities = torch.zeros(len(two_cells), 1, 1, 2, dtype=torch.float64)
+    affinities[:, 0, 0, 0] = case.tensor("aff").double().reshape(-1)
+    losses = affinity_losses(affinities, two_cells, [(0, 1)])
+    found = [losses[name].item() for name in ("background", "foreground", "negative", "loss")]
+    np.testing.assert_allclose(found, case["losses"], rtol=1e-5)
+
+
+@pytest.mark.golden("psa_randomwalk*.npz")
+def test_affinities_of_features(case: Case):
+    offsets = neighbour_offsets(radius_of_pairs(len(case["aff"])))
+    height, width = case["cam_full"].shape[1:]
+    features = case.tensor("features").reshape(-1, height, width)
+    window = inner_window(radius_of_pairs(len(offsets)), height, width)
+    affinities = pair_affinities(features, offsets)[(slice(None), *window)].flatten(1)
+    np.testing.assert_allclose(affinities.numpy(), case["aff"], rtol=0, atol=1e-5)
+    check_indices(offsets, height, width, case["ind_from"], case["ind_to"])
+
+
+@pytest.mark.golden("psa_randomwalk*.npz")
+def test_column_sums(case: Case):
+    # One step of the walk from cell i leaves 1 / (column sum i) at cell i.
+    height, width = case["cam_full"].shape[1:]
+    starts = np.eye(height * width).reshape(-1, height, width)
+    walked = walk(starts, case["aff"], float(case["beta"]), 0).reshape(height * width, -1)
+    np.testing.assert_allclose(1 / np.diag(walked), case["dense_colsum_of_pow"], rtol=1e-5)
+
+
+@pytest.mark.golden("psa_randomwalk*.npz")
+def test_walk(case: Case):
+    names = [name for name in case if re.fullmatch(r"rw_logt\d+", name)]
+    assert names
+    for name in names:
+        walked = walk(case["cam_full"], case["aff"], float(case["beta"]), int(name.removeprefix("rw_logt")))
+        np.testing.assert_allclose(walked, case[name], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(walked, case[f"{name}_f64"], rtol=0, atol=1e-7)
+
+
+def start_of(case: Case) -> np.ndarray:
+    """The map of every label that the authors' walk starts from, (21, h, w)."""
+    cam = case["cam"]
+    maps = np.zeros((VOC_LABELS, *cam.shape[1:]), np.float32)
+    maps[0] = background_score(cam, BackgroundScore(alpha=float(case["alpha"])))
+    maps[case["keys"] + 1] = cam
+    height, width = maps.shape[1:]
+    padded = functional.pad(torch.from_numpy(maps), (0, -width % STRIDE, 0, -height % STRIDE))
+    return functional.avg_pool2d(padded[None], STRIDE)[0].numpy()
+
+
+@pytest.mark.golden("psa_aff*.npz")
+def test_dense_affinities(case: Case):
+    # One step from every cell is the transition matrix; times its column sums it is A.
+    start = start_of(case)
+    cells = start[0].size
+    starts = np.eye(cells).reshape(-1, *start.shape[1:])
+    transitions = walk(starts, case["aff"][0], 1.0, 0).reshape(cells, cells)
+    np.testing.assert_allclose(transitions / np.diag(transitions), case["dense_aff"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.golden("psa_aff*.npz")
+def test_walk_of_an_image(case: Case):
+    walked = walk(start_of(case), case["aff"][0], float(case["beta"]), int(case["logt"]))
+    np.testing.assert_allclose(walked, case["rw"][0], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(walked, case["rw_float64"][0], rtol=0, atol=1e-7)
+
+
+@pytest.mark.golden("psa_aff*.npz")
+def test_labels_of_the_authors_walk(case: Case):
+    height, width = case["cam"].shape[1:]
+    fine = enlarge(case["rw"][0], STRIDE, height, width)
+    np.testing.assert_array_equal(fine.argmax(axis=0), case["pred"])

@@ -1,0 +1,243 @@
+"""IRN: boundaries between objects, and displacements to the centre of the own object.
+
+Ahn, Cho & Kwak, "Weakly Supervised Learning of Instance Segmentation with Inter-pixel Relations",
+CVPR 2019, as in irn ``net/resnet50_irn.py``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_core.config.networks import Backbone
+from wsss_core.errors import UserError
+from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, freeze_batch_norm
+from wsss_core.networks.weights import load_network, save_weights
+
+KIND = "irn"
+STRIDE = 4
+"""Pixels of the image per cell of boundaries and displacements, each way: the stride of class maps."""
+BOUNDARY_WIDTH, BOUNDARY_GROUPS = 32, 4
+"""Channels, and groups of their normalisation, that each stage of the trunk gives to boundaries."""
+DISPLACEMENT_WIDTHS, DISPLACEMENT_GROUPS = (64, 128, 256, 256, 256), (8, 16, 16, 16, 16)
+"""The same for displacements, stem to ``layer4``."""
+MIXED_WIDTH, MIXED_GROUPS = 256, 16
+"""Channels and groups after the displacement branch has joined stages."""
+
+
+class Reduction(nn.Module):
+    """1x1 convolution, group normalisation, change of stride, relu: in this order, as the authors have it."""
+
+    def __init__(self, inputs: int, outputs: int, groups: int) -> None:
+        """Build the layers with random weights."""
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.normalisation = nn.GroupNorm(groups, outputs)
+
+    def forward(self, features: Tensor, stride: int = 1, wanted: int = 1) -> Tensor:
+        """(B, C, h, w) of one stride to (B, outputs, h', w') of another."""
+        reduced = self.normalisation(self.convolution(features))
+        if stride > wanted:  # bilinear, never lowered to the exact size: the surplus is cut off later
+            reduced = functional.interpolate(
+                reduced, scale_factor=stride // wanted, mode="bilinear", align_corners=False
+            )
+        elif stride < wanted:  # only in trunks finer than the authors'
+            reduced = functional.avg_pool2d(reduced, wanted // stride, ceil_mode=True)
+        return functional.relu(reduced)
+
+
+class IrnNetwork(nn.Module):
+    """Two branches on a frozen residual trunk.
+
+    The stem's output and those of layer1 to layer4 go into both branches. The boundary branch
+    brings all to stride 4 and mixes them. The displacement branch joins layer2 to layer4 at the
+    stride of layer2 first, then the result with the stem and layer1 at stride 4.
+
+    Attributes:
+        crop_size: pixels; images are padded with zeros to this height and width for use. Group
+            normalisation sees the padding, so this is the size of the training crops.
+        displacement_mean: (2,), the mean displacement (down, right) of the training images, found
+            after training: only differences are trained, so a common offset is left to chance.
+    """
+
+    displacement_mean: Tensor
+
+    def __init__(self, trunk: ResNetTrunk, crop_size: int = 512) -> None:
+        """Put randomly initialised branches on ``trunk`` and freeze the trunk."""
+        super().__init__()
+        self.trunk, self.crop_size = trunk.requires_grad_(False), crop_size
+        freeze_batch_norm(trunk)
+        channels = (trunk.conv1.out_channels, *trunk.channels)
+        self._strides = (trunk.strides[0], *trunk.strides)  # layer1 keeps the stem's
+        self._joint_stride = max(trunk.strides[1], STRIDE)
+        self.boundary_reductions = nn.ModuleList(
+            Reduction(inputs, BOUNDARY_WIDTH, BOUNDARY_GROUPS) for inputs in channels
+        )
+        self.boundary_head = nn.Conv2d(BOUNDARY_WIDTH * len(channels), 1, 1)
+        self.displacement_reductions = nn.ModuleList(
+            Reduction(inputs, outputs, groups)
+            for inputs, outputs, groups in zip(channels, DISPLACEMENT_WIDTHS, DISPLACEMENT_GROUPS, strict=True)
+        )
+        self.displacement_join = Reduction(sum(DISPLACEMENT_WIDTHS[2:]), MIXED_WIDTH, MIXED_GROUPS)
+        self.displacement_mixing = Reduction(sum(DISPLACEMENT_WIDTHS[:2]) + MIXED_WIDTH, MIXED_WIDTH, MIXED_GROUPS)
+        self.displacement_head = nn.Conv2d(MIXED_WIDTH, 2, 1, bias=False)
+        self.register_buffer("displacement_mean", torch.zeros(2))
+
+    def boundary_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the boundary branch."""
+        return [*self.boundary_reductions.parameters(), *self.boundary_head.parameters()]
+
+    def displacement_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the displacement branch, which the authors train ten times as fast."""
+        parts = (
+            self.displacement_reductions,
+            self.displacement_join,
+            self.displacement_mixing,
+            self.displacement_head,
+        )
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw outputs of both branches.
+
+        Args:
+            images: (B, 3, H, W) float, normalised.
+
+        Returns:
+            Boundary logits (B, h, w) and displacements (B, 2, h, w) in cells down and right, the
+            mean not yet taken off, with h = ceil(H / 4) and w = ceil(W / 4).
+        """
+        stages = self._stages(images)
+        grid = [-(-side // STRIDE) for side in images.shape[2:]]
+        joint_grid = [-(-side // self._joint_stride) for side in images.shape[2:]]
+        boundaries = [
+            _cut(reduction(features, stride, STRIDE), grid)
+            for reduction, features, stride in zip(self.boundary_reductions, stages, self._strides, strict=True)
+        ]
+        strides = (STRIDE, STRIDE, *[self._joint_stride] * 3)
+        parts = [
+            _cut(reduction(features, stride, wanted), grid if wanted == STRIDE else joint_grid)
+            for reduction, features, stride, wanted in zip(
+                self.displacement_reductions, stages, self._strides, strides, strict=True
+            )
+        ]
+        joint = _cut(self.displacement_join(torch.cat(parts[2:], dim=1), self._joint_stride, STRIDE), grid)
+        mixed = self.displacement_mixing(torch.cat([*parts[:2], joint], dim=1))
+        return self.boundary_head(torch.cat(boundaries, dim=1))[:, 0], self.displacement_head(mixed)
+
+    def infer(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Boundaries and displacements of one image, as irn ``EdgeDisplacement``.
+
+        The boundary is the sigmoid of the mean logit of image and mirror image; displacements come
+        from the image alone. An image larger than ``crop_size`` is cut there, at the right and the
+        bottom, as the authors' code does: take a ``crop_size`` that no image exceeds.
+
+        Args:
+            image: (3, H, W) float, normalised.
+
+        Returns:
+            Boundaries (h, w) in [0, 1] and displacements (2, h, w), cells down and right to the
+            centre of the own object, with h = ceil(min(H, crop_size) / 4) and w likewise.
+        """
+        height, width = image.shape[1:]
+        pair = torch.stack([image, image.flip(2)])
+        # Negative padding cuts.
+        logits, displacements = self(functional.pad(pair, (0, self.crop_size - width, 0, self.crop_size - height)))
+        grid = [-(-side // STRIDE) for side in (height, width)]
+        logits, displacements = _cut(logits, grid), _cut(displacements, grid)
+        boundary = torch.sigmoid((logits[0] + logits[1].flip(1)) / 2)
+        return boundary, displacements[0] - self.displacement_mean[:, None, None]
+
+    def _stages(self, images: Tensor) -> list[Tensor]:
+        """The stem's output, pooled, and those of layer1 to layer4; the trunk is frozen, so without gradient."""
+        trunk = self.trunk
+        with torch.no_grad():
+            features = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(images))))
+            stages = [features]
+            for name in LAYERS:
+                features = trunk.get_submodule(name)(features)
+                stages.append(features)
+        return stages
+
+
+def build_irn(backbone: Backbone, crop_size: int) -> IrnNetwork:
+    """A network with random weights from torch's global generator.
+
+    Raises:
+        UserError: ``backbone`` is not a residual network of torchvision's form.
+    """
+    if backbone.network not in ARCHITECTURES:
+        raise UserError(f"IRN needs a backbone of {', '.join(ARCHITECTURES)}, not {backbone.network}")
+    trunk = ResNetTrunk(ARCHITECTURES[backbone.network], backbone.output_stride, backbone.dilated)
+    return IrnNetwork(trunk, crop_size)
+
+
+def save_irn(path: Path | str, network: IrnNetwork, backbone: Backbone) -> None:
+    """Write a network's weights; :func:`load_irn` needs nothing else."""
+    description = {"kind": KIND, "backbone": backbone.model_dump(mode="json"), "crop_size": network.crop_size}
+    save_weights(path, network, description)
+
+
+def load_irn(path: Path | str, device: torch.device | str = "cpu") -> IrnNetwork:
+    """Read a network for use: in evaluation mode, weights without gradients.
+
+    Raises:
+        UserError: the file is broken, is no IRN's, or its weights do not fit.
+    """
+
+    def build(saved: dict[str, Any]) -> IrnNetwork:
+        return build_irn(Backbone(**saved["backbone"]), saved["crop_size"])
+
+    return load_network(path, KIND, build, device)
+
+
+def own_name(authors_name: str) -> str | None:
+    """The name that a weight of the authors' state dict has here.
+
+    Returns:
+        None for what is not needed: their state dict also lists the trunk and the branches under
+        second names (``stage1``, ``backbone``, ``edge_layers``, ...) and holds indices of paths.
+    """
+    if authors_name == "mean_shift.running_mean":
+        return "displacement_mean"
+    for prefix, own in _AUTHORS_PREFIXES.items():
+        if authors_name.startswith(prefix):
+            return own + authors_name.removeprefix(prefix)
+    return None
+
+
+def from_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of :class:`IrnNetwork` on ``resnet50`` from that of the authors' network.
+
+    Args:
+        state: as their ``step/train_irn.py`` saves it.
+
+    Returns:
+        Our names; counters of batch normalisation, which nothing reads, are 0 where there are none.
+    """
+    own = {name: tensor for authors_name, tensor in state.items() if (name := own_name(authors_name)) is not None}
+    for name in [name for name in own if name.endswith(".running_var")]:
+        own.setdefault(name.replace("running_var", "num_batches_tracked"), torch.tensor(0))
+    return own
+
+
+def _authors_prefixes() -> dict[str, str]:
+    """Beginnings of the authors' names and of ours."""
+    reductions = {f"fc_edge{k + 1}": f"boundary_reductions.{k}" for k in range(5)}
+    reductions |= {f"fc_dp{k + 1}": f"displacement_reductions.{k}" for k in range(5)}
+    reductions |= {"fc_dp6": "displacement_join", "fc_dp7": "displacement_mixing"}
+    prefixes = {"resnet50.": "trunk.", "fc_edge6.": "boundary_head.", "fc_dp7.3.": "displacement_head."}
+    for authors_name, own in reductions.items():
+        prefixes |= {f"{authors_name}.0.": f"{own}.convolution.", f"{authors_name}.1.": f"{own}.normalisation."}
+    return prefixes
+
+
+_AUTHORS_PREFIXES = _authors_prefixes()
+
+
+def _cut(maps: Tensor, size: list[int]) -> Tensor:
+    """(..., h, w) to at most ``size``: interpolated maps may reach beyond the image."""
+    return maps[..., : size[0], : size[1]]
