@@ -28,7 +28,9 @@ rule train_classifier:
     input:
         index=upstream("classifier", "dataset", "index.csv"),
         classes=upstream("classifier", "dataset", "classes.json"),
-        backbone=upstream("classifier", "backbone", "weights.safetensors"),
+        backbone=upstream_if_any("classifier", "backbone", "weights.safetensors"),
+        classifier=starting_classifier,
+        ordinary=upstream_if_any("classifier", "ordinary", "weights.safetensors"),
     output:
         weights=f"{FOLDER}/classifier/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/classifier/{{artifact}}/training.csv",
@@ -45,6 +47,5 @@ rule train_classifier:
         gpu=asks("train_classifier", "gpu"),
     params:
         identity=identity("classifier"),
-        backbone=upstream_parameters("classifier", "backbone"),
     script:
         "../workflow_scripts/train_classifier.py"

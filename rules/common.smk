@@ -40,11 +40,14 @@ def upstream(stage, role, file):
     return lambda wildcards: plan.artifact(stage, wildcards.artifact).upstream[role].path(file)
 
 
-def upstream_parameters(stage, role):
-    """The parameters of the artifact that plays `role` for the artifact of `stage`."""
-    return lambda wildcards: dict(
-        plan.artifact(stage, wildcards.artifact).upstream[role].parameters
-    )
+def upstream_if_any(stage, role, file):
+    """A file of the artifact that plays `role` for the artifact of `stage`, if one does."""
+
+    def found(wildcards):
+        artifacts = plan.artifact(stage, wildcards.artifact).upstream
+        return [artifacts[role].path(file)] if role in artifacts else []
+
+    return found
 
 
 def upstream_shards(stage, role, folder, suffix):
@@ -108,6 +111,14 @@ def backbone_file(wildcards):
     """The file that a backbone's weights are taken from, if they are."""
     weights = plan.artifact("backbone", wildcards.artifact).parameters["weights"]
     return [weights] if weights.endswith(".safetensors") else []
+
+
+def starting_classifier(wildcards):
+    """The classifier that a classifier starts from, if any: another variant's, or an imported file."""
+    artifact = plan.artifact("classifier", wildcards.artifact)
+    if "start_from" in artifact.upstream:
+        return [artifact.upstream["start_from"].path("weights.safetensors")]
+    return [artifact.parameters["weights"]] if artifact.parameters["weights"] else []
 
 
 def training_labels(wildcards):

@@ -48,7 +48,6 @@ rule train_affinity:
         gpu=asks("train_affinity", "gpu"),
     params:
         identity=identity("affinity"),
-        backbone=upstream_parameters("affinity", "backbone"),
     script:
         "../workflow_scripts/train_affinity.py"
 

@@ -24,7 +24,6 @@ rule train_segmenter:
         gpu=asks("train_segmenter", "gpu"),
     params:
         identity=identity("segmenter"),
-        backbone=upstream_parameters("segmenter", "backbone"),
     script:
         "../workflow_scripts/train_segmenter.py"
 

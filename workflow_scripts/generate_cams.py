@@ -8,15 +8,14 @@ identity = snakemake.params.identity
 shard_file = Path(snakemake.output.shard)
 with job(snakemake.log[0], snakemake.threads, identity, shard_file.parent.parent):
     from wsss_core.cams.generate_cams import generate_cams
-    from wsss_core.config.root import SECTIONS
+    from wsss_core.config.root import stage_settings
     from wsss_core.config.runtime import Runtime
     from wsss_core.datasets.index import read_index
 
     parameters = identity["parameters"]
-    settings = SECTIONS["cams"].kind(parameters["method"])
     index = read_index(snakemake.input.index, snakemake.input.classes).split("train")
     generate_cams(
-        settings(**parameters, classifier=identity["upstream"]["classifier"]),
+        stage_settings("cams", parameters),
         index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
         Path(snakemake.input.classifier),
         shard_file,

@@ -7,19 +7,18 @@ from wsss_core.job import job
 identity = snakemake.params.identity
 weights = Path(snakemake.output.weights)
 with job(snakemake.log[0], snakemake.threads, identity, weights.parent):
-    from wsss_core.config.networks import Backbone
-    from wsss_core.config.root import SECTIONS
+    from wsss_core.config.networks import Trunk
+    from wsss_core.config.root import stage_settings
     from wsss_core.config.runtime import Runtime
     from wsss_core.datasets.index import read_index
     from wsss_core.datasets.label_maps import read_label_manifest
     from wsss_core.segmentation.train_segmenter import train_segmenter
 
     parameters = identity["parameters"]
-    settings = SECTIONS["segmenters"].kind(parameters["network"])
     runtime = Runtime(**snakemake.config.get("runtime", {}))
     train_segmenter(
-        settings(**parameters, backbone=snakemake.params.backbone["network"]),
-        Backbone(**snakemake.params.backbone),
+        stage_settings("segmenters", parameters),
+        Trunk(**parameters["trunk"]),
         read_index(snakemake.input.index, snakemake.input.classes).split("train"),
         read_label_manifest(snakemake.input.labels),
         Path(snakemake.input.initial),

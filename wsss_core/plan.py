@@ -6,7 +6,7 @@ its content: stage, revision of the stage's code, parameters, and the upstream a
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,21 @@ class Plan:
 
     def _plan_classifier(self, name: str) -> Artifact:
         settings = self.config.classifiers[name]
-        upstream = {"dataset": self.dataset, "backbone": self._plan_backbone(settings.backbone)}
-        return self._artifact("classifier", name, settings.model_dump(mode="json", exclude={"backbone"}), upstream)
+        upstream = {"dataset": self.dataset}
+        if settings.start_from is not None:
+            upstream["start_from"] = self._plan_classifier(settings.start_from)
+        elif settings.weights is None:
+            upstream["backbone"] = self._plan_backbone(settings.backbone)
+        ordinary = getattr(settings, "ordinary", None)
+        if ordinary is not None:
+            upstream["ordinary"] = self._plan_classifier(ordinary)
+        parameters = self._with_trunk(settings, settings.backbone, exclude=("start_from", "ordinary"))
+        return self._artifact("classifier", name, parameters, upstream)
+
+    def _with_trunk(self, settings: BaseModel, backbone: str, exclude: Iterable[str] = ()) -> dict[str, Any]:
+        """The settings as JSON values, with the trunk's own in place of its variant's name."""
+        parameters = settings.model_dump(mode="json", exclude={"backbone", *exclude})
+        return {**parameters, "trunk": self.config.backbones[backbone].trunk.model_dump(mode="json")}
 
     def _plan_cams(self, name: str) -> Artifact:
         settings = self.config.cams[name]
@@ -145,13 +158,15 @@ class Plan:
         upstream = {"dataset": self.dataset, "classifier": self._plan_classifier(settings.classifier)}
         return self._artifact("cams", name, parameters, upstream)
 
-    def _plan_start(self, settings: Any) -> dict[str, Artifact]:
-        """The artifacts whose weights a later network's trunk starts from."""
+    def _plan_start(self, settings: Any) -> Artifact:
+        """The artifact whose weights a later network's trunk starts from."""
         if settings.backbone is not None:
-            backbone = self._plan_backbone(settings.backbone)
-            return {"backbone": backbone, "initial": backbone}
-        classifier = self._plan_classifier(settings.classifier)
-        return {"backbone": classifier.upstream["backbone"], "initial": classifier}
+            return self._plan_backbone(settings.backbone)
+        return self._plan_classifier(settings.classifier)
+
+    def _trunk_of(self, settings: Any) -> str:
+        """The variant in ``backbones`` that says which trunk a later network has."""
+        return settings.backbone or self.config.classifiers[settings.classifier].backbone
 
     def _plan_experiment(self, experiment: Experiment) -> dict[str, Artifact]:
         stages: dict[str, Artifact] = {}
@@ -162,8 +177,8 @@ class Plan:
             labels = self.masks if experiment.labels == "masks" else stages["pseudo_labels"]
             source = "masks" if experiment.labels == "masks" else labels.variant
             variant = f"{source}-{experiment.segmenter}"
-            trained = settings.model_dump(mode="json", exclude={"backbone", "classifier", "prediction"})
-            upstream = {"dataset": self.dataset, "labels": labels, **self._plan_start(settings)}
+            trained = self._with_trunk(settings, self._trunk_of(settings), exclude=("classifier", "prediction"))
+            upstream = {"dataset": self.dataset, "labels": labels, "initial": self._plan_start(settings)}
             stages["segmenter"] = self._artifact("segmenter", variant, trained, upstream)
             upstream = {"dataset": self.dataset, "segmenter": stages["segmenter"]}
             stages["predictions"] = self._artifact("predictions", variant, settings.prediction, upstream)
@@ -182,10 +197,10 @@ class Plan:
         labels = stages["affinity_labels"] = self._artifact(
             "affinity_labels", variant, parameters, {"dataset": self.dataset, "cams": cams}
         )
-        parameters = settings.model_dump(
-            mode="json", exclude={"backbone", "classifier", "labels", "walk", "pseudo_labels"}
+        parameters = self._with_trunk(
+            settings, self._trunk_of(settings), exclude=("classifier", "labels", "walk", "pseudo_labels")
         )
-        upstream = {"dataset": self.dataset, "affinity_labels": labels, **self._plan_start(settings)}
+        upstream = {"dataset": self.dataset, "affinity_labels": labels, "initial": self._plan_start(settings)}
         affinity = stages["affinity"] = self._artifact("affinity", variant, parameters, upstream)
         parameters = settings.model_dump(mode="json", include={"walk", "pseudo_labels"})
         upstream = {"dataset": self.dataset, "cams": cams, "affinity": affinity}

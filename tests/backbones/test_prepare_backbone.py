@@ -8,7 +8,7 @@ from wsss_core.backbones.prepare_backbone import prepare_backbone
 from wsss_core.config.networks import Backbone, Pretext
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
-from wsss_core.networks.resnet import build_trunk
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_trunk
 
 

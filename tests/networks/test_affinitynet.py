@@ -6,7 +6,7 @@ from tests.refinement.tiny_data import BACKBONE, write_trunk
 from wsss_core.config.networks import Backbone
 from wsss_core.errors import UserError
 from wsss_core.networks.affinitynet import AffinityNetwork, load_affinitynet, save_affinitynet
-from wsss_core.networks.resnet import build_trunk
+from wsss_core.networks.trunks import build_trunk
 
 
 @pytest.mark.parametrize("backbone", [BACKBONE, Backbone(network="resnet18", output_stride=16, weights="scratch")])

@@ -4,7 +4,8 @@ import torchvision
 from torch import nn
 
 from wsss_core.config.networks import Backbone
-from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, build_trunk, freeze_batch_norm
+from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, freeze_batch_norm
+from wsss_core.networks.trunks import build_trunk
 
 
 def torchvision_maps(network, images):

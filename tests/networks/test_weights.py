@@ -8,7 +8,7 @@ from torch import nn
 from wsss_core.config.networks import Backbone
 from wsss_core.errors import UserError
 from wsss_core.networks.classifier import ClassMapClassifier, load_classifier, save_classifier
-from wsss_core.networks.resnet import build_trunk
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_trunk, load_weights, save_weights
 
 SMALL = Backbone(network="resnet_small", output_stride=8, weights="scratch")

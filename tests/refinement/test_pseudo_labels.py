@@ -18,7 +18,7 @@ from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError
 from wsss_core.networks.affinitynet import AffinityNetwork, save_affinitynet
-from wsss_core.networks.resnet import build_trunk
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.refinement.affinity_labels import make_affinity_labels
 from wsss_core.refinement.pseudo_labels import make_pseudo_labels, spread_maps
 from wsss_core.refinement.train_affinity import train_affinity

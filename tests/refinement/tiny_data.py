@@ -13,7 +13,7 @@ from torch.nn import functional
 from wsss_core.config.networks import Backbone
 from wsss_core.config.refinement import Crf
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.networks.resnet import build_trunk
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import save_weights
 
 CLASSES = ("bird", "cat", "dog")

@@ -14,8 +14,8 @@ from wsss_core.datasets.pretext import pretext_images
 from wsss_core.datasets.transforms import normalise
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
-from wsss_core.networks.resnet import ResNetTrunk, build_trunk
-from wsss_core.networks.weights import load_trunk, save_weights
+from wsss_core.networks.trunks import TrunkNetwork, build_trunk, trunk_from_torchvision
+from wsss_core.networks.weights import load_state, load_trunk, save_weights
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
@@ -24,7 +24,7 @@ from wsss_core.training.loop import ParameterGroup, fit, mix_seed
 class TrunkOnly(nn.Module):
     """A trunk under the name that all networks give it."""
 
-    def __init__(self, trunk: ResNetTrunk) -> None:
+    def __init__(self, trunk: TrunkNetwork) -> None:
         """Hold ``trunk``."""
         super().__init__()
         self.trunk = trunk
@@ -33,7 +33,7 @@ class TrunkOnly(nn.Module):
 class PretextNetwork(TrunkOnly):
     """A trunk and a linear layer that tells the pretext classes apart."""
 
-    def __init__(self, trunk: ResNetTrunk, classes: int) -> None:
+    def __init__(self, trunk: TrunkNetwork, classes: int) -> None:
         """Put a randomly initialised head on ``trunk``."""
         super().__init__(trunk)
         self.head = nn.Linear(trunk.channels[-1], classes)
@@ -109,7 +109,7 @@ def prepare_backbone(
     partial.finish()
 
 
-def _load_imagenet(trunk: ResNetTrunk, name: str) -> None:
+def _load_imagenet(trunk: TrunkNetwork, name: str) -> None:
     """Load torchvision's weights (the first set, IMAGENET1K_V1) from its cache or its site."""
     from torchvision.models import get_model_weights
 
@@ -123,5 +123,4 @@ def _load_imagenet(trunk: ResNetTrunk, name: str) -> None:
             f"{os.path.basename(source.url)} at {file}, or give the backbone 'weights: scratch' or the path of a "
             ".safetensors file"
         ) from None
-    own = trunk.state_dict()
-    trunk.load_state_dict({key: value for key, value in state.items() if key in own}, strict=True)
+    load_state(trunk, trunk_from_torchvision(state, name), file)

@@ -3,6 +3,8 @@
 Lee, Kim & Yoon, "Anti-Adversarially Manipulated Attributions for Weakly and Semi-Supervised Semantic
 Segmentation", CVPR 2021; what is computed is what the authors' ``obtain_CAM_masking.py`` computes.
 
+The climb knows of the classifier its rectified class maps and scores (``evidence``), and so works on any.
+
 The authors take the map by Grad-CAM (a backward pass to the features) and then the gradient of the
 loss by a second backward pass through everything. For a classifier whose head is a linear 1x1
 convolution Grad-CAM is known without a backward pass: the gradient of the summed positive class map at
@@ -15,7 +17,7 @@ and the factor carries no gradient in the authors' code either. One forward and 
 image are left per step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -34,12 +36,15 @@ keeps about 2 kB a pixel for the backward pass."""
 
 
 class ClimbableClassifier(Protocol):
-    """What AdvCAM needs of a classifier: class maps, the means of which are the logits."""
+    """What AdvCAM needs of a classifier."""
 
-    head: torch.nn.Conv2d
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The weights, of which the place and the number format are asked."""
 
-    def class_maps(self, images: Tensor) -> Tensor:
-        """(B, 3, h, w) to (B, all classes, h', w'), differentiable."""
+    def evidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Of images (B, 3, h, w): rectified class maps (B, all classes, h', w') and the scores (B, all classes)
+        that rise or fall, both differentiable.
+        """
 
     def positive_weights(self, class_index: int) -> int:
         """K+; a factor common to all maps of the class, so the unit of ``regularisation``."""
@@ -72,7 +77,7 @@ def advcam_class_maps(
         class_indices: the K classes the image shows; each is climbed on its own.
         parameters: scales, steps and so on.
     """
-    weight = classifier.head.weight
+    weight = next(classifier.parameters())
     factor = weight_of_sums(parameters.steps, parameters.scales)
     summed = SummedMaps(*image.shape[:2])
     for scale in parameters.scales:
@@ -114,8 +119,9 @@ def climb(
         last = step == steps - 1
         images.requires_grad_(not last)
         with torch.set_grad_enabled(not last):
-            maps = classifier.class_maps(images)
-            maps = maps.unflatten(0, (len(classes), 2)).relu()  # (K, 2, all classes, h', w')
+            maps, scores = classifier.evidence(images)
+            maps = maps.unflatten(0, (len(classes), 2))  # (K, 2, all classes, h', w')
+            scores = scores.unflatten(0, (len(classes), 2))  # (K, 2, all classes)
             own_maps = maps[own, :, classes]  # (K, 2, h', w')
             region = _pair_map(own_maps, positive_weights)  # (K, h', w')
             if initial is None:
@@ -123,7 +129,7 @@ def climb(
             total = region.detach() if total is None else total + region.detach()
             if last:
                 break
-            goal = _goal(maps, own_maps, region, initial, parameters)
+            goal = _goal(scores, scores[own, :, classes], region, initial, parameters)
         (gradient,) = torch.autograd.grad(goal, images)
         images = _climbed(images.detach(), gradient, parameters.step_size)
     assert total is not None
@@ -139,16 +145,15 @@ def _pair_map(own_maps: Tensor, positive_weights: Tensor) -> Tensor:
     return weighted[:, 0] + weighted[:, 1].flip(2)
 
 
-def _goal(maps: Tensor, own_maps: Tensor, region: Tensor, initial: Tensor, parameters: AdvCams) -> Tensor:
+def _goal(scores: Tensor, own_scores: Tensor, region: Tensor, initial: Tensor, parameters: AdvCams) -> Tensor:
     """What the images climb: a scalar, the sum over the classes' pairs.
 
-    The class's logit, less all others' (of negative evidence the authors count none: relu before the
-    mean), less the change of regions that are discriminative already.
+    The class's score, less all others', less the change of regions that are discriminative already.
     """
-    goal = own_maps.mean(dim=(2, 3)).sum()
+    goal = own_scores.sum()
     if parameters.suppress_other_classes:
         # Twice the class's own less all, its own among them, is its own less all others.
-        goal = 2 * goal - maps.mean(dim=(3, 4)).sum()
+        goal = 2 * goal - scores.sum()
     discriminative = region.detach() > parameters.mask_threshold * region.detach().amax(dim=(1, 2), keepdim=True)
     return goal - parameters.regularisation * ((region - initial).abs() * discriminative).sum()
 

@@ -13,18 +13,20 @@ from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.cams.advcam import advcam_class_maps
 from wsss_core.cams.map_sizes import SummedMaps, empty_maps
 from wsss_core.cams.multiscale import multiscale_class_maps
+from wsss_core.cams.seenet import seenet_class_maps
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
-from wsss_core.networks.classifier import load_classifier
+from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.progress import Progress
 from wsss_core.resume import PartialWork
 
 CAM_METHODS: dict[str, Callable[..., SummedMaps]] = {
     "multiscale": multiscale_class_maps,
     "advcam": advcam_class_maps,
+    "seenet": seenet_class_maps,
 }
 """By the name that ``method`` has in the configuration."""
 
@@ -58,6 +60,8 @@ def generate_cams(
         UserError: the weights are not a classifier's, or of other classes than the data set's.
     """
     classifier = load_classifier(classifier_weights, choose_device(device))
+    if parameters.arithmetic == "float64":
+        classifier = classifier.double()
     classifier = classifier.to(memory_format=torch.channels_last)  # convolutions are a sixth faster, also on CPUs
     if classifier.classes != index.classes:
         raise UserError(

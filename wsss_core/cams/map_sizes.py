@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from wsss_core.cam_store import CAM_STRIDE
 
-HIGH_RES_MULTIPLE = 16
 EPSILON = 1e-5
 """Keeps an empty map from being divided by zero; in all authors' code."""
 
@@ -21,6 +20,10 @@ class SummedMaps:
     """Of the image, pixels."""
     width: int
     """Of the image, pixels."""
+    resize_to_multiple: int = 16
+    """``high_res`` maps are resized to the image's size rounded up to a multiple of this, and cropped."""
+    rectify: bool = False
+    """Set negative values to 0 after resizing; else they have to be 0 before."""
     cam: Tensor | float = 0.0
     """(K, ceil(height / 4), ceil(width / 4)) once a scale was added."""
     high_res: Tensor | float = 0.0
@@ -28,10 +31,15 @@ class SummedMaps:
 
     def add(self, maps: Tensor, keep_high_res: bool) -> None:
         """Add the maps (K, h, w) of one scale, brought to the two sizes bilinearly."""
-        self.cam = self.cam + _resized(maps, small_size(self.height, self.width))
+        self.cam = self.cam + self._resized(maps, small_size(self.height, self.width))
         if keep_high_res:
-            padded = tuple(-(-side // HIGH_RES_MULTIPLE) * HIGH_RES_MULTIPLE for side in (self.height, self.width))
-            self.high_res = self.high_res + _resized(maps, padded)[:, : self.height, : self.width]
+            multiple = self.resize_to_multiple
+            padded = tuple(-(-side // multiple) * multiple for side in (self.height, self.width))
+            self.high_res = self.high_res + self._resized(maps, padded)[:, : self.height, : self.width]
+
+    def _resized(self, maps: Tensor, size: tuple[int, ...]) -> Tensor:
+        resized = functional.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+        return resized.relu() if self.rectify else resized
 
     def normalised(self) -> tuple[Tensor, Tensor | None]:
         """``cam`` and ``high_res`` (None if not kept), each class divided by its maximum."""
@@ -48,10 +56,6 @@ def small_size(height: int, width: int) -> tuple[int, int]:
 def empty_maps(height: int, width: int, keep_high_res: bool) -> tuple[Tensor, Tensor | None]:
     """``cam`` and ``high_res`` of an image of this size that is labelled with no class: K is 0."""
     return torch.zeros(0, *small_size(height, width)), torch.zeros(0, height, width) if keep_high_res else None
-
-
-def _resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    return functional.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 def _max_normalised(maps: Tensor) -> Tensor:

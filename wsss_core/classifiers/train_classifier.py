@@ -1,36 +1,29 @@
 """Stage `classifier`: a network that learns from image-level labels which classes an image shows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from wsss_core.classifiers.ordinary import OrdinaryObjective
-from wsss_core.config.networks import Backbone, Classifier
+from wsss_core.classifiers.objective import objective_class
+from wsss_core.config.classifiers import Classifier
+from wsss_core.config.networks import Trunk
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.devices import choose_device
-from wsss_core.networks.classifier import ClassMapClassifier, save_classifier
+from wsss_core.errors import UserError
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
 from wsss_core.networks.resnet import freeze_batch_norm
-from wsss_core.networks.weights import load_trunk, trainable
+from wsss_core.networks.weights import load_state, load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
-
-
-class Objective(Protocol):
-    """What a classifier is trained for."""
-
-    def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
-        """Named losses of a batch of images (B, 3, H, W) with labels (B, K); ``loss`` is minimised."""
-
-
-OBJECTIVES: dict[str, Callable[[ClassMapClassifier], Objective]] = {"ordinary": OrdinaryObjective}
-"""By the name that ``objective`` has in the configuration."""
 
 
 class LabelledImages:
@@ -50,11 +43,23 @@ class LabelledImages:
         return image, self.labels[index]
 
 
+@dataclass(frozen=True)
+class StartingWeights:
+    """Files of weights that a training starts from; at least one of the first two."""
+
+    backbone: Path | None = None
+    """The trunk's."""
+    classifier: Path | None = None
+    """A classifier's, of the same trunk; its last layers too are taken where names and shapes agree."""
+    ordinary: Path | None = None
+    """The frozen ordinary classifier's, for objectives that need one."""
+
+
 def train_classifier(
     parameters: Classifier,
-    backbone: Backbone,
+    trunk: Trunk,
     index: DatasetIndex,
-    backbone_weights: Path,
+    start: StartingWeights,
     weights: Path,
     training_csv: Path,
     inputs: Sequence[Path | str] = (),
@@ -65,9 +70,9 @@ def train_classifier(
 
     Args:
         parameters: objective, optimisation, augmentation.
-        backbone: the trunk's settings.
+        trunk: the trunk's settings.
         index: the training images and their labels.
-        backbone_weights: the trunk's weights to start from.
+        start: the weights to start from.
         weights: the file of weights to make.
         training_csv: the training curve to make: epoch, losses, learning rate.
         inputs: files that the result depends on, for resuming.
@@ -79,26 +84,32 @@ def train_classifier(
     """
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))
-    classifier = ClassMapClassifier(backbone, index.classes)
-    load_trunk(backbone_weights, classifier.trunk)
-    classifier.train()
+    chosen = objective_class(parameters.objective)  # type: ignore[attr-defined]
+    network = chosen.build_network(parameters, trunk, index.classes)
+    if start.classifier is not None:
+        imported = optimisation.epochs == 0
+        start_from_classifier(start.classifier, network, whole=imported)
+    elif start.backbone is not None:
+        load_trunk(start.backbone, network.trunk)
+    network.train()
     if parameters.freeze_batch_norm:
-        freeze_batch_norm(classifier)
+        freeze_batch_norm(network)
     if parameters.frozen_stem:
-        classifier.trunk.freeze_stem()
-    objective = OBJECTIVES[parameters.objective](classifier)  # type: ignore[attr-defined]
+        network.trunk.freeze_stem()
+    ordinary = None if start.ordinary is None else _load_of_classes(start.ordinary, index.classes)
+    objective = chosen(network, parameters, ordinary)
 
     def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
         images, labels = batch
         return objective.losses(images, labels, epoch)
 
     groups = [
-        ParameterGroup(trainable(classifier.trunk), 1),
-        ParameterGroup(classifier.head.parameters(), optimisation.head_factor),
+        ParameterGroup(trainable(network.trunk), 1),
+        ParameterGroup(network.new_parameters(), optimisation.head_factor),
     ]
     partial = PartialWork(weights.parent, "training", inputs)
     curve = fit(
-        classifier,
+        network,
         LabelledImages(index, parameters.augmentation),
         loss,
         groups,
@@ -107,7 +118,49 @@ def train_classifier(
         choose_device(device),
         workers,
         "training the classifier",
+        objective.batch_size,
     )
     write_curve(curve, training_csv)
-    save_classifier(weights, classifier)
+    save_classifier(weights, network)
     partial.finish()
+
+
+def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) -> None:
+    """Put the weights of another classifier into ``network``, in place.
+
+    Args:
+        path: a file of :func:`save_classifier`.
+        network: any classifier with the same trunk.
+        whole: the file has to hold all of the network, for the same classes; else the trunk is enough.
+
+    Raises:
+        UserError: the file is missing, damaged or of another trunk, or ``whole`` and not all there.
+    """
+    other = load_classifier(path)
+    if whole:
+        if other.classes != network.classes or classifier_description(other) != classifier_description(network):
+            raise UserError(
+                f"{path}: holds a classifier other than the one to be used without training: "
+                f"{_difference(classifier_description(other), classifier_description(network))}"
+            )
+        network.load_state_dict(other.state_dict())
+        return
+    load_state(network.trunk, other.trunk.state_dict(), path)
+    if other.classes == network.classes:
+        own, given = network.state_dict(), other.state_dict()
+        fitting = {name: given[name] for name in own if name in given and own[name].shape == given[name].shape}
+        network.load_state_dict(fitting, strict=False)
+
+
+def _load_of_classes(path: Path, classes: Sequence[str]) -> ClassMapClassifier:
+    ordinary = load_classifier(path)
+    if ordinary.classes != tuple(classes):
+        raise UserError(
+            f"{path}: the ordinary classifier knows the classes {', '.join(ordinary.classes)}; "
+            f"the data set has {', '.join(classes)}"
+        )
+    return ordinary
+
+
+def _difference(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    return "; ".join(f"{key} is {given[key]}, not {wanted[key]}" for key in wanted if given[key] != wanted[key])

@@ -15,8 +15,6 @@ class Cams(Parameters):
 
     classifier: str
     """Name of a variant in ``classifiers``."""
-    scales: Scales = (0.5, 1.0, 1.5, 2.0)
-    """The image is seen at these multiples of its size; the maps are summed."""
     threshold: float = Field(0.15, gt=0, lt=1)
     """The seed's fixed background score: a pixel whose largest CAM value is not above it is background.
     The maps do not depend on it; the seed's score and the CRF-refined seed do. Two decimals."""
@@ -24,6 +22,9 @@ class Cams(Parameters):
     """Keep the maps at image size as well as at a quarter of it."""
     precision: Literal["float16", "float32"] = "float16"
     """Number format of the stored maps."""
+    arithmetic: Literal["float32", "float64"] = "float32"
+    """Number format that the network computes in. ``float64`` takes twice to many times as long; it is for
+    comparisons, as AdvCAM's climb multiplies rounding errors."""
 
     @field_validator("threshold")
     @classmethod
@@ -37,16 +38,26 @@ class MultiscaleCams(Cams):
     """The baseline: the classifier's own class maps, summed over scales and mirror images."""
 
     method: Literal["multiscale"] = "multiscale"
-    """IRN ``step/make_cam.py``."""
+    """IRN ``step/make_cam.py``; with the other values of the last two keys, OC-CSE's and AEFT's inference."""
+    scales: Scales = (0.5, 1.0, 1.5, 2.0)
+    """The image is seen at these multiples of its size; the maps are summed."""
     flip: bool = True
     """See the mirrored image too and add its maps, mirrored back."""
+    rectify: Literal["before_resizing", "after_resizing"] = "before_resizing"
+    """When negative values become 0: before the maps are brought to the image's size, as in IRN and AffinityNet, or
+    after, as in OC-CSE and AEFT."""
+    resize_to_multiple: int = Field(16, ge=1)
+    """``high_res`` maps are resized to the image's size rounded up to a multiple of this, and cropped: 16 in IRN, 1
+    in AffinityNet, OC-CSE and AEFT."""
 
 
 class AdvCams(Cams):
     """AdvCAM: the image climbs the class's logit, and the maps seen on the way are summed."""
 
     method: Literal["advcam"] = "advcam"
-    """AdvCAM ``obtain_CAM_masking.py`` (Lee et al., CVPR 2021)."""
+    """AdvCAM ``obtain_CAM_masking.py`` (Lee et al., CVPR 2021); climbs on any classifier."""
+    scales: Scales = (0.5, 1.0, 1.5, 2.0)
+    """The image is seen at these multiples of its size; the maps are summed."""
     steps: int = Field(27, ge=1)
     """Maps summed per scale: the clean image's and those after 1 to steps - 1 changes. As in the authors'
     code, scales below 1 take half as many (rounded down) from 11 on, five from 6 to 10."""
@@ -59,3 +70,23 @@ class AdvCams(Cams):
     """Share of the map's maximum above which a region counts as already discriminative (tau)."""
     suppress_other_classes: bool = True
     """Push the logits of all other classes down while the class's own is pushed up."""
+
+
+class SeenetCams(Cams):
+    """SeeNet: the larger of two branches' maps, and of the image's and the mirrored image's."""
+
+    method: Literal["seenet"] = "seenet"
+    """SeeNet ``vis.ipynb`` and ``crelu_layer.py`` (Hou et al., NeurIPS 2018); for a classifier with objective
+    ``seenet``."""
+    size: int | None = Field(256, ge=16)
+    """Height and width that an image is resized to, whatever its shape; ``null`` keeps its own size."""
+    flip: bool = True
+    """See the mirrored image too."""
+    high_threshold: float = Field(0.8, gt=0, lt=1)
+    """Above this share of its maximum the first branch's attention is erased for the second. The authors train with
+    0.7 and test with 0.8."""
+    low_threshold: float = Field(0.0, ge=0, lt=1)
+    """Below this share background features are reversed in sign; with the authors' 0 none is. The paper has 0.05."""
+    attend_to: Literal["one_class", "earlier_classes"] = "earlier_classes"
+    """Whose attention is erased when a class's map is drawn: its own, or, as in the authors' code, which never clears
+    its labels, also that of the image's classes before it."""

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from wsss_core.config.cams import SeenetCams
 from wsss_core.config.parameters import overlay, settings_class
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES
@@ -91,7 +92,8 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         for key in checked.keys() - SECTIONS.keys():
             faults.extend(_check_plain(key, checked[key]))
     if config is not None:
-        faults.extend(_unknown_references(config))
+        unknown = list(_unknown_references(config))
+        faults.extend(unknown or _unfit_references(config))
         faults.extend(
             _unknown(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)
             for rule in config.resources
@@ -177,9 +179,53 @@ def _unknown_references(config: Config) -> Iterable[str]:
     for section, fields in REFERENCES.items():
         for name, variant in getattr(config, section).items():
             for field, target in fields.items():
-                reference, known = getattr(variant, field), getattr(config, target)
+                reference, known = getattr(variant, field, None), getattr(config, target)
                 if reference is not None and reference not in known:
                     yield _unknown((section, name, field), f"no such variant in '{target}'", reference, known)
+
+
+def _unfit_references(config: Config) -> Iterable[str]:
+    """References to variants that exist, but cannot serve."""
+    circular = False
+    for name in config.classifiers:
+        if circle := _circle(config, name):
+            circular = True
+            yield f"classifiers.{name}: needs itself to be trained first: {' -> '.join(circle)}"
+    if circular:
+        return
+    for name, classifier in config.classifiers.items():
+        if classifier.start_from is None:
+            continue
+        own = config.backbones[classifier.backbone].network
+        other = config.backbones[config.classifiers[classifier.start_from].backbone].network
+        if own != other:
+            yield (
+                f"classifiers.{name}.start_from: '{classifier.start_from}' is a {other}; this classifier's backbone is "
+                f"a {own}, which its weights do not fit"
+            )
+    for name, cams in config.cams.items():
+        objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one
+        if isinstance(cams, SeenetCams) and objective != "seenet":
+            yield (
+                f"cams.{name}.classifier: method seenet needs a classifier with objective 'seenet'; "
+                f"'{cams.classifier}' has '{objective}'"
+            )
+
+
+def _circle(config: Config, start: str) -> list[str]:
+    """The way from a classifier over those it needs back to itself; empty if there is none."""
+    ways = [[start]]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop()
+        for field in ("start_from", "ordinary"):
+            needed = getattr(config.classifiers[way[-1]], field, None)
+            if needed == start:
+                return [*way, start]
+            if needed is not None and needed not in seen:
+                seen.add(needed)
+                ways.append([*way, needed])
+    return []
 
 
 def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, ...]) -> list[str]:

@@ -1,13 +1,21 @@
 """The whole configuration, and which kinds of variants each of its sections may hold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams
+from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams, SeenetCams
+from wsss_core.config.classifiers import (
+    AeftClassifier,
+    CgnetClassifier,
+    Classifier,
+    OrdinaryClassifier,
+    SeenetClassifier,
+)
 from wsss_core.config.dataset import Dataset
-from wsss_core.config.networks import Backbone, Classifier, OrdinaryClassifier
+from wsss_core.config.networks import Backbone
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import AffinityNet
 from wsss_core.config.runtime import RuleResources, Runtime
@@ -75,8 +83,16 @@ class Section:
 
 SECTIONS: dict[str, Section] = {
     "backbones": Section(None, {"": Backbone}),
-    "classifiers": Section("objective", {"ordinary": OrdinaryClassifier}),
-    "cams": Section("method", {"multiscale": MultiscaleCams, "advcam": AdvCams}),
+    "classifiers": Section(
+        "objective",
+        {
+            "ordinary": OrdinaryClassifier,
+            "cgnet": CgnetClassifier,
+            "aeft": AeftClassifier,
+            "seenet": SeenetClassifier,
+        },
+    ),
+    "cams": Section("method", {"multiscale": MultiscaleCams, "advcam": AdvCams, "seenet": SeenetCams}),
     "affinities": Section("method", {"affinitynet": AffinityNet}),
     "segmenters": Section("network", {"deeplab": DeepLab}),
     "experiments": Section(None, {"": Experiment}),
@@ -84,10 +100,32 @@ SECTIONS: dict[str, Section] = {
 """The sections whose entries are named variants."""
 
 REFERENCES: dict[str, dict[str, str]] = {
-    "classifiers": {"backbone": "backbones"},
+    "classifiers": {"backbone": "backbones", "start_from": "classifiers", "ordinary": "classifiers"},
     "cams": {"classifier": "classifiers"},
     "affinities": {"backbone": "backbones", "classifier": "classifiers"},
     "segmenters": {"backbone": "backbones", "classifier": "classifiers"},
     "experiments": {"cams": "cams", "affinity": "affinities", "segmenter": "segmenters"},
 }
 """For each section, which of its fields name a variant of which other section."""
+
+
+def stage_settings(section: str, parameters: Mapping[str, Any]) -> Any:
+    """Rebuild the settings that an artifact's parameters were made from.
+
+    Args:
+        section: the section that the stage's variants are in.
+        parameters: as :class:`wsss_core.plan.Plan` gives them to the artifact: references to other variants
+            are left out, because those artifacts are upstream, and ``trunk`` stands in for the backbone.
+
+    Returns:
+        An object of the section's settings class. The references that it must have read ``upstream``.
+    """
+    kinds = SECTIONS[section]
+    kind = kinds.kind(parameters.get(kinds.kind_key) if kinds.kind_key else None)
+    references = {
+        name: "upstream"
+        for name in REFERENCES[section]
+        if name in kind.model_fields and (name == "backbone" or kind.model_fields[name].is_required())
+    }
+    own = {name: value for name, value in parameters.items() if name != "trunk"}
+    return kind(**own, **references)

@@ -1,7 +1,7 @@
 """Blocks that every training has: optimisation and augmentation."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,9 @@ class Optimisation(Parameters):
     """Exponent of the decay: the rate of step s of S is ``learning_rate * (1 - s / S) ** power``."""
     decay_every: int = Field(1, ge=1)
     """Steps between two changes of the decaying rate (deeplab-pytorch: 10)."""
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Shares of all steps after which the rate is divided by ten. If there are any, they stand in place of the
+    polynomial decay (SeeNet: 0.6)."""
     warmup_steps: int = Field(0, ge=0)
     """Steps over which the rate rises linearly from 0 before it decays."""
     seed: int = Field(0, ge=0)
@@ -58,7 +61,13 @@ class Augmentation(Parameters):
     flip: bool = True
     """Mirror left and right with probability 1/2."""
     colour_jitter: float = Field(0.0, ge=0, le=1)
-    """Random change of brightness, contrast and saturation by up to this share (hue by a third of it)."""
+    """Random change of brightness, contrast and saturation by up to this share."""
+    hue_jitter: float | None = Field(None, ge=0, le=0.5)
+    """Random shift of the hue by up to this share of the colour circle; a third of ``colour_jitter`` by default."""
+    jitter_probability: float = Field(1.0, gt=0, le=1)
+    """Share of the images whose colours are changed."""
+    greyscale_probability: float = Field(0.0, ge=0, le=1)
+    """Share of the images that lose their colours."""
 
     @model_validator(mode="after")
     def _ranges(self) -> "Augmentation":

@@ -82,7 +82,7 @@ class TrainingTransform:
         """
         crop = self.augmentation.crop
         # Always the same number of draws, whatever they are used for.
-        size_draw, flip_draw, top_draw, left_draw, *colour_draws = torch.rand(9).tolist()
+        size_draw, flip_draw, top_draw, left_draw, *colour_draws = torch.rand(11).tolist()
         scale = self._scale(max(image.shape[:2]), size_draw)
         height, width = size = rescaled_size(image.shape[0], image.shape[1], scale)
         top, top_pad = _place(height, crop, top_draw)
@@ -118,16 +118,21 @@ class TrainingTransform:
         return 1.0
 
     def _jitter(self, image: np.ndarray, draws: list[float]) -> np.ndarray:
-        """Change colours of (H, W, 3) uint8; five draws, uniform in [0, 1)."""
-        share = self.augmentation.colour_jitter
-        if share == 0:
+        """Change colours of (H, W, 3) uint8; seven draws, uniform in [0, 1)."""
+        brightness, contrast, saturation, hue, order, whether, grey = draws
+        if grey < self.augmentation.greyscale_probability:
+            image = np.repeat(
+                np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L"))[..., None], 3, axis=2
+            )
+        share, hue_share = self.augmentation.colour_jitter, self.augmentation.hue_jitter
+        hue_share = share / 3 if hue_share is None else hue_share
+        if (share == 0 and hue_share == 0) or whether >= self.augmentation.jitter_probability:
             return image
-        brightness, contrast, saturation, hue, order = draws
         steps = [
             lambda pixels: functional.adjust_brightness(pixels, 1 + share * (2 * brightness - 1)),
             lambda pixels: functional.adjust_contrast(pixels, 1 + share * (2 * contrast - 1)),
             lambda pixels: functional.adjust_saturation(pixels, 1 + share * (2 * saturation - 1)),
-            lambda pixels: functional.adjust_hue(pixels, share / 3 * (2 * hue - 1)),
+            lambda pixels: functional.adjust_hue(pixels, hue_share * (2 * hue - 1)),
         ]
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())  # (3, H, W)
         number = int(order * 24)  # one of the 4! orders of the four steps

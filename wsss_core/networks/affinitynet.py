@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Backbone
-from wsss_core.networks.resnet import ResNetTrunk, build_trunk
+from wsss_core.config.networks import Trunk
+from wsss_core.networks.trunks import TrunkNetwork, build_trunk
 from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "affinitynet"
@@ -27,7 +27,7 @@ class AffinityNetwork(nn.Module):
         radius: cells; pairs closer than this were trained and get an affinity.
     """
 
-    def __init__(self, trunk: ResNetTrunk, stride: int, radius: int) -> None:
+    def __init__(self, trunk: TrunkNetwork, stride: int, radius: int) -> None:
         """Put randomly initialised layers on ``trunk``."""
         super().__init__()
         self.trunk, self.stride, self.radius = trunk, stride, radius
@@ -75,11 +75,11 @@ def _to_stride(features: Tensor, stride: int, wanted: int) -> Tensor:
     return functional.interpolate(features, scale_factor=stride // wanted, mode="bilinear", align_corners=False)
 
 
-def save_affinitynet(path: Path | str, network: AffinityNetwork, backbone: Backbone) -> None:
+def save_affinitynet(path: Path | str, network: AffinityNetwork, trunk: Trunk) -> None:
     """Write a network's weights; :func:`load_affinitynet` needs nothing else."""
     description = {
         "kind": KIND,
-        "backbone": backbone.model_dump(mode="json"),
+        "trunk": trunk.model_dump(mode="json"),
         "stride": network.stride,
         "radius": network.radius,
     }
@@ -94,6 +94,6 @@ def load_affinitynet(path: Path | str, device: torch.device | str = "cpu") -> Af
     """
 
     def build(saved: dict[str, Any]) -> AffinityNetwork:
-        return AffinityNetwork(build_trunk(Backbone(**saved["backbone"])), saved["stride"], saved["radius"])
+        return AffinityNetwork(build_trunk(Trunk(**saved["trunk"])), saved["stride"], saved["radius"])
 
     return load_network(path, KIND, build, device)

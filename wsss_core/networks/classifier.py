@@ -1,17 +1,12 @@
 """The classifier whose last layer draws class maps."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from wsss_core.config.networks import Backbone
-from wsss_core.networks.resnet import build_trunk
-from wsss_core.networks.weights import load_network, save_weights
-
-KIND = "classifier"
-"""What a file's description calls this network."""
+from wsss_core.config.networks import Trunk
+from wsss_core.networks.trunks import build_trunk
 
 
 class ClassMapClassifier(nn.Module):
@@ -20,17 +15,32 @@ class ClassMapClassifier(nn.Module):
     The mean of the maps equals the usual linear classifier on globally pooled features (Zhou et
     al., CVPR 2016); drawn this way round, the maps come for free.
 
+    This is also what every other classifier offers, and all that drawing maps (AdvCAM, multi-scale)
+    and training ask for.
+
     Attributes:
-        backbone: the settings of the trunk.
+        trunk_settings: the settings of the trunk.
         classes: names of the K classes.
+        trunk: the trunk.
     """
 
-    def __init__(self, backbone: Backbone, classes: Sequence[str]) -> None:
+    architecture = "class_maps"
+    """Name of this kind of classifier in files."""
+
+    def __init__(self, trunk: Trunk, classes: Sequence[str]) -> None:
         """Build the network with random weights from torch's global generator."""
         super().__init__()
-        self.backbone, self.classes = backbone, tuple(classes)
-        self.trunk = build_trunk(backbone)
-        self.head = nn.Conv2d(self.trunk.channels[-1], len(self.classes), 1, bias=False)
+        self.trunk_settings, self.classes = trunk, tuple(classes)
+        self.trunk = build_trunk(trunk)
+        self.add_layers(self.trunk.channels[-1], len(self.classes))
+
+    def add_layers(self, channels: int, classes: int) -> None:
+        """Make the layers behind the trunk, which gives ``channels``."""
+        self.head = nn.Conv2d(channels, classes, 1, bias=False)
+
+    def options(self) -> dict[str, Any]:
+        """What, beside trunk and classes, the network is rebuilt from, as JSON values."""
+        return {}
 
     def class_maps(self, images: Tensor) -> Tensor:
         """Raw class maps.
@@ -47,30 +57,23 @@ class ClassMapClassifier(nn.Module):
         """Logits (B, K) of images (B, 3, H, W): the spatial means of the class maps."""
         return self.class_maps(images).mean(dim=(2, 3))
 
+    def evidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What an adversarial climb looks at.
+
+        Args:
+            images: (B, 3, H, W) float, normalised.
+
+        Returns:
+            Rectified class maps (B, K, h, w), and the scores (B, K) that shall rise or fall: here
+            the means of those maps (AdvCAM counts no negative evidence).
+        """
+        maps = self.class_maps(images).relu()
+        return maps, maps.mean(dim=(2, 3))
+
     def positive_weights(self, class_index: int) -> int:
-        """Number of features that speak for a class (weights above 0 in the head)."""
+        """Number of features that speak for a class (weights above 0 in the last layer)."""
         return int((self.head.weight[class_index] > 0).sum())
 
-
-def save_classifier(path: Path | str, classifier: ClassMapClassifier) -> None:
-    """Write a classifier to a .safetensors file that it can be rebuilt from."""
-    description = {
-        "kind": KIND,
-        "backbone": classifier.backbone.model_dump(mode="json"),
-        "classes": list(classifier.classes),
-    }
-    save_weights(path, classifier, description)
-
-
-def load_classifier(path: Path | str, device: torch.device | str = "cpu") -> ClassMapClassifier:
-    """Rebuild a classifier from its file alone.
-
-    Returns:
-        The classifier on ``device``, in evaluation mode; its parameters need no gradient.
-
-    Raises:
-        UserError: the file is missing, damaged or holds another kind of network.
-    """
-    return load_network(
-        path, KIND, lambda saved: ClassMapClassifier(Backbone(**saved["backbone"]), saved["classes"]), device
-    )
+    def new_parameters(self) -> list[nn.Parameter]:
+        """The parameters beyond the trunk's."""
+        return [parameter for name, parameter in self.named_parameters() if not name.startswith("trunk.")]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Backbone
+from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import DeepLab
-from wsss_core.networks.resnet import ResNetTrunk, build_trunk
+from wsss_core.networks.trunks import TrunkNetwork, build_trunk
 from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "segmenter"
@@ -47,7 +47,7 @@ class DeepLabNetwork(nn.Module):
         classes: names of the classes, ``background`` first.
     """
 
-    def __init__(self, trunk: ResNetTrunk, classes: Sequence[str], rates: Sequence[int], low_level_skip: bool) -> None:
+    def __init__(self, trunk: TrunkNetwork, classes: Sequence[str], rates: Sequence[int], low_level_skip: bool) -> None:
         """Put randomly initialised layers on ``trunk``.
 
         Args:
@@ -105,16 +105,16 @@ def _convolution(channels: int, outputs: int, size: int) -> nn.Sequential:
     )
 
 
-def build_deeplab(parameters: DeepLab, backbone: Backbone, classes: Sequence[str]) -> DeepLabNetwork:
+def build_deeplab(parameters: DeepLab, trunk: Trunk, classes: Sequence[str]) -> DeepLabNetwork:
     """The segmenter that the settings describe, with random weights."""
-    return DeepLabNetwork(build_trunk(backbone), classes, parameters.atrous_rates, parameters.low_level_skip)
+    return DeepLabNetwork(build_trunk(trunk), classes, parameters.atrous_rates, parameters.low_level_skip)
 
 
-def save_deeplab(path: Path | str, network: DeepLabNetwork, parameters: DeepLab, backbone: Backbone) -> None:
+def save_deeplab(path: Path | str, network: DeepLabNetwork, parameters: DeepLab, trunk: Trunk) -> None:
     """Write a segmenter's weights; :func:`load_deeplab` needs nothing else."""
     description = {
         "kind": KIND,
-        "backbone": backbone.model_dump(mode="json"),
+        "trunk": trunk.model_dump(mode="json"),
         "classes": network.classes[1:],
         "atrous_rates": parameters.atrous_rates,
         "low_level_skip": parameters.low_level_skip,
@@ -130,7 +130,7 @@ def load_deeplab(path: Path | str, device: torch.device | str = "cpu") -> DeepLa
     """
 
     def build(saved: dict[str, Any]) -> DeepLabNetwork:
-        trunk = build_trunk(Backbone(**saved["backbone"]))
+        trunk = build_trunk(Trunk(**saved["trunk"]))
         return DeepLabNetwork(trunk, saved["classes"], saved["atrous_rates"], saved["low_level_skip"])
 
     return load_network(path, KIND, build, device)

@@ -6,7 +6,7 @@ from typing import cast
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from wsss_core.config.networks import Backbone
+from wsss_core.networks.initialisation import initialise_for_relu
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 """The four stages of a residual network, shallow to deep."""
@@ -76,7 +76,7 @@ class ResNetTrunk(nn.Module):
             channels.append(inputs)
             strides.append(stride)
         self.channels, self.strides = tuple(channels), tuple(strides)
-        _initialise(self)
+        initialise_for_relu(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Feature maps of layer1 to layer4.
@@ -100,11 +100,6 @@ class ResNetTrunk(nn.Module):
         for module in (self.conv1, self.bn1, self.get_submodule("layer1")):
             freeze_batch_norm(module)
             module.requires_grad_(False)
-
-
-def build_trunk(backbone: Backbone) -> ResNetTrunk:
-    """The trunk that ``backbone`` describes, with random weights from torch's global generator."""
-    return ResNetTrunk(ARCHITECTURES[backbone.network], backbone.output_stride, backbone.dilated)
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -152,10 +147,3 @@ def _dilate(layer: nn.Sequential, before: int, after: int) -> None:
             if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3):
                 dilation = before if number == 0 and part is strided else after
                 part.dilation = part.padding = (dilation, dilation)
-
-
-def _initialise(module: nn.Module) -> None:
-    """He initialisation of convolutions, as torchvision's residual networks have it."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wsss_core.config.networks import Backbone
+from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import AffinityNet
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
@@ -16,7 +16,8 @@ from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.affinitynet import AffinityNetwork, save_affinitynet
-from wsss_core.networks.resnet import build_trunk, freeze_batch_norm
+from wsss_core.networks.resnet import freeze_batch_norm
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.refinement.affinity_pairs import (
     Offset,
@@ -121,7 +122,7 @@ def _mean_over(values: Tensor, pairs: Tensor) -> Tensor:
 
 def train_affinity(
     parameters: AffinityNet,
-    backbone: Backbone,
+    trunk: Trunk,
     index: DatasetIndex,
     confident_labels: Mapping[str, Path],
     initial_weights: Path,
@@ -135,7 +136,7 @@ def train_affinity(
 
     Args:
         parameters: grid, radius, optimisation, augmentation.
-        backbone: the trunk's settings.
+        trunk: the trunk's settings.
         index: the training images.
         confident_labels: by image id the file of its confident label map.
         initial_weights: a file with the trunk's weights to start from.
@@ -151,7 +152,7 @@ def train_affinity(
     """
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))
-    network = AffinityNetwork(build_trunk(backbone), parameters.stride, parameters.radius)
+    network = AffinityNetwork(build_trunk(trunk), parameters.stride, parameters.radius)
     load_trunk(initial_weights, network.trunk)
     network.train()
     if parameters.freeze_batch_norm:
@@ -178,5 +179,5 @@ def train_affinity(
         "training AffinityNet",
     )
     write_curve(curve, training_csv)
-    save_affinitynet(weights, network, backbone)
+    save_affinitynet(weights, network, trunk)
     partial.finish()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wsss_core.config.networks import Backbone
+from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import DeepLab
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
@@ -68,7 +68,7 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 def train_segmenter(
     parameters: DeepLab,
-    backbone: Backbone,
+    trunk: Trunk,
     index: DatasetIndex,
     label_maps: Mapping[str, Path],
     initial_weights: Path,
@@ -82,7 +82,7 @@ def train_segmenter(
 
     Args:
         parameters: network, optimisation, augmentation.
-        backbone: the trunk's settings.
+        trunk: the trunk's settings.
         index: the training images.
         label_maps: palette PNGs by image id; 0 is background, 255 is left out.
         initial_weights: file of weights that the trunk starts from.
@@ -98,7 +98,7 @@ def train_segmenter(
     """
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))
-    network = build_deeplab(parameters, backbone, index.classes)
+    network = build_deeplab(parameters, trunk, index.classes)
     load_trunk(initial_weights, network.trunk)
     network.train()
     if parameters.freeze_batch_norm:
@@ -117,5 +117,5 @@ def train_segmenter(
     place = choose_device(device)
     curve = fit(network, samples, loss, groups, optimisation, partial, place, workers, "training the segmenter")
     write_curve(curve, training_csv)
-    save_deeplab(weights, network, parameters, backbone)
+    save_deeplab(weights, network, parameters, trunk)
     partial.finish()

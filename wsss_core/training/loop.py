@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Protocol
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 Batch = Any
 Loss = Callable[[Batch, int], dict[str, Tensor]]
 """From a batch (on the device) and the epoch to named losses; ``"loss"`` is the one minimised."""
+
+
+BatchSize = Callable[[int], int]
+"""From the epoch to the images of a step."""
 
 
 class Samples(Protocol):
@@ -67,32 +72,41 @@ class _SeededSamples(Dataset[Batch]):
 class _EpochBatches:
     """Yields the batches of one epoch as lists of (epoch, index)."""
 
-    def __init__(self, samples: int, batch_size: int, seed: int) -> None:
-        self.samples, self.seed, self.epoch = samples, seed, 0
-        self.batch_size = max(1, min(batch_size, samples))
+    def __init__(self, samples: int, batch_size: BatchSize, seed: int) -> None:
+        self.samples, self.batch_size, self.seed, self.epoch = samples, batch_size, seed, 0
+
+    def count(self, epoch: int) -> int:
+        """Number of batches in an epoch."""
+        return self.samples // self._images(epoch)
+
+    def _images(self, epoch: int) -> int:
+        return max(1, min(self.batch_size(epoch), self.samples))
 
     def __len__(self) -> int:
-        return self.samples // self.batch_size
+        return self.count(self.epoch)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
         order = torch.randperm(self.samples, generator=generator).tolist()
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield [(self.epoch, index) for index in order[start : start + self.batch_size]]
+        images = self._images(self.epoch)
+        for start in range(0, len(self) * images, images):
+            yield [(self.epoch, index) for index in order[start : start + images]]
 
 
 def learning_rate_factor(step: int, steps: int, optimisation: Optimisation) -> float:
-    """Linear warm-up, then polynomial decay.
+    """Linear warm-up, then polynomial decay, or a tenth of the rate after each milestone.
 
     Args:
         step: the step that is about to be made, from 0.
         steps: all steps of the training.
-        optimisation: gives ``warmup_steps``, ``power`` and ``decay_every``.
+        optimisation: gives ``warmup_steps``, ``power``, ``decay_every`` and ``milestones``.
 
     Returns:
         The multiple of the learning rate, in (0, 1].
     """
     warmup = min(1.0, (step + 1) / (optimisation.warmup_steps + 1))
+    if optimisation.milestones:
+        return warmup * 0.1 ** sum(step >= share * steps for share in optimisation.milestones)
     changed = step - step % optimisation.decay_every
     return warmup * (1 - changed / steps) ** optimisation.power
 
@@ -117,6 +131,7 @@ def fit(
     device: torch.device,
     workers: int = 0,
     description: str = "training",
+    batch_size: BatchSize | None = None,
 ) -> list[dict[str, float]]:
     """Train ``network`` in place; go on from the last finished epoch if there is one.
 
@@ -130,6 +145,8 @@ def fit(
         device: where to compute.
         workers: processes that load samples; 0 loads in this one. Results do not depend on it.
         description: for the progress bar and the log.
+        batch_size: images of a step, by epoch; by default those of ``optimisation``, which the learning
+            rate's decay is reckoned by in any case.
 
     Returns:
         One row per epoch: ``epoch`` (from 1), mean of every named loss, ``learning_rate`` at its end.
@@ -144,7 +161,7 @@ def fit(
     if device.type == "cpu":
         network.to(memory_format=torch.channels_last)
     optimizer = _make_optimizer(groups, optimisation)
-    batches = _EpochBatches(len(samples), optimisation.batch_size, optimisation.seed)
+    batches = _EpochBatches(len(samples), batch_size or (lambda epoch: optimisation.batch_size), optimisation.seed)
     loader = DataLoader(
         _SeededSamples(samples, optimisation.seed),
         batch_sampler=batches,  # type: ignore[arg-type]
@@ -162,14 +179,16 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
         curve = state["curve"]
         log.info("%s: continuing after epoch %d", description, len(curve))
-    steps = optimisation.epochs * len(batches)
-    counter = Progress(description, steps, done=len(curve) * len(batches), unit="steps")
+    epoch_ends = list(accumulate((batches.count(epoch) for epoch in range(optimisation.epochs)), initial=0))
+    reckoned = len(samples) // max(1, min(optimisation.batch_size, len(samples))) * optimisation.epochs
+    steps = max(reckoned, epoch_ends[-1])
+    counter = Progress(description, epoch_ends[-1], done=epoch_ends[len(curve)], unit="steps")
     for epoch in range(len(curve), optimisation.epochs):
         batches.epoch = epoch
         # What is random on the device (dropout) starts afresh, so that a resumed run equals an unbroken one.
         torch.manual_seed(mix_seed(optimisation.seed, epoch, -1))
         sums: dict[str, float] = {}
-        for step, batch in enumerate(loader, start=epoch * len(batches)):
+        for step, batch in enumerate(loader, start=epoch_ends[epoch]):
             factor = learning_rate_factor(step, steps, optimisation)
             for group in optimizer.param_groups:
                 group["lr"] = optimisation.learning_rate * group["factor"] * factor

@@ -1,0 +1,174 @@
+"""AEFT's objective: classification by gated pyramid pooling, attraction and repulsion.
+
+Yoon et al., ECCV 2022; what is computed is what AEFT ``models/model_gpp_aeft_eccv22.py`` computes.
+"""
+
+from collections.abc import Sequence
+from random import Random
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wsss_core.classifiers.objective import Objective
+from wsss_core.config.classifiers import AeftClassifier, Classifier
+from wsss_core.config.networks import Trunk
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
+
+EPSILON = 1e-5
+"""Keeps quotients finite; the authors' value."""
+
+
+class AeftObjective(Objective, name="aeft"):
+    """Classification in all epochs; from ``warmup_epochs`` on also the triplets' two losses."""
+
+    @classmethod
+    def build_network(cls, parameters: Classifier, trunk: Trunk, classes: Sequence[str]) -> ClassMapClassifier:
+        """A trunk with class maps and their pyramid."""
+        settings = cast(AeftClassifier, parameters)
+        return GatedPyramidClassifier(
+            trunk, classes, settings.feature_channels, settings.bins, settings.fusion, settings.order
+        )
+
+    def batch_size(self, epoch: int) -> int:
+        """Larger once there are triplets."""
+        settings = cast(AeftClassifier, self.parameters)
+        return settings.triplet_batch_size if epoch >= settings.warmup_epochs else settings.optimisation.batch_size
+
+    def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
+        """``classification``, ``attraction``, ``repulsion`` (all weighted), and ``loss``, their sum."""
+        # Python's generator as the authors use, but seeded from torch's, which is set in each epoch.
+        partners = negatives(labels, Random(int(torch.randint(2**62, ()))))
+        return self.triplet_losses(images, labels, epoch, partners)
+
+    def triplet_losses(self, images: Tensor, labels: Tensor, epoch: int, partners: Sequence[int]) -> dict[str, Tensor]:
+        """The losses with given negatives: ``partners``, of :func:`negatives`. See :meth:`losses`."""
+        settings, network = cast(AeftClassifier, self.parameters), cast(GatedPyramidClassifier, self.network)
+        maps, pooled, logits = network.pool(images)
+        classified = slice(settings.classified_images)
+        losses = {
+            "classification": settings.classification_weight
+            * functional.binary_cross_entropy_with_logits(logits[classified], labels[classified])
+        }
+        if epoch >= settings.warmup_epochs:
+            zero = torch.zeros((), device=images.device)
+            losses["attraction"] = losses["repulsion"] = zero  # curves have the same columns in all epochs
+            if settings.attraction_weight > 0:
+                erased = images * erasing_mask(
+                    maps, labels, images.shape[2:], settings.high_threshold, settings.masking
+                )
+                attraction = attraction_loss(pooled, network.pool(erased).pooled, labels)
+                losses["attraction"] = settings.attraction_weight * attraction
+            if settings.repulsion_weight > 0:
+                repulsion = repulsion_loss(maps, pooled, labels, partners, settings)
+                losses["repulsion"] = settings.repulsion_weight * repulsion
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+
+def negatives(labels: Tensor, generator: Random) -> list[int]:
+    """For each image another one of the batch that shares no class with it, as the authors choose it.
+
+    They go through the images in an order that is shuffled, while they go, each time that both an image with a
+    common class and one without have been found; so the first image without a common class in that order. An
+    image for which there is none adds nothing until the next image adds two: its negative may then share its
+    class. If the last images have none, the authors' code stops with an error; here they get -1.
+
+    Args:
+        labels: (B, K), above 0 for the image's classes.
+        generator: shuffles.
+
+    Returns:
+        B positions in the batch, or -1 for an image without negative.
+    """
+    shown = (labels > 0).cpu()
+    common = (shown[:, None] & shown[None]).any(dim=2).tolist()
+    images = len(common)
+    order, with_common = list(range(images)), 0
+    without: list[int] = []
+    for image in range(images):
+        last = order[-1]
+        for other in order:  # the shuffling below changes what comes next, as it does for the authors
+            if other == last and with_common == image:
+                with_common += 1
+            if common[image][other] and with_common < image + 1:
+                with_common += 1
+            if not common[image][other] and len(without) < image + 1:
+                without.append(other)
+            if with_common == image + 1 and len(without) == image + 1:
+                generator.shuffle(order)
+    return without + [-1] * (images - len(without))
+
+
+def scaled_maps(maps: Tensor) -> Tensor:
+    """Class maps (B, K, h, w), rectified and scaled by their minimum and maximum to [0, 1)."""
+    rectified = maps.relu()
+    lowest, highest = rectified.amin(dim=(2, 3), keepdim=True), rectified.amax(dim=(2, 3), keepdim=True)
+    return functional.relu(rectified - lowest - EPSILON) / (highest - lowest + EPSILON)
+
+
+def erasing_mask(
+    maps: Tensor, labels: Tensor, size: torch.Size | tuple[int, int], high_threshold: float, masking: str
+) -> Tensor:
+    """What the positive view of a triplet is multiplied by.
+
+    Args:
+        maps: raw class maps (B, K, h, w).
+        labels: (B, K), 1 or 0.
+        size: height and width of the images.
+        high_threshold: from it on the image is erased.
+        masking: ``soft`` or ``hard``; see ``AeftClassifier``.
+
+    Returns:
+        (B, 1, H, W) in [0, 1].
+    """
+    resized = functional.interpolate(maps.relu(), size=tuple(size), mode="bilinear", align_corners=False)
+    foreground = (scaled_maps(resized) * labels[:, :, None, None]).amax(dim=1, keepdim=True)
+    kept = (foreground < high_threshold).to(foreground)
+    return kept * foreground if masking == "soft" else kept
+
+
+def attraction_loss(pooled: Tensor, pooled_erased: Tensor, labels: Tensor) -> Tensor:
+    """Mean absolute difference of two views' embeddings, over all classes (absent ones are 0).
+
+    Args:
+        pooled: the images' pooled class maps (B, K, h, w).
+        pooled_erased: those of the images with the confident region erased.
+        labels: (B, K), 1 or 0.
+    """
+    anchors, positives = (functional.relu(view).mean(dim=(2, 3)) * labels for view in (pooled, pooled_erased))
+    return (positives - anchors).abs().mean()
+
+
+def embeddings(pooled: Tensor, region: Tensor) -> Tensor:
+    """Mean of the pooled maps, scaled to a largest magnitude of 1, over a region: two times (B, K, h, w) to (B, K)."""
+    scaled = pooled / (pooled.abs().amax(dim=(2, 3), keepdim=True) + EPSILON)
+    return (region * scaled).sum(dim=(2, 3)) / (region.sum(dim=(2, 3)) + EPSILON)
+
+
+def repulsion_loss(
+    maps: Tensor, pooled: Tensor, labels: Tensor, partners: Sequence[int], settings: AeftClassifier
+) -> Tensor:
+    """Hinge loss between images' unconfident regions and images without common class.
+
+    Args:
+        maps: raw class maps (B, K, h, w).
+        pooled: the pooled ones, the same shape.
+        labels: (B, K), 1 or 0.
+        partners: of each image its negative's position in the batch, or -1.
+        settings: thresholds, margin, fewest triplets.
+
+    Returns:
+        The mean of margin - distance over hard triplets, those within the margin; 0 if they are too few.
+    """
+    shown = labels[:, :, None, None]
+    unconfident = (scaled_maps(maps) * shown < settings.low_threshold).to(maps)
+    anchors = embeddings(pooled, unconfident) * labels
+    # The authors' mask for negatives, map < 1, holds everywhere: scaled maps never reach 1.
+    others = (embeddings(pooled, torch.ones_like(maps)) * labels)[list(partners)]
+    distances = (anchors - others).pow(2).sum(dim=1)  # (B,)
+    hard = (distances < settings.margin) & torch.tensor([partner >= 0 for partner in partners], device=maps.device)
+    if int(hard.sum()) < settings.fewest_hard_triplets:
+        return torch.zeros((), device=maps.device)
+    return (settings.margin - distances[hard]).mean()

@@ -1,0 +1,86 @@
+"""CGNet's objective: what a class's map erases shall hide that class, and nothing else.
+
+Kweon et al., "Unlocking the Potential of Ordinary Classifier: Class-specific Adversarial Erasing
+Framework for Weakly Supervised Semantic Segmentation", ICCV 2021; what is computed is what OC-CSE
+``models/model_cse.py`` computes.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wsss_core.classifiers.objective import Objective
+from wsss_core.config.classifiers import CgnetClassifier, Classifier
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.weights import ready_for_use
+
+EPSILON = 1e-5
+"""Keeps an empty map from being divided by zero; the authors' value."""
+
+
+class CgnetObjective(Objective, name="cgnet"):
+    """Classification, and a frozen ordinary classifier's on images with one class erased.
+
+    The gradient of the second runs through the frozen classifier and the mask into the trained network.
+    """
+
+    def __init__(
+        self, network: ClassMapClassifier, parameters: Classifier, ordinary: ClassMapClassifier | None
+    ) -> None:
+        """Freeze ``ordinary``."""
+        super().__init__(network, parameters, ordinary)
+        assert ordinary is not None
+        self.settings = cast(CgnetClassifier, parameters)
+        self.ordinary = ready_for_use(ordinary, "cpu")
+
+    def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
+        """``classification``, ``erasing`` (weighted), and ``loss``, their sum."""
+        maps = self.network.class_maps(images)
+        classification = functional.binary_cross_entropy_with_logits(maps.mean(dim=(2, 3)), labels)
+        if self.settings.erasing == "none":
+            return {"loss": classification, "classification": classification}
+        if self.settings.erasing == "class_specific":
+            target = drawn_classes(labels)
+            erased_maps, remaining = maps * target[:, :, None, None], labels - target
+        else:
+            erased_maps, remaining = maps * labels[:, :, None, None], torch.zeros_like(labels)
+        mask = erasing_mask(erased_maps, images.shape[2:], self.settings.mask_maximum)
+        self.ordinary = self.ordinary.to(images.device)
+        judged = self.ordinary(images * (1 - mask))
+        weight = self.settings.erasing_weight + self.settings.erasing_weight_growth * epoch
+        erasing = weight * functional.binary_cross_entropy_with_logits(judged, remaining)
+        return {"loss": classification + erasing, "classification": classification, "erasing": erasing}
+
+
+def drawn_classes(labels: Tensor) -> Tensor:
+    """One of each image's classes at random.
+
+    Args:
+        labels: (B, K), 1 or 0.
+
+    Returns:
+        (B, K) like ``labels``: 1 for the class drawn; all 0 for an image without classes.
+    """
+    chances = torch.rand(labels.shape).to(labels)
+    drawn = functional.one_hot((chances * (labels > 0)).argmax(dim=1), labels.shape[1])
+    return drawn.to(labels) * (labels > 0)
+
+
+def erasing_mask(maps: Tensor, size: torch.Size | tuple[int, int], maximum: str = "batch") -> Tensor:
+    """How much of each pixel is erased.
+
+    Args:
+        maps: class maps (B, K, h, w), those of classes that are not erased 0.
+        size: height and width of the images.
+        maximum: ``batch`` or ``image``: what is scaled to 1.
+
+    Returns:
+        (B, 1, H, W) in [0, 1): the largest of the image's maps, bilinearly resized, rectified, divided by the
+        maximum. Differentiable, through the maximum too.
+    """
+    resized = functional.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
+    largest = resized.relu().amax(dim=1, keepdim=True)
+    highest = largest.max() if maximum == "batch" else largest.amax(dim=(1, 2, 3), keepdim=True)
+    return largest / (highest + EPSILON)

@@ -1,0 +1,72 @@
+"""What a classifier is trained for: the interface, and finding one by its name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from importlib import import_module
+from typing import ClassVar
+
+from torch import Tensor
+
+from wsss_core.config.classifiers import Classifier
+from wsss_core.config.networks import Trunk
+from wsss_core.networks.classifier import ClassMapClassifier
+
+
+class Objective(ABC):
+    """Losses of a batch of images with image-level labels.
+
+    A subclass registers itself: ``class CgnetObjective(Objective, name="cgnet")`` in the module
+    ``wsss_core/classifiers/cgnet.py`` is found by the name that ``objective`` has in the configuration.
+
+    Attributes:
+        network: the network that is trained.
+        parameters: the objective's settings.
+    """
+
+    known: ClassVar[dict[str, type["Objective"]]] = {}
+    """The objectives imported so far, by name."""
+
+    def __init_subclass__(cls, name: str) -> None:
+        """Register the objective."""
+        Objective.known[name] = cls
+
+    def __init__(
+        self, network: ClassMapClassifier, parameters: Classifier, ordinary: ClassMapClassifier | None
+    ) -> None:
+        """Keep the network and the settings; ``ordinary`` is the frozen classifier of those that name one."""
+        self.network, self.parameters = network, parameters
+
+    @classmethod
+    def build_network(cls, parameters: Classifier, trunk: Trunk, classes: Sequence[str]) -> ClassMapClassifier:
+        """The network that the objective trains, with random weights."""
+        del parameters
+        return ClassMapClassifier(trunk, classes)
+
+    @abstractmethod
+    def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
+        """The losses of a batch.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            labels: (B, K) float, 1 where the image shows the class, else 0.
+            epoch: from 0.
+
+        Returns:
+            Named scalars; ``loss`` is minimised, the others are told of in the training curve.
+        """
+
+    def batch_size(self, epoch: int) -> int:
+        """Images in a step of an epoch, from 0."""
+        del epoch
+        return self.parameters.optimisation.batch_size
+
+
+def objective_class(name: str) -> type[Objective]:
+    """The objective of this name.
+
+    Raises:
+        KeyError: its module does not register it.
+    """
+    if name not in Objective.known:
+        import_module(f"wsss_core.classifiers.{name}")
+    return Objective.known[name]

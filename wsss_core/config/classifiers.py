@@ -1,0 +1,181 @@
+"""Settings of the stage `classifier`: one class per objective."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from wsss_core.config.parameters import Parameters
+from wsss_core.config.training import Augmentation, Optimisation
+
+AUTHORS_MOMENTUM = 5e-4
+"""OC-CSE's and AEFT's optimiser receives the weight decay in momentum's place."""
+
+
+class Classifier(Parameters):
+    """A network trained on image-level labels. Subclasses add their objective's settings."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("start_from", "weights")
+
+    backbone: str
+    """Name of a variant in ``backbones``: the trunk, and its weights unless one of the next two is given."""
+    start_from: str | None = None
+    """Name of a variant in ``classifiers`` whose weights the network starts from, where names and shapes agree;
+    at least the whole trunk. At most one of this and ``weights``."""
+    weights: str | None = Field(None, pattern=r"\.safetensors$")
+    """Path of a classifier's file that the network starts from, such as an authors' checkpoint that
+    ``python -m wsss_core.networks.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
+    freeze_batch_norm: bool = True
+    """Keep batch normalisation's statistics and weights as they come with the backbone."""
+    frozen_stem: bool = True
+    """Keep the first layers as they come with the backbone: a residual network's first convolution and
+    stage (IRN, AffinityNet), VGG-16's first stage."""
+    optimisation: Optimisation = Optimisation()
+    """How the network is fitted."""
+    augmentation: Augmentation = Augmentation(long_side=(320, 640), crop=512)
+    """Random changes to a training image."""
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "Classifier":
+        if self.start_from is not None and self.weights is not None:
+            raise ValueError("give at most one of 'start_from' and 'weights'")
+        if self.optimisation.epochs == 0 and self.weights is None:
+            raise ValueError("'optimisation.epochs: 0' is for a classifier that is imported: give its 'weights'")
+        return self
+
+
+class OrdinaryClassifier(Classifier):
+    """Multi-label classification: the baseline of the field."""
+
+    objective: Literal["ordinary"] = "ordinary"
+    """Multi-label soft margin loss on the mean of the class maps."""
+
+
+class CgnetClassifier(Classifier):
+    """CGNet / OC-CSE (Kweon et al., ICCV 2021): what is erased by a class's map shall hide the class, and
+    nothing else, from a frozen ordinary classifier.
+    """
+
+    objective: Literal["cgnet"] = "cgnet"
+    """Classification, and the frozen classifier's on the image with one class erased."""
+    ordinary: str
+    """Name of a variant in ``classifiers``: the ordinary classifier that judges the erased image."""
+    erasing: Literal["class_specific", "class_agnostic", "none"] = "class_specific"
+    """``class_specific``: one of the image's classes, drawn at random. ``class_agnostic`` (the paper's ablation):
+    the largest of its classes' maps, after which no class shall be seen. ``none``: classification only."""
+    erasing_weight: float = Field(0.3, ge=0)
+    """Weight of the erased image's loss in the first epoch."""
+    erasing_weight_growth: float = Field(0.05, ge=0)
+    """What each epoch adds to that weight."""
+    mask_maximum: Literal["batch", "image"] = "batch"
+    """What the erasing map is divided by: the maximum over the whole batch, as the authors' code does, or over its
+    own image, as the paper writes."""
+    optimisation: Optimisation = Optimisation(
+        epochs=15, batch_size=8, learning_rate=0.01, head_factor=1, weight_decay=5e-4, momentum=AUTHORS_MOMENTUM
+    )
+    """How the network is fitted. The last layer learns as slowly as the rest, as in the authors' code."""
+    augmentation: Augmentation = Augmentation(long_side=(256, 448), crop=384, colour_jitter=0.3)
+    """Random changes to a training image."""
+
+
+class AeftClassifier(Classifier):
+    """AEFT (Yoon et al., ECCV 2022): gated pyramid pooling, and triplets of an image, itself erased, and another."""
+
+    objective: Literal["aeft"] = "aeft"
+    """Classification, attraction to the erased image, repulsion from an image without common class."""
+    feature_channels: int = Field(256, ge=1)
+    """Channels between the trunk and the class maps."""
+    bins: tuple[int, ...] = (2, 4, 8, 16)
+    """Cells, each way, that the class maps are averaged over. One alone is pooled by itself; with none, the logit is
+    the class map's mean (the paper's GAP baseline)."""
+    fusion: Literal["gated", "ungated", "average"] = "gated"
+    """How several bins become one: two by two with learned gates, two by two by their mean, or all by their mean."""
+    order: Literal["coarse_to_fine", "fine_to_coarse"] = "coarse_to_fine"
+    """Where the fusion two by two starts."""
+    warmup_epochs: int = Field(18, ge=0)
+    """Epochs of classification only, before the triplets."""
+    triplet_batch_size: int = Field(32, ge=2)
+    """Images in a step once there are triplets. As in the authors' code the learning rate still decays as if
+    all steps had ``optimisation.batch_size``, and so does not reach 0."""
+    classified_images: int | None = Field(8, ge=1)
+    """Images of a step that the classification loss is taken of: the first 8 in the authors' code even when the
+    batch has 32. ``null``: all, as the paper writes."""
+    classification_weight: float = Field(1.0, ge=0)
+    """Weight of the classification loss."""
+    attraction_weight: float = Field(0.2, ge=0)
+    """Weight of the attraction of an image to itself with its confident region erased; 0 switches it off."""
+    repulsion_weight: float = Field(0.15, ge=0)
+    """Weight of the repulsion from images without a common class; 0 switches it off."""
+    masking: Literal["soft", "hard"] = "soft"
+    """``soft``: the image times its map, and 0 where the map is confident; it darkens the background too, and the
+    gradient flows through it. ``hard``: the image as it is, and 0 where the map is confident."""
+    high_threshold: float = Field(0.6, gt=0, le=1)
+    """Above this share of a map's maximum a region is confident, and erased."""
+    low_threshold: float = Field(0.2, ge=0, le=1)
+    """Below this share a region is not confident: the anchor's embedding is taken there."""
+    margin: float = Field(0.5, gt=0)
+    """Squared distance between embeddings from which on a triplet is easy, and left out."""
+    fewest_hard_triplets: int = Field(5, ge=1)
+    """Hard triplets that a batch must have for a repulsion; the authors' code wants more than 4."""
+    optimisation: Optimisation = Optimisation(
+        epochs=40, batch_size=8, learning_rate=0.01, head_factor=1, weight_decay=5e-4, momentum=AUTHORS_MOMENTUM
+    )
+    """How the network is fitted; ``batch_size`` holds until ``warmup_epochs`` are over."""
+    augmentation: Augmentation = Augmentation(
+        long_side=(256, 512),
+        crop=320,
+        colour_jitter=0.4,
+        hue_jitter=0.1,
+        jitter_probability=0.8,
+        greyscale_probability=0.02,
+    )
+    """Random changes to a training image."""
+
+    @model_validator(mode="after")
+    def _bins_rise(self) -> "AeftClassifier":
+        if any(low >= high for low, high in zip(self.bins, self.bins[1:], strict=False)) or any(
+            cells < 1 for cells in self.bins
+        ):
+            raise ValueError(f"'bins' must be rising numbers from 1, not {list(self.bins)}")
+        if self.low_threshold >= self.high_threshold:
+            raise ValueError("'low_threshold' must be below 'high_threshold'")
+        return self
+
+
+class SeenetClassifier(Classifier):
+    """SeeNet (Hou et al., NeurIPS 2018): a second branch learns on what the first one's attention leaves over,
+    and is kept from spreading into the background.
+    """
+
+    objective: Literal["seenet"] = "seenet"
+    """Three classifications: of the image, of it without attention and with background reversed, of background."""
+    high_threshold: float = Field(0.7, gt=0, lt=1)
+    """Above this share of its maximum the first branch's attention is erased for the second."""
+    low_threshold: float = Field(0.05, ge=0, lt=1)
+    """Below this share is background, the sign of which is reversed for the second branch."""
+    background_threshold: float | None = Field(None, gt=0, lt=1)
+    """Below this share is the background that the third branch sees alone. By default the mean of the two above, as
+    in the paper."""
+    reverse_background: bool = True
+    """C-ReLU reverses the sign of background features. Off: they stay as they are (the paper's ablation)."""
+    background_branch: bool = True
+    """The third branch, which shall see no class in the background (S_C; it shares the second one's weights)."""
+    erased_gradient: Literal["authors", "exact"] = "authors"
+    """Gradient of the erasing: the authors' code stops it at attention only in the first channel; ``exact`` stops it
+    in all."""
+    optimisation: Optimisation = Optimisation(
+        epochs=38, batch_size=16, learning_rate=1e-3, momentum=0.9, head_factor=1, weight_decay=2e-4
+    )
+    """How the network is fitted. The paper: 25,000 iterations of 16 images (38 epochs of 10,582), the rate divided by
+    ten after 15,000; here it decays polynomially."""
+    augmentation: Augmentation = Augmentation(long_side=(256, 320), crop=256)
+    """Random changes to a training image."""
+    frozen_stem: bool = False
+    """Keep the first stage as it comes with the backbone; the authors train all of it."""
+
+    @model_validator(mode="after")
+    def _thresholds_rise(self) -> "SeenetClassifier":
+        if self.low_threshold >= self.high_threshold:
+            raise ValueError("'low_threshold' must be below 'high_threshold'")
+        if self.background_threshold is not None and not self.background_branch:
+            raise ValueError("'background_threshold' is for background_branch: true")
+        return self

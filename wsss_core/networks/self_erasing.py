@@ -1,0 +1,168 @@
+"""SeeNet's classifier: a first branch whose attention is erased for a second one.
+
+Hou et al., "Self-Erasing Network for Integral Object Attention", NeurIPS 2018; layers as in SeeNet
+``deploy_seenet.prototxt``, erasing as in ``crelu_layer.py``.
+"""
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_core.networks.classifier import ClassMapClassifier
+
+EPSILON = 1e-8
+"""Keeps a constant map from being divided by zero; the authors' value."""
+DROPOUT = 0.5
+"""Before the first branch's last layer; the authors' second branch has none."""
+
+
+def attention(maps: Tensor, labels: Tensor) -> Tensor:
+    """Where an image's own classes are seen.
+
+    Args:
+        maps: raw class maps (B, K, h, w).
+        labels: (B, K), above 0 for the classes whose attention counts.
+
+    Returns:
+        (B, h, w): the largest over those classes of the rectified map scaled to [0, 1] by its minimum and
+        maximum; 0 in an image without any.
+    """
+    rectified = maps.relu()
+    lowest, highest = rectified.amin(dim=(2, 3), keepdim=True), rectified.amax(dim=(2, 3), keepdim=True)
+    scaled = (rectified - lowest) / (highest - lowest + EPSILON)
+    return (scaled * (labels > 0)[:, :, None, None]).amax(dim=1)
+
+
+class _SelfErasing(torch.autograd.Function):
+    """Features times the ternary mask, with the gradient that the authors' layer has."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(mask)
+        return features * mask
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        # The authors set the gradient of erased positions to 0 in the first channel alone.
+        leaking = torch.where(mask == 0, torch.ones_like(mask), mask)
+        gradient = gradients[0] * leaking
+        gradient[:, :1] = gradients[0][:, :1] * mask
+        return gradient, None
+
+
+def ternary_mask(seen: Tensor, high_threshold: float, low_threshold: float | None) -> Tensor:
+    """T of the paper's equation 1.
+
+    Args:
+        seen: attention (B, h, w).
+        high_threshold: above it 0: erased.
+        low_threshold: below it -1: reversed; None reverses nothing.
+
+    Returns:
+        (B, 1, h, w): 0, -1, else 1.
+    """
+    mask = torch.ones_like(seen)
+    if low_threshold is not None:
+        mask[seen < low_threshold] = -1
+    mask[seen > high_threshold] = 0
+    return mask[:, None]
+
+
+def conditionally_rectified(features: Tensor, mask: Tensor, gradient: str = "authors") -> Tensor:
+    """C-ReLU of the paper's equation 2, of features that a ReLU has passed already.
+
+    Args:
+        features: (B, C, h, w).
+        mask: of :func:`ternary_mask`, (B, 1, h, w).
+        gradient: ``authors`` lets the gradient through at erased positions in all channels but the first, as
+            their layer does; ``exact`` is the product's own.
+
+    Returns:
+        (B, C, h, w), the product.
+    """
+    return features * mask if gradient == "exact" else cast(Tensor, _SelfErasing.apply(features, mask))
+
+
+class Branch(nn.Module):
+    """Two 3x3 convolutions and a 1x1 convolution to one map per class."""
+
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+        """Weights of deviation 0.01 for the last layer; He's for the others, for the sake of networks without
+        the authors' pretrained features.
+        """
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        self.score = nn.Conv2d(channels, classes, 1)
+        for layer in (self.conv1, self.conv2):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.normal_(self.score.weight, std=0.01)
+        for layer in (self.conv1, self.conv2, self.score):
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, h, w) to class maps (B, K, h, w)."""
+        features = functional.relu(self.conv1(features))
+        return self.score(self.dropout(functional.relu(self.conv2(features))))
+
+
+class BranchMaps(NamedTuple):
+    """What the branches make of images."""
+
+    first: Tensor
+    """Raw class maps (B, K, h, w) of the features."""
+    second: Tensor
+    """Raw class maps (B, K, h, w) of the features with attention erased and background reversed."""
+    seen: Tensor
+    """The first branch's attention (B, h, w)."""
+
+
+class SelfErasingClassifier(ClassMapClassifier):
+    """A trunk and two branches. On its own the first branch is a classifier with class maps."""
+
+    architecture = "self_erasing"
+
+    def add_layers(self, channels: int, classes: int) -> None:
+        """Make the two branches."""
+        self.first = Branch(channels, classes, DROPOUT)
+        self.second = Branch(channels, classes, 0.0)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The trunk's last features (B, C, h, w) of images (B, 3, H, W), normalised."""
+        return self.trunk(images)[-1]
+
+    def branch_maps(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        high_threshold: float,
+        low_threshold: float | None,
+        gradient: str = "authors",
+    ) -> BranchMaps:
+        """Class maps of both branches.
+
+        Args:
+            features: (B, C, h, w), of :meth:`features`.
+            labels: (B, K), above 0 for the classes whose attention is erased.
+            high_threshold: see :func:`ternary_mask`.
+            low_threshold: see :func:`ternary_mask`.
+            gradient: see :func:`conditionally_rectified`.
+        """
+        first = self.first(features)
+        seen = attention(first.detach(), labels)
+        mask = ternary_mask(seen, high_threshold, low_threshold)
+        second = self.second(conditionally_rectified(features, mask, gradient))
+        return BranchMaps(first, second, seen)
+
+    def class_maps(self, images: Tensor) -> Tensor:
+        """Raw class maps (B, K, h, w) of the first branch, of images (B, 3, H, W)."""
+        return self.first(self.features(images))
+
+    def positive_weights(self, class_index: int) -> int:
+        """Number of features that speak for a class in the first branch."""
+        return int((self.first.score.weight[class_index] > 0).sum())

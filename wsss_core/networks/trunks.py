@@ -1,0 +1,49 @@
+"""Trunks by name: all turn an image into four feature maps, shallow to deep."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from wsss_core.config.networks import Trunk
+from wsss_core.networks.pixels import VGG16_MEANS, CaffePixels
+from wsss_core.networks.resnet import ARCHITECTURES, ResNetTrunk
+from wsss_core.networks.resnet38 import RESNET38_ARCHITECTURES, ResNet38Trunk
+from wsss_core.networks.vgg16 import VGG16_ARCHITECTURES, Vgg16Trunk
+
+TrunkNetwork = ResNetTrunk | ResNet38Trunk | Vgg16Trunk
+"""All have ``channels`` and ``strides`` (of the four maps) and ``freeze_stem()``."""
+
+
+def build_trunk(settings: Trunk) -> TrunkNetwork:
+    """The trunk that ``settings`` describe, with random weights from torch's global generator."""
+    if settings.network in RESNET38_ARCHITECTURES:
+        return ResNet38Trunk(RESNET38_ARCHITECTURES[settings.network], settings.dropout)
+    if settings.network in VGG16_ARCHITECTURES:
+        pixels: nn.Module | None = CaffePixels(VGG16_MEANS) if settings.pixels == "caffe" else None
+        architecture = VGG16_ARCHITECTURES[settings.network]
+        return Vgg16Trunk(architecture, settings.output_stride, settings.dilated, pixels)
+    return ResNetTrunk(ARCHITECTURES[settings.network], settings.output_stride, settings.dilated)
+
+
+def trunk_from_torchvision(state: Mapping[str, Tensor], network: str) -> dict[str, Tensor]:
+    """The trunk's part of a torchvision network's state dict, under the trunk's own names.
+
+    Args:
+        state: of ``resnet18`` to ``resnet101`` or ``vgg16``, as torchvision has them.
+        network: the trunk's name in the configuration.
+
+    Returns:
+        What is left without the layers behind the trunk (``fc``, ``classifier``).
+    """
+    if network not in VGG16_ARCHITECTURES:
+        return {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+    positions = sorted({int(name.split(".")[1]) for name in state if name.startswith("features.")})
+    convolutions = VGG16_ARCHITECTURES[network].convolutions
+    names = [f"conv{stage}_{n}" for stage, count in enumerate(convolutions, start=1) for n in range(1, count + 1)]
+    ours = dict(zip((f"features.{position}" for position in positions), names, strict=False))
+    renamed = {}
+    for name, tensor in state.items():
+        layer, _, leaf = name.rpartition(".")
+        if not name.startswith("classifier."):
+            renamed[f"{ours[layer]}.{leaf}" if layer in ours else name] = tensor
+    return renamed
