@@ -5,24 +5,28 @@ import torch
 from torch.nn import functional
 
 from tests.conftest import GOLDEN
-from tests.refinement.tiny_data import BACKBONE, write_trunk
-from wsss_core.config.networks import Backbone
+from tests.refinement.tiny_data import write_trunk
+from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
 from wsss_core.networks.irn import build_irn, from_authors, load_irn, own_name, save_irn
 from wsss_core.networks.weights import trainable
 
+SMALL = Trunk(network="resnet_small", output_stride=8)
 
-@pytest.mark.parametrize("backbone", [BACKBONE, Backbone(network="resnet18", output_stride=16, weights="scratch")])
+
+@pytest.mark.parametrize(
+    "trunk", [SMALL, Trunk(network="resnet18"), Trunk(network="resnet34", output_stride=8, dilated=True)]
+)
 @pytest.mark.parametrize("size", [(32, 40), (33, 47), (5, 1)])
-def test_grid(backbone, size):
-    logits, displacements = build_irn(backbone, 64)(torch.randn(2, 3, *size))
+def test_grid(trunk, size):
+    logits, displacements = build_irn(trunk, 64)(torch.randn(2, 3, *size))
     grid = tuple(-(-side // 4) for side in size)
     assert logits.shape == (2, *grid) and displacements.shape == (2, 2, *grid)
 
 
 def test_padding_and_flipping_of_an_image():
     torch.manual_seed(0)
-    network = build_irn(BACKBONE, 48).eval()
+    network = build_irn(SMALL, 48).eval()
     network.displacement_mean.copy_(torch.tensor([0.5, -2.0]))
     image = torch.randn(3, 30, 41)
     boundary, displacements = network.infer(image)
@@ -35,12 +39,12 @@ def test_padding_and_flipping_of_an_image():
 
 
 def test_an_image_beyond_the_crop_is_cut():
-    boundary, displacements = build_irn(BACKBONE, 32).infer(torch.randn(3, 40, 20))
+    boundary, displacements = build_irn(SMALL, 32).infer(torch.randn(3, 40, 20))
     assert boundary.shape == (8, 5) and displacements.shape == (2, 8, 5)
 
 
 def test_only_the_branches_learn():
-    network = build_irn(BACKBONE, 32).train()
+    network = build_irn(SMALL, 32).train()
     assert not network.trunk.bn1.training
     branches = [*network.boundary_parameters(), *network.displacement_parameters()]
     assert {id(parameter) for parameter in branches} == {id(parameter) for parameter in trainable(network)}
@@ -52,15 +56,15 @@ def test_only_the_branches_learn():
 
 
 def test_runs_in_float64():
-    network = build_irn(BACKBONE, 32).double()
+    network = build_irn(SMALL, 32).double()
     boundary, displacements = network.infer(torch.randn(3, 24, 24, dtype=torch.float64))
     assert boundary.dtype == displacements.dtype == torch.float64
 
 
 def test_saved_and_loaded(tmp_path):
-    network = build_irn(BACKBONE, 40).eval()
+    network = build_irn(SMALL, 40).eval()
     network.displacement_mean.fill_(3)
-    save_irn(tmp_path / "weights.safetensors", network, BACKBONE)
+    save_irn(tmp_path / "weights.safetensors", network, SMALL)
     loaded = load_irn(tmp_path / "weights.safetensors")
     assert (loaded.crop_size, loaded.training) == (40, False)
     image = torch.randn(3, 24, 24)
@@ -78,7 +82,7 @@ def test_authors_names_are_ours_one_to_one():
     state = {name: torch.full(shape, float(number)) for number, (name, shape) in enumerate(names.items())}
     second_names = {name: torch.ones(1) for name in ("stage1.0.weight", "backbone.0.0.weight", "path_indices3")}
     own = from_authors(state | second_names)
-    network = build_irn(Backbone(network="resnet50"), 512).state_dict()
+    network = build_irn(Trunk(network="resnet50"), 512).state_dict()
     assert {name: tensor.shape for name, tensor in own.items()} == {name: t.shape for name, t in network.items()}
     assert len({own_name(name) for name in names}) == len(names)
     counters = [name for name in own if name.endswith("num_batches_tracked")]
@@ -86,5 +90,5 @@ def test_authors_names_are_ours_one_to_one():
 
 
 def test_other_backbones_are_told():
-    with pytest.raises(UserError, match="IRN needs a backbone of resnet18"):
-        build_irn(BACKBONE.model_copy(update={"network": "vgg"}), 512)
+    with pytest.raises(UserError, match=r"IRN needs a trunk of resnet18.*not vgg16"):
+        build_irn(Trunk(network="vgg16"), 512)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.parity.cases import Case, authors_weights
-from wsss_core.config.networks import Backbone
+from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import BackgroundScore
 from wsss_core.datasets.transforms import normalise
 from wsss_core.networks.irn import IrnNetwork, build_irn, from_authors, own_name
@@ -20,13 +20,13 @@ from wsss_core.refinement.irn_losses import irn_losses
 from wsss_core.refinement.pair_labels import PairLabels, pair_labels
 from wsss_core.refinement.train_affinity import reduce_labels
 
-AUTHORS_BACKBONE = Backbone(network="resnet50", output_stride=16)
+AUTHORS_TRUNK = Trunk(network="resnet50", output_stride=16)
 VOC_LABELS = 21
 """The authors' code leaves out pairs with a label from here up."""
 
 
 def authors_network(crop_size: int) -> IrnNetwork:
-    network = build_irn(AUTHORS_BACKBONE, crop_size)
+    network = build_irn(AUTHORS_TRUNK, crop_size)
     load_state(network, from_authors(authors_weights("irn")), "the recipe")
     return network.eval()
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Backbone
+from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
 from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, freeze_batch_norm
 from wsss_core.networks.weights import load_network, save_weights
@@ -163,21 +163,25 @@ class IrnNetwork(nn.Module):
         return stages
 
 
-def build_irn(backbone: Backbone, crop_size: int) -> IrnNetwork:
+def build_irn(settings: Trunk, crop_size: int) -> IrnNetwork:
     """A network with random weights from torch's global generator.
 
+    Args:
+        settings: of the trunk; ``resnet50`` with output stride 16, not dilated, in the authors' code.
+        crop_size: pixels; see :class:`IrnNetwork`.
+
     Raises:
-        UserError: ``backbone`` is not a residual network of torchvision's form.
+        UserError: the trunk is not a residual network of torchvision's form.
     """
-    if backbone.network not in ARCHITECTURES:
-        raise UserError(f"IRN needs a backbone of {', '.join(ARCHITECTURES)}, not {backbone.network}")
-    trunk = ResNetTrunk(ARCHITECTURES[backbone.network], backbone.output_stride, backbone.dilated)
+    if settings.network not in ARCHITECTURES:
+        raise UserError(f"IRN needs a trunk of {', '.join(ARCHITECTURES)}, not {settings.network}")
+    trunk = ResNetTrunk(ARCHITECTURES[settings.network], settings.output_stride, settings.dilated)
     return IrnNetwork(trunk, crop_size)
 
 
-def save_irn(path: Path | str, network: IrnNetwork, backbone: Backbone) -> None:
+def save_irn(path: Path | str, network: IrnNetwork, trunk: Trunk) -> None:
     """Write a network's weights; :func:`load_irn` needs nothing else."""
-    description = {"kind": KIND, "backbone": backbone.model_dump(mode="json"), "crop_size": network.crop_size}
+    description = {"kind": KIND, "trunk": trunk.model_dump(mode="json"), "crop_size": network.crop_size}
     save_weights(path, network, description)
 
 
@@ -189,7 +193,7 @@ def load_irn(path: Path | str, device: torch.device | str = "cpu") -> IrnNetwork
     """
 
     def build(saved: dict[str, Any]) -> IrnNetwork:
-        return build_irn(Backbone(**saved["backbone"]), saved["crop_size"])
+        return build_irn(Trunk(**saved["trunk"]), saved["crop_size"])
 
     return load_network(path, KIND, build, device)
 
