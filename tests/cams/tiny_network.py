@@ -23,5 +23,9 @@ class TinyClassifier(nn.Module):
     def class_maps(self, images: Tensor) -> Tensor:
         return self.head(self.trunk(images))
 
+    def evidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.class_maps(images).relu()
+        return maps, maps.mean(dim=(2, 3))
+
     def positive_weights(self, class_index: int) -> int:
         return int((self.head.weight[class_index] > 0).sum())

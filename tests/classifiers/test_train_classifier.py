@@ -3,30 +3,47 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.refinement.tiny_data import BACKBONE, CLASSES, write_images, write_trunk
+from tests.refinement.tiny_data import CLASSES, TRUNK, write_images, write_trunk
+from wsss_core.classifiers.objective import objective_class
 from wsss_core.classifiers.ordinary import OrdinaryObjective
-from wsss_core.classifiers.train_classifier import OBJECTIVES, train_classifier
-from wsss_core.config.networks import OrdinaryClassifier
+from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
+from wsss_core.config.classifiers import (
+    AeftClassifier,
+    CgnetClassifier,
+    Classifier,
+    OrdinaryClassifier,
+    SeenetClassifier,
+)
+from wsss_core.config.networks import Trunk
 from wsss_core.config.root import SECTIONS
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
-from wsss_core.networks.classifier import ClassMapClassifier, load_classifier
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.classifier_files import load_classifier, save_classifier
+from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
+from wsss_core.networks.self_erasing import SelfErasingClassifier
 from wsss_core.networks.weights import load_weights
+
+
+def settings(kind: type[Classifier] = OrdinaryClassifier, epochs=2, learning_rate=1e-3, batch_size=3, **options):
+    optimisation = Optimisation(
+        optimizer="adamw", epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, head_factor=10
+    )
+    augmentation = Augmentation(crop=32, flip=False)
+    return kind(backbone="small", optimisation=optimisation, augmentation=augmentation, **options)
 
 
 @pytest.fixture
 def train(tmp_path):
     index, trunk = write_images(tmp_path / "images"), write_trunk(tmp_path / "trunk.safetensors")
 
-    def run(name="artifact", epochs=2, learning_rate=1e-3, **options):
-        optimisation = Optimisation(optimizer="adamw", epochs=epochs, batch_size=3, learning_rate=learning_rate)
-        parameters = OrdinaryClassifier(
-            backbone="small", optimisation=optimisation, augmentation=Augmentation(crop=32, flip=False), **options
-        )
+    def run(name="artifact", start=None, parameters=None, **options):
+        parameters = parameters or settings(**options)
         weights, curve = tmp_path / name / "weights.safetensors", tmp_path / name / "training.csv"
-        train_classifier(parameters, BACKBONE, index, trunk, weights, curve, inputs=[trunk], device="cpu")
+        start = start or StartingWeights(backbone=trunk)
+        train_classifier(parameters, TRUNK, index, start, weights, curve, inputs=[trunk], device="cpu")
         return weights, pandas.read_csv(curve)
 
     return run, index, trunk
@@ -36,16 +53,28 @@ def changed_names(before, after):
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def test_every_objective_of_the_configuration_can_be_trained():
-    assert set(OBJECTIVES) == set(SECTIONS["classifiers"].kinds)
+def save_random(path, network):
+    save_classifier(path, network)
+    return path
+
+
+@pytest.mark.parametrize("name", SECTIONS["classifiers"].kinds)
+def test_every_objective_of_the_configuration_is_found(name):
+    assert objective_class(name).__name__.lower() == f"{name}objective"
+
+
+def test_an_unknown_objective_is_told():
+    with pytest.raises(ModuleNotFoundError):
+        objective_class("unheard")
 
 
 def test_the_ordinary_objective_is_a_cross_entropy_per_class():
     torch.manual_seed(0)
-    classifier = ClassMapClassifier(BACKBONE, CLASSES).eval()
+    classifier = ClassMapClassifier(TRUNK, CLASSES).eval()
     images, labels = torch.randn(2, 3, 32, 32), torch.tensor([[1.0, 0, 1], [0, 0, 0]])
     expected = functional.binary_cross_entropy(classifier(images).sigmoid(), labels)
-    torch.testing.assert_close(OrdinaryObjective(classifier).losses(images, labels, 0)["loss"], expected)
+    objective = OrdinaryObjective(classifier, OrdinaryClassifier(backbone="b"), None)
+    torch.testing.assert_close(objective.losses(images, labels, 0)["loss"], expected)
 
 
 def test_a_few_images_are_learned_by_heart(train):
@@ -85,3 +114,90 @@ def test_a_diverging_training_is_a_sentence(train):
     run, _, _ = train
     with pytest.raises(UserError, match="learning_rate"):
         run(epochs=20, learning_rate=1e30)
+
+
+def test_a_training_starts_from_another_classifier(train, tmp_path):
+    run, _, _ = train
+    torch.manual_seed(3)
+    start = ClassMapClassifier(TRUNK, CLASSES)
+    file = save_random(tmp_path / "start.safetensors", start)
+    given = start.state_dict()
+    # A learning rate that moves nothing: what comes out is what went in.
+    same = load_weights(run("same", StartingWeights(classifier=file), learning_rate=1e-30)[0])[0]
+    assert not changed_names(given, same)
+    aeft = settings(AeftClassifier, learning_rate=1e-30, feature_channels=5, bins=(2, 4))
+    other = load_weights(run("aeft", StartingWeights(classifier=file), aeft)[0])[0]
+    assert not changed_names({name: given[name] for name in given if name.startswith("trunk.")}, other)
+    assert other["head.weight"].shape == (3, 5, 1, 1)  # of another shape: the objective's own
+
+
+def test_an_imported_classifier_is_used_as_it_is(train, tmp_path):
+    run, _, _ = train
+    torch.manual_seed(3)
+    start = ClassMapClassifier(TRUNK, CLASSES)
+    file = save_random(tmp_path / "start.safetensors", start)
+    weights, curve = run(start=StartingWeights(classifier=file), epochs=0, weights="start.safetensors")
+    assert curve.empty
+    loaded = load_classifier(weights)
+    assert loaded.classes == CLASSES
+    assert not changed_names(start.state_dict(), loaded.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("network", "difference"),
+    [
+        (lambda: ClassMapClassifier(TRUNK, ("a", "b")), r"classes is \['a', 'b'\], not \['bird'"),
+        (lambda: GatedPyramidClassifier(TRUNK, CLASSES), "architecture is gated_pyramid, not class_maps"),
+        (lambda: ClassMapClassifier(Trunk(network="vgg16_small"), CLASSES), "trunk is .*vgg16_small"),
+    ],
+)
+def test_another_classifier_than_asked_for_is_refused(train, tmp_path, network, difference):
+    run, _, _ = train
+    file = save_random(tmp_path / "start.safetensors", network())
+    with pytest.raises(UserError, match=difference):
+        run(start=StartingWeights(classifier=file), epochs=0, weights="start.safetensors")
+
+
+def test_a_trunk_of_another_kind_is_refused_as_a_start(train, tmp_path):
+    run, _, _ = train
+    file = save_random(tmp_path / "start.safetensors", ClassMapClassifier(Trunk(network="vgg16_small"), CLASSES))
+    with pytest.raises(UserError, match="belong to another network"):
+        run(start=StartingWeights(classifier=file))
+
+
+def test_cgnet_leaves_the_ordinary_classifier_alone_and_tells_of_both_losses(train, tmp_path):
+    run, _, trunk = train
+    torch.manual_seed(3)
+    ordinary = save_random(tmp_path / "ordinary.safetensors", ClassMapClassifier(TRUNK, CLASSES))
+    before = ordinary.read_bytes()
+    parameters = settings(CgnetClassifier, ordinary="o")
+    weights, curve = run("cgnet", StartingWeights(backbone=trunk, ordinary=ordinary), parameters)
+    assert (curve["loss"] - curve["classification"] - curve["erasing"]).abs().max() < 1e-6
+    assert isinstance(load_classifier(weights), ClassMapClassifier)
+    assert ordinary.read_bytes() == before
+
+
+def test_an_ordinary_classifier_of_other_classes_is_refused(train, tmp_path):
+    run, _, trunk = train
+    ordinary = save_random(tmp_path / "ordinary.safetensors", ClassMapClassifier(TRUNK, ("a", "b")))
+    with pytest.raises(UserError, match="knows the classes a, b; the data set has bird, cat, dog"):
+        run("cgnet", StartingWeights(backbone=trunk, ordinary=ordinary), settings(CgnetClassifier, ordinary="o"))
+
+
+def test_aeft_trains_with_triplets_after_the_warmup(train):
+    run, _, _ = train
+    options = {"feature_channels": 8, "bins": (2, 4), "warmup_epochs": 1, "fewest_hard_triplets": 1, "margin": 9.0}
+    parameters = settings(AeftClassifier, batch_size=1, triplet_batch_size=3, **options)
+    weights, curve = run(parameters=parameters)
+    assert isinstance(load_classifier(weights), GatedPyramidClassifier)
+    assert curve[["attraction", "repulsion"]].isna().iloc[0].all()
+    assert (curve[["attraction", "repulsion"]].iloc[1] > 0).all()
+
+
+def test_seenet_trains_two_branches(train):
+    run, _, _ = train
+    weights, curve = run(parameters=settings(SeenetClassifier, epochs=3))
+    assert isinstance(load_classifier(weights), SelfErasingClassifier)
+    parts = curve[["initial", "erased", "background"]]
+    assert (curve["loss"] - parts.sum(axis=1)).abs().max() < 1e-6
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]

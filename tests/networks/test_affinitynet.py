@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.refinement.tiny_data import BACKBONE, write_trunk
-from wsss_core.config.networks import Backbone
+from tests.refinement.tiny_data import TRUNK, write_trunk
+from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
 from wsss_core.networks.affinitynet import AffinityNetwork, load_affinitynet, save_affinitynet
 from wsss_core.networks.trunks import build_trunk
 
 
-@pytest.mark.parametrize("backbone", [BACKBONE, Backbone(network="resnet18", output_stride=16, weights="scratch")])
+@pytest.mark.parametrize("backbone", [TRUNK, Trunk(network="resnet18", output_stride=16)])
 @pytest.mark.parametrize("stride", [4, 8])
 @pytest.mark.parametrize("size", [(32, 40), (33, 47), (1, 1)])
 def test_grid(backbone, stride, size):
@@ -21,13 +21,13 @@ def test_grid(backbone, stride, size):
 
 
 def test_layers_of_the_paper_on_large_trunks():
-    network = AffinityNetwork(build_trunk(Backbone(network="resnet50", weights="scratch")), 8, 5)
+    network = AffinityNetwork(build_trunk(Trunk(network="resnet50")), 8, 5)
     assert [reduction.out_channels for reduction in network.reductions] == [64, 128, 256]
     assert network.mixing.out_channels == 448
 
 
 def test_forward_is_the_formula():
-    network = AffinityNetwork(build_trunk(BACKBONE), 8, radius=5).eval()
+    network = AffinityNetwork(build_trunk(TRUNK), 8, radius=5).eval()
     images = torch.randn(1, 3, 32, 32)
     _, second, third, fourth = network.trunk(images)
     second = functional.elu(network.reductions[0](second))
@@ -37,15 +37,15 @@ def test_forward_is_the_formula():
 
 
 def test_all_parameters_are_either_new_or_the_trunks():
-    network = AffinityNetwork(build_trunk(BACKBONE), 8, radius=5)
+    network = AffinityNetwork(build_trunk(TRUNK), 8, radius=5)
     own = {id(parameter) for parameter in network.new_parameters()}
     trunk = {id(parameter) for parameter in network.trunk.parameters()}
     assert own | trunk == {id(parameter) for parameter in network.parameters()} and not own & trunk
 
 
 def test_saved_and_loaded(tmp_path):
-    network = AffinityNetwork(build_trunk(BACKBONE), 4, radius=6).eval()
-    save_affinitynet(tmp_path / "weights.safetensors", network, BACKBONE)
+    network = AffinityNetwork(build_trunk(TRUNK), 4, radius=6).eval()
+    save_affinitynet(tmp_path / "weights.safetensors", network, TRUNK)
     loaded = load_affinitynet(tmp_path / "weights.safetensors")
     assert (loaded.stride, loaded.radius, loaded.training) == (4, 6, False)
     images = torch.randn(1, 3, 24, 24)

@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from wsss_core.config.networks import Backbone
+from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import DeepLab
 from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import AtrousPyramid, build_deeplab, load_deeplab, save_deeplab
 from wsss_core.networks.weights import save_weights
 
-SMALL = Backbone(network="resnet_small", output_stride=8, weights="scratch")
+SMALL = Trunk(network="resnet_small", output_stride=8)
 CLASSES = ("cat", "dog", "cow")
 
 
@@ -21,7 +21,7 @@ def settings(skip):
     [("resnet_small", False, 8), ("resnet_small", True, 4), ("resnet18", True, 4), ("resnet18", False, 8)],
 )
 def test_scores_come_at_the_trunks_stride_or_at_a_quarter_of_the_size(network, skip, stride):
-    backbone = Backbone(network=network, output_stride=8, weights="scratch")
+    backbone = Trunk(network=network, output_stride=8)
     deeplab = build_deeplab(settings(skip), backbone, CLASSES).eval()
     for height, width in [(32, 48), (33, 41), (1, 1)]:
         logits = deeplab(torch.zeros(2, 3, height, width))

@@ -3,7 +3,7 @@ import torch
 import torchvision
 from torch import nn
 
-from wsss_core.config.networks import Backbone
+from wsss_core.config.networks import Trunk
 from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, freeze_batch_norm
 from wsss_core.networks.trunks import build_trunk
 
@@ -79,7 +79,7 @@ def test_without_dilation_the_first_layers_are_torchvisions_and_the_last_keep_th
 def test_shapes_are_as_announced_for_any_image_size(network, output_stride):
     if network == "resnet101" and output_stride == 8:
         pytest.skip("as resnet50, and slow")
-    trunk = build_trunk(Backbone(network=network, output_stride=output_stride, weights="scratch")).eval()
+    trunk = build_trunk(Trunk(network=network, output_stride=output_stride)).eval()
     assert trunk.strides[-1] == output_stride
     for height, width in [(1, 1), (1, 30), (33, 47)]:
         with torch.inference_mode():
@@ -89,7 +89,7 @@ def test_shapes_are_as_announced_for_any_image_size(network, output_stride):
 
 
 def test_the_small_network_is_small_and_short_sighted():
-    trunk = build_trunk(Backbone(network="resnet_small", output_stride=8, weights="scratch"))
+    trunk = build_trunk(Trunk(network="resnet_small", output_stride=8))
     assert 0.3e6 < sum(parameter.numel() for parameter in trunk.parameters()) < 0.4e6
     image = torch.randn(1, 3, 160, 160, requires_grad=True)
     trunk.eval()(image)[-1][0, :, 10, 10].sum().backward()
@@ -98,7 +98,7 @@ def test_the_small_network_is_small_and_short_sighted():
 
 
 def test_frozen_batch_norm_stays_frozen_when_the_network_is_set_to_train():
-    trunk = build_trunk(Backbone(network="resnet_small", output_stride=8, weights="scratch"))
+    trunk = build_trunk(Trunk(network="resnet_small", output_stride=8))
     names = list(trunk.state_dict())
     freeze_batch_norm(trunk)
     trunk.train()
@@ -112,7 +112,7 @@ def test_frozen_batch_norm_stays_frozen_when_the_network_is_set_to_train():
 
 
 def test_a_frozen_stem_takes_no_gradient():
-    trunk = build_trunk(Backbone(network="resnet_small", output_stride=8, weights="scratch")).train()
+    trunk = build_trunk(Trunk(network="resnet_small", output_stride=8)).train()
     trunk.freeze_stem()
     trunk.train()
     trunk(torch.randn(4, 3, 32, 32))[-1].sum().backward()

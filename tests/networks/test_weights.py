@@ -5,13 +5,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from wsss_core.config.networks import Backbone
+from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
-from wsss_core.networks.classifier import ClassMapClassifier, load_classifier, save_classifier
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.classifier_files import load_classifier, save_classifier
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_trunk, load_weights, save_weights
 
-SMALL = Backbone(network="resnet_small", output_stride=8, weights="scratch")
+SMALL = Trunk(network="resnet_small", output_stride=8)
 CLASSES = ("cat", "dog")
 
 
@@ -74,7 +75,7 @@ def test_a_trunk_is_taken_from_any_network_and_from_torchvisions_names(tmp_path,
 def test_weights_of_another_network_are_refused_by_name(tmp_path, classifier):
     file = tmp_path / "classifier.safetensors"
     save_classifier(file, classifier)
-    trunk = build_trunk(Backbone(network="resnet18", weights="scratch"))
+    trunk = build_trunk(Trunk(network="resnet18"))
     with pytest.raises(UserError, match=r"lacks layer1\.1\.conv1\.weight.* more; it has conv1\.weight \[24, 3, 3, 3\]"):
         load_trunk(file, trunk)
     larger = nn.ModuleDict({**dict(classifier.trunk.named_children()), "more": nn.Linear(1, 1)})
@@ -99,6 +100,7 @@ def test_files_that_are_no_weights_are_named(tmp_path, classifier):
     save_weights(file, nn.Linear(1, 1), {"kind": "segmenter"})
     with pytest.raises(UserError, match="holds weights of a segmenter, not of a classifier"):
         load_classifier(file)
-    save_weights(file, nn.Linear(1, 1), {"kind": "classifier", "backbone": {"network": "unheard"}, "classes": []})
+    unheard = {"architecture": "class_maps", "trunk": {"network": "unheard"}, "classes": [], "options": {}}
+    save_weights(file, nn.Linear(1, 1), {"kind": "classifier", **unheard})
     with pytest.raises(UserError, match="another version"):
         load_classifier(file)

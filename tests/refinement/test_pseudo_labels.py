@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from tests.refinement.tiny_data import (
-    BACKBONE,
     CLASSES,
     SIZES,
     SMALL_CRF,
+    TRUNK,
     FakeCams,
     true_labels,
     write_images,
@@ -34,7 +34,7 @@ def image(tmp_path):
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return AffinityNetwork(build_trunk(BACKBONE), 4, radius=5).eval()
+    return AffinityNetwork(build_trunk(TRUNK), 4, radius=5).eval()
 
 
 def test_from_class_maps_to_pseudo_labels(tmp_path):
@@ -51,7 +51,7 @@ def test_from_class_maps_to_pseudo_labels(tmp_path):
     weights = folder / "weights.safetensors"
     trunk = write_trunk(tmp_path / "trunk.safetensors")
     labels = read_label_manifest([confident])
-    train_affinity(settings, BACKBONE, index, labels, trunk, weights, folder / "training.csv", device="cpu")
+    train_affinity(settings, TRUNK, index, labels, trunk, weights, folder / "training.csv", device="cpu")
     manifest = folder / "labels" / "000-of-001.csv"
     parameters = PseudoLabels(background=BackgroundScore(threshold=0.3), crf=SMALL_CRF)
     make_pseudo_labels(parameters, Walk(log2_steps=4), index, cams, weights, manifest, device="cpu")
@@ -67,7 +67,7 @@ def test_from_class_maps_to_pseudo_labels(tmp_path):
 @pytest.mark.parametrize("size", [(32, 32), (33, 41), (1, 1)])
 def test_spread_maps_have_the_images_size_and_a_largest_value_near_one(size, stride):
     random = np.random.default_rng(0)
-    network = AffinityNetwork(build_trunk(BACKBONE), stride, radius=5).eval()
+    network = AffinityNetwork(build_trunk(TRUNK), stride, radius=5).eval()
     cam = random.random((2, -(-size[0] // 4), -(-size[1] // 4))).astype(np.float32)
     maps = spread_maps(random.integers(0, 255, (*size, 3), np.uint8), cam, network, Walk(log2_steps=5), CPU)
     assert maps.shape == (2, *size) and maps.dtype == np.float32
@@ -90,7 +90,7 @@ def test_an_image_that_changed_is_told(tmp_path, network):
     index = write_images(tmp_path / "images")
     index.table.loc[0, "image"] = index.table.loc[1, "image"]
     weights = tmp_path / "weights.safetensors"
-    save_affinitynet(weights, network, BACKBONE)
+    save_affinitynet(weights, network, TRUNK)
     with pytest.raises(UserError, match=r"two\.png: the image is 32 x 32 pixels"):
         make_pseudo_labels(PseudoLabels(), Walk(), index, FakeCams(), weights, tmp_path / "labels" / "0.csv")
 
@@ -98,7 +98,7 @@ def test_an_image_that_changed_is_told(tmp_path, network):
 def test_class_numbers_are_those_of_the_data_set(tmp_path, network):
     index = write_images(tmp_path / "images")
     weights, manifest = tmp_path / "weights.safetensors", tmp_path / "labels" / "0.csv"
-    save_affinitynet(weights, network, BACKBONE)
+    save_affinitynet(weights, network, TRUNK)
     parameters = PseudoLabels(background=BackgroundScore(threshold=0.3))
     make_pseudo_labels(parameters, Walk(log2_steps=0), index, FakeCams(), weights, manifest, device="cpu")
     labels = read_mask(read_label_manifest([manifest])["one"])

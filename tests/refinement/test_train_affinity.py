@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import affinity_pairs as oracle
-from tests.refinement.tiny_data import BACKBONE, SIZES, true_labels, write_images, write_trunk
+from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
 from wsss_core.config.refinement import AffinityNet
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.palette import write_label_map
@@ -35,7 +35,7 @@ def data(tmp_path):
 def train(data, folder, settings):
     index, labels, trunk = data
     weights, curve = folder / "weights.safetensors", folder / "training.csv"
-    train_affinity(settings, BACKBONE, index, labels, trunk, weights, curve, inputs=[trunk], device="cpu")
+    train_affinity(settings, TRUNK, index, labels, trunk, weights, curve, inputs=[trunk], device="cpu")
     return weights, pandas.read_csv(curve)
 
 

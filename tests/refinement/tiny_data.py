@@ -18,6 +18,7 @@ from wsss_core.networks.weights import save_weights
 
 CLASSES = ("bird", "cat", "dog")
 BACKBONE = Backbone(network="resnet_small", output_stride=8, weights="scratch")
+TRUNK = BACKBONE.trunk
 SMALL_CRF = Crf(iterations=5, bilateral_sxy=12, bilateral_srgb=20, bilateral_compat=5)
 SIZES = {"one": (40, 48), "two": (32, 32), "none": (33, 41)}
 LABELS = {"one": ["cat"], "two": ["bird", "dog"], "none": []}
@@ -88,5 +89,5 @@ def write_images(folder: Path) -> DatasetIndex:
 def write_trunk(path: Path) -> Path:
     """Write random weights of the small trunk."""
     torch.manual_seed(0)
-    save_weights(path, nn.ModuleDict({"trunk": build_trunk(BACKBONE)}), {"kind": "backbone"})
+    save_weights(path, nn.ModuleDict({"trunk": build_trunk(TRUNK)}), {"kind": "backbone"})
     return path

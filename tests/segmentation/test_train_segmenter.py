@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.refinement.tiny_data import BACKBONE, SIZES, true_labels, write_images, write_trunk
+from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
 from wsss_core.config.refinement import Crf
 from wsss_core.config.segmentation import DeepLab, Prediction
 from wsss_core.config.training import Augmentation, Optimisation
@@ -37,7 +37,7 @@ def train(data, folder, epochs=1, skip=True):
         augmentation=Augmentation(crop=32),
     )
     weights, curve = folder / "weights.safetensors", folder / "training.csv"
-    train_segmenter(parameters, BACKBONE, index, label_maps, trunk, weights, curve, inputs=[trunk], device="cpu")
+    train_segmenter(parameters, TRUNK, index, label_maps, trunk, weights, curve, inputs=[trunk], device="cpu")
     return weights, pandas.read_csv(curve)
 
 
@@ -73,7 +73,7 @@ def test_a_label_map_of_another_size_is_named(tmp_path, data):
 
 def test_probabilities_average_over_scales_and_mirror_images(data):
     torch.manual_seed(0)
-    network = build_deeplab(DeepLab(classifier="any", atrous_rates=(1,)), BACKBONE, ("a", "b")).eval()
+    network = build_deeplab(DeepLab(classifier="any", atrous_rates=(1,)), TRUNK, ("a", "b")).eval()
     image = read_image(data[0].image_paths[2])  # 33 x 41
 
     def once(pixels):

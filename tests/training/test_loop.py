@@ -162,3 +162,6 @@ def test_a_curve_is_a_table_and_an_empty_one_has_a_header(tmp_path):
     assert (tmp_path / "empty.csv").read_text() == "epoch,loss,learning_rate\n"
     write_curve([{"epoch": 1.0, "loss": 0.5, "learning_rate": 0.1}], tmp_path / "one.csv")
     assert (tmp_path / "one.csv").read_text() == "epoch,loss,learning_rate\n1,0.5,0.1\n"
+    rows = [{"epoch": 1.0, "loss": 0.5, "learning_rate": 0.1}, {"epoch": 2.0, "loss": 0.4, "late": 3.0}]
+    write_curve([rows[0], {**rows[1], "learning_rate": 0.1}], tmp_path / "late.csv")
+    assert (tmp_path / "late.csv").read_text() == "epoch,loss,late,learning_rate\n1,0.5,,0.1\n2,0.4,3.0,0.1\n"

@@ -9,8 +9,12 @@ from wsss_core.atomic import atomic_path
 
 
 def write_curve(curve: Sequence[Mapping[str, float]], path: Path | str) -> None:
-    """Write a training curve as CSV, one row per epoch; of no training, the header alone."""
-    columns = list(curve[0]) if curve else ["epoch", "loss", "learning_rate"]
+    """Write a training curve as CSV, one row per epoch; of no training, the header alone.
+
+    A loss that some epochs lack (AEFT's triplets before the end of the warm-up) is empty there.
+    """
+    names = dict.fromkeys(name for row in curve for name in row) or dict.fromkeys(["epoch", "loss", "learning_rate"])
+    columns = [name for name in names if name != "learning_rate"] + ["learning_rate"]
     table = pandas.DataFrame(list(curve), columns=columns).astype({"epoch": int})
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False)
