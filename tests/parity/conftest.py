@@ -1,10 +1,12 @@
 """Runs each parity test once for every golden case whose file name matches the test's marker."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.parity.cases import Case
+from tests.parity.imported import Imported, import_network
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -19,3 +21,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def case(golden: Path) -> Case:
     return Case(golden)
+
+
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    """Files of the authors' networks, each imported once."""
+    folder = tmp_path_factory.mktemp("imported")
+    return cache(lambda network: import_network(network, folder))
