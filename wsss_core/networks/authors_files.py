@@ -85,9 +85,9 @@ def _read_pickle(path: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions of pickles and sparse tensors: refused or read below
             return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except Exception as error:  # a damaged or hostile pickle may raise anything
+    except Exception as error:  # a damaged or hostile pickle may raise anything, further OSErrors included
         if forbidden := _FORBIDDEN.search(str(error)):
             raise UserError(
                 f"{path}: contains {forbidden[1]}, and is not read: of such files only tensors are, for anything else "
