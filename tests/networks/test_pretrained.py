@@ -429,6 +429,7 @@ def test_command_line(tmp_path):
     done = run("--format", "torchvision", tmp_path / "in.pth", tmp_path / "out.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
     assert "trunk.conv1.weight" in load_file(tmp_path / "out.safetensors")
+    (tmp_path / "out.safetensors").unlink()
     failed = run("--format", "psa", tmp_path / "in.pth", tmp_path / "other.safetensors")
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1 and "is no file of psa" in failed.stderr
