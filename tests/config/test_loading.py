@@ -24,6 +24,9 @@ def small(**sections):
     return {**base, **sections}
 
 
+ORDINARY = {"objective": "ordinary", "backbone": "trunk"}
+
+
 def faults_of(**sections):
     with pytest.raises(ConfigError) as caught:
         load_config(small(**sections))
@@ -47,7 +50,7 @@ def test_a_small_configuration_is_completed_with_defaults():
         ({"cam": {}}, ["cam: unknown key: 'cam'; did you mean 'cams'?"]),
         (
             {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "scale": [1]}}},
-            ["cams.cam.scale: unknown key: 'scale'; did you mean 'scales'? allowed: 'classifier', 'scales'"],
+            ["cams.cam.scale: unknown key: 'scale'; did you mean 'scales'? allowed: 'classifier', 'thres"],
         ),
         (
             {"cams": {"cam": {"method": "multiscal", "classifier": "ordinary"}}},
@@ -103,6 +106,45 @@ def test_a_small_configuration_is_completed_with_defaults():
             {"experiments": {"x": {"cams": "cam", "segmenter": "d"}}},
             ["experiments.x: 'affinity' is missing: the segmenter is trained on its pseudo labels"],
         ),
+        (
+            {"classifiers": {"c": {"objective": "cgnet", "backbone": "trunk"}}},
+            ["classifiers.c.ordinary: is missing"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**ORDINARY, "optimisation": {"epochs": 0}}}},
+            ["classifiers.ordinary: 'optimisation.epochs: 0' is for a classifier that is imported: give its 'weights'"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**ORDINARY, "start_from": "ordinary", "weights": "w.safetensors"}}},
+            ["classifiers.ordinary: give at most one of 'start_from' and 'weights'"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**ORDINARY, "weights": "w.pth"}}},
+            ["classifiers.ordinary.weights: String should match pattern"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**ORDINARY, "objective": "seenet", "low_threshold": 0.9}}},
+            ["classifiers.ordinary: 'low_threshold' must be below 'high_threshold'"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**ORDINARY, "objective": "aeft", "bins": [4, 2]}}},
+            ["classifiers.ordinary: 'bins' must be rising numbers from 1, not [4, 2]"],
+        ),
+        ({"backbones": {"trunk": {"network": "resnet38"}}}, ["backbones.trunk: resnet38 has output_stride: 8, not 16"]),
+        (
+            {"backbones": {"trunk": {"network": "resnet50", "dropout": [0.1, 0.1]}}},
+            ["backbones.trunk: 'dropout' is only for resnet38 and resnet38_small, not for resnet50"],
+        ),
+        (
+            {"backbones": {"trunk": {"network": "resnet38", "output_stride": 8}}},
+            ["backbones.trunk: torchvision has no ImageNet weights for resnet38: give the path"],
+        ),
+        (
+            {"cams": {"cam": {"method": "seenet", "classifier": "ordinary"}}},
+            [
+                "cams.cam.classifier: method seenet needs a classifier with objective 'seenet'; 'ordinary' has 'ordinary'"
+            ],
+        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -122,6 +164,32 @@ def test_all_faults_are_told_at_once():
     )
     for key in ("cams.a.flop", "cams.b.extends", "dataset.formt", "runtime.shards", "extra"):
         assert any(fault.startswith(key + ":") for fault in faults), key
+
+
+def test_a_circle_of_classifiers_is_told():
+    classifiers = {
+        "ordinary": ORDINARY,
+        "first": {**ORDINARY, "objective": "cgnet", "ordinary": "second"},
+        "second": {**ORDINARY, "start_from": "first"},
+    }
+    assert faults_of(classifiers=classifiers) == [
+        "classifiers.first: needs itself to be trained first: first -> second -> first",
+        "classifiers.second: needs itself to be trained first: second -> first -> second",
+    ]
+
+
+def test_a_start_from_another_trunk_is_told():
+    faults = faults_of(
+        backbones={"trunk": {}, "wide": {"network": "vgg16"}},
+        classifiers={
+            "ordinary": ORDINARY,
+            "seenet": {"objective": "seenet", "backbone": "wide", "start_from": "ordinary"},
+        },
+    )
+    assert faults == [
+        "classifiers.seenet.start_from: 'ordinary' is a resnet50; this classifier's backbone is a vgg16, which its "
+        "weights do not fit"
+    ]
 
 
 def test_a_circle_of_extends_is_told():
@@ -204,3 +272,9 @@ def test_yaml_anchors_work(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump({"x": 1}) + "a: &a {b: 1}\nc: *a\n")
     assert read_yaml(path)["c"] == {"b": 1}
+
+
+def test_an_anchored_block_can_be_merged_and_overridden(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+    assert read_yaml(file)["b"] == {"x": 1, "y": 3}

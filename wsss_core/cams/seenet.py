@@ -12,51 +12,51 @@ from torch.nn import functional
 
 from wsss_core.cams.map_sizes import SummedMaps, small_size
 from wsss_core.config.cams import SeenetCams
-from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
+from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, rescaled_size
 from wsss_core.networks.self_erasing import EPSILON, SelfErasingClassifier
 
 
 def seenet_class_maps(
     classifier: SelfErasingClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: SeenetCams
 ) -> SummedMaps:
-    """Fuse the branches' maps; the trunk sees the image and its mirror image once.
+    """Fuse the branches' maps; the trunk sees the image and its mirror image once a scale.
 
     Args:
         classifier: on its device, in evaluation mode.
         image: (H, W, 3) uint8 RGB.
         class_indices: the K classes the image shows, ascending.
-        parameters: size, thresholds, whose attention is erased.
+        parameters: size, scales, thresholds, whose attention is erased.
     """
     weight = next(classifier.parameters())
     height, width = image.shape[:2]
+    base = (height, width) if parameters.size is None else (parameters.size, parameters.size)
+    total = torch.zeros(len(class_indices), height, width).to(weight)
     with torch.inference_mode():
-        batch = _network_input(image, parameters.size).to(weight)[None]  # (1, 3, h, w)
-        if parameters.flip:
-            batch = torch.cat([batch, batch.flip(3)])
-        features, maps = classifier.features(batch), []
-        for position, class_index in enumerate(class_indices):
-            labels = torch.zeros(len(batch), len(classifier.classes)).to(weight)
-            attended = class_indices[: position + 1] if parameters.attend_to == "earlier_classes" else [class_index]
-            labels[:, list(attended)] = 1
-            views = classifier.branch_maps(features, labels, parameters.high_threshold, parameters.low_threshold)
-            maps.append(_fused(views.first[:, class_index], views.second[:, class_index], (height, width)))
-        full = torch.stack(maps)  # (K, H, W)
+        for scale in parameters.scales:
+            batch = _network_input(image, rescaled_size(base[0], base[1], scale)).to(weight)[None]  # (1, 3, h, w)
+            if parameters.flip:
+                batch = torch.cat([batch, batch.flip(3)])
+            features = classifier.features(batch)
+            for position, class_index in enumerate(class_indices):
+                labels = torch.zeros(len(batch), len(classifier.classes)).to(weight)
+                earlier = parameters.attend_to == "earlier_classes"
+                labels[:, list(class_indices[: position + 1] if earlier else [class_index])] = 1
+                views = classifier.branch_maps(features, labels, parameters.high_threshold, parameters.low_threshold)
+                total[position] += _fused(views.first[:, class_index], views.second[:, class_index], (height, width))
         small = functional.interpolate(
-            full[None], size=small_size(height, width), mode="bilinear", align_corners=False, antialias=True
+            total[None], size=small_size(height, width), mode="bilinear", align_corners=False, antialias=True
         )[0]
-    return SummedMaps(height, width, cam=small, high_res=full if parameters.high_res else 0.0)
+    return SummedMaps(height, width, cam=small, high_res=total if parameters.high_res else 0.0)
 
 
-def _network_input(image: np.ndarray, size: int | None) -> Tensor:
-    """The image (H, W, 3) normalised, (3, size, size), resized as OpenCV does: cubic, without a wider filter
+def _network_input(image: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """The image (H, W, 3) normalised, (3, *size), resized as OpenCV does: cubic, without a wider filter
     for smaller images, values not clipped.
     """
     pixels = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)  # (3, H, W)
-    if size is not None:
-        pixels = _cubic(pixels, (size, size))
-    mean, deviation = (
-        torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (MEAN, STANDARD_DEVIATION)
-    )
+    if pixels.shape[1:] != size:
+        pixels = _cubic(pixels, size)
+    mean, deviation = torch.tensor((MEAN, STANDARD_DEVIATION), dtype=torch.float64)[:, :, None, None]
     return (pixels / 255 - mean) / deviation
 
 

@@ -16,6 +16,7 @@ from wsss_core.config.classifiers import AeftClassifier, Classifier
 from wsss_core.config.networks import Trunk
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
+from wsss_core.networks.resnet import fixed_statistics
 
 EPSILON = 1e-5
 """Keeps quotients finite; the authors' value."""
@@ -56,10 +57,10 @@ class AeftObjective(Objective, name="aeft"):
             zero = torch.zeros((), device=images.device)
             losses["attraction"] = losses["repulsion"] = zero  # curves have the same columns in all epochs
             if settings.attraction_weight > 0:
-                erased = images * erasing_mask(
-                    maps, labels, images.shape[2:], settings.high_threshold, settings.masking
-                )
-                attraction = attraction_loss(pooled, network.pool(erased).pooled, labels)
+                mask = erasing_mask(maps, labels, images.shape[2:], settings.high_threshold, settings.masking)
+                with fixed_statistics(network):
+                    pooled_erased = network.pool(images * mask).pooled
+                attraction = attraction_loss(pooled, pooled_erased, labels)
                 losses["attraction"] = settings.attraction_weight * attraction
             if settings.repulsion_weight > 0:
                 repulsion = repulsion_loss(maps, pooled, labels, partners, settings)

@@ -80,6 +80,8 @@ class SeenetCams(Cams):
     ``seenet``."""
     size: int | None = Field(256, ge=16)
     """Height and width that an image is resized to, whatever its shape; ``null`` keeps its own size."""
+    scales: Scales = (1.0,)
+    """The image is seen at these multiples of that size; the fused maps are summed. The authors see one."""
     flip: bool = True
     """See the mirrored image too."""
     high_threshold: float = Field(0.8, gt=0, lt=1)

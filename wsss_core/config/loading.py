@@ -31,10 +31,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]  # `<<: *anchor`
+        keys = [self.construct_object(key, deep=True) for key in own]
         for position, key in enumerate(keys):
             if key in keys[:position]:
-                mark = node.value[position][0].start_mark
+                mark = own[position].start_mark
                 raise ConfigError([f"{mark.name}, line {mark.line + 1}: the key '{key}' is given twice"])
         return super().construct_mapping(node, deep)
 

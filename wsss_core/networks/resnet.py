@@ -1,5 +1,7 @@
 """Residual trunks: torchvision's blocks and state-dict names, with the stride that class maps need."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -122,6 +124,22 @@ def freeze_batch_norm(module: nn.Module) -> None:
             part.__class__ = FrozenBatchNorm2d
             part.train(False)
             part.requires_grad_(False)
+
+
+@contextmanager
+def fixed_statistics(network: nn.Module) -> Iterator[None]:
+    """Let batch normalisation use its running statistics, and not add to them, for a while.
+
+    For images unlike those that the network will see in use, such as erased ones.
+    """
+    training = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d) and part.training]
+    for part in training:
+        part.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.train()
 
 
 def _make_layer(

@@ -1,0 +1,1 @@
+"""Measurements that take long: what the methods are worth, on the embedded data set."""
