@@ -5,11 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cams.tiny_network import TinyClassifier
-from tests.oracles.plain_advcam import plain_climb
+from tests.classifiers.tiny_networks import tiny
+from tests.oracles.plain_advcam import mean_of_positive, plain_climb
 from wsss_core.cams import advcam
-from wsss_core.cams.advcam import advcam_class_maps, climb, steps_at_scale
-from wsss_core.config.cams import AdvCams
+from wsss_core.cams.advcam import advcam_class_maps, climb, steps_at_scale, weight_of_sums
+from wsss_core.cams.multiscale import multiscale_class_maps
+from wsss_core.classifiers.cgnet import CgnetObjective
+from wsss_core.config.cams import AdvCams, MultiscaleCams
+from wsss_core.config.classifiers import CgnetClassifier
 from wsss_core.datasets.transforms import normalise, rescale
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
+from wsss_core.networks.self_erasing import SelfErasingClassifier
 
 
 def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -97,3 +104,89 @@ def test_classes_that_do_not_fit_at_once_give_the_same(monkeypatch):
 def test_fewer_steps_at_small_scales(steps, at_half):
     assert steps_at_scale(steps, 0.5) == at_half
     assert steps_at_scale(steps, 1.0) == steps_at_scale(steps, 2.0) == steps
+
+
+@pytest.mark.parametrize(
+    ("steps", "scales", "factor"),
+    [(27, (0.5, 1.0), 2), (27, (1.0, 1.5), 1), (10, (0.5, 1.0), 1), (11, (1.0, 0.5), 2), (5, (0.5,), 1)],
+)
+def test_the_authors_factor_of_the_sums(steps, scales, factor):
+    assert weight_of_sums(steps, scales) == factor
+
+
+def trained_by_cgnet() -> ClassMapClassifier:
+    """A few of CGNet's steps from random weights."""
+    network, ordinary = tiny(ClassMapClassifier, 1), tiny(ClassMapClassifier, 2)
+    objective = CgnetObjective(network, CgnetClassifier(backbone="b", ordinary="o"), ordinary)
+    images = torch.stack([normalise(random_image(20, 20, seed)).double() for seed in range(4)])
+    labels = torch.eye(4, 5).double()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
+    for _ in range(5):
+        optimizer.zero_grad()
+        objective.losses(images, labels, 0)["loss"].backward()
+        optimizer.step()
+    return network.requires_grad_(False)
+
+
+def gated_pyramid(**options) -> GatedPyramidClassifier:
+    return tiny(GatedPyramidClassifier, 3, feature_channels=7, **options).requires_grad_(False)
+
+
+def weighed_by_pooled(network: GatedPyramidClassifier):
+    """The positive part of the classifier's logits: its maps weighed by themselves pooled."""
+    return lambda logits: (logits.relu() * network.pooling(logits).relu()).mean(dim=(2, 3))
+
+
+def of_trunk(network):
+    return lambda images: network.trunk(images)[-1]
+
+
+def of_reduction(network):
+    return lambda images: network.reduction(network.trunk(images)[-1]).relu()
+
+
+NETWORKS = {
+    "cgnet": (trained_by_cgnet, of_trunk, lambda network: mean_of_positive),
+    "aeft": (lambda: gated_pyramid(bins=(2, 4)), of_reduction, weighed_by_pooled),
+    "aeft, averaged": (lambda: gated_pyramid(bins=(1, 3), fusion="average"), of_reduction, weighed_by_pooled),
+    "aeft, no bins": (lambda: gated_pyramid(bins=()), of_reduction, lambda network: mean_of_positive),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("suppress", [True, False])
+def test_it_climbs_on_other_classifiers_scores(name, suppress):
+    make, features, scores = NETWORKS[name]
+    network = make()
+    parameters = AdvCams(classifier="c", step_size=0.2, regularisation=0.4717, suppress_other_classes=suppress)
+    clean, classes = normalise(random_image(27, 22, 8)).double(), [0, 1, 3, 4]
+    found = climb(network, clean, classes, 5, parameters)
+    settings_ = (parameters.step_size, parameters.regularisation, parameters.mask_threshold, suppress)
+    expected = torch.stack(
+        [plain_climb(features(network), network.head, clean, k, 5, *settings_, scores(network)) for k in classes]
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-8)
+    still = climb(network, clean, classes, 1, parameters)
+    assert (found / 5 - still).abs().amax(dim=(1, 2)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "make", [trained_by_cgnet, gated_pyramid, lambda: tiny(SelfErasingClassifier, 3).requires_grad_(False)]
+)
+def test_its_maps_are_others_than_the_classifiers_own(make):
+    network, image, classes = make(), random_image(40, 33, 2), [0, 2, 3]
+    options = {"classifier": "c", "scales": (0.5, 1.0)}
+    climbing = AdvCams(steps=5, step_size=0.3, regularisation=0.1, **options)
+    cam, high_res = advcam_class_maps(network, image, classes, climbing).normalised()
+    plain, _ = multiscale_class_maps(network, image, classes, MultiscaleCams(**options)).normalised()
+    assert cam.shape == plain.shape == (3, 10, 9) and high_res.shape == (3, 40, 33)
+    assert ((cam >= 0) & (cam <= 1)).all()
+    assert (cam - plain).abs().max() > 0.01
+
+
+def test_the_pyramids_scores_are_not_the_maps_means():
+    network, images = gated_pyramid(bins=(2, 4)), normalise(random_image(20, 20))[None].double()
+    maps, scores = network.evidence(images)
+    assert (maps >= 0).all()
+    assert (scores - maps.mean(dim=(2, 3))).abs().max() > 1e-3
+    torch.testing.assert_close(network.evidence(images)[0], network.class_maps(images).relu())

@@ -3,6 +3,8 @@
 Slow and plain; ``wsss_core.cams.advcam`` has to give the same.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -15,8 +17,13 @@ def grad_cam(features: Tensor, logits: Tensor, class_index: int) -> Tensor:
     return (weights.detach()[:, :, None, None] * features).sum(dim=1).relu()
 
 
+def mean_of_positive(logits: Tensor) -> Tensor:
+    """The authors' scores (2, C) of class maps (2, C, h, w)."""
+    return logits.relu().mean(dim=(2, 3))
+
+
 def plain_climb(
-    trunk: nn.Module,
+    trunk: Callable[[Tensor], Tensor],
     head: nn.Conv2d,
     clean: Tensor,
     class_index: int,
@@ -25,8 +32,12 @@ def plain_climb(
     regularisation: float,
     mask_threshold: float,
     suppress_other_classes: bool,
+    scores: Callable[[Tensor], Tensor] = mean_of_positive,
 ) -> Tensor:
-    """Sum of the maps (h', w') that one class shows while the image clean (3, h, w) climbs."""
+    """Sum of the maps (h', w') that one class shows while the image clean (3, h, w) climbs.
+
+    ``trunk`` gives the features that ``head`` makes class maps of, ``scores`` what shall rise or fall.
+    """
     images = torch.stack([clean, clean.flip(2)])
     total, initial = 0.0, None
     for _ in range(steps):
@@ -39,7 +50,7 @@ def plain_climb(
         if initial is None:
             initial = region.detach()
         mask = (region / region.max() > mask_threshold).to(region).detach()
-        gap = logits.relu().mean(dim=(2, 3))  # (2, C)
+        gap = scores(logits)  # (2, C)
         loss = gap[:, class_index].sum()
         if suppress_other_classes:
             others = [c for c in range(logits.shape[1]) if c != class_index]
