@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from wsss_core.config import load_config, read_yaml
+from wsss_core.config.root import stage_settings
 from wsss_core.plan import STAGE_REVISIONS, Plan
 
 DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")
@@ -32,7 +33,8 @@ def test_experiments_share_what_they_have_in_common():
     plan = plan_of()
     assert plan.experiments["cam"]["classifier"] is plan.experiments["advcam"]["classifier"]
     assert plan.experiments["cam"]["cams"] is not plan.experiments["advcam"]["cams"]
-    assert len(plan.artifacts("classifier")) == 1
+    trained = {artifact.variant for artifact in plan.artifacts("classifier")}
+    assert trained == {"ordinary", "ordinary38", "ordinary_vgg", "seenet", "cgnet", "aeft"}
 
 
 def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
@@ -40,7 +42,7 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
         raw["cams"]["advcam"]["steps"] += 1
 
     changed = {a.name for a in plan_of(change).artifacts()} - {a.name for a in plan_of().artifacts()}
-    assert {name.split("-")[0] for name in changed} == {"advcam"}
+    assert {name.split("-")[0] for name in changed} == {"advcam", "advcam_cgnet", "advcam_aeft"}  # they extend it
     assert stages_that_changed(change) == {
         *("cams", "affinity_labels", "affinity", "pseudo_labels", "segmenter", "predictions")
     }
@@ -111,3 +113,33 @@ def test_the_identity_names_parameters_and_upstream():
 def test_an_unknown_artifact_is_no_silent_none():
     with pytest.raises(KeyError):
         plan_of().artifact("cams", "advcam-0000000000")
+
+
+def test_a_classifier_needs_what_it_starts_from_and_is_judged_by():
+    plan = plan_of()
+    cgnet = plan.experiments["cgnet"]["classifier"]
+    assert cgnet.upstream["start_from"] is cgnet.upstream["ordinary"]
+    assert cgnet.upstream["ordinary"].variant == "ordinary38"
+    assert "backbone" not in cgnet.upstream and cgnet.parameters["trunk"]["network"] == "resnet38_small"
+    assert plan.experiments["advcam_cgnet"]["classifier"] is cgnet
+
+
+def test_an_imported_classifier_needs_no_backbone_weights():
+    def change(raw):
+        raw["classifiers"]["ordinary"]["weights"] = "mine.safetensors"
+        raw["classifiers"]["ordinary"]["optimisation"]["epochs"] = 0
+        raw["experiments"] = {"cam": {"cams": "cam"}}
+
+    plan = plan_of(change)
+    assert plan.experiments["cam"]["classifier"].upstream == {"dataset": plan.dataset}
+    assert plan.artifacts("backbone") == []
+
+
+def test_settings_come_back_from_an_artifacts_parameters():
+    plan = plan_of()
+    for stage, section in (("classifier", "classifiers"), ("cams", "cams"), ("segmenter", "segmenters")):
+        for artifact in plan.artifacts(stage):
+            rebuilt = stage_settings(section, artifact.parameters).model_dump(mode="json")
+            assert (
+                rebuilt.items() >= {key: value for key, value in artifact.parameters.items() if key != "trunk"}.items()
+            )

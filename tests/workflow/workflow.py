@@ -17,18 +17,29 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / 
 BRIEF = {"epochs": 2, "batch_size": 8}
 
 
-def small_demo() -> dict[str, Any]:
-    """The demo's configuration with fewer and smaller images, scales, steps and epochs."""
+def small_demo(*experiments: str) -> dict[str, Any]:
+    """The demo's configuration with fewer and smaller images, scales, steps and epochs.
+
+    Args:
+        experiments: those that are kept; by default two methods and the upper bound.
+    """
     config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
     config["dataset"]["generate"] = {"train_images": 80, "val_images": 10, "size": 48, "seed": 3}
-    config["backbones"]["small"]["pretext"] = {"images": 64, "size": 32, "optimisation": {"epochs": 1}}
-    config["classifiers"]["ordinary"]["optimisation"].update(BRIEF, epochs=3)
-    config["classifiers"]["ordinary"]["augmentation"]["crop"] = 48
-    config["cams"]["cam"]["scales"] = [1.0]
-    config["cams"]["advcam"].update(scales=[1.0], steps=3)
+    for backbone in config["backbones"].values():
+        backbone["pretext"] = {"images": 64, "size": 32, "optimisation": {"epochs": 1}}
+    for classifier in config["classifiers"].values():
+        if "optimisation" in classifier:
+            classifier["optimisation"] = {**classifier["optimisation"], **BRIEF, "epochs": 3}
+            classifier["augmentation"] = {**classifier["augmentation"], "crop": 48}
+    config["classifiers"]["aeft"]["warmup_epochs"] = 1
+    for cams in config["cams"].values():
+        if "scales" in cams:
+            cams["scales"] = [1.0]
+    config["cams"]["advcam"]["steps"] = 3
     for section, name in (("affinities", "affinitynet"), ("segmenters", "deeplab")):
         config[section][name]["optimisation"].update(BRIEF)
         config[section][name]["augmentation"]["crop"] = 48
+    config["experiments"] = {name: config["experiments"][name] for name in experiments or ("cam", "advcam", "full")}
     config["runtime"]["shards"] = 1
     return config
 
