@@ -36,7 +36,7 @@ RESNET38_ARCHITECTURES: dict[str, Resnet38Architecture] = {
     "resnet38": Resnet38Architecture(
         64, (128, 256, 512, 512), (3, 3, 6, 3), (2048, 4096), dilations=(2, 4, 4), dropout=(0.3, 0.5)
     ),
-    # For images of about 100 pixels: undilated, so that a cell of the last map sees 60 pixels, not all.
+    # For images of about 100 pixels: undilated, so that a cell of the last map depends on 109 pixels each way, not 221.
     "resnet38_small": Resnet38Architecture(
         16, (24, 48, 64, 64), (1, 1, 1, 1), (128, 192), dilations=(1, 1, 1), dropout=(0.0, 0.0)
     ),
