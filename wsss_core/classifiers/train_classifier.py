@@ -1,6 +1,6 @@
 """Stage `classifier`: a network that learns from image-level labels which classes an image shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,10 +138,11 @@ def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) 
     """
     other = load_classifier(path)
     if whole:
-        if other.classes != network.classes or classifier_description(other) != classifier_description(network):
+        given, wanted = (_what_is_computed(classifier) for classifier in (other, network))
+        if given != wanted:
+            differences = (f"{key} is {given[key]}, not {wanted[key]}" for key in wanted if given[key] != wanted[key])
             raise UserError(
-                f"{path}: holds a classifier other than the one to be used without training: "
-                f"{_difference(classifier_description(other), classifier_description(network))}"
+                f"{path}: holds a classifier other than the one to be used without training: {'; '.join(differences)}"
             )
         network.load_state_dict(other.state_dict())
         return
@@ -162,5 +163,7 @@ def _load_of_classes(path: Path, classes: Sequence[str]) -> ClassMapClassifier:
     return ordinary
 
 
-def _difference(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    return "; ".join(f"{key} is {given[key]}, not {wanted[key]}" for key in wanted if given[key] != wanted[key])
+def _what_is_computed(classifier: ClassMapClassifier) -> dict[str, Any]:
+    """The file's description of a classifier, but for what matters in training alone."""
+    description = classifier_description(classifier)
+    return {**description, "trunk": {key: value for key, value in description["trunk"].items() if key != "dropout"}}
