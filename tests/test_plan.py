@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from wsss_core.config import load_config, read_yaml
-from wsss_core.config.root import stage_settings
+from wsss_core.config.stage_settings import stage_settings
 from wsss_core.plan import STAGE_REVISIONS, Plan
 
 DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")

@@ -8,8 +8,8 @@ identity = snakemake.params.identity
 shard_file = Path(snakemake.output.shard)
 with job(snakemake.log[0], snakemake.threads, identity, shard_file.parent.parent):
     from wsss_core.cams.generate_cams import generate_cams
-    from wsss_core.config.root import stage_settings
     from wsss_core.config.runtime import Runtime
+    from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
 
     parameters = identity["parameters"]

@@ -9,8 +9,8 @@ weights = Path(snakemake.output.weights)
 with job(snakemake.log[0], snakemake.threads, identity, weights.parent):
     from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
     from wsss_core.config.networks import Trunk
-    from wsss_core.config.root import stage_settings
     from wsss_core.config.runtime import Runtime
+    from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
 
     parameters = identity["parameters"]

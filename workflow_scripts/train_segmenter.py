@@ -8,8 +8,8 @@ identity = snakemake.params.identity
 weights = Path(snakemake.output.weights)
 with job(snakemake.log[0], snakemake.threads, identity, weights.parent):
     from wsss_core.config.networks import Trunk
-    from wsss_core.config.root import stage_settings
     from wsss_core.config.runtime import Runtime
+    from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
     from wsss_core.datasets.label_maps import read_label_manifest
     from wsss_core.segmentation.train_segmenter import train_segmenter

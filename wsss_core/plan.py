@@ -14,6 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from wsss_core.config import Config, Experiment
+from wsss_core.config.extensions import source_of
+from wsss_core.config.parameters import Parameters
 
 STAGE_REVISIONS = {
     "generated": 1,
@@ -146,15 +148,19 @@ class Plan:
         parameters = self._with_trunk(settings, settings.backbone, exclude=("start_from", "ordinary"))
         return self._artifact("classifier", name, parameters, upstream)
 
-    def _with_trunk(self, settings: BaseModel, backbone: str, exclude: Iterable[str] = ()) -> dict[str, Any]:
+    def _with_trunk(self, settings: Parameters, backbone: str, exclude: Iterable[str] = ()) -> dict[str, Any]:
         """The settings as JSON values, with the trunk's own in place of its variant's name."""
         parameters = settings.model_dump(mode="json", exclude={"backbone", *exclude})
-        return {**parameters, "trunk": self.config.backbones[backbone].trunk.model_dump(mode="json")}
+        return {
+            **parameters,
+            **_extension(settings),
+            "trunk": self.config.backbones[backbone].trunk.model_dump(mode="json"),
+        }
 
     def _plan_cams(self, name: str) -> Artifact:
         settings = self.config.cams[name]
         # The threshold does not change the maps: seeds are scored at every threshold at once.
-        parameters = settings.model_dump(mode="json", exclude={"classifier", "threshold"})
+        parameters = {**settings.model_dump(mode="json", exclude={"classifier", "threshold"}), **_extension(settings)}
         upstream = {"dataset": self.dataset, "classifier": self._plan_classifier(settings.classifier)}
         return self._artifact("cams", name, parameters, upstream)
 
@@ -205,3 +211,9 @@ class Plan:
         parameters = settings.model_dump(mode="json", include={"walk", "pseudo_labels"})
         upstream = {"dataset": self.dataset, "cams": cams, "affinity": affinity}
         stages["pseudo_labels"] = self._artifact("pseudo_labels", variant, parameters, upstream)
+
+
+def _extension(settings: Parameters) -> dict[str, Any]:
+    """The extension that the settings' kind comes from, as a parameter; nothing for the package's own kinds."""
+    source = source_of(settings)
+    return {} if source is None else {"extension": dict(source)}

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from wsss_core.cams.map_sizes import SummedMaps
+from wsss_core.cams.methods import cam_method
 from wsss_core.config.cams import AdvCams
 from wsss_core.datasets.transforms import normalise, rescale
 
@@ -66,6 +67,7 @@ def weight_of_sums(steps: int, scales: Sequence[float]) -> float:
     return 2.0 if steps > 10 and min(scales) < 1 else 1.0
 
 
+@cam_method("advcam")
 def advcam_class_maps(
     classifier: ClimbableClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: AdvCams
 ) -> SummedMaps:

@@ -1,7 +1,7 @@
 """Stage `cams`: the class maps of a shard of images, in HDF5."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
-from wsss_core.cams.advcam import advcam_class_maps
-from wsss_core.cams.map_sizes import SummedMaps, empty_maps
-from wsss_core.cams.multiscale import multiscale_class_maps
-from wsss_core.cams.seenet import seenet_class_maps
+from wsss_core.cams.map_sizes import empty_maps
+from wsss_core.cams.methods import find_cam_method
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
@@ -22,13 +20,6 @@ from wsss_core.errors import UserError
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.progress import Progress
 from wsss_core.resume import PartialWork
-
-CAM_METHODS: dict[str, Callable[..., SummedMaps]] = {
-    "multiscale": multiscale_class_maps,
-    "advcam": advcam_class_maps,
-    "seenet": seenet_class_maps,
-}
-"""By the name that ``method`` has in the configuration."""
 
 BLOCK_IMAGES = 32
 """Images that a killed job loses at most."""
@@ -68,7 +59,7 @@ def generate_cams(
             f"{classifier_weights}: the classifier knows the classes {', '.join(classifier.classes)}; "
             f"the data set has {', '.join(index.classes)}"
         )
-    class_maps = CAM_METHODS[parameters.method]  # type: ignore[attr-defined]
+    class_maps = find_cam_method(parameters.method)  # type: ignore[attr-defined]
     labels, paths, image_ids = index.label_matrix, index.image_paths, index.image_ids
 
     def image_cams(position: int) -> ImageCams:

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 
 from wsss_core.cams.map_sizes import SummedMaps
+from wsss_core.cams.methods import cam_method
 from wsss_core.config.cams import MultiscaleCams
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.networks.classifier import ClassMapClassifier
 
 
+@cam_method("multiscale")
 def multiscale_class_maps(
     classifier: ClassMapClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: MultiscaleCams
 ) -> SummedMaps:

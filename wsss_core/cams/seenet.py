@@ -11,11 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from wsss_core.cams.map_sizes import SummedMaps, small_size
+from wsss_core.cams.methods import cam_method
 from wsss_core.config.cams import SeenetCams
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, rescaled_size
 from wsss_core.networks.self_erasing import EPSILON, SelfErasingClassifier
 
 
+@cam_method("seenet")
 def seenet_class_maps(
     classifier: SelfErasingClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: SeenetCams
 ) -> SummedMaps:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from wsss_core.config.cams import SeenetCams
+from wsss_core.config.extensions import load_extension
 from wsss_core.config.parameters import overlay, settings_class
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES
@@ -69,6 +70,12 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     """
     faults: list[str] = []
     checked: dict[str, Any] = {}
+    extensions = raw.get("extensions")
+    for file in extensions if isinstance(extensions, list | tuple) else ():
+        try:
+            load_extension(str(file))
+        except UserError as error:
+            faults.append(f"extensions: {error}")
     for key, value in raw.items():
         if key not in SECTIONS:
             checked[key] = value

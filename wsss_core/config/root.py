@@ -1,8 +1,7 @@
 """The whole configuration, and which kinds of variants each of its sections may hold."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
@@ -67,6 +66,8 @@ class Config(Parameters):
     """Devices, shards, folders."""
     resources: dict[str, RuleResources] = {}
     """Memory, time, threads and GPUs by rule, where the defaults do not fit."""
+    extensions: tuple[str, ...] = ()
+    """Paths of Python files that add an objective or a CAM method of one's own; see the README."""
 
 
 @dataclass(frozen=True)
@@ -107,25 +108,3 @@ REFERENCES: dict[str, dict[str, str]] = {
     "experiments": {"cams": "cams", "affinity": "affinities", "segmenter": "segmenters"},
 }
 """For each section, which of its fields name a variant of which other section."""
-
-
-def stage_settings(section: str, parameters: Mapping[str, Any]) -> Any:
-    """Rebuild the settings that an artifact's parameters were made from.
-
-    Args:
-        section: the section that the stage's variants are in.
-        parameters: as :class:`wsss_core.plan.Plan` gives them to the artifact: references to other variants
-            are left out, because those artifacts are upstream, and ``trunk`` stands in for the backbone.
-
-    Returns:
-        An object of the section's settings class. The references that it must have read ``upstream``.
-    """
-    kinds = SECTIONS[section]
-    kind = kinds.kind(parameters.get(kinds.kind_key) if kinds.kind_key else None)
-    references = {
-        name: "upstream"
-        for name in REFERENCES[section]
-        if name in kind.model_fields and (name == "backbone" or kind.model_fields[name].is_required())
-    }
-    own = {name: value for name, value in parameters.items() if name != "trunk"}
-    return kind(**own, **references)

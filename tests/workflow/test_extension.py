@@ -1,0 +1,45 @@
+"""An objective and a CAM method in one file of the user's own, without a change to the package."""
+
+import shutil
+
+import h5py
+import pytest
+
+from tests.workflow.workflow import REPOSITORY, Workflow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workflow = Workflow(tmp_path_factory.mktemp("extension"))
+    shutil.copy(REPOSITORY / "docs" / "examples" / "focal.py", workflow.folder)
+    config = workflow.config
+    config["extensions"] = ["focal.py"]
+    config["classifiers"]["focal"] = {"extends": "ordinary", "objective": "focal", "gamma": 1.5}
+    config["cams"]["mine"] = {"method": "cautious", "classifier": "focal"}
+    config["experiments"] = {"mine": {"cams": "mine"}, "cam": {"cams": "cam"}}
+    workflow.run("cams")
+    return workflow
+
+
+def test_maps_are_drawn_by_the_users_method_from_the_users_classifier(finished):
+    (shard,) = (finished.results / "cams").glob("mine-*/shards/*.h5")
+    with h5py.File(shard) as file:
+        assert len(file) == 80
+    (curve,) = (finished.results / "classifier").glob("focal-*/training.csv")
+    assert len(curve.read_text().splitlines()) == 4
+
+
+def test_a_changed_extension_makes_its_own_artifacts_anew_and_no_others(finished):
+    assert finished.planned("cams") == {}
+    extension = finished.folder / "focal.py"
+    extension.write_text(extension.read_text() + "\n# changed\n")
+    assert finished.planned("cams") == {"train_classifier": 1, "generate_cams": 1, "cams": 1}
+
+
+def test_a_missing_or_failing_extension_is_told(finished):
+    changed = finished.changed()
+    (finished.folder / "broken.py").write_text("import nothing_of_this_name\n")
+    changed.config["extensions"] = ["focal.py", "gone.py", "broken.py"]
+    output = changed.attempt("--dry-run").stdout
+    assert "extensions: gone.py: the extension cannot be read (No such file or directory)" in output
+    assert "broken.py: the extension fails: ModuleNotFoundError: No module named 'nothing_of_this_name'" in output
