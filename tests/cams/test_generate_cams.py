@@ -8,15 +8,20 @@ from PIL import Image
 
 from tests.cams.test_advcam import random_image
 from tests.cams.tiny_network import TinyClassifier
+from tests.classifiers.tiny_networks import tiny
 from wsss_core.cam_store import CamStoreReader
 from wsss_core.cams import generate_cams as stage
 from wsss_core.cams.generate_cams import generate_cams
-from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams
+from wsss_core.cams.multiscale import multiscale_class_maps
+from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams, SeenetCams
+from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
+from wsss_core.networks.self_erasing import SelfErasingClassifier
 
 CLASSES = ("class0", "class1", "class2", "class3")
 MULTISCALE = MultiscaleCams(classifier="c", scales=(0.5, 1.0))
+SEENET = SeenetCams(classifier="c", size=24)
 ADVCAM = AdvCams(classifier="c", steps=3, scales=(1.0,), high_res=False, precision="float32")
 
 
@@ -63,6 +68,44 @@ def test_every_image_has_its_classes_maps(index, tmp_path, parameters):
             assert np.all((cams.cam >= 0) & (cams.cam <= 1))
             largest = cams.cam.max(axis=(1, 2), initial=0)
             assert np.all((largest > 0.9) | (largest == 0))
+
+
+def test_seenets_maps_of_every_image(index, tmp_path, monkeypatch):
+    def load(path, device):
+        network = tiny(SelfErasingClassifier, 1)
+        network.classes = CLASSES
+        network.add_layers(network.trunk.channels[-1], len(CLASSES))
+        return network.double().requires_grad_(False).eval()
+
+    monkeypatch.setattr(stage, "load_classifier", load)
+    with CamStoreReader([run(index, tmp_path, SEENET)]) as reader:
+        for image_id, labels, row in zip(index.image_ids, index.label_matrix, index.table.itertuples(), strict=True):
+            cams = reader.read(image_id)
+            assert cams.classes.tolist() == np.flatnonzero(labels).tolist()
+            assert cams.cam.shape == (labels.sum(), -(-row.height // 4), -(-row.width // 4))
+            assert cams.high_res.shape == (labels.sum(), row.height, row.width)
+            assert np.all((cams.high_res >= 0) & (cams.high_res <= 1))
+
+
+def test_the_arithmetic_is_the_networks(index, tmp_path):
+    """Maps of float64 are those of a float64 network, rounded once; float32's are not."""
+    parameters = MULTISCALE.model_copy(update={"precision": "float32"})
+    double = parameters.model_copy(update={"arithmetic": "float64"})
+    network = TinyClassifier(dtype=torch.float32).double()
+    expected = []
+    for path, labels in zip(index.image_paths, index.label_matrix, strict=True):
+        if labels.any():
+            maps = multiscale_class_maps(network, read_image(path), np.flatnonzero(labels).tolist(), double)
+            expected.append(maps.normalised()[0].float().numpy())
+    found = {}
+    for name, chosen in (("single", parameters), ("double", double)):
+        with CamStoreReader([run(index, tmp_path / name, chosen)]) as reader:
+            found[name] = [reader.read(image_id).cam for image_id in index.image_ids]
+        found[name] = [maps for maps in found[name] if len(maps)]
+    for name, largest in (("double", 1e-7), ("single", 1e-5)):
+        for own, other in zip(found[name], expected, strict=True):
+            np.testing.assert_allclose(own, other, rtol=0, atol=largest)
+    assert any((own != other).any() for own, other in zip(found["single"], expected, strict=True))
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 4, 6])

@@ -1,3 +1,5 @@
+import colorsys
+
 import numpy as np
 import pytest
 import torch
@@ -129,3 +131,47 @@ def test_randomness_is_torchs():
         torch.manual_seed(seed)
         results.append(transform(image)[0])
     assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
+
+
+def share_of_unchanged(transform, image, wanted, number=200):
+    """Share of the draws that give ``wanted``."""
+    unchanged = 0
+    for seed in range(number):
+        torch.manual_seed(seed)
+        unchanged += torch.equal(transform(image)[0], wanted)
+    return unchanged / number
+
+
+def test_colours_are_changed_as_often_as_asked_for():
+    image = noise(8, 8)
+    whole = normalise(image)
+    assert share_of_unchanged(plain(crop=8, colour_jitter=0.4), image, whole) == 0
+    some = plain(crop=8, colour_jitter=0.4, jitter_probability=0.3)
+    assert 0.6 < share_of_unchanged(some, image, whole) < 0.8
+
+
+def test_images_lose_their_colours_as_often_as_asked_for():
+    image = noise(8, 8)
+    grey = np.asarray(Image.fromarray(image).convert("L"))
+    wanted = normalise(np.stack([grey] * 3, axis=2))
+    assert share_of_unchanged(plain(crop=8, greyscale_probability=1.0), image, wanted) == 1
+    assert 0.2 < share_of_unchanged(plain(crop=8, greyscale_probability=0.3), image, wanted) < 0.4
+    assert share_of_unchanged(plain(crop=8, greyscale_probability=0.3), image, normalise(image)) > 0.6
+
+
+def test_the_hue_has_a_range_of_its_own():
+    image = np.tile(np.array([[[200, 60, 60]]], dtype=np.uint8), (8, 8, 1))  # red
+
+    def largest_turn(**options):
+        turns = []
+        for seed in range(100):
+            torch.manual_seed(seed)
+            pixels = plain(crop=8, **options)(image)[0][:, 0, 0]
+            value = pixels * torch.tensor(STANDARD_DEVIATION) + torch.tensor(MEAN)
+            hue = colorsys.rgb_to_hsv(*value.clamp(0, 1).tolist())[0]
+            turns.append(min(hue, 1 - hue))
+        return max(turns)
+
+    assert largest_turn(colour_jitter=0.3, hue_jitter=0.0) < 0.01
+    assert 0.08 < largest_turn(colour_jitter=0.3) < 0.11  # a third
+    assert 0.17 < largest_turn(hue_jitter=0.2) < 0.21

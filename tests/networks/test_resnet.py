@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 
 from wsss_core.config.networks import Trunk
-from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, freeze_batch_norm
+from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, fixed_statistics, freeze_batch_norm
 from wsss_core.networks.trunks import build_trunk
 
 
@@ -120,3 +120,21 @@ def test_a_frozen_stem_takes_no_gradient():
         assert (parameter.grad is None) == name.startswith(("conv1", "bn1", "layer1")), name
     assert not trunk.layer1[0].bn1.training
     assert trunk.layer2[0].bn1.training
+
+
+def test_statistics_are_fixed_for_a_while_alone():
+    trunk = build_trunk(Trunk(network="resnet_small", output_stride=8)).train()
+    freeze_batch_norm(trunk.layer1)
+    before = {name: tensor.clone() for name, tensor in trunk.state_dict().items()}
+    modes = [part.training for part in trunk.modules()]
+    images = torch.randn(4, 3, 32, 32)
+    with fixed_statistics(trunk):
+        fixed = trunk(images)[-1]
+    assert all(torch.equal(before[name], tensor) for name, tensor in trunk.state_dict().items())
+    assert [part.training for part in trunk.modules()] == modes
+    torch.testing.assert_close(fixed, trunk.eval()(images)[-1])
+    with pytest.raises(RuntimeError), fixed_statistics(trunk.train()):
+        raise RuntimeError
+    assert [part.training for part in trunk.modules()] == modes
+    trunk(images)
+    assert not torch.equal(before["bn1.running_mean"], trunk.bn1.running_mean)

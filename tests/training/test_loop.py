@@ -105,6 +105,35 @@ def test_the_learning_rate_warms_up_and_decays_by_the_formula(tmp_path):
     assert math.isclose(curve[-1]["learning_rate"], 0.05 * (1 - (steps - 1) / steps) ** 0.9)
 
 
+def test_the_rate_may_stay_for_some_steps():
+    factors = [learning_rate_factor(step, 25, Optimisation(power=1, decay_every=10)) for step in range(25)]
+    assert factors == [1.0] * 10 + [1 - 10 / 25] * 10 + [1 - 20 / 25] * 5
+
+
+def test_the_rate_may_fall_by_ten_at_milestones():
+    optimisation = Optimisation(milestones=(0.6, 0.8), warmup_steps=1)
+    factors = [learning_rate_factor(step, 10, optimisation) for step in range(10)]
+    assert factors == pytest.approx([0.5] + [1.0] * 5 + [0.1] * 2 + [0.01] * 2)
+
+
+def test_steps_may_have_more_images_in_later_epochs(tmp_path):
+    """The rate decays as if all steps had the usual number of images, and so does not come to its end."""
+    network, seen = make_network(), []
+
+    def loss(batch, epoch):
+        seen.append((epoch, len(batch[0])))
+        return {"loss": functional.mse_loss(network(batch[0]), batch[1])}
+
+    groups = [ParameterGroup(network.parameters(), 1)]
+    optimisation = Optimisation(epochs=3, batch_size=3, learning_rate=0.01)
+    batch_size = lambda epoch: 3 if epoch < 1 else 5  # noqa: E731
+    partial = PartialWork(tmp_path, "training", [])
+    curve = fit(network, NoisySamples(), loss, groups, optimisation, partial, CPU, batch_size=batch_size)
+    assert seen == [(0, 3)] * 3 + [(1, 5)] * 2 + [(2, 5)] * 2
+    rates = [0.01 * (1 - step / (3 * 3)) ** 0.9 for step in (2, 4, 6)]  # at the ends of the epochs
+    assert [row["learning_rate"] for row in curve] == pytest.approx(rates)
+
+
 def test_sgd_steps_are_those_of_the_formula(tmp_path):
     """Two steps of one weight, by hand: momentum m, decay w, group factor 10."""
     network = nn.Sequential(*[nn.Identity() for _ in range(5)], nn.Linear(1, 1, bias=False))
