@@ -24,7 +24,7 @@ class SeenetObjective(Objective, name="seenet"):
     @classmethod
     def build_network(cls, parameters: Classifier, trunk: Trunk, classes: Sequence[str]) -> ClassMapClassifier:
         """A trunk with two branches."""
-        return SelfErasingClassifier(trunk, classes, cast(SeenetClassifier, parameters).branch_kernel)
+        return SelfErasingClassifier(trunk, classes)
 
     def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
         """``initial`` (S_A), ``erased`` (S_B), ``background`` (S_C), and ``loss``, their sum."""

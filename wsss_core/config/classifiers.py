@@ -148,9 +148,6 @@ class SeenetClassifier(Classifier):
 
     objective: Literal["seenet"] = "seenet"
     """Three classifications: of the image, of it without attention and with background reversed, of background."""
-    branch_kernel: Literal[1, 3] = 3
-    """Size of the branches' first two convolutions. 3 in the authors' network; 1 for small images, in which a cell of
-    the trunk's map sees an object whole already."""
     high_threshold: float = Field(0.7, gt=0, lt=1)
     """Above this share of its maximum the first branch's attention is erased for the second."""
     low_threshold: float = Field(0.05, ge=0, lt=1)

@@ -4,14 +4,12 @@ Hou et al., "Self-Erasing Network for Integral Object Attention", NeurIPS 2018; 
 ``deploy_seenet.prototxt``, erasing as in ``crelu_layer.py``.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Trunk
 from wsss_core.networks.classifier import ClassMapClassifier
 
 EPSILON = 1e-8
@@ -89,15 +87,15 @@ def conditionally_rectified(features: Tensor, mask: Tensor, gradient: str = "aut
 
 
 class Branch(nn.Module):
-    """Two convolutions and a 1x1 convolution to one map per class."""
+    """Two 3x3 convolutions and a 1x1 convolution to one map per class."""
 
-    def __init__(self, channels: int, classes: int, kernel: int, dropout: float) -> None:
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
         """Weights of deviation 0.01 for the last layer; He's for the others, for the sake of networks without
         the authors' pretrained features.
         """
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
-        self.conv2 = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.dropout = nn.Dropout(dropout)
         self.score = nn.Conv2d(channels, classes, 1)
         for layer in (self.conv1, self.conv2):
@@ -129,25 +127,10 @@ class SelfErasingClassifier(ClassMapClassifier):
 
     architecture = "self_erasing"
 
-    def __init__(self, trunk: Trunk, classes: Sequence[str], branch_kernel: int = 3) -> None:
-        """Build the network with random weights.
-
-        Args:
-            trunk: the trunk's settings.
-            classes: names of the K classes.
-            branch_kernel: size of the branches' first two convolutions; odd.
-        """
-        self._options = {"branch_kernel": branch_kernel}
-        super().__init__(trunk, classes)
-
     def add_layers(self, channels: int, classes: int) -> None:
         """Make the two branches."""
-        self.first = Branch(channels, classes, self._options["branch_kernel"], DROPOUT)
-        self.second = Branch(channels, classes, self._options["branch_kernel"], 0.0)
-
-    def options(self) -> dict[str, Any]:
-        """The branches' settings."""
-        return dict(self._options)
+        self.first = Branch(channels, classes, DROPOUT)
+        self.second = Branch(channels, classes, 0.0)
 
     def features(self, images: Tensor) -> Tensor:
         """The trunk's last features (B, C, h, w) of images (B, 3, H, W), normalised."""
