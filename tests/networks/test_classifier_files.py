@@ -27,7 +27,6 @@ CLASSIFIERS = {
     ),
     "gated_pyramid without bins": lambda: GatedPyramidClassifier(RESNET, CLASSES, 9, ()),
     "self_erasing": lambda: SelfErasingClassifier(VGG16, CLASSES),
-    "self_erasing of single cells": lambda: SelfErasingClassifier(RESNET, CLASSES, branch_kernel=1),
 }
 
 
