@@ -1,4 +1,4 @@
-"""An objective and a CAM method in one file of the user's own, without a change to the package."""
+"""An objective and a CAM method in files of the user's own, without a change to the package."""
 
 import shutil
 
@@ -11,9 +11,10 @@ from tests.workflow.workflow import REPOSITORY, Workflow
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workflow = Workflow(tmp_path_factory.mktemp("extension"))
-    shutil.copy(REPOSITORY / "docs" / "examples" / "focal.py", workflow.folder)
+    for name in ("focal.py", "cautious.py"):
+        shutil.copy(REPOSITORY / "docs" / "examples" / name, workflow.folder)
     config = workflow.config
-    config["extensions"] = ["focal.py"]
+    config["extensions"] = ["focal.py", "cautious.py"]
     config["classifiers"]["focal"] = {"extends": "ordinary", "objective": "focal", "gamma": 1.5}
     config["cams"]["mine"] = {"method": "cautious", "classifier": "focal"}
     config["experiments"] = {"mine": {"cams": "mine"}, "cam": {"cams": "cam"}}
@@ -39,7 +40,11 @@ def test_a_changed_extension_makes_its_own_artifacts_anew_and_no_others(finished
 def test_a_missing_or_failing_extension_is_told(finished):
     changed = finished.changed()
     (finished.folder / "broken.py").write_text("import nothing_of_this_name\n")
-    changed.config["extensions"] = ["focal.py", "gone.py", "broken.py"]
+    changed.config["extensions"] = ["focal.py", "cautious.py", "gone.py", "broken.py"]
     output = changed.attempt("--dry-run").stdout
     assert "extensions: gone.py: the extension cannot be read (No such file or directory)" in output
     assert "broken.py: the extension fails: ModuleNotFoundError: No module named 'nothing_of_this_name'" in output
+
+
+def test_the_readme_shows_the_example():
+    assert (REPOSITORY / "docs/examples/focal.py").read_text() in (REPOSITORY / "README.md").read_text()
