@@ -110,13 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--images", type=int, help="training images (default: the demo's)")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results" / "benchmark")
-    parser.add_argument("--no-ablations", action="store_true")
+    parser.add_argument("--ablation-seeds", type=int, nargs="*", help="those that also have ablations (default: all)")
     parser.add_argument("--write", type=Path, help="Markdown file for the tables, such as docs/benchmark.md")
     options = parser.parse_args(arguments)
     demo = read_yaml(REPOSITORY / "config.yaml")
+    with_ablations = options.seeds if options.ablation_seeds is None else options.ablation_seeds
     configs = {}
     for seed in options.seeds:
-        config = configuration(demo, seed, options.results.resolve(), options.images, not options.no_ablations)
+        config = configuration(demo, seed, options.results.resolve(), options.images, seed in with_ablations)
         run(config, options.results / f"seed-{seed}.yaml", options.cores)
         configs[seed] = config
         text = report(configs)

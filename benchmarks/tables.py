@@ -23,7 +23,7 @@ COLUMNS = {
 
 
 def scores_of_seed(config: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """mIoU in percent by experiment and by key of ``COLUMNS``, as far as the experiment goes."""
+    """MIoU in percent by experiment and by key of ``COLUMNS``, as far as the experiment goes."""
     checked = load_config(config)
     plan = Plan(checked)
     scores: dict[str, dict[str, float]] = {}
@@ -91,8 +91,11 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
     ]
     controls = {"advcam": "cam", **{method: name for name, (_, method) in CONTROLS.items()}}
     lines += [_difference(scores, method, control) for method, control in controls.items()]
-    if all(name in one for one in scores.values() for name in ABLATIONS):
-        lines += ["", "## Ablations", "", "Seed at its best threshold, and its difference to the whole method.", ""]
+    scores = {seed: one for seed, one in scores.items() if all(name in one for name in ABLATIONS)}
+    if scores:
+        seeds = ", ".join(map(str, scores))
+        lines += ["", "## Ablations", ""]
+        lines += [f"Seed at its best threshold, and its difference to the whole method; data seeds {seeds}.", ""]
         lines += ["| switched off | seed | difference | by seed |", "|---|---|---|---|"]
         lines += [_ablation(scores, name, _method_of(name)) for name in ABLATIONS]
     return "\n".join(lines) + "\n"
