@@ -25,7 +25,7 @@ _NAMES_IN_A_SENTENCE = 5
 
 def import_weights(
     form: str, source: Path | str, target: Path | str, classes: Sequence[str] | None = None
-) -> nn.Module:
+) -> int:
     """Turn a file of another program's weights into one of this workflow; equal input gives equal bytes.
 
     Args:
@@ -36,7 +36,7 @@ def import_weights(
             VOC, if it has as many. Not for networks that know no classes.
 
     Returns:
-        The network that was written.
+        Number of weights in the file.
 
     Raises:
         UserError: ``source`` is missing, damaged or of another network than ``form`` says, ``classes`` do
@@ -61,7 +61,7 @@ def import_weights(
         raise UserError(f"{target}: cannot be written ({error.strerror or error})") from error
     except safetensors.SafetensorError as error:  # such as a full disk
         raise UserError(f"{target}: cannot be written ({error})") from error
-    return network
+    return sum(weight.numel() for weight in network.parameters())
 
 
 def read_classes(text: str) -> tuple[str, ...]:
@@ -164,11 +164,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         classes = None if options.classes is None else read_classes(options.classes)
-        network = import_weights(options.format, options.source, options.target, classes)
+        count = import_weights(options.format, options.source, options.target, classes)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{options.target}: {sum(weight.numel() for weight in network.parameters())} weights, {options.format}")
+    print(f"{options.target}: {count} weights, {options.format}")
     return 0
 
 
