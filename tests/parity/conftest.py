@@ -1,5 +1,7 @@
 """Runs each parity test once for every golden case whose file name matches the test's marker."""
 
+import shutil
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +26,8 @@ def case(golden: Path) -> Case:
 
 
 @pytest.fixture(scope="session")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
     """Files of the authors' networks, each imported once."""
     folder = tmp_path_factory.mktemp("imported")
-    return cache(lambda network: import_network(network, folder))
+    yield cache(lambda network: import_network(network, folder))
+    shutil.rmtree(folder)  # together over a gigabyte, which pytest would keep

@@ -126,7 +126,7 @@ def test_float64(case: Case, imported: Imported, monkeypatch):
             assert largest_difference(torch.stack(climbed.regions), case.tensor(f"{name}_regions")) <= EXACT, name
             # The authors' last loss is that of a step which leads to no map; we do not compute it.
             goals = [goal.item() for goal in climbed.goals]
-            np.testing.assert_allclose(goals, case[f"{name}_loss"][:-1], rtol=EXACT)
+            np.testing.assert_allclose(goals, case[f"{name}_loss"][:-1], rtol=EXACT, atol=EXACT)
             penalties = [climbed.penalty(step, k, weight) for step in range(len(climbed.goals))]
             np.testing.assert_allclose(penalties, case[f"{name}_L_AD"][:-1], rtol=0, atol=EXACT)
 
@@ -143,7 +143,7 @@ def test_the_climbing_image_in_float64(case: Case, imported: Imported, monkeypat
             expected = case.tensor(f"f64_s1_c{k}_{name}")
             rounding = torch.finfo(torch.float32).eps * expected.abs().max().item()  # stored as float32
             assert largest_difference(tensor, expected) <= EXACT + rounding, name
-        assert climbs[0].goals[-1].item() == pytest.approx(case[f"f64_scaleidx0_c{k}_loss"][-1], rel=EXACT)
+        assert climbs[0].goals[-1].item() == pytest.approx(case[f"f64_scaleidx0_c{k}_loss"][-1], rel=EXACT, abs=EXACT)
 
 
 @pytest.mark.golden("advcam*.npz")
@@ -154,7 +154,8 @@ def test_float32(case: Case, imported: Imported, monkeypatch):
         for name, found in (("cam", cam), ("high_res", high_res)):
             expected = case.tensor(name)[position]
             assert largest_difference(found, expected) <= largest_final(parameters.steps), name
-            assert np.corrcoef(found.flatten(), expected.flatten())[0, 1] > 0.999, name
+            if expected.any():  # a class without any evidence has no map to correlate
+                assert np.corrcoef(found.flatten(), expected.flatten())[0, 1] > 0.999, name
         for number, climbed in climbs.items():
             name = f"s1_c{k}" if number == 0 else f"scaleidx{number}_c{k}"
             expected = case.tensor(f"{name}_regions")
