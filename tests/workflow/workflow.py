@@ -21,7 +21,7 @@ def small_demo(*experiments: str) -> dict[str, Any]:
     """The demo's configuration with fewer and smaller images, scales, steps and epochs.
 
     Args:
-        experiments: those that are kept; by default two methods and the upper bound.
+        experiments: those that are kept, or maps to be drawn; by default two methods and the upper bound.
     """
     config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
     config["dataset"]["generate"] = {"train_images": 80, "val_images": 10, "size": 48, "seed": 3}
@@ -39,7 +39,9 @@ def small_demo(*experiments: str) -> dict[str, Any]:
     for section, name in (("affinities", "affinitynet"), ("segmenters", "deeplab")):
         config[section][name]["optimisation"].update(BRIEF)
         config[section][name]["augmentation"]["crop"] = 48
-    config["experiments"] = {name: config["experiments"][name] for name in experiments or ("cam", "advcam", "full")}
+    config["experiments"] = {
+        name: config["experiments"].get(name, {"cams": name}) for name in experiments or ("cam", "advcam", "full")
+    }
     config["runtime"]["shards"] = 1
     return config
 
