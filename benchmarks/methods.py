@@ -32,23 +32,24 @@ CONTROLS = {
     "control_aeft": ("ordinary38", "aeft"),
 }
 """By name, the ordinary classifier that goes on training, and the method whose epochs it is given."""
-ABLATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "advcam_without_regularisation": ("cams", "advcam", {"regularisation": 0}),
-    "advcam_without_suppression": ("cams", "advcam", {"suppress_other_classes": False}),
-    "advcam_mask_everywhere": ("cams", "advcam", {"mask_threshold": 0}),
-    "seenet_without_crelu": ("classifiers", "seenet", {"reverse_background": False}),
-    "seenet_without_background_branch": ("classifiers", "seenet", {"background_branch": False}),
-    "cgnet_class_agnostic": ("classifiers", "cgnet", {"erasing": "class_agnostic"}),
-    "cgnet_without_erasing": ("classifiers", "cgnet", {"erasing": "none"}),
-    "aeft_gap": ("classifiers", "aeft", {"bins": []}),
-    "aeft_single_bin": ("classifiers", "aeft", {"bins": [3]}),
-    "aeft_average": ("classifiers", "aeft", {"fusion": "average"}),
-    "aeft_ungated": ("classifiers", "aeft", {"fusion": "ungated"}),
-    "aeft_fine_to_coarse": ("classifiers", "aeft", {"order": "fine_to_coarse"}),
-    "aeft_without_attraction": ("classifiers", "aeft", {"attraction_weight": 0}),
-    "aeft_without_repulsion": ("classifiers", "aeft", {"repulsion_weight": 0}),
+ABLATIONS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "advcam_without_regularisation": ("advcam", {"cams": {"regularisation": 0}}),
+    "advcam_without_suppression": ("advcam", {"cams": {"suppress_other_classes": False}}),
+    "advcam_mask_everywhere": ("advcam", {"cams": {"mask_threshold": 0}}),
+    # Reversed neither in training nor when maps are drawn.
+    "seenet_without_crelu": ("seenet", {"classifiers": {"reverse_background": False}, "cams": {"low_threshold": 0}}),
+    "seenet_without_background_branch": ("seenet", {"classifiers": {"background_branch": False}}),
+    "cgnet_class_agnostic": ("cgnet", {"classifiers": {"erasing": "class_agnostic"}}),
+    "cgnet_without_erasing": ("cgnet", {"classifiers": {"erasing": "none"}}),
+    "aeft_gap": ("aeft", {"classifiers": {"bins": []}}),
+    "aeft_single_bin": ("aeft", {"classifiers": {"bins": [3]}}),
+    "aeft_average": ("aeft", {"classifiers": {"fusion": "average"}}),
+    "aeft_ungated": ("aeft", {"classifiers": {"fusion": "ungated"}}),
+    "aeft_fine_to_coarse": ("aeft", {"classifiers": {"order": "fine_to_coarse"}}),
+    "aeft_without_attraction": ("aeft", {"classifiers": {"attraction_weight": 0}}),
+    "aeft_without_repulsion": ("aeft", {"classifiers": {"repulsion_weight": 0}}),
 }
-"""By name, the section and variant that is changed, and the change: one term of a paper switched off."""
+"""By name, the method, and by section what is changed of its variant: one term of a paper switched off."""
 
 
 def configuration(
@@ -82,10 +83,11 @@ def configuration(
         }
         config["cams"][name] = {"extends": "cam", "classifier": name}
         config["experiments"][name] = {"cams": name}
-    for name, (section, variant, change) in (ABLATIONS if ablations else {}).items():
-        config[section][name] = {"extends": variant, **change}
-        if section == "classifiers":
-            config["cams"][name] = {"extends": variant, "classifier": name}
+    for name, (method, changes) in (ABLATIONS if ablations else {}).items():
+        config["cams"][name] = {"extends": method, **changes.get("cams", {})}
+        if "classifiers" in changes:
+            config["classifiers"][name] = {"extends": method, **changes["classifiers"]}
+            config["cams"][name]["classifier"] = name
         config["experiments"][name] = {"cams": name}
     return config
 

@@ -97,7 +97,7 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
         lines += ["", "## Ablations", ""]
         lines += [f"Seed at its best threshold, and its difference to the whole method; data seeds {seeds}.", ""]
         lines += ["| switched off | seed | difference | by seed |", "|---|---|---|---|"]
-        lines += [_ablation(scores, name, _method_of(name)) for name in ABLATIONS]
+        lines += [_ablation(scores, name, method) for name, (method, _) in ABLATIONS.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -108,10 +108,6 @@ def _machine() -> str:
         models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
     return f"{os.cpu_count()} cores ({name})"
-
-
-def _method_of(ablation: str) -> str:
-    return ablation.partition("_")[0]
 
 
 def _text(values: Iterable[float]) -> str:

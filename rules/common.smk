@@ -164,6 +164,18 @@ def described(experiment):
     }
 
 
+for name, classifier in plan.config.classifiers.items():
+    if classifier.weights and not os.path.isfile(classifier.weights):
+        raise WorkflowError(
+            f"classifiers.{name}.weights: there is no file {classifier.weights}; "
+            "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
+        )
+for name, backbone in plan.config.backbones.items():
+    if backbone.weights.endswith(".safetensors") and not os.path.isfile(backbone.weights):
+        raise WorkflowError(
+            f"backbones.{name}.weights: there is no file {backbone.weights}; "
+            "`python -m wsss_core.networks.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
+        )
 HAS_MASKS = bool(raw_folders("SegmentationClass"))
 for name, experiment in plan.config.experiments.items():
     if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):

@@ -7,6 +7,12 @@ import pytest
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    folder: Path = config.getoption("--golden-dir")
+    if not any(folder.glob("*.npz")):
+        raise pytest.UsageError(f"--golden-dir {folder}: has no golden case (*.npz)")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--golden-dir",

@@ -25,6 +25,7 @@ def small(**sections):
 
 
 ORDINARY = {"objective": "ordinary", "backbone": "trunk"}
+AEFT = {"objective": "aeft", "backbone": "trunk"}
 
 
 def faults_of(**sections):
@@ -130,6 +131,43 @@ def test_a_small_configuration_is_completed_with_defaults():
             {"classifiers": {"ordinary": {**ORDINARY, "objective": "aeft", "bins": [4, 2]}}},
             ["classifiers.ordinary: 'bins' must be rising numbers from 1, not [4, 2]"],
         ),
+        (
+            {"classifiers": {"ordinary": {**AEFT, "optimisation": {"epochs": 10}}}},
+            ["classifiers.ordinary: 'warmup_epochs: 18' leaves none of the 10 epochs for the triplets"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**AEFT, "triplet_batch_size": 4}}},
+            ["classifiers.ordinary: 'triplet_batch_size: 4' can never give 'fewest_hard_triplets: 5'"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**AEFT, "optimisation": {"batch_size": 16}}}},
+            ["classifiers.ordinary: 'classified_images: 8' leaves images of 'optimisation.batch_size: 16' without"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**AEFT, "bins": [4], "fusion": "average"}}},
+            ["classifiers.ordinary: 'fusion: average' is for two or more 'bins', not [4]"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**AEFT, "fusion": "average", "order": "fine_to_coarse"}}},
+            ["classifiers.ordinary: 'order: fine_to_coarse' is for two or more 'bins' that are fused two by two"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**ORDINARY, "optimisation": {"milestones": [0.6], "power": 2}}}},
+            ["classifiers.ordinary.optimisation: 'power' belongs to the polynomial decay, which 'milestones'"],
+        ),
+        (
+            {"classifiers": {"ordinary": {**ORDINARY, "optimisation": {"milestones": [0.6, 0.3]}}}},
+            ["classifiers.ordinary.optimisation: 'milestones' must rise, not be [0.6, 0.3]"],
+        ),
+        (
+            {"cams": {"cam": {"method": "seenet", "classifier": "ordinary", "low_threshold": 0.9}}},
+            ["cams.cam: 'low_threshold' must be below 'high_threshold'"],
+        ),
+        (
+            {"backbones": {"trunk": {"network": "vgg16", "pixels": "caffe"}}},
+            ["backbones.trunk: torchvision's ImageNet weights are for pixels: imagenet, not caffe"],
+        ),
+        ({"extensions": "focal.py"}, ["extensions: must be a list of paths, not 'focal.py'"]),
         ({"backbones": {"trunk": {"network": "resnet38"}}}, ["backbones.trunk: resnet38 has output_stride: 8, not 16"]),
         (
             {"backbones": {"trunk": {"network": "resnet50", "dropout": [0.1, 0.1]}}},
@@ -142,7 +180,8 @@ def test_a_small_configuration_is_completed_with_defaults():
         (
             {"cams": {"cam": {"method": "seenet", "classifier": "ordinary"}}},
             [
-                "cams.cam.classifier: method seenet needs a classifier with objective 'seenet'; 'ordinary' has 'ordinary'"
+                "cams.cam.classifier: method seenet needs a classifier with objective 'seenet'; 'ordinary' has "
+                "'ordinary'"
             ],
         ),
     ],

@@ -138,7 +138,9 @@ def test_the_climbing_image_in_float64(case: Case, imported: Imported, monkeypat
     for k in case["keys"].tolist():
         with watched(monkeypatch) as climbs:  # one map more, so that the authors' last step is made
             advcam.climb(network, clean, [k], parameters.steps + 1, parameters)
-        found = {"grad_it1": climbs[0].gradients[1], "image_after_last": climbs[0].images[-1]}
+        found = {"image_after_last": climbs[0].images[-1]}
+        if parameters.steps > 1:
+            found["grad_it1"] = climbs[0].gradients[1]
         for name, tensor in found.items():
             expected = case.tensor(f"f64_s1_c{k}_{name}")
             rounding = torch.finfo(torch.float32).eps * expected.abs().max().item()  # stored as float32
@@ -161,8 +163,10 @@ def test_float32(case: Case, imported: Imported, monkeypatch):
             expected = case.tensor(f"{name}_regions")
             assert len(climbed.regions) == len(expected)
             assert largest_difference(climbed.regions[0], expected[0]) <= REGIONS * expected[0].max(), name
-            assert climbed.goals[0].item() == pytest.approx(case[f"{name}_loss"][0], rel=LOSSES), name
-        check_before_the_first_step(network, case, k, climbs[0], parameters)
+            if climbed.goals:  # of one iteration alone nothing is climbed
+                assert climbed.goals[0].item() == pytest.approx(case[f"{name}_loss"][0], rel=LOSSES), name
+        if climbs[0].goals:
+            check_before_the_first_step(network, case, k, climbs[0], parameters)
 
 
 def check_before_the_first_step(

@@ -2,6 +2,7 @@
 
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -33,7 +34,8 @@ def images_of(case: Case) -> Tensor:
 
 
 def settings_of(case: Case) -> AeftClassifier:
-    return AeftClassifier(backbone="b", warmup_epochs=int(case["T"]))
+    warmup = int(case["T"])
+    return AeftClassifier(backbone="b", warmup_epochs=warmup, optimisation={"epochs": max(40, warmup + 1)})
 
 
 def partners_of(case: Case) -> list[int]:
@@ -76,7 +78,8 @@ def test_a_step_with_triplets(case: Case, imported: Imported, monkeypatch):
     }
     assert set(losses) == set(authors)
     for name, other in authors.items():
-        assert losses[name].item() == pytest.approx(float(case[other]), rel=LOSSES), name
+        expected = case.get(other, np.zeros(1)).item()  # with too few hard triplets there is no repulsion
+        assert losses[name].item() == pytest.approx(expected, rel=LOSSES, abs=1e-12), name
 
     losses["loss"].backward()
     check_norms(network, AEFT_NAMES, case.json("grad_norm_json"), GRADIENTS)

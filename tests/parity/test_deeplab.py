@@ -53,7 +53,7 @@ def logits_at_scales(case: Case) -> list[tuple[float, Tensor]]:
     return [(float(name.removeprefix(SCALE_FIELD).replace("p", ".")), case.tensor(name)) for name in names]
 
 
-@pytest.mark.golden("deeplab.npz")
+@pytest.mark.golden("deeplab*.npz")
 def test_pixels_are_those_the_authors_feed(case: Case) -> None:
     images = np.reshape(case["image_rgb"], (-1, *case["image_rgb"].shape[-3:]))
     converted = CaffePixels()(torch.stack([normalise(image) for image in images]))
@@ -63,7 +63,7 @@ def test_pixels_are_those_the_authors_feed(case: Case) -> None:
     torch.testing.assert_close(logits, case.tensor("logits_max"), **LOGITS)
 
 
-@pytest.mark.golden("deeplab.npz")
+@pytest.mark.golden("deeplab*.npz")
 def test_logits(case: Case) -> None:
     network, images = network_of(case), case.tensor("input_bgr_chw")
     with torch.inference_mode():
@@ -75,14 +75,14 @@ def test_logits(case: Case) -> None:
         torch.testing.assert_close(part, expected, **LOGITS)
 
 
-@pytest.mark.golden("deeplab.npz")
+@pytest.mark.golden("deeplab*.npz")
 def test_resized_labels(case: Case) -> None:
     for number, shape in enumerate(case["train_logit_shapes"].tolist()):
         expected = case.tensor(f"resized_label_{number}")
         assert torch.equal(resized_labels(case.tensor("label"), (shape[2], shape[3])), expected)
 
 
-@pytest.mark.golden("deeplab.npz")
+@pytest.mark.golden("deeplab*.npz")
 def test_losses_and_gradients(case: Case) -> None:
     network = network_of(case).train()
     for part in network.modules():
@@ -100,7 +100,7 @@ def test_losses_and_gradients(case: Case) -> None:
     assert norms == pytest.approx(expected, rel=GRADIENT_NORMS)
 
 
-@pytest.mark.golden("deeplab_metric.json")
+@pytest.mark.golden("deeplab_metric*.json")
 def test_scores(golden: Path) -> None:
     case = json.loads(golden.read_text())
     fields = [("scores", case["n_class"])]
@@ -126,7 +126,7 @@ def test_scores(golden: Path) -> None:
         assert not any(iou for iou, there in zip(ious, present, strict=True) if not there)
 
 
-@pytest.mark.golden("deeplab_polylr.json")
+@pytest.mark.golden("deeplab_polylr*.json")
 def test_learning_rates(golden: Path) -> None:
     case = json.loads(golden.read_text())
     optimisation = Optimisation(

@@ -56,7 +56,7 @@ def test_maps_of_an_image(case: Case, imported: Imported, flip: bool):
 @torch.inference_mode()
 def test_scores_and_erased_cells(case: Case, imported: Imported):
     network, classes = load_classifier(imported("seenet")), case["labels"].tolist()
-    features = network.features(_network_input(case["image_rgb"], int(case["test_size"])).float()[None])
+    features = network.features(_network_input(case["image_rgb"], 2 * (int(case["test_size"]),)).float()[None])
     labels = torch.zeros(1, len(network.classes))
     for class_index in classes:  # the authors' labels are never cleared
         labels[:, class_index] = 1

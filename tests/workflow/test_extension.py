@@ -7,17 +7,51 @@ import pytest
 
 from tests.workflow.workflow import REPOSITORY, Workflow
 
+OWN_NETWORK = """
+from typing import Literal
+from torch import nn
+from wsss_core.classifiers.ordinary import OrdinaryObjective
+from wsss_core.config.classifiers import Classifier
+from wsss_core.config.extensions import register
+from wsss_core.networks.classifier import ClassMapClassifier
+
+
+@register("classifiers")
+class DeepClassifier(Classifier):
+    objective: Literal["deep"] = "deep"
+
+
+class DeepNetwork(ClassMapClassifier):
+    architecture = "deep"
+
+    def add_layers(self, channels, classes):
+        self.between = nn.Conv2d(channels, 7, 1)
+        self.head = nn.Conv2d(7, classes, 1, bias=False)
+
+    def class_maps(self, images):
+        return self.head(self.between(self.trunk(images)[-1]).relu())
+
+
+class DeepObjective(OrdinaryObjective, name="deep"):
+    @classmethod
+    def build_network(cls, parameters, trunk, classes):
+        return DeepNetwork(trunk, classes)
+"""
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workflow = Workflow(tmp_path_factory.mktemp("extension"))
     for name in ("focal.py", "cautious.py"):
         shutil.copy(REPOSITORY / "docs" / "examples" / name, workflow.folder)
+    (workflow.folder / "deep.py").write_text(OWN_NETWORK)
     config = workflow.config
-    config["extensions"] = ["focal.py", "cautious.py"]
+    config["extensions"] = ["focal.py", "cautious.py", "deep.py"]
+    config["classifiers"]["deep"] = {"extends": "ordinary", "objective": "deep"}
+    config["cams"]["deep"] = {"extends": "cam", "classifier": "deep"}
     config["classifiers"]["focal"] = {"extends": "ordinary", "objective": "focal", "gamma": 1.5}
     config["cams"]["mine"] = {"method": "cautious", "classifier": "focal"}
-    config["experiments"] = {"mine": {"cams": "mine"}, "cam": {"cams": "cam"}}
+    config["experiments"] = {name: {"cams": name} for name in ("mine", "deep", "cam")}
     workflow.run("cams")
     return workflow
 
@@ -30,6 +64,12 @@ def test_maps_are_drawn_by_the_users_method_from_the_users_classifier(finished):
     assert len(curve.read_text().splitlines()) == 4
 
 
+def test_maps_are_drawn_from_a_network_of_the_users(finished):
+    (shard,) = (finished.results / "cams").glob("deep-*/shards/*.h5")
+    with h5py.File(shard) as file:
+        assert len(file) == 80
+
+
 def test_a_changed_extension_makes_its_own_artifacts_anew_and_no_others(finished):
     assert finished.planned("cams") == {}
     extension = finished.folder / "focal.py"
@@ -40,7 +80,7 @@ def test_a_changed_extension_makes_its_own_artifacts_anew_and_no_others(finished
 def test_a_missing_or_failing_extension_is_told(finished):
     changed = finished.changed()
     (finished.folder / "broken.py").write_text("import nothing_of_this_name\n")
-    changed.config["extensions"] = ["focal.py", "cautious.py", "gone.py", "broken.py"]
+    changed.config["extensions"] = ["focal.py", "cautious.py", "deep.py", "gone.py", "broken.py"]
     output = changed.attempt("--dry-run").stdout
     assert "extensions: gone.py: the extension cannot be read (No such file or directory)" in output
     assert "broken.py: the extension fails: ModuleNotFoundError: No module named 'nothing_of_this_name'" in output

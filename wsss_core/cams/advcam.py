@@ -51,9 +51,9 @@ class ClimbableClassifier(Protocol):
         """K+; a factor common to all maps of the class, so the unit of ``regularisation``."""
 
 
-def steps_at_scale(steps: int, scale: float) -> int:
-    """Maps summed at a scale: below 1 fewer, by the authors' rule."""
-    if scale >= 1 or steps < 6:
+def steps_at_scale(steps: int, scale: float, below_1: str = "fewer") -> int:
+    """Maps summed at a scale: below 1 ``fewer``, by the authors' rule, or ``all``."""
+    if scale >= 1 or steps < 6 or below_1 == "all":
         return steps
     return steps // 2 if steps > 10 else 5
 
@@ -84,7 +84,7 @@ def advcam_class_maps(
     summed = SummedMaps(*image.shape[:2])
     for scale in parameters.scales:
         clean = normalise(rescale(image, scale)).to(weight)  # (3, h, w)
-        steps = steps_at_scale(parameters.steps, scale)
+        steps = steps_at_scale(parameters.steps, scale, parameters.steps_below_scale_1)
         at_once = max(1, PIXELS_AT_ONCE // (2 * clean.shape[1] * clean.shape[2]))
         groups = [class_indices[start : start + at_once] for start in range(0, len(class_indices), at_once)]
         maps = torch.cat([climb(classifier, clean, group, steps, parameters) for group in groups])

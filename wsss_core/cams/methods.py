@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from wsss_core.cams.map_sizes import SummedMaps
+from wsss_core.config.extensions import refuse_names_of_the_package
 
 
 class CamMethod(Protocol):
@@ -26,10 +27,20 @@ class CamMethod(Protocol):
 _known: dict[str, CamMethod] = {}
 
 
+def known_methods() -> dict[str, CamMethod]:
+    """The methods registered so far, by name."""
+    return dict(_known)
+
+
 def cam_method(name: str) -> Callable[[CamMethod], CamMethod]:
-    """Decorator: register a function under the name that ``method`` has in the configuration."""
+    """Decorator: register a function under the name that ``method`` has in the configuration.
+
+    Raises:
+        UserError: the name is that of another module of the package.
+    """
 
     def add(method: CamMethod) -> CamMethod:
+        refuse_names_of_the_package(__package__, name, method.__module__)
         _known[name] = method
         return method
 

@@ -41,7 +41,10 @@ class AeftObjective(Objective, name="aeft"):
     def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
         """``classification``, ``attraction``, ``repulsion`` (all weighted), and ``loss``, their sum."""
         # Python's generator as the authors use, but seeded from torch's, which is set in each epoch.
-        partners = negatives(labels, Random(int(torch.randint(2**62, ()))))
+        generator = Random(int(torch.randint(2**62, ())))
+        settings = cast(AeftClassifier, self.parameters)
+        choose = disjoint_negatives if settings.negatives == "disjoint" else negatives
+        partners = choose(labels, generator)
         return self.triplet_losses(images, labels, epoch, partners)
 
     def triplet_losses(self, images: Tensor, labels: Tensor, epoch: int, partners: Sequence[int]) -> dict[str, Tensor]:
@@ -100,6 +103,20 @@ def negatives(labels: Tensor, generator: Random) -> list[int]:
             if with_common == image + 1 and len(without) == image + 1:
                 generator.shuffle(order)
     return without + [-1] * (images - len(without))
+
+
+def disjoint_negatives(labels: Tensor, generator: Random) -> list[int]:
+    """For each image another one of the batch at random that shares no class with it; -1 where there is none.
+
+    Args:
+        labels: (B, K), above 0 for the image's classes.
+        generator: draws.
+    """
+    shown = (labels > 0).cpu()
+    common = (shown[:, None] & shown[None]).any(dim=2).tolist()
+    labelled = shown.any(dim=1).tolist()
+    choices = [[j for j, shared in enumerate(row) if not shared and labelled[j]] for row in common]
+    return [generator.choice(others) if others else -1 for others in choices]
 
 
 def scaled_maps(maps: Tensor) -> Tensor:
@@ -169,7 +186,10 @@ def repulsion_loss(
     # The authors' mask for negatives, map < 1, holds everywhere: scaled maps never reach 1.
     others = (embeddings(pooled, torch.ones_like(maps)) * labels)[list(partners)]
     distances = (anchors - others).pow(2).sum(dim=1)  # (B,)
-    hard = (distances < settings.margin) & torch.tensor([partner >= 0 for partner in partners], device=maps.device)
+    # An image without classes, which the authors' data do not have, is as good as none.
+    labelled = (labels > 0).any(dim=1)
+    paired = torch.tensor([partner >= 0 for partner in partners], device=maps.device)
+    hard = (distances < settings.margin) & paired & labelled & labelled[list(partners)]
     if int(hard.sum()) < settings.fewest_hard_triplets:
         return torch.zeros((), device=maps.device)
     return (settings.margin - distances[hard]).mean()

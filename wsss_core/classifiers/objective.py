@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from wsss_core.config.classifiers import Classifier
+from wsss_core.config.extensions import refuse_names_of_the_package
 from wsss_core.config.networks import Trunk
 from wsss_core.networks.classifier import ClassMapClassifier
 
@@ -27,7 +28,13 @@ class Objective(ABC):
     """The objectives imported so far, by name."""
 
     def __init_subclass__(cls, name: str) -> None:
-        """Register the objective."""
+        """Register the objective.
+
+        Raises:
+            UserError: the name is that of another module of the package.
+        """
+        super().__init_subclass__()
+        refuse_names_of_the_package(__package__, name, cls.__module__)
         Objective.known[name] = cls
 
     def __init__(
@@ -59,6 +66,11 @@ class Objective(ABC):
         """Images in a step of an epoch, from 0."""
         del epoch
         return self.parameters.optimisation.batch_size
+
+
+def known_objectives() -> dict[str, type[Objective]]:
+    """The objectives registered so far, by name."""
+    return dict(Objective.known)
 
 
 def objective_class(name: str) -> type[Objective]:

@@ -1,5 +1,6 @@
 """Stage `classifier`: a network that learns from image-level labels which classes an image shows."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from wsss_core.errors import UserError
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
 from wsss_core.networks.resnet import freeze_batch_norm
-from wsss_core.networks.weights import load_state, load_trunk, trainable
+from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
+
+log = logging.getLogger(__name__)
 
 
 class LabelledImages:
@@ -146,11 +149,15 @@ def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) 
             )
         network.load_state_dict(other.state_dict())
         return
-    load_state(network.trunk, other.trunk.state_dict(), path)
+    load_trunk(path, network.trunk)
     if other.classes == network.classes:
         own, given = network.state_dict(), other.state_dict()
         fitting = {name: given[name] for name in own if name in given and own[name].shape == given[name].shape}
         network.load_state_dict(fitting, strict=False)
+        fresh = [name for name in own if name not in fitting]
+    else:
+        fresh = [name for name in network.state_dict() if not name.startswith("trunk.")]
+    log.info("starting from %s; new layers: %s", path, ", ".join(fresh) or "none")
 
 
 def _load_of_classes(path: Path, classes: Sequence[str]) -> ClassMapClassifier:

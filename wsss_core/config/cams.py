@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from wsss_core.config.parameters import Parameters, Scales
 
@@ -60,7 +60,8 @@ class AdvCams(Cams):
     """The image is seen at these multiples of its size; the maps are summed."""
     steps: int = Field(27, ge=1)
     """Maps summed per scale: the clean image's and those after 1 to steps - 1 changes. As in the authors'
-    code, scales below 1 take half as many (rounded down) from 11 on, five from 6 to 10."""
+    code, scales below 1 take half as many (rounded down) from 11 on, five from 6 to 10; see
+    ``steps_below_scale_1``."""
     step_size: float = Field(0.08, gt=0)
     """Largest change of a (normalised) pixel value in one step. The paper's text has 0.008."""
     regularisation: float = Field(7.0, ge=0)
@@ -70,6 +71,8 @@ class AdvCams(Cams):
     """Share of the map's maximum above which a region counts as already discriminative (tau)."""
     suppress_other_classes: bool = True
     """Push the logits of all other classes down while the class's own is pushed up."""
+    steps_below_scale_1: Literal["fewer", "all"] = "fewer"
+    """Scales below 1 take fewer steps, as in the authors' code, or all, as the paper has no exception."""
 
 
 class SeenetCams(Cams):
@@ -92,3 +95,9 @@ class SeenetCams(Cams):
     attend_to: Literal["one_class", "earlier_classes"] = "earlier_classes"
     """Whose attention is erased when a class's map is drawn: its own, or, as in the authors' code, which never clears
     its labels, also that of the image's classes before it."""
+
+    @model_validator(mode="after")
+    def _thresholds_rise(self) -> "SeenetCams":
+        if self.low_threshold >= self.high_threshold:
+            raise ValueError("'low_threshold' must be below 'high_threshold'")
+        return self

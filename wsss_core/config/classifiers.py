@@ -61,7 +61,8 @@ class CgnetClassifier(Classifier):
     """Name of a variant in ``classifiers``: the ordinary classifier that judges the erased image."""
     erasing: Literal["class_specific", "class_agnostic", "none"] = "class_specific"
     """``class_specific``: one of the image's classes, drawn at random. ``class_agnostic`` (the paper's ablation):
-    the largest of its classes' maps, after which no class shall be seen. ``none``: classification only."""
+    the largest of its classes' maps, after which no class shall be seen. ``none``: classification only; the other
+    settings of erasing then do nothing."""
     erasing_weight: float = Field(0.3, ge=0)
     """Weight of the erased image's loss in the first epoch."""
     erasing_weight_growth: float = Field(0.05, ge=0)
@@ -114,6 +115,11 @@ class AeftClassifier(Classifier):
     """Below this share a region is not confident: the anchor's embedding is taken there."""
     margin: float = Field(0.5, gt=0)
     """Squared distance between embeddings from which on a triplet is easy, and left out."""
+    negatives: Literal["authors", "disjoint"] = "authors"
+    """Which image of the batch an image is repelled from. ``authors``: the first without a common class in an order
+    that their code shuffles while it goes through it; after an image for which there is none, the next one may get
+    one with a common class. ``disjoint``: any without a common class, at random; an image for which there is none is
+    left out, as the paper writes."""
     fewest_hard_triplets: int = Field(5, ge=1)
     """Hard triplets that a batch must have for a repulsion; the authors' code wants more than 4."""
     optimisation: Optimisation = Optimisation(
@@ -138,6 +144,33 @@ class AeftClassifier(Classifier):
             raise ValueError(f"'bins' must be rising numbers from 1, not {list(self.bins)}")
         if self.low_threshold >= self.high_threshold:
             raise ValueError("'low_threshold' must be below 'high_threshold'")
+        if len(self.bins) < 2 and self.fusion != "gated":
+            raise ValueError(f"'fusion: {self.fusion}' is for two or more 'bins', not {list(self.bins)}")
+        if self.order == "fine_to_coarse" and (len(self.bins) < 2 or self.fusion == "average"):
+            raise ValueError("'order: fine_to_coarse' is for two or more 'bins' that are fused two by two")
+        return self
+
+    @model_validator(mode="after")
+    def _every_loss_has_its_turn(self) -> "AeftClassifier":
+        epochs, batch_size = self.optimisation.epochs, self.optimisation.batch_size
+        triplets = self.attraction_weight > 0 or self.repulsion_weight > 0
+        if not triplets and self.classification_weight == 0:
+            raise ValueError("the weights of all three losses are 0")
+        if triplets and 0 < epochs <= self.warmup_epochs:
+            raise ValueError(
+                f"'warmup_epochs: {self.warmup_epochs}' leaves none of the {epochs} epochs for the triplets; make it "
+                "smaller, or set 'attraction_weight' and 'repulsion_weight' to 0"
+            )
+        if self.repulsion_weight > 0 and self.triplet_batch_size < self.fewest_hard_triplets:
+            raise ValueError(
+                f"'triplet_batch_size: {self.triplet_batch_size}' can never give 'fewest_hard_triplets: "
+                f"{self.fewest_hard_triplets}'"
+            )
+        if self.classified_images is not None and self.classified_images < batch_size:
+            raise ValueError(
+                f"'classified_images: {self.classified_images}' leaves images of 'optimisation.batch_size: "
+                f"{batch_size}' without a loss before the triplets; give at least as many, or null for all"
+            )
         return self
 
 
@@ -163,10 +196,16 @@ class SeenetClassifier(Classifier):
     """Gradient of the erasing: the authors' code stops it at attention only in the first channel; ``exact`` stops it
     in all."""
     optimisation: Optimisation = Optimisation(
-        epochs=38, batch_size=16, learning_rate=1e-3, momentum=0.9, head_factor=1, weight_decay=2e-4
+        epochs=38,
+        batch_size=16,
+        learning_rate=1e-3,
+        momentum=0.9,
+        head_factor=1,
+        weight_decay=2e-4,
+        milestones=(0.6,),
     )
-    """How the network is fitted. The paper: 25,000 iterations of 16 images (38 epochs of 10,582), the rate divided by
-    ten after 15,000; here it decays polynomially."""
+    """How the network is fitted. The paper: 25,000 iterations of 16 images, which are 38 epochs of train_aug's 10,582;
+    the rate is divided by ten after 15,000."""
     augmentation: Augmentation = Augmentation(long_side=(256, 320), crop=256)
     """Random changes to a training image."""
     frozen_stem: bool = False

@@ -14,6 +14,13 @@ from wsss_core.errors import UserError
 Kind = TypeVar("Kind", bound=Parameters)
 _loaded: dict[str, str] = {}
 """By file, the digest of what was loaded from it."""
+_SOURCES: dict[type[Parameters], dict[str, str]] = {}
+"""By settings class, the file it comes from and the digest of that."""
+_IMPLEMENTED = {
+    "classifiers": ("wsss_core.classifiers.objective", "known_objectives", "an Objective"),
+    "cams": ("wsss_core.cams.methods", "known_methods", "a function with @cam_method"),
+}
+"""Sections that an extension can add to, and where the code that belongs to the settings is known."""
 
 
 def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
@@ -25,9 +32,16 @@ def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
     """
 
     def add(kind: type[Kind]) -> type[Kind]:
-        kinds = SECTIONS[section]
-        assert kinds.kind_key is not None
-        kinds.kinds[kind.model_fields[kinds.kind_key].default] = kind
+        kinds = SECTIONS.get(section)
+        if section not in _IMPLEMENTED or kinds is None or kinds.kind_key is None:
+            raise UserError(f"register('{section}'): settings are registered for one of {', '.join(_IMPLEMENTED)}")
+        field = kind.model_fields.get(kinds.kind_key)
+        if field is None or not isinstance(field.default, str):
+            raise UserError(f'{kind.__name__}: needs `{kinds.kind_key}: Literal["name"] = "name"`')
+        taken = kinds.kinds.get(field.default)
+        if taken is not None and taken not in _SOURCES and taken.__module__ != kind.__module__:
+            raise UserError(f"{kind.__name__}: the name '{field.default}' is the package's own; choose another")
+        kinds.kinds[field.default] = kind
         return kind
 
     return add
@@ -37,7 +51,7 @@ def load_extension(file: str) -> None:
     """Run a file that registers settings, objectives and CAM methods; once in a process.
 
     Raises:
-        UserError: the file is missing, or fails.
+        UserError: the file is missing or fails, takes a name of the package's, or lacks code for its settings.
     """
     path = Path(file)
     try:
@@ -47,7 +61,7 @@ def load_extension(file: str) -> None:
     digest = hashlib.sha256(content).hexdigest()
     if _loaded.get(file) == digest:
         return
-    name = f"wsss_extension_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:10]}"
+    name = _module_name(file)
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise UserError(f"{file}: an extension is a Python file, with the ending .py")
@@ -55,16 +69,20 @@ def load_extension(file: str) -> None:
     sys.modules[name] = module  # pydantic looks annotations up there
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    except (Exception, SystemExit) as error:
         raise UserError(f"{file}: the extension fails: {type(error).__name__}: {error}") from error
-    for section in SECTIONS.values():
-        for kind in section.kinds.values():
-            if kind.__module__ == name:
-                _SOURCES[kind] = {"file": file, "sha256": digest}
+    for section, (implementations, known, what) in _IMPLEMENTED.items():
+        # Looked up, not imported: whoever implements something has imported it.
+        names: Mapping[str, Any] = getattr(sys.modules.get(implementations), known, dict)()
+        for kind_name, kind in SECTIONS[section].kinds.items():
+            if kind.__module__ != name:
+                continue
+            if kind_name not in names:
+                raise UserError(f"{file}: registers settings '{kind_name}' for {section}, but not {what} of that name")
+            _SOURCES[kind] = {"file": file, "sha256": digest}
     _loaded[file] = digest
-
-
-_SOURCES: dict[type[Parameters], dict[str, str]] = {}
 
 
 def source_of(settings: Parameters) -> Mapping[str, str] | None:
@@ -87,3 +105,23 @@ def load_source(parameters: Mapping[str, Any]) -> None:
     load_extension(source["file"])
     if _loaded[source["file"]] != source["sha256"]:
         raise UserError(f"{source['file']}: the extension has changed since the workflow started; start it again")
+
+
+def refuse_names_of_the_package(package: str, name: str, module: str) -> None:
+    """Keep an extension from taking the place of something that ``package`` has a module of this name for.
+
+    Raises:
+        UserError: ``module``, which registers the name, is not that module.
+    """
+    own = f"{package}.{name}"
+    if module != own and name.isidentifier() and importlib.util.find_spec(own) is not None:
+        raise UserError(f"the name '{name}' is the package's own ({own}); choose another")
+
+
+def file_of_extension(module: str) -> str | None:
+    """The file of the extension that was loaded as the module of this name; None if it is none."""
+    return next((file for file in _loaded if _module_name(file) == module), None)
+
+
+def _module_name(file: str) -> str:
+    return f"wsss_extension_{hashlib.sha256(str(Path(file).resolve()).encode()).hexdigest()[:10]}"

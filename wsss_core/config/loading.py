@@ -70,8 +70,11 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     """
     faults: list[str] = []
     checked: dict[str, Any] = {}
-    extensions = raw.get("extensions")
-    for file in extensions if isinstance(extensions, list | tuple) else ():
+    extensions = raw.get("extensions") or ()
+    if not isinstance(extensions, list | tuple):
+        faults.append(f"extensions: must be a list of paths, not {extensions!r}")
+        extensions = ()
+    for file in extensions:
         try:
             load_extension(str(file))
         except UserError as error:
@@ -204,12 +207,17 @@ def _unfit_references(config: Config) -> Iterable[str]:
     for name, classifier in config.classifiers.items():
         if classifier.start_from is None:
             continue
-        own = config.backbones[classifier.backbone].network
-        other = config.backbones[config.classifiers[classifier.start_from].backbone].network
-        if own != other:
+        own = config.backbones[classifier.backbone]
+        other = config.backbones[config.classifiers[classifier.start_from].backbone]
+        if own.network != other.network:
             yield (
-                f"classifiers.{name}.start_from: '{classifier.start_from}' is a {other}; this classifier's backbone is "
-                f"a {own}, which its weights do not fit"
+                f"classifiers.{name}.start_from: '{classifier.start_from}' is a {other.network}; this classifier's "
+                f"backbone is a {own.network}, which its weights do not fit"
+            )
+        elif own.pixels != other.pixels:
+            yield (
+                f"classifiers.{name}.start_from: '{classifier.start_from}' sees pixels: {other.pixels}, this "
+                f"classifier's backbone pixels: {own.pixels}"
             )
     for name, cams in config.cams.items():
         objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one

@@ -84,6 +84,8 @@ class Backbone(Trunk):
             raise ValueError("'pretext' is needed with weights: pretext, and only there")
         if self.weights == "imagenet" and self.network.endswith("_small"):
             raise ValueError(f"there are no ImageNet weights for {self.network}; use pretext or scratch")
+        if self.weights == "imagenet" and self.pixels == "caffe":
+            raise ValueError("torchvision's ImageNet weights are for pixels: imagenet, not caffe")
         if self.weights == "imagenet" and self.network == "resnet38":
             raise ValueError(
                 "torchvision has no ImageNet weights for resnet38: give the path of a .safetensors file that "

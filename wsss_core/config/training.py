@@ -46,6 +46,15 @@ class Optimisation(Parameters):
             raise ValueError("'momentum' belongs to optimizer: sgd; adamw would ignore it")
         return self
 
+    @model_validator(mode="after")
+    def _one_decay(self) -> "Optimisation":
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"'milestones' must rise, not be {list(self.milestones)}")
+        for key in ("power", "decay_every"):
+            if self.milestones and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"'{key}' belongs to the polynomial decay, which 'milestones' stand in place of")
+        return self
+
 
 class Augmentation(Parameters):
     """Random changes to a training image (and, alike, to its label map)."""

@@ -1,7 +1,7 @@
 """The classifier whose last layer draws class maps."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -25,7 +25,14 @@ class ClassMapClassifier(nn.Module):
     """
 
     architecture = "class_maps"
-    """Name of this kind of classifier in files."""
+    """Name of this kind of classifier in files; a subclass has one of its own."""
+    known: ClassVar[dict[str, type["ClassMapClassifier"]]] = {}
+    """The kinds of classifiers imported so far, by that name."""
+
+    def __init_subclass__(cls) -> None:
+        """Let files of this kind be read."""
+        super().__init_subclass__()
+        ClassMapClassifier.known[cls.architecture] = cls
 
     def __init__(self, trunk: Trunk, classes: Sequence[str]) -> None:
         """Build the network with random weights from torch's global generator."""
@@ -77,3 +84,6 @@ class ClassMapClassifier(nn.Module):
     def new_parameters(self) -> list[nn.Parameter]:
         """The parameters beyond the trunk's."""
         return [parameter for name, parameter in self.named_parameters() if not name.startswith("trunk.")]
+
+
+ClassMapClassifier.known[ClassMapClassifier.architecture] = ClassMapClassifier

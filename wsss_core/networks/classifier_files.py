@@ -5,18 +5,14 @@ from typing import Any
 
 import torch
 
+from wsss_core.config.extensions import file_of_extension, load_extension
 from wsss_core.config.networks import Trunk
+from wsss_core.networks import gated_pyramid, self_erasing  # noqa: F401  they let their files be read
 from wsss_core.networks.classifier import ClassMapClassifier
-from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
-from wsss_core.networks.self_erasing import SelfErasingClassifier
 from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "classifier"
 """What a file's description calls these networks."""
-ARCHITECTURES: dict[str, type[ClassMapClassifier]] = {
-    network.architecture: network for network in (ClassMapClassifier, GatedPyramidClassifier, SelfErasingClassifier)
-}
-"""By the name that a file's description has for them."""
 
 
 def save_classifier(path: Path | str, classifier: ClassMapClassifier) -> None:
@@ -32,6 +28,7 @@ def classifier_description(classifier: ClassMapClassifier) -> dict[str, Any]:
         "trunk": classifier.trunk_settings.model_dump(mode="json"),
         "classes": list(classifier.classes),
         "options": classifier.options(),
+        **({"extension": extension} if (extension := file_of_extension(type(classifier).__module__)) else {}),
     }
 
 
@@ -42,10 +39,14 @@ def load_classifier(path: Path | str, device: torch.device | str = "cpu") -> Cla
         The classifier on ``device``, in evaluation mode; its parameters need no gradient.
 
     Raises:
-        UserError: the file is missing, damaged or holds another kind of network.
+        UserError: the file is missing, damaged or holds another kind of network; or the extension that
+            the network's class comes from is gone or fails.
     """
 
     def build(saved: dict[str, Any]) -> ClassMapClassifier:
-        return ARCHITECTURES[saved["architecture"]](Trunk(**saved["trunk"]), saved["classes"], **saved["options"])
+        if "extension" in saved:
+            load_extension(saved["extension"])
+        network = ClassMapClassifier.known[saved["architecture"]]
+        return network(Trunk(**saved["trunk"]), saved["classes"], **saved["options"])
 
     return load_network(path, KIND, build, device)

@@ -23,9 +23,7 @@ from wsss_core.networks.authors_formats import COUNTER, FORMATS, Target
 _NAMES_IN_A_SENTENCE = 5
 
 
-def import_weights(
-    form: str, source: Path | str, target: Path | str, classes: Sequence[str] | None = None
-) -> int:
+def import_weights(form: str, source: Path | str, target: Path | str, classes: Sequence[str] | None = None) -> int:
     """Turn a file of another program's weights into one of this workflow; equal input gives equal bytes.
 
     Args:

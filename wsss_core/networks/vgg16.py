@@ -38,6 +38,7 @@ class Vgg16Trunk(nn.Module):
     Attributes:
         channels: channels of the outputs of stages 2 to 5.
         strides: pixels of the image per cell of those outputs, each way.
+        pixel_scale: ``imagenet``, or ``caffe`` if pixels are changed.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Vgg16Trunk(nn.Module):
         """
         super().__init__()
         self.pixels = nn.Identity() if pixels is None else pixels
+        self.pixel_scale = "imagenet" if pixels is None else "caffe"
         self.channels = architecture.widths[1:]
         self._stages: list[list[str]] = []
         self._pooled: list[bool] = []

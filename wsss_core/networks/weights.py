@@ -84,14 +84,26 @@ def load_trunk(path: Path | str, trunk: nn.Module) -> None:
         trunk: the trunk, of the same architecture; stride and dilation may differ.
 
     Raises:
-        UserError: the file is missing or damaged, or its trunk is another one.
+        UserError: the file is missing or damaged, or its trunk is another one, or sees another scale of pixels.
     """
-    state, _ = _read(path)
+    state, metadata = _read(path)
+    given, wanted = _pixel_scale(metadata), getattr(trunk, "pixel_scale", "imagenet")
+    if given is not None and given != wanted:
+        raise UserError(f"{path}: the weights are for pixels: {given}, the trunk is set to pixels: {wanted}")
     if any(name.startswith(TRUNK_PREFIX) for name in state):
         state = {name.removeprefix(TRUNK_PREFIX): state[name] for name in state if name.startswith(TRUNK_PREFIX)}
     else:
         state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
     load_state(trunk, state, path)
+
+
+def _pixel_scale(metadata: Mapping[str, str]) -> str | None:
+    """The scale of pixels that a file of this workflow says its trunk is for; None of a foreign file."""
+    try:
+        description = json.loads(metadata[DESCRIPTION_KEY])
+        return (description.get("trunk") or description["backbone"])["pixels"]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def load_network(
