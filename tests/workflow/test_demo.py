@@ -1,4 +1,7 @@
-"""The demo as it is shipped: every step is worth something, in the time it may take."""
+"""The demo as it is shipped: what each step is worth, in the time it may take.
+
+Only what held on every data seed of the benchmark (docs/benchmark.md) is asserted.
+"""
 
 import shutil
 import time
@@ -9,7 +12,8 @@ import yaml
 
 from .workflow import REPOSITORY, Workflow
 
-MINUTES = 6
+MINUTES = 12
+METHODS = ["cam", "advcam", "seenet", "cgnet", "aeft"]
 
 
 @pytest.mark.slow
@@ -20,11 +24,11 @@ def test_the_demo_shows_what_each_step_is_worth(tmp_path):
     workflow.run()
     minutes = (time.monotonic() - start) / 60
     table = pandas.read_csv(workflow.results / "summary.csv").set_index("experiment")
-    print(f"{minutes:.1f} minutes", table.to_string(), sep="\n")
-    cam, advcam, full = table.loc["cam"], table.loc["advcam"], table.loc["full"]
-    assert advcam["seed"] > cam["seed"]
-    for experiment in (cam, advcam):
-        assert experiment["seed"] < experiment["refined_seed"] < experiment["pseudo_labels"]
-    assert cam["val"] < advcam["val"] < full["val"]
+    print(f"{minutes:.1f} minutes", (workflow.results / "summary.md").read_text(), sep="\n")
+    methods = table.loc[METHODS]
+    assert (methods["seed"] < methods["pseudo_labels"]).all()
+    assert (methods["val"] < table.loc["full", "val"]).all()
+    assert table.loc["advcam", "seed"] > table.loc["cam", "seed"]
+    assert table.loc[["advcam_cgnet", "advcam_aeft"], "seed"].notna().all()
     assert minutes < MINUTES
     shutil.rmtree(tmp_path)
