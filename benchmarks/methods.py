@@ -13,7 +13,7 @@ import argparse
 import copy
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,11 @@ ABLATIONS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
 
 
 def configuration(
-    demo: Mapping[str, Any], seed: int, results: Path, images: int | None = None, ablations: bool = True
+    demo: Mapping[str, Any],
+    seed: int,
+    results: Path,
+    images: int | None = None,
+    ablations: Iterable[str] = tuple(ABLATIONS),
 ) -> dict[str, Any]:
     """The demo's configuration for one data seed, with controls and ablations as further experiments.
 
@@ -62,7 +66,7 @@ def configuration(
         seed: of the data, of the order of training and of new layers.
         results: folder for all that is made.
         images: training images; the demo's number by default.
-        ablations: have them too.
+        ablations: names in ``ABLATIONS``.
     """
     config = copy.deepcopy(dict(demo))
     config["dataset"]["generate"]["seed"] = seed
@@ -83,7 +87,8 @@ def configuration(
         }
         config["cams"][name] = {"extends": "cam", "classifier": name}
         config["experiments"][name] = {"cams": name}
-    for name, (method, changes) in (ABLATIONS if ablations else {}).items():
+    for name in ablations:
+        method, changes = ABLATIONS[name]
         config["cams"][name] = {"extends": method, **changes.get("cams", {})}
         if "classifiers" in changes:
             config["classifiers"][name] = {"extends": method, **changes["classifiers"]}
@@ -113,12 +118,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results" / "benchmark")
     parser.add_argument("--ablation-seeds", type=int, nargs="*", help="those that also have ablations (default: all)")
     parser.add_argument("--write", type=Path, help="Markdown file for the tables, such as docs/benchmark.md")
+    parser.add_argument("--ablations", nargs="+", choices=ABLATIONS, default=list(ABLATIONS), help="(default: all)")
     options = parser.parse_args(arguments)
     demo = read_yaml(REPOSITORY / "config.yaml")
     with_ablations = options.seeds if options.ablation_seeds is None else options.ablation_seeds
     configs = {}
     for seed in options.seeds:
-        config = configuration(demo, seed, options.results.resolve(), options.images, seed in with_ablations)
+        ablations = options.ablations if seed in with_ablations else ()
+        config = configuration(demo, seed, options.results.resolve(), options.images, ablations)
         run(config, options.results / f"seed-{seed}.yaml", options.cores)
         configs[seed] = config
         text = report(configs)

@@ -91,13 +91,17 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
     ]
     controls = {"advcam": "cam", **{method: name for name, (_, method) in CONTROLS.items()}}
     lines += [_difference(scores, method, control) for method, control in controls.items()]
-    scores = {seed: one for seed, one in scores.items() if all(name in one for name in ABLATIONS)}
+    scores = {seed: one for seed, one in scores.items() if any(name in one for name in ABLATIONS)}
     if scores:
         seeds = ", ".join(map(str, scores))
         lines += ["", "## Ablations", ""]
         lines += [f"Seed at its best threshold, and its difference to the whole method; data seeds {seeds}.", ""]
         lines += ["| switched off | seed | difference | by seed |", "|---|---|---|---|"]
-        lines += [_ablation(scores, name, method) for name, (method, _) in ABLATIONS.items()]
+        lines += [
+            _ablation(scores, name, method)
+            for name, (method, _) in ABLATIONS.items()
+            if all(name in one for one in scores.values())
+        ]
     return "\n".join(lines) + "\n"
 
 

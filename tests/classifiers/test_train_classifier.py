@@ -125,7 +125,7 @@ def test_a_training_starts_from_another_classifier(train, tmp_path):
     # A learning rate that moves nothing: what comes out is what went in.
     same = load_weights(run("same", StartingWeights(classifier=file), learning_rate=1e-30)[0])[0]
     assert not changed_names(given, same)
-    aeft = settings(AeftClassifier, learning_rate=1e-30, feature_channels=5, bins=(2, 4))
+    aeft = settings(AeftClassifier, learning_rate=1e-30, feature_channels=5, bins=(2, 4), warmup_epochs=1)
     other = load_weights(run("aeft", StartingWeights(classifier=file), aeft)[0])[0]
     assert not changed_names({name: given[name] for name in given if name.startswith("trunk.")}, other)
     assert other["head.weight"].shape == (3, 5, 1, 1)  # of another shape: the objective's own
@@ -187,7 +187,7 @@ def test_an_ordinary_classifier_of_other_classes_is_refused(train, tmp_path):
 def test_aeft_trains_with_triplets_after_the_warmup(train):
     run, _, _ = train
     options = {"feature_channels": 8, "bins": (2, 4), "warmup_epochs": 1, "fewest_hard_triplets": 1, "margin": 9.0}
-    parameters = settings(AeftClassifier, batch_size=1, triplet_batch_size=3, **options)
+    parameters = settings(AeftClassifier, batch_size=1, triplet_batch_size=3, negatives="disjoint", **options)
     weights, curve = run(parameters=parameters)
     assert isinstance(load_classifier(weights), GatedPyramidClassifier)
     assert curve[["attraction", "repulsion"]].isna().iloc[0].all()
