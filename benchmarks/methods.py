@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, help="training images (default: the demo's)")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results" / "benchmark")
     parser.add_argument("--ablation-seeds", type=int, nargs="*", help="those that also have ablations (default: all)")
-    parser.add_argument("--write", type=Path, help="Markdown file for the tables, such as docs/benchmark.md")
+    parser.add_argument("--write", type=Path, help="Markdown file for the tables")
     parser.add_argument("--ablations", nargs="+", choices=ABLATIONS, default=list(ABLATIONS), help="(default: all)")
     options = parser.parse_args(arguments)
     demo = read_yaml(REPOSITORY / "config.yaml")

@@ -72,7 +72,7 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
         "paired by seed.",
         "",
         "The best threshold is chosen on the masks of the training images, which weak supervision does not have; the "
-        "fixed one is in `config.yaml` and was chosen, as all settings, on seed 0. The upper columns to the right use "
+        'fixed one is in `config.yaml` and was chosen, as all settings, on seed 0; the columns from "+ CRF" on use '
         "fixed thresholds only. The segmenter is scored on validation images.",
         "",
         "## Methods",
