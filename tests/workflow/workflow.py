@@ -65,16 +65,16 @@ class Workflow:
         # Not the last option: --configfile takes several values, and would take a target for one.
         return [*SNAKEMAKE, "--configfile", str(path), "--directory", str(self.folder), *arguments]
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, seconds: float = 600) -> str:
         """Run to the end; the output. An error of Snakemake is one of the test."""
-        result = self.attempt(*arguments)
+        result = self.attempt(*arguments, seconds=seconds)
         assert result.returncode == 0, result.stdout
         return result.stdout
 
-    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run to the end, whatever it is."""
+    def attempt(self, *arguments: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run to the end, whatever it is, or for so many seconds."""
         return subprocess.run(
-            self.command(*arguments), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600
+            self.command(*arguments), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds
         )
 
     def planned(self, *arguments: str) -> dict[str, int]:
