@@ -3,13 +3,18 @@
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from wsss_core.errors import full_disk_told
+
 TEMPORARY_MARK = ".writing-"
 """In the name of every file that is still being written (and of leftovers of killed writers)."""
+unfinished: set[Path] = set()
+"""Files, or folders, that this process is writing under temporary names."""
 
 
 @contextmanager
@@ -24,19 +29,59 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         path: the final path; its folder is made when missing.
 
     Yields:
-        A path that does not exist yet, with the same suffix as ``path``.
+        The path of an empty file, with the same suffix as ``path``.
+
+    Raises:
+        UserError: the disk is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{path.name}")
-    try:
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
-        _flush(path.parent)
-    finally:
+    with full_disk_told(path):
+        unfinished.add(temporary)
+        try:
+            _create(temporary)
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+            unfinished.discard(temporary)
+
+
+@contextmanager
+def scratch_folder(parent: Path | str) -> Iterator[Path]:
+    """Yield a new folder in ``parent`` (made when missing) for what is moved away when complete.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    folder = Path(parent) / f"{TEMPORARY_MARK}{secrets.token_hex(6)}"
+    unfinished.add(folder)
+    with full_disk_told(parent):
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.discard(folder)
+
+
+def _create(path: Path) -> None:
+    """Make an empty file, and its folder."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A job that finishes the same work may remove the folder in between, but not once a file lies in it.
         with suppress(FileNotFoundError):
-            temporary.unlink()
+            path.touch(exist_ok=False)
+            return
+
+
+def remove_unfinished_files() -> None:
+    """Remove what this process has not finished writing; for a process that ends at once."""
+    for path in list(unfinished):
+        with suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _flush(path: Path) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 
 from wsss_core.atomic import atomic_path
 from wsss_core.errors import UserError
+from wsss_core.hdf5_file import create_hdf5
+from wsss_core.termination import signals_deferred
 
 FORMAT, VERSION = "wsss-cams", 1
 CAM_STRIDE = 4
@@ -96,21 +98,26 @@ def write_cam_store(
         images: the images' maps; written in this order.
         precision: ``float16`` or ``float32``.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-        file.attrs["classes"] = list(classes)
-        file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
+    with atomic_path(path) as temporary, create_hdf5(temporary) as file:
+        with signals_deferred():
+            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+            file.attrs["classes"] = list(classes)
+            file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
         for image in images:
-            group = file.create_group(group_name(image.image_id))
-            group.attrs["height"], group.attrs["width"] = image.height, image.width
-            group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
-            for name, maps in (("cam", image.cam), ("high_res", image.high_res)):
-                if maps is not None:
-                    data = np.asarray(maps, dtype=precision)
-                    # HDF5 refuses to compress what has no elements. A chunk is a map: they are read whole.
-                    chunks = (1, *data.shape[1:])
-                    filters = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "chunks": chunks}
-                    group.create_dataset(name, data=data, **(filters if data.size else {}))
+            with signals_deferred():
+                _write_image(file.create_group(group_name(image.image_id)), image, precision)
+
+
+def _write_image(group: h5py.Group, image: ImageCams, precision: str) -> None:
+    group.attrs["height"], group.attrs["width"] = image.height, image.width
+    group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
+    for name, maps in (("cam", image.cam), ("high_res", image.high_res)):
+        if maps is not None:
+            data = np.asarray(maps, dtype=precision)
+            # HDF5 refuses to compress what has no elements. A chunk is a map: they are read whole.
+            chunks = (1, *data.shape[1:])
+            filters = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "chunks": chunks}
+            group.create_dataset(name, data=data, **(filters if data.size else {}))
 
 
 class CamStoreReader:

@@ -1,16 +1,17 @@
 """The embedded data set on disk, in the layout of the PASCAL VOC devkit (docs/creatures.md)."""
 
+import errno
 import os
 import secrets
-import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
 
-from wsss_core.atomic import TEMPORARY_MARK
+from wsss_core.atomic import scratch_folder
 from wsss_core.config.dataset import CREATURE_CLASSES, Creatures
 from wsss_core.datasets.creature_drawing import DrawnObject, Picture, draw_picture
 from wsss_core.datasets.palette import label_image
@@ -47,9 +48,7 @@ def generate_creatures(directory: Path, parameters: Creatures) -> None:
         "val": range(FIRST_VAL_NUMBER, FIRST_VAL_NUMBER + parameters.val_images),
     }
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    scratch = directory / f"{TEMPORARY_MARK}{secrets.token_hex(6)}"
-    try:
+    with scratch_folder(directory) as scratch:
         for folder in (IMAGES, ANNOTATIONS, MASKS):
             (scratch / folder).mkdir(parents=True)
         classes: dict[str, dict[str, set[int]]] = {"train": {}, "val": {}}
@@ -62,8 +61,6 @@ def generate_creatures(directory: Path, parameters: Creatures) -> None:
         _write_lists(scratch / "ImageSets", classes["train"], classes["val"])
         for folder in (IMAGES, ANNOTATIONS, MASKS, "ImageSets"):
             _replace_folder(scratch / folder, directory / folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def creature_picture(number: int, parameters: Creatures) -> Picture:
@@ -144,6 +141,11 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 def _replace_folder(new: Path, path: Path) -> None:
     """Rename ``new`` to ``path``; what was there is moved beside ``new`` first."""
-    if path.exists():
-        os.replace(path, new.with_name(f"{new.name}-replaced"))
-    os.replace(new, path)
+    while new.exists():
+        with suppress(FileNotFoundError):
+            os.replace(path, new.with_name(f"{new.name}-{secrets.token_hex(6)}"))
+        try:
+            os.replace(new, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another job has just put its own there
+                raise
