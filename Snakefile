@@ -3,6 +3,8 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from wsss_core.resume import forget_finished_work
+
 min_version("9.0")
 
 if not workflow.overwrite_configfiles:
@@ -44,6 +46,10 @@ localrules:
     summarise,
     draw_overview,
     prune,
+
+
+onsuccess:
+    forget_finished_work(plan.folder)
 
 
 rule all:

@@ -50,6 +50,9 @@ def generate_cams(
     Raises:
         UserError: the weights are not a classifier's, or of other classes than the data set's.
     """
+    partial = PartialWork(shard_file.parent.parent, shard_file.stem, inputs)
+    if partial.restore(shard_file):
+        return
     classifier = load_classifier(classifier_weights, choose_device(device))
     if parameters.arithmetic == "float64":
         classifier = classifier.double()
@@ -73,7 +76,6 @@ def generate_cams(
         kept = None if high_res is None else _array(high_res)
         return ImageCams(image_ids[position], classes, _array(cam), kept, height, width)
 
-    partial = PartialWork(shard_file.parent.parent, shard_file.stem, inputs)
     starts = range(0, len(index), BLOCK_IMAGES)
     blocks = [partial.path(f"block-{start:08d}.h5") for start in starts]
     sizes = [min(BLOCK_IMAGES, len(index) - start) for start in starts]
@@ -87,17 +89,22 @@ def generate_cams(
             yield image_cams(position)
             counter.advance()
 
-    # More than once only if another job finished this very shard meanwhile and removed the blocks.
-    while not all(block.exists() for block in blocks):
-        for start, size, block in zip(starts, sizes, blocks, strict=True):
-            if not block.exists():
-                images = counted(range(start, start + size))
-                write_cam_store(block, index.classes, {}, images, parameters.precision)
+    for start, size, block in zip(starts, sizes, blocks, strict=True):
+        if not block.exists():
+            images = counted(range(start, start + size))
+            write_cam_store(block, index.classes, {}, images, parameters.precision)
     counter.close()
-    with CamStoreReader(blocks) as reader:
+    try:
+        reader = CamStoreReader(blocks)
+    except UserError:
+        # Another job may have finished this very shard, and removed the blocks.
+        if shard_file.exists() or partial.restore(shard_file):
+            return
+        raise
+    with reader:
         images = (reader.read(image_id) for image_id in image_ids)
         write_cam_store(shard_file, index.classes, provenance, images, parameters.precision)
-    partial.finish()
+    partial.finish(shard_file)
 
 
 def _array(maps: Tensor) -> np.ndarray:

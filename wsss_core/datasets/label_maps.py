@@ -10,7 +10,7 @@ import numpy as np
 from wsss_core.atomic import atomic_path
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.palette import write_label_map
-from wsss_core.errors import UserError
+from wsss_core.errors import UserError, full_disk_told
 from wsss_core.progress import Progress
 from wsss_core.resume import PartialWork
 
@@ -38,13 +38,15 @@ def write_label_maps(
         description: for the progress bar and the log.
     """
     partial = PartialWork(manifest_csv.parent.parent, f"{manifest_csv.parent.name}-{manifest_csv.stem}", inputs)
+    files = [manifest_csv.parent / f"{image_id}.png" for image_id in index.image_ids]
+    if all(file.exists() for file in files) and partial.restore(manifest_csv):
+        return
     finished = partial.path("finished.txt")
     done = set(finished.read_text(encoding="utf-8").split("\n")[:-1]) if finished.exists() else set()
     if done:
         log.info("%s: continuing after %d images", description, len(done))
-    files = [manifest_csv.parent / f"{image_id}.png" for image_id in index.image_ids]
     counter = Progress(description, len(index), done=len(done))
-    with open(finished, "a", encoding="utf-8") as record:
+    with full_disk_told(finished), open(finished, "a", encoding="utf-8") as record:
         for position, (image_id, file) in enumerate(zip(index.image_ids, files, strict=True)):
             if image_id in done and file.exists():
                 continue
@@ -55,7 +57,7 @@ def write_label_maps(
     write_label_manifest(
         {image_id: Path(file.name) for image_id, file in zip(index.image_ids, files, strict=True)}, manifest_csv
     )
-    partial.finish()
+    partial.finish(manifest_csv)
 
 
 def write_label_manifest(label_maps: Mapping[str, Path], manifest_csv: Path | str) -> None:
