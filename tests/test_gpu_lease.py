@@ -1,0 +1,253 @@
+"""Leases of GPUs, with invented ones."""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from wsss_core import gpu_lease
+from wsss_core.errors import UserError
+from wsss_core.gpu_lease import leased_gpus, usable_gpus
+
+REPOSITORY = Path(__file__).parents[1]
+HOLDER = """
+import fcntl, os, pathlib, random, sys, time
+from wsss_core.gpu_lease import leased_gpus
+
+# A second lock, of another kind than flock, tells if another process holds the same GPU.
+witness = [open(pathlib.Path(sys.argv[1]) / f"witness-{gpu}", "a") for gpu in range(4)]
+print("ready", flush=True)
+while True:
+    number = random.choice([1, 1, 2])
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    with leased_gpus(number):
+        gpus = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
+        assert len(set(gpus)) == number
+        for gpu in gpus:
+            fcntl.lockf(witness[int(gpu)], fcntl.LOCK_EX | fcntl.LOCK_NB)  # an error if it is taken
+        print("leased", *gpus, flush=True)
+        time.sleep(random.uniform(0, 0.05))
+        for gpu in gpus:
+            fcntl.lockf(witness[int(gpu)], fcntl.LOCK_UN)
+"""
+
+
+@pytest.fixture(autouse=True)
+def four_gpus(monkeypatch, tmp_path):
+    for variable in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "SLURM_JOB_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("WSSS_FAKE_GPUS", "0,1,2,3")
+    monkeypatch.setenv("WSSS_GPU_LEASES", str(tmp_path / "leases"))
+    monkeypatch.setattr(gpu_lease, "random", random.Random(0))
+
+
+def visible():
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def forget():
+    """As in another process that has no lease yet."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+
+
+def holder(folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_eight_jobs_killed_at_random_never_share_a_gpu(tmp_path):
+    holders = [holder(tmp_path) for _ in range(8)]
+    leases = killed = 0
+    end = time.monotonic() + 12
+    while time.monotonic() < end:
+        time.sleep(random.uniform(0, 0.2))
+        place = random.randrange(8)
+        victim = holders[place]
+        assert victim.poll() is None, victim.communicate()[1]
+        victim.kill()
+        leases += victim.communicate()[0].count("leased")
+        killed += 1
+        holders[place] = holder(tmp_path)
+    for last in holders:
+        assert last.poll() is None, last.communicate()[1]
+        last.kill()
+        leases += last.communicate()[0].count("leased")
+    assert killed >= 20 and leases >= 50
+    start = time.monotonic()
+    with leased_gpus(4):
+        assert visible() == "0,1,2,3"
+    assert time.monotonic() - start < 2  # death has given all of them back
+
+
+def test_jobs_get_different_gpus_and_return_them():
+    with leased_gpus(1):
+        assert visible() == "0" and os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+        forget()
+        with leased_gpus(2):
+            assert visible() == "1,2"
+        forget()
+        with leased_gpus(3):
+            assert visible() == "1,2,3"
+    forget()
+    with leased_gpus(4):
+        assert visible() == "0,1,2,3"
+
+
+def test_a_job_waits_while_all_are_taken_and_says_so(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        busy = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import time\nfrom wsss_core.gpu_lease import leased_gpus\n"
+                "with leased_gpus(3): print('leased', flush=True); time.sleep(60)",
+            ],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+        )
+        assert busy.stdout.readline() == b"leased\n"
+        subprocess.Popen(["sh", "-c", f"sleep 2; kill -9 {busy.pid}"])
+        with leased_gpus(2):
+            assert busy.wait() == -9
+            assert visible() == "0,1"
+    assert caplog.messages == [
+        "waiting for 2 of the GPUs 0, 1, 2, 3: other jobs have leased the rest",
+        "computing on GPU 0, 1",
+    ]
+
+
+def test_the_users_own_choice_limits_what_is_leased(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 1")
+    with leased_gpus(1):
+        assert visible() == "3"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    with pytest.raises(UserError, match=r"asks for 3 GPUs .*, and only 2 can be used here \(3, 1\)"), leased_gpus(3):
+        pass
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        with leased_gpus(1):
+            assert visible() == hidden
+
+
+def test_what_slurm_allots_is_taken_without_a_lease(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with leased_gpus(1), leased_gpus(1):
+        assert visible() == "0"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with leased_gpus(1):
+        assert visible() is None
+    assert not (tmp_path / "leases").exists()
+
+
+def test_jobs_within_one_allocation_share_its_gpus(monkeypatch, tmp_path):
+    """``salloc --gpus=2``, and snakemake in it."""
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with leased_gpus(1):
+        assert visible() == "0"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        with leased_gpus(1):
+            assert visible() == "1"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        monkeypatch.setenv("SLURM_JOB_ID", "18")  # its GPU 0 is another one
+        with leased_gpus(1):
+            assert visible() == "0"
+
+
+def test_where_there_is_no_gpu_nothing_is_leased(monkeypatch, tmp_path):
+    monkeypatch.setenv("WSSS_FAKE_GPUS", "")
+    monkeypatch.setattr(gpu_lease, "DRIVER", tmp_path / "none")
+    monkeypatch.setenv("PATH", "")
+    with leased_gpus(2):
+        assert visible() is None
+    assert not (tmp_path / "leases").exists()
+
+
+def test_a_job_without_gpus_leaves_everything_as_it_is(tmp_path):
+    with leased_gpus(0):
+        assert visible() is None
+    assert not (tmp_path / "leases").exists()
+
+
+def test_the_drivers_cards_are_counted_in_the_order_of_the_bus(monkeypatch, tmp_path):
+    monkeypatch.setenv("WSSS_FAKE_GPUS", "")
+    monkeypatch.setattr(gpu_lease, "DRIVER", tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != "/dev/nvidia7")  # not this container's
+    for bus, minor, uuid in (
+        ("0000:c1:00.0", 0, "GPU-aa"),
+        ("0000:01:00.0", 2, "GPU-bb"),
+        ("0000:41:00.0", 7, "GPU-c"),
+    ):
+        (tmp_path / bus).mkdir()
+        facts = f"Model: \t\t NVIDIA A100\nGPU UUID: \t {uuid}\nDevice Minor: \t {minor}\nGPU Excluded:\t No\n"
+        (tmp_path / bus / "information").write_text(facts)
+    assert usable_gpus() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa,GPU-b")
+    assert usable_gpus() == ["1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,5,0")
+    assert usable_gpus() == ["1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-aa/1/0")
+    with leased_gpus(1):
+        assert visible() == "MIG-aa/1/0"
+
+
+def test_without_the_drivers_files_nvidia_smi_is_asked(monkeypatch, tmp_path):
+    monkeypatch.setenv("WSSS_FAKE_GPUS", "")
+    monkeypatch.setattr(gpu_lease, "DRIVER", tmp_path / "none")
+    listed = (
+        "GPU 0: NVIDIA A100 (UUID: GPU-aa)\\n  MIG 1g.5gb Device 0: (UUID: MIG-x)\\nGPU 1: NVIDIA A100 (UUID: GPU-b)"
+    )
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\nprintf '{listed}\\n'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert usable_gpus() == ["0", "1"]
+
+
+def test_the_folder_of_the_leases_is_everybodys(monkeypatch, tmp_path):
+    previous = os.umask(0o077)
+    try:
+        with leased_gpus(1):
+            assert (tmp_path / "leases").stat().st_mode & 0o7777 == 0o1777
+            assert (tmp_path / "leases" / "gpu-0.lock").stat().st_mode & 0o777 == 0o666
+    finally:
+        os.umask(previous)
+
+
+def test_a_folder_that_cannot_be_used_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("file", "link", "missing/leases"):
+        monkeypatch.setenv("WSSS_GPU_LEASES", str(tmp_path / name))
+        with pytest.raises(UserError, match=f"{name}: GPUs cannot be leased there .*WSSS_GPU_LEASES"), leased_gpus(1):
+            pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+def test_two_users_do_not_share_a_gpu(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        monkeypatch.setenv("WSSS_GPU_LEASES", f"{folder}/leases")
+        with leased_gpus(1):
+            assert visible() == "0"
+            child = os.fork()
+            if child == 0:
+                os.setuid(65534)
+                forget()
+                with leased_gpus(1):
+                    os._exit(0 if visible() == "1" else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        forget()
+        with leased_gpus(2):  # the file of GPU 1 is the other user's
+            assert visible() == "0,1"

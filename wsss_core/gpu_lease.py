@@ -1,0 +1,158 @@
+"""Which GPUs of a workstation a job computes on: leases by lock files, which end with the job, however it ends.
+
+Snakemake counts GPUs (``--resources gpu=4``), but does not say which. SLURM does: what it has allotted to a job is
+taken as it is.
+"""
+
+import logging
+import os
+import random
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from wsss_core.errors import UserError
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+FOLDER_VARIABLE = "WSSS_GPU_LEASES"
+"""Environment variable: another folder for the lock files."""
+FAKE_VARIABLE = "WSSS_FAKE_GPUS"
+"""Environment variable for tests: names, with commas, of GPUs that are none; trainings compute on the CPU."""
+LEASES = Path("/tmp/wsss-gpu-leases")
+"""Of the machine, not of the user (as ``$TMPDIR`` may be): all users of a workstation share its GPUs."""
+DRIVER = Path("/proc/driver/nvidia/gpus")
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def leased_gpus(number: int) -> Iterator[None]:
+    """Lease GPUs until the body, or this process, ends; torch sees these only. Waits while they are taken.
+
+    Nothing is leased where there is no GPU, or where SLURM has chosen. ``CUDA_VISIBLE_DEVICES`` as it was limits
+    the choice. Has to be entered before torch is used.
+
+    Args:
+        number: how many GPUs.
+
+    Raises:
+        UserError: there are GPUs, but not as many; or the folder of the leases cannot be used.
+    """
+    allocation = os.environ.get("SLURM_JOB_ID")
+    gpus = usable_gpus() if allocation is None else _entries(os.environ.get(VISIBLE, ""))
+    # More in an allocation than the job asks for: several jobs share it, as they would a workstation.
+    if number == 0 or not gpus or (allocation is not None and len(gpus) <= number):
+        yield
+        return
+    if number > len(gpus):
+        raise UserError(
+            f"the job asks for {number} GPUs ('gpu' in the configuration's 'resources'), and only {len(gpus)} can be "
+            f"used here ({', '.join(gpus)})"
+        )
+    # GPU 0 of one allocation may be another one than that of the next.
+    leases = _acquire(number, gpus, "gpu" if allocation is None else f"slurm-{allocation}-gpu")
+    os.environ[VISIBLE] = ",".join(leases)
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # nvidia-smi's numbers; CUDA's own begin with the fastest
+    log.info("computing on GPU %s", ", ".join(leases))
+    try:
+        yield
+    finally:
+        for lease in leases.values():
+            lease.release()
+
+
+def usable_gpus() -> list[str]:
+    """The GPUs that torch would find, without importing it.
+
+    Returns:
+        Numbers as of ``nvidia-smi``, or names of MIG instances, in the order of ``CUDA_VISIBLE_DEVICES``, if it is
+        set.
+    """
+    uuids = _gpus_of_the_machine()
+    if VISIBLE not in os.environ:
+        return list(uuids)
+    usable = []
+    for entry in _entries(os.environ[VISIBLE]):
+        meant = [gpu for gpu, uuid in uuids.items() if entry == gpu or (entry.startswith("GPU-") and entry in uuid)]
+        if not meant and not (uuids and entry.startswith("MIG-")):
+            break  # CUDA, too, sees nothing from the first unknown entry on
+        usable += meant or [entry]
+    return usable
+
+
+def fake_gpus() -> list[str]:
+    """Names that a test gives GPUs that are none."""
+    return _entries(os.environ.get(FAKE_VARIABLE, ""))
+
+
+def _entries(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _gpus_of_the_machine() -> dict[str, str]:
+    """The GPUs by their numbers, in the order of the bus, with UUIDs ("" where unknown)."""
+    if fake := fake_gpus():
+        return dict.fromkeys(fake, "")
+    uuids = []
+    for card in sorted(DRIVER.glob("*/information")):
+        with suppress(OSError):
+            facts = dict(re.findall(r"^(.+?):\s*(.+?)\s*$", card.read_text(), re.M))
+            # A container sees the facts of all cards, but the device files of its own only.
+            if os.access(f"/dev/nvidia{facts.get('Device Minor')}", os.R_OK | os.W_OK):
+                uuids.append(facts.get("GPU UUID", ""))
+    if not uuids and shutil.which("nvidia-smi"):  # WSL has no such files
+        with suppress(OSError, subprocess.SubprocessError):
+            listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60).stdout
+            uuids = re.findall(r"^GPU \d+: .*\(UUID: (GPU-[^)]+)\)", listed, re.M)
+    return {str(number): uuid for number, uuid in enumerate(uuids)}
+
+
+def _acquire(number: int, gpus: Sequence[str], prefix: str) -> dict[str, FileLock]:
+    """Lock the files of so many of the GPUs; by GPU, the lock."""
+    folder = _lease_folder()
+    told = False
+    while True:
+        leases: dict[str, FileLock] = {}
+        for gpu in gpus:
+            lock = FileLock(folder / f"{prefix}-{gpu.replace('/', '_')}.lock", mode=0o666)
+            try:
+                with suppress(Timeout):
+                    lock.acquire(timeout=0)
+                    leases[gpu] = lock
+            except OSError as error:
+                raise _unusable(folder, error) from None
+            if len(leases) == number:
+                return leases
+        # All or none: two jobs with one each of the two that both need would wait for each other for ever.
+        for lease in leases.values():
+            lease.release()
+        if not told:
+            log.info("waiting for %d of the GPUs %s: other jobs have leased the rest", number, ", ".join(gpus))
+            told = True
+        time.sleep(random.uniform(0.3, 0.9))
+
+
+def _lease_folder() -> Path:
+    """The folder of the lock files, which every user can add to."""
+    folder = Path(os.environ.get(FOLDER_VARIABLE, LEASES))
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir()
+            folder.chmod(0o1777)
+        if folder.is_symlink() or not folder.is_dir():  # someone else may have put anything into /tmp
+            raise NotADirectoryError(0, "it is no folder")
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    return folder
+
+
+def _unusable(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{folder}: GPUs cannot be leased there ({error.strerror}); give another folder of this machine in the "
+        f"environment variable {FOLDER_VARIABLE}, the same for all users"
+    )
