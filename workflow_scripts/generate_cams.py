@@ -6,7 +6,8 @@ from wsss_core.job import job
 
 identity = snakemake.params.identity
 shard_file = Path(snakemake.output.shard)
-with job(snakemake.log[0], snakemake.threads, identity, shard_file.parent.parent):
+gpus = snakemake.resources.get("gpu", 0)
+with job(snakemake.log[0], snakemake.threads, identity, shard_file.parent.parent, gpus):
     from wsss_core.cams.generate_cams import generate_cams
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.stage_settings import stage_settings

@@ -6,7 +6,8 @@ from wsss_core.job import job
 
 identity = snakemake.params.identity
 manifest = Path(snakemake.output.labels)
-with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent):
+gpus = snakemake.resources.get("gpu", 0)
+with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent, gpus):
     from wsss_core.cam_store import CamStoreReader
     from wsss_core.config.refinement import PseudoLabels, Walk
     from wsss_core.config.runtime import Runtime

@@ -6,7 +6,8 @@ from wsss_core.job import job
 
 identity = snakemake.params.identity
 manifest = Path(snakemake.output.labels)
-with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent):
+gpus = snakemake.resources.get("gpu", 0)
+with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent, gpus):
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.segmentation import Prediction
     from wsss_core.datasets.index import read_index

@@ -6,7 +6,8 @@ from wsss_core.job import job
 
 identity = snakemake.params.identity
 weights = Path(snakemake.output.weights)
-with job(snakemake.log[0], snakemake.threads, identity, weights.parent):
+gpus = snakemake.resources.get("gpu", 0)
+with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     from wsss_core.config.networks import Trunk
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.stage_settings import stage_settings

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class Progress:
     """Counts items done and tells a person about it."""
 
-    def __init__(self, description: str, total: int, done: int = 0, unit: str = "images") -> None:
+    def __init__(self, description: str, total: int, done: int = 0, unit: str = "images", shown: bool = True) -> None:
         """Start counting.
 
         Args:
@@ -24,6 +24,7 @@ class Progress:
             total: number of items.
             done: items finished by an earlier run.
             unit: what an item is.
+            shown: whether there is a bar at all (not in the further processes of one training).
         """
         self.description, self.total, self.done, self.unit = description, total, done, unit
         self._already = done
@@ -35,7 +36,7 @@ class Progress:
             unit=f" {unit}",
             leave=False,
             dynamic_ncols=True,
-            disable=not sys.stderr.isatty(),
+            disable=not (shown and sys.stderr.isatty()),
         )
 
     def advance(self, items: int = 1, note: str = "") -> None:

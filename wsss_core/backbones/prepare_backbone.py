@@ -18,6 +18,7 @@ from wsss_core.networks.trunks import TrunkNetwork, build_trunk, trunk_from_torc
 from wsss_core.networks.weights import load_state, load_trunk, save_weights
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
+from wsss_core.training.distributed import is_main_process
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
 
 
@@ -81,10 +82,12 @@ def prepare_backbone(
     Raises:
         UserError: ImageNet's weights cannot be had, or a given file does not fit the network.
     """
+    partial = PartialWork(weights.parent, "training", inputs)
+    if partial.restore(weights, training_csv):
+        return
     torch.manual_seed(mix_seed(parameters.seed))
     trunk = build_trunk(parameters)
     curve: list[dict[str, float]] = []
-    partial = PartialWork(weights.parent, "training", inputs)
     if parameters.pretext is not None:
         samples = PretextSamples(parameters.pretext)
         pretext = PretextNetwork(trunk, len(samples.classes)).train()
@@ -104,9 +107,10 @@ def prepare_backbone(
         _load_imagenet(trunk, parameters.network)
     elif parameters.weights != "scratch":
         load_trunk(parameters.weights, trunk)
-    write_curve(curve, training_csv)
-    save_weights(weights, TrunkOnly(trunk), {"kind": "backbone", "backbone": parameters.model_dump(mode="json")})
-    partial.finish()
+    if is_main_process():
+        write_curve(curve, training_csv)
+        save_weights(weights, TrunkOnly(trunk), {"kind": "backbone", "backbone": parameters.model_dump(mode="json")})
+        partial.finish(weights, training_csv)
 
 
 def _load_imagenet(trunk: TrunkNetwork, name: str) -> None:

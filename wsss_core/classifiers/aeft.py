@@ -38,6 +38,15 @@ class AeftObjective(Objective, name="aeft"):
         settings = cast(AeftClassifier, self.parameters)
         return settings.triplet_batch_size if epoch >= settings.warmup_epochs else settings.optimisation.batch_size
 
+    def coupling_of_images(self) -> str | None:
+        """Triplets are formed within a batch, and the first images of a batch may count alone."""
+        settings = cast(AeftClassifier, self.parameters)
+        if settings.repulsion_weight > 0:
+            return "the triplets of 'repulsion_weight' are formed within a batch"
+        if settings.classified_images is not None:
+            return "'classified_images' counts the images of a batch"
+        return None
+
     def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
         """``classification``, ``attraction``, ``repulsion`` (all weighted), and ``loss``, their sum."""
         # Python's generator as the authors use, but seeded from torch's, which is set in each epoch.

@@ -35,6 +35,12 @@ class CgnetObjective(Objective, name="cgnet"):
         self.settings = cast(CgnetClassifier, parameters)
         self.ordinary = ready_for_use(ordinary, "cpu")
 
+    def coupling_of_images(self) -> str | None:
+        """The authors' masks are."""
+        if self.settings.erasing == "none" or self.settings.mask_maximum == "image":
+            return None
+        return "'mask_maximum: batch' scales each mask by the largest value in the whole batch ('image' does not)"
+
     def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
         """``classification``, ``erasing`` (weighted), and ``loss``, their sum."""
         maps = self.network.class_maps(images)

@@ -62,6 +62,14 @@ class Objective(ABC):
             Named scalars; ``loss`` is minimised, the others are told of in the training curve.
         """
 
+    def coupling_of_images(self) -> str | None:
+        """Why the loss of a batch is not the mean of its images' losses; None if it is.
+
+        On several GPUs each computes the loss of a part of the batch, and their mean is minimised. An
+        objective that answers here is refused there.
+        """
+        return None
+
     def batch_size(self, epoch: int) -> int:
         """Images in a step of an epoch, from 0."""
         del epoch

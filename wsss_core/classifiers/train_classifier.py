@@ -24,6 +24,7 @@ from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
+from wsss_core.training.distributed import is_main_process, number_of_processes
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,9 @@ def train_classifier(
     Raises:
         UserError: the weights do not fit, or the loss is not finite any more.
     """
+    partial = PartialWork(weights.parent, "training", inputs)
+    if partial.restore(weights, training_csv):
+        return
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))
     chosen = objective_class(parameters.objective)  # type: ignore[attr-defined]
@@ -101,6 +105,12 @@ def train_classifier(
         network.trunk.freeze_stem()
     ordinary = None if start.ordinary is None else _load_of_classes(start.ordinary, index.classes)
     objective = chosen(network, parameters, ordinary)
+    coupling = objective.coupling_of_images()
+    if coupling is not None and number_of_processes() > 1:
+        raise UserError(
+            f"on {number_of_processes()} GPUs this training would be another method, as {coupling}; set "
+            "resources.train_classifier.gpu to 1"
+        )
 
     def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
         images, labels = batch
@@ -110,7 +120,6 @@ def train_classifier(
         ParameterGroup(trainable(network.trunk), 1),
         ParameterGroup(network.new_parameters(), optimisation.head_factor),
     ]
-    partial = PartialWork(weights.parent, "training", inputs)
     curve = fit(
         network,
         LabelledImages(index, parameters.augmentation),
@@ -123,9 +132,10 @@ def train_classifier(
         "training the classifier",
         objective.batch_size,
     )
-    write_curve(curve, training_csv)
-    save_classifier(weights, network)
-    partial.finish()
+    if is_main_process():
+        write_curve(curve, training_csv)
+        save_classifier(weights, network)
+        partial.finish(weights, training_csv)
 
 
 def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) -> None:

@@ -27,6 +27,7 @@ from wsss_core.refinement.affinity_pairs import (
 )
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
+from wsss_core.training.distributed import is_main_process, mean_over_processes
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
 
 EPSILON = 1e-5
@@ -117,7 +118,7 @@ def affinity_losses(affinities: Tensor, labels: Tensor, offsets: Sequence[Offset
 
 
 def _mean_over(values: Tensor, pairs: Tensor) -> Tensor:
-    return (values * pairs).sum() / (pairs.sum(dtype=values.dtype) + EPSILON)
+    return (values * pairs).sum() / (mean_over_processes(pairs.sum(dtype=values.dtype)) + EPSILON)
 
 
 def train_affinity(
@@ -150,6 +151,9 @@ def train_affinity(
         UserError: the weights do not fit, a label map is missing or of another size, or the loss
             is not finite any more.
     """
+    partial = PartialWork(weights.parent, "training", inputs)
+    if partial.restore(weights, training_csv):
+        return
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))
     network = AffinityNetwork(build_trunk(trunk), parameters.stride, parameters.radius)
@@ -163,7 +167,6 @@ def train_affinity(
         images, labels = batch
         return affinity_losses(pair_affinities(network(images), offsets), labels, offsets)
 
-    partial = PartialWork(weights.parent, "training", inputs)
     curve = fit(
         network,
         ConfidentlyLabelledImages(index, confident_labels, parameters.augmentation, parameters.stride),
@@ -178,6 +181,7 @@ def train_affinity(
         workers,
         "training AffinityNet",
     )
-    write_curve(curve, training_csv)
-    save_affinitynet(weights, network, trunk)
-    partial.finish()
+    if is_main_process():
+        write_curve(curve, training_csv)
+        save_affinitynet(weights, network, trunk)
+        partial.finish(weights, training_csv)

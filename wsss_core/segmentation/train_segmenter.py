@@ -21,6 +21,7 @@ from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
+from wsss_core.training.distributed import is_main_process, mean_over_processes
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
 
 
@@ -52,7 +53,7 @@ class LabelMapSamples:
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy over the labelled pixels.
+    """Cross entropy over the labelled pixels; of all processes' parts of the batch, if several train.
 
     Args:
         logits: (B, K + 1, h, w), brought to the labels' size bilinearly.
@@ -63,7 +64,7 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """
     logits = functional.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False)
     total = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
-    return total / (labels != IGNORED).sum().clamp(min=1)
+    return total / mean_over_processes((labels != IGNORED).sum()).clamp(min=1)
 
 
 def train_segmenter(
@@ -96,6 +97,9 @@ def train_segmenter(
         UserError: the weights do not fit, a label map has another size than its image, or the loss is
             not finite any more.
     """
+    partial = PartialWork(weights.parent, "training", inputs)
+    if partial.restore(weights, training_csv):
+        return
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))
     network = build_deeplab(parameters, trunk, index.classes)
@@ -113,9 +117,9 @@ def train_segmenter(
         return {"loss": segmentation_loss(network(images), labels)}
 
     samples = LabelMapSamples(index, label_maps, parameters.augmentation)
-    partial = PartialWork(weights.parent, "training", inputs)
     place = choose_device(device)
     curve = fit(network, samples, loss, groups, optimisation, partial, place, workers, "training the segmenter")
-    write_curve(curve, training_csv)
-    save_deeplab(weights, network, parameters, trunk)
-    partial.finish()
+    if is_main_process():
+        write_curve(curve, training_csv)
+        save_deeplab(weights, network, parameters, trunk)
+        partial.finish(weights, training_csv)

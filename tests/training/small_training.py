@@ -1,0 +1,65 @@
+"""A training as a job, run as a script of its own: `small_training.py FOLDER GPUS '{"workers": 2, ...}'`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from wsss_core.job import job
+
+folder, gpus, options = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    from wsss_core.config.training import Optimisation
+    from wsss_core.errors import UserError
+    from wsss_core.networks.weights import save_weights
+    from wsss_core.resume import PartialWork
+    from wsss_core.training.curve import write_curve
+    from wsss_core.training.distributed import is_main_process, process_number
+    from wsss_core.training.loop import ParameterGroup, fit
+
+    IMAGES = 22
+
+    class Samples:
+        """Points on a line, with noise from torch's global generator."""
+
+        def __len__(self) -> int:
+            return IMAGES
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+            if index == options.get("broken"):
+                raise UserError(f"image {index} is broken")
+            noise = 0.1 * torch.randn(3, 8, 8, dtype=torch.float64)
+            return torch.full((3, 8, 8), index / IMAGES, dtype=torch.float64) + noise, torch.tensor([index / IMAGES])
+
+    def loss(batch: tuple[torch.Tensor, torch.Tensor], epoch: int) -> dict[str, torch.Tensor]:
+        time.sleep(options.get("pause", 0))
+        images, values = batch
+        error = functional.mse_loss(network(images), values.double())
+        return {"loss": error * options.get("factor", 1.0), "error": error}
+
+    torch.manual_seed(5)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.Dropout2d(options.get("dropout", 0.0)),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(8 * 36, 1),
+    )
+    network.double().train()
+    optimisation = Optimisation(epochs=3, batch_size=4, learning_rate=0.005, momentum=0.9, weight_decay=1e-3)
+    groups = [ParameterGroup(network[0].parameters(), 1), ParameterGroup(network[5].parameters(), 2)]
+    partial = PartialWork(folder, "training", [])
+    size = options.get("batch_sizes", [4, 4, 4])
+    place = torch.device("cpu")
+    print(f"process {process_number()} trains", flush=True)
+    curve = fit(network, Samples(), loss, groups, optimisation, partial, place, options.get("workers", 0), "training",
+                lambda epoch: size[epoch])  # fmt: skip
+    if is_main_process():
+        write_curve(curve, folder / "training.csv")
+        save_weights(folder / "weights.safetensors", network, {})
+        partial.finish(folder / "weights.safetensors", folder / "training.csv")

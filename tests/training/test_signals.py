@@ -1,0 +1,59 @@
+"""SIGTERM, SIGINT and SIGKILL while a network is trained by one process."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from tests.training.jobs import family, log_of, results_of, run, start, wait_for_line, wait_until_gone
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken")
+    assert run(folder, dropout=0.3) == 0
+    return results_of(folder)
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 0), (signal.SIGTERM, 2), (signal.SIGINT, 0)])
+def test_a_warned_training_goes_on_from_its_very_step(tmp_path, unbroken, number, workers):
+    """The whole group is signalled, loading processes too, as SLURM (or a terminal) does."""
+    process = start(tmp_path, dropout=0.3, pause=0.1, workers=workers)
+    wait_for_line(tmp_path, "epoch 1, loss", process)
+    time.sleep(random.uniform(0.15, 0.3))  # some steps into the second epoch
+    processes = family(process)
+    os.killpg(process.pid, number)
+    assert process.wait(timeout=60) == 128 + number
+    wait_until_gone(processes)
+    assert "training: stopped by a signal in epoch 2, step" in log_of(tmp_path)
+    assert f"stopped by {number.name}; the same command goes on from here" in log_of(tmp_path)
+    assert not (tmp_path / "weights.safetensors").exists()
+    assert not list(tmp_path.rglob(".writing-*"))
+    assert run(tmp_path, dropout=0.3) == 0
+    assert "continuing after epoch 1 and" in log_of(tmp_path) and "and 0 steps" not in log_of(tmp_path)
+    assert results_of(tmp_path) == unbroken
+
+
+def test_warnings_at_random_moments(tmp_path, unbroken):
+    ends = []
+    for _ in range(3):
+        process = start(tmp_path, dropout=0.3, pause=0.02)
+        wait_for_line(tmp_path, "process 0 trains", process)
+        time.sleep(random.uniform(0, 0.2))
+        process.send_signal(signal.SIGTERM)
+        ends.append(process.wait(timeout=60))
+    assert set(ends) <= {0, 128 + signal.SIGTERM}
+    assert run(tmp_path, dropout=0.3) == 0
+    assert results_of(tmp_path) == unbroken
+
+
+def test_a_warning_before_training_ends_the_job_at_once(tmp_path):
+    process = start(tmp_path)
+    end = time.monotonic() + 60
+    while not (tmp_path / "log.txt").exists() and time.monotonic() < end:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert not (tmp_path / ".partial").exists()

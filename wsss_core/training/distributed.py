@@ -1,0 +1,158 @@
+"""Training on several GPUs: one process each, with its part of every batch (torch.distributed).
+
+All processes hold the same weights and make the same steps. What is here does nothing where a process
+trains alone. ``wsss_core.training.processes`` starts the processes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from wsss_core.networks.resnet import FrozenBatchNorm2d
+
+Loss = Callable[[Any, int], dict[str, Tensor]]
+"""From a batch (on the device) and the epoch to named losses; ``"loss"`` is the one minimised."""
+
+
+def number_of_processes() -> int:
+    """How many processes train together; 1 for one alone."""
+    return distributed.get_world_size() if _together() else 1
+
+
+def process_number() -> int:
+    """The place of this process among them, from 0."""
+    return distributed.get_rank() if _together() else 0
+
+
+def is_main_process() -> bool:
+    """Whether it is this process that writes files."""
+    return process_number() == 0
+
+
+def _together() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def any_process(here: bool) -> bool:
+    """Whether something is so in any of the processes. All have to ask."""
+    return _summed(float(here))[0] > 0
+
+
+def same_in_all_processes(number: int) -> bool:
+    """Whether all processes have the same number. All have to ask."""
+    return len({int(other) for other in of_all_processes(torch.tensor(number))}) == 1
+
+
+def average(values: Mapping[str, float]) -> dict[str, float]:
+    """The means of named values over the processes. All have to ask, with the same names."""
+    totals = _summed(*values.values())
+    return {name: total / number_of_processes() for name, total in zip(values, totals, strict=True)}
+
+
+def _summed(*values: float) -> list[float]:
+    """Each value's sum over the processes."""
+    if not _together():
+        return list(values)
+    numbers = torch.tensor(values, dtype=torch.float64)
+    distributed.all_reduce(numbers)
+    return numbers.tolist()
+
+
+def of_all_processes(tensor: Tensor) -> list[Tensor]:
+    """The tensors, on the CPU and of one shape, that the processes call this with, in their order."""
+    if not _together():
+        return [tensor]
+    tensors = [torch.empty_like(tensor) for _ in range(number_of_processes())]
+    distributed.all_gather(tensors, tensor)
+    return tensors
+
+
+def mean_over_processes(count: Tensor) -> Tensor:
+    """The mean of a number, such as that of labelled pixels, over the processes' parts of a batch.
+
+    The gradients of the processes are averaged. So a loss that is a sum over all pixels of a batch, divided by
+    their number, is the process's own sum divided by this.
+    """
+    if not _together():
+        return count
+    total = count.detach().clone()
+    distributed.all_reduce(total)
+    return total / number_of_processes()
+
+
+def data_parallel(network: nn.Module, loss: Loss) -> Loss:
+    """Let the gradients of ``loss`` be averaged over the processes, which start from process 0's weights.
+
+    Batch normalisation that learns becomes one over the whole batch, in place.
+
+    Args:
+        network: the network, on its device.
+        loss: losses of a part of a batch; calls the network as it likes.
+    """
+    if not _together():
+        return loss
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d) and not isinstance(part, FrozenBatchNorm2d):
+            part.__class__ = SynchronisedBatchNorm2d
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return loss
+    # Unused parameters: those of an objective's branch that an epoch does without. It also keeps the order in
+    # which gradients are added the same in all steps, on which equal bytes after a resumption rest.
+    return DistributedDataParallel(_Losses(network, loss), find_unused_parameters=True)
+
+
+class _Losses(nn.Module):
+    """Losses as the forward pass of a module, which is what DistributedDataParallel wraps."""
+
+    def __init__(self, network: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+
+    def forward(self, batch: Any, epoch: int) -> dict[str, Tensor]:
+        losses = self.loss(batch, epoch)
+        return {name: value if name == "loss" else value.detach() for name, value in losses.items()}
+
+
+class SynchronisedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation whose statistics are those of all processes' images.
+
+    torch's SyncBatchNorm computes on GPUs only, and is no ``BatchNorm2d``, which other code looks for.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, H, W) by channel; the running statistics move as in one process with all images."""
+        if not self.training:
+            return super().forward(input)
+        channels = (1, -1, 1, 1)
+        sums = torch.cat([input.sum(dim=(0, 2, 3)), input.new_tensor([input.numel() / input.shape[1]])])
+        *_, count = total = _SummedOverProcesses.apply(sums)
+        mean = total[:-1] / count
+        centred = input - mean.view(channels)
+        variance = _SummedOverProcesses.apply(centred.square().sum(dim=(0, 2, 3))) / count
+        with torch.no_grad():
+            assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+            assert self.num_batches_tracked is not None
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = torch.rsqrt(variance + self.eps) * self.weight
+        return centred * scale.view(channels) + self.bias.view(channels)
+
+
+class _SummedOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over the processes; what comes back is the sum of the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
