@@ -1,0 +1,58 @@
+"""Two jobs, or two runs of Snakemake, on the same artifact: a job taken for dead may go on beside its successor."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.workflow.workflow import Workflow, job_processes, small_demo, wait_for
+
+SCRIPT = Path(__file__).with_name("make_artifacts.py")
+ROUNDS = 6
+
+
+def make(*arguments):
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def content(folder):
+    files = (path for path in folder.rglob("*") if path.is_file() and ".partial" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_two_jobs_that_write_the_same_artifacts_do_each_other_no_harm(tmp_path):
+    """Weights, curves, shards of class maps, label maps, folders of images."""
+    inputs, alone, together = (tmp_path / name for name in ("inputs", "alone", "together"))
+    for arguments in ((inputs, alone, 0), (inputs, alone, 1)):
+        process = make(*arguments)
+        assert process.wait(timeout=300) == 0, process.stdout.read()
+    expected = content(alone / "0")
+    assert len(expected) > 20
+    for process in [make(inputs, together, ROUNDS) for _ in range(3)]:
+        output = process.communicate(timeout=300)[0]
+        assert process.returncode == 0, output
+    for number in range(ROUNDS):
+        assert content(together / f"{number}") == expected
+
+
+def test_a_second_snakemake_is_told_of_the_first_and_harms_nothing(tmp_path):
+    workflow = Workflow(tmp_path, small_demo("cam"))
+    first = workflow.start("backbone")
+    wait_for(lambda: job_processes(first, "prepare_backbone"), first)
+    second = workflow.attempt("backbone")
+    assert second.returncode != 0
+    assert "Directory cannot be locked" in second.stdout and "--unlock" in second.stdout
+    assert first.wait(timeout=300) == 0
+    weights = next(workflow.results.glob("backbone/*/weights.safetensors"))
+    before = weights.read_bytes()
+    assert workflow.planned("backbone") == {}
+    alone = Workflow(tmp_path / "alone", workflow.config)
+    alone.folder.mkdir()
+    alone.run("backbone")
+    assert next(alone.results.glob("backbone/*/weights.safetensors")).read_bytes() == before
