@@ -101,6 +101,10 @@ def test_a_small_configuration_is_completed_with_defaults():
         ({"dataset": {"root": "a", "generate": {}}}, ["dataset: give exactly one of 'root'"]),
         ({"dataset": {"root": "a", "classes": ["cat", "cat"]}}, ["dataset: 'classes' names a class twice"]),
         ({"resources": {"train": {}}}, ["resources.train: no such rule: 'train'"]),
+        (
+            {"resources": {"generate_cams": {"gpu": 2}, "train_segmenter": {"gpu": 2}}},
+            ["resources.generate_cams.gpu: must be 0 or 1, not 2: only trainings (prepare_backbone, "],
+        ),
         ({"resources": {"predict": {"memory": 3}}}, ["resources.predict.memory: unknown key"]),
         ({"experiments": {"x": {"segmenter": "deeplab"}}}, ["experiments.x: 'cams' is missing"]),
         (

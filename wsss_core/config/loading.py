@@ -13,7 +13,7 @@ from wsss_core.config.cams import SeenetCams
 from wsss_core.config.extensions import load_extension
 from wsss_core.config.parameters import overlay, settings_class
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
-from wsss_core.config.runtime import DEFAULT_RESOURCES
+from wsss_core.config.runtime import DEFAULT_RESOURCES, TRAININGS
 from wsss_core.errors import UserError
 
 VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
@@ -109,6 +109,12 @@ def load_config(raw: Mapping[str, Any]) -> Config:
             _unknown(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)
             for rule in config.resources
             if rule not in DEFAULT_RESOURCES
+        )
+        faults.extend(
+            f"resources.{rule}.gpu: must be 0 or 1, not {asked.gpu}: only trainings ({', '.join(TRAININGS)}) use more; "
+            "'runtime.shards' splits other work into more jobs"
+            for rule, asked in config.resources.items()
+            if asked.gpu > 1 and rule not in TRAININGS
         )
     if faults or config is None:
         raise ConfigError(faults)

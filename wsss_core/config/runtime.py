@@ -34,7 +34,7 @@ class RuleResources(Parameters):
     runtime: int = Field(240, ge=1)
     """Time limit, minutes."""
     gpu: int = Field(0, ge=0)
-    """GPUs."""
+    """GPUs. Several, which trainings alone can use, share the images of each step."""
 
 
 def _gpu(hours: float, memory: int = 16000) -> RuleResources:
@@ -57,3 +57,5 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {
     "score_label_maps": RuleResources(runtime=120),
 }
 """Requests of each rule where ``resources`` in the configuration says nothing."""
+TRAININGS = ("prepare_backbone", "train_classifier", "train_affinity", "train_segmenter")
+"""Rules whose jobs can use more than one GPU."""
