@@ -23,11 +23,18 @@ RUNTIME = plan.config.runtime
 
 
 def asks(rule_name, resource):
-    """How many `threads` or `gpu`, or how much `mem_mb` or `runtime`, a job asks for."""
-    requested = plan.config.resources.get(rule_name, DEFAULT_RESOURCES[rule_name])
-    if resource == "gpu" and RUNTIME.device == "cpu":
-        return 0
-    return getattr(requested, resource)
+    """How many `threads` or `gpu`, or how much `mem_mb` or `runtime`, a job asks for.
+
+    An attempt after a failure asks for more memory and time, up to what `runtime` says there is.
+    """
+    asked = plan.config.resources.get(rule_name, DEFAULT_RESOURCES[rule_name])
+    requested = getattr(asked, resource)
+    if resource == "gpu":
+        return 0 if RUNTIME.device == "cpu" else requested
+    if resource == "threads":
+        return requested
+    most = getattr(RUNTIME, f"max_{resource}")
+    return lambda wildcards, attempt: min(filter(None, [attempt * requested, most]))
 
 
 def identity(stage):

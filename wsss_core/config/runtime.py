@@ -20,6 +20,11 @@ class Runtime(Parameters):
     complete keeps the number it was made with."""
     workers: int = Field(0, ge=0)
     """Processes that load images for one training; 0 loads in the training's own process."""
+    max_mem_mb: int | None = Field(None, ge=100)
+    """What the largest machine has, MiB: no job asks for more, nor does a retry. Default: no bound."""
+    max_runtime: int | None = Field(None, ge=1)
+    """The longest time limit that the cluster grants, minutes: no job asks for more, nor does a retry.
+    Default: no bound."""
     prune: Literal["list", "delete"] = "list"
     """What ``snakemake prune`` does with artifacts that no experiment refers to."""
 
@@ -30,9 +35,9 @@ class RuleResources(Parameters):
     threads: int = Field(1, ge=1)
     """CPU cores."""
     mem_mb: int = Field(4000, ge=100)
-    """Memory, MiB."""
+    """Memory, MiB; a job's n-th attempt asks for n times as much."""
     runtime: int = Field(240, ge=1)
-    """Time limit, minutes."""
+    """Time limit, minutes; a job's n-th attempt asks for n times as much."""
     gpu: int = Field(0, ge=0)
     """GPUs. Several, which trainings alone can use, share the images of each step."""
 
