@@ -4,17 +4,22 @@ ENVIRONMENT := .venv
 BIN := $(ENVIRONMENT)/bin
 INSTALLED := $(ENVIRONMENT)/.installed
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo install test test-slow test-slurm check format clean
 
 demo: $(INSTALLED)  ## The whole way on the embedded data set, on the CPU: a few minutes.
 	$(BIN)/snakemake --quiet rules
 	@cat results/creatures/summary.md
+
+install: $(INSTALLED)  ## Only the environment, in .venv.
 
 test: $(INSTALLED) check  ## Style, types, lint and all tests but the slow ones.
 	$(BIN)/pytest
 
 test-slow: $(INSTALLED)  ## The tests that take minutes.
 	$(BIN)/pytest -m slow
+
+test-slurm: $(INSTALLED)  ## The tests that start a SLURM on this machine (Debian: slurm-wlm, munge).
+	$(BIN)/pytest -m slurm -rs
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+import wsss_core.classifiers.train_classifier as train_classifier_module
 from tests.refinement.tiny_data import CLASSES, TRUNK, write_images, write_trunk
 from wsss_core.classifiers.objective import objective_class
 from wsss_core.classifiers.ordinary import OrdinaryObjective
@@ -183,6 +184,33 @@ def test_an_ordinary_classifier_of_other_classes_is_refused(train, tmp_path):
     ordinary = save_random(tmp_path / "ordinary.safetensors", ClassMapClassifier(TRUNK, ("a", "b")))
     with pytest.raises(UserError, match="knows the classes a, b; the data set has bird, cat, dog"):
         run("cgnet", StartingWeights(backbone=trunk, ordinary=ordinary), settings(CgnetClassifier, ordinary="o"))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        (settings(CgnetClassifier, ordinary="o"), "'mask_maximum: batch' scales each mask by the largest value"),
+        (settings(AeftClassifier, warmup_epochs=1), "the triplets of 'repulsion_weight' are formed within a batch"),
+        (
+            settings(AeftClassifier, warmup_epochs=1, repulsion_weight=0),
+            "'classified_images' counts the images of a batch",
+        ),
+        (settings(CgnetClassifier, ordinary="o", mask_maximum="image"), None),
+        (settings(AeftClassifier, warmup_epochs=1, repulsion_weight=0, classified_images=None), None),
+        (settings(SeenetClassifier), None),
+    ],
+)
+def test_what_several_gpus_would_make_another_method_is_refused(train, tmp_path, monkeypatch, parameters, reason):
+    run, _, trunk = train
+    ordinary = save_random(tmp_path / "ordinary.safetensors", ClassMapClassifier(TRUNK, CLASSES))
+    monkeypatch.setattr(train_classifier_module, "number_of_processes", lambda: 2)
+    monkeypatch.setattr(train_classifier_module, "fit", lambda *_: [])
+    start = StartingWeights(backbone=trunk, ordinary=ordinary)
+    if reason is None:
+        run(start=start, parameters=parameters)
+    else:
+        with pytest.raises(UserError, match=f"on 2 GPUs this training would be another method, as {reason}"):
+            run(start=start, parameters=parameters)
 
 
 def test_aeft_trains_with_triplets_after_the_warmup(train):

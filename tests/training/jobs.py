@@ -14,7 +14,12 @@ SCRIPT = Path(__file__).with_name("small_training.py")
 
 
 def start(folder: Path, gpus: int = 1, **options) -> "subprocess.Popen[str]":
-    """Start the training in a process group of its own; its output goes to ``output.txt``."""
+    """Start the small training in a process group of its own; its output goes to ``output.txt``."""
+    return start_script(SCRIPT, folder, gpus, json.dumps(options))
+
+
+def start_script(script: Path, folder: Path, gpus: int, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a script that is a job with so many invented GPUs."""
     folder.mkdir(exist_ok=True)
     environment = {
         **os.environ,
@@ -24,7 +29,7 @@ def start(folder: Path, gpus: int = 1, **options) -> "subprocess.Popen[str]":
     }
     with open(folder / "output.txt", "w") as output:
         return subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder), str(gpus), json.dumps(options)],
+            [sys.executable, str(script), str(folder), str(gpus), *arguments],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,

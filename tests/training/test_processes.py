@@ -3,12 +3,23 @@
 import random
 import signal
 import time
+from pathlib import Path
 
 import pandas
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from tests.training.jobs import family, log_of, results_of, run, start, wait_for_line, wait_until_gone
+from tests.training.jobs import (
+    family,
+    log_of,
+    results_of,
+    run,
+    start,
+    start_script,
+    wait_for_line,
+    wait_until_gone,
+)
 from wsss_core.training.batches import EpochBatches
 
 
@@ -34,6 +45,22 @@ def test_two_processes_do_what_one_does(tmp_path, options):
         assert (tensor - others[name]).abs().max() < 1e-13, name
     curves = [pandas.read_csv(folder / "training.csv") for folder in (one, two)]
     pandas.testing.assert_frame_equal(*curves, rtol=1e-12)
+
+
+def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
+    """In float32. Their losses are means over pixels, or pairs, of which the processes have different numbers."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for gpus, folder in enumerate(folders, start=1):
+        process = start_script(Path(__file__).with_name("all_trainings.py"), folder, gpus)
+        assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
+    assert "training in 2 processes" in log_of(folders[1])
+    for stage in ("backbone", "ordinary", "aeft", "affinity", "segmenter"):
+        curves = [pandas.read_csv(folder / stage / "training.csv") for folder in folders]
+        pandas.testing.assert_frame_equal(*curves, rtol=1e-4)
+        weights, others = (load_file(folder / stage / "weights.safetensors") for folder in folders)
+        assert any((weights[name] != others[name]).any() for name in weights)  # they were not trained by one process
+        for name, tensor in weights.items():
+            torch.testing.assert_close(tensor, others[name], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])

@@ -1,0 +1,45 @@
+"""Every stage that trains, on tiny data, as one job: `all_trainings.py FOLDER GPUS`."""
+
+import sys
+from pathlib import Path
+
+from wsss_core.job import job
+
+folder, gpus = Path(sys.argv[1]), int(sys.argv[2])
+with job(folder / "log.txt", 2, gpus=gpus):
+    from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
+    from wsss_core.backbones.prepare_backbone import prepare_backbone
+    from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
+    from wsss_core.config.classifiers import AeftClassifier, OrdinaryClassifier
+    from wsss_core.config.networks import Backbone, Pretext
+    from wsss_core.config.refinement import AffinityNet
+    from wsss_core.config.segmentation import DeepLab
+    from wsss_core.config.training import Augmentation, Optimisation
+    from wsss_core.datasets.palette import write_label_map
+    from wsss_core.refinement.train_affinity import train_affinity
+    from wsss_core.segmentation.train_segmenter import train_segmenter
+
+    index, trunk = write_images(folder / "images"), write_trunk(folder / "trunk.safetensors")
+    labels = {image_id: folder / "labels" / f"{image_id}.png" for image_id in SIZES}
+    for image_id, path in labels.items():
+        write_label_map(path, true_labels(image_id))  # of very different numbers of pixels a class
+    optimisation = Optimisation(epochs=4, batch_size=2, learning_rate=1e-3, momentum=0.9)
+    common = {"optimisation": optimisation, "augmentation": Augmentation(crop=32), "freeze_batch_norm": False}
+
+    def made(stage: str) -> tuple[Path, Path]:
+        return folder / stage / "weights.safetensors", folder / stage / "training.csv"
+
+    pretext = Pretext(images=16, size=32, optimisation=optimisation)
+    backbone = Backbone(network="resnet_small", output_stride=8, weights="pretext", pretext=pretext)
+    prepare_backbone(backbone, *made("backbone"), device="cpu")
+    attraction = {"feature_channels": 6, "bins": (2, 4), "warmup_epochs": 1, "triplet_batch_size": 2}
+    classifiers = {
+        "ordinary": OrdinaryClassifier(backbone="any", **common),
+        "aeft": AeftClassifier(backbone="any", repulsion_weight=0, classified_images=None, **attraction, **common),
+    }
+    for name, classifier in classifiers.items():  # SeeNet has dropout, which is another one in two processes
+        train_classifier(classifier, TRUNK, index, StartingWeights(backbone=trunk), *made(name), device="cpu")
+    affinity = AffinityNet(backbone="any", stride=4, **common)
+    train_affinity(affinity, TRUNK, index, labels, trunk, *made("affinity"), device="cpu")
+    segmenter = DeepLab(backbone="any", atrous_rates=(1, 2), **common)
+    train_segmenter(segmenter, TRUNK, index, labels, trunk, *made("segmenter"), device="cpu")
