@@ -14,6 +14,7 @@ wildcard_constraints:
     artifact=r"[A-Za-z0-9_-]+-[0-9a-f]{10}",  # variant and digest: the directory of one artifact
     shard=r"\d{3}",  # which part of the images, from 0
     shards=r"\d{3}",  # of how many parts
+    maps=r"cams|walked_cams",  # stages that make class maps
     stage=r"affinity_labels|pseudo_labels|predictions",  # stages that make label maps
     kind=r"refined_seeds|labels",  # which of a stage's label maps
     experiment=r"[A-Za-z0-9_]+",  # a name in `experiments`
@@ -37,6 +38,8 @@ localrules:
     cams,
     affinity_labels,
     affinity,
+    walked_cams,
+    choose_threshold,
     pseudo_labels,
     segmenter,
     predictions,
@@ -86,6 +89,11 @@ rule affinity_labels:
 rule affinity:
     input:
         artifact_files("affinity"),
+
+
+rule walked_cams:
+    input:
+        artifact_files("walked_cams"),
 
 
 rule pseudo_labels:

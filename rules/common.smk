@@ -5,6 +5,7 @@ from wsss_core.config import load_config, read_yaml
 from wsss_core.config.runtime import DEFAULT_RESOURCES
 from wsss_core.errors import UserError
 from wsss_core.plan import Plan
+from wsss_core.score_conditions import score_conditions, source_of_threshold, threshold_files
 from wsss_core.shards import shard_names
 
 # Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
@@ -57,11 +58,6 @@ def upstream_shards(stage, role, folder, suffix):
     )
 
 
-def own_shards(stage, folder, suffix):
-    """All shards of the artifact of `stage`."""
-    return lambda wildcards: shard_paths(plan.artifact(stage, wildcards.artifact), folder, suffix)
-
-
 def shard_paths(artifact, folder, suffix):
     """Paths of an artifact's shards: as many as it was made with, or as `runtime.shards` says."""
     return [
@@ -81,6 +77,8 @@ def final_files(artifact):
         "cams": lambda: shard_paths(artifact, "shards", ".h5"),
         "affinity_labels": lambda: shard_paths(artifact, "confident", ".csv"),
         "affinity": lambda: weights,
+        "threshold": lambda: [artifact.path("threshold.json")],
+        "walked_cams": lambda: shard_paths(artifact, "shards", ".h5"),
         "pseudo_labels": lambda: shard_paths(artifact, "labels", ".csv"),
         "segmenter": lambda: weights,
         "predictions": lambda: shard_paths(artifact, "labels", ".csv"),
@@ -121,6 +119,18 @@ def starting_classifier(wildcards):
     return [artifact.parameters["weights"]] if artifact.parameters["weights"] else []
 
 
+def subset_file(wildcards):
+    """The list of images that a threshold is chosen on."""
+    return plan.artifact("threshold", wildcards.artifact).parameters["subset"]
+
+
+def threshold_scores(wildcards):
+    """The scores that a threshold is chosen by: of all training images, or of the listed ones."""
+    artifact = plan.artifact("threshold", wildcards.artifact)
+    maps = artifact.upstream["maps"]
+    return (artifact if artifact.parameters["subset"] else maps).path("scores.csv")
+
+
 def training_labels(wildcards):
     """What a segmenter is trained on: pseudo labels, or the masks (the upper bound)."""
     labels = plan.artifact("segmenter", wildcards.artifact).upstream["labels"]
@@ -140,6 +150,7 @@ def score_files(artifacts):
     scored = {
         "seed": ("cams", "scores.csv"),
         "refined_seed": ("affinity_labels", "refined_seeds.scores.csv"),
+        "walk": ("walked_cams", "scores.csv"),
         "pseudo_labels": ("pseudo_labels", "labels.scores.csv"),
         "val": ("predictions", "labels.scores.csv"),
     }
@@ -152,15 +163,31 @@ def score_files(artifacts):
 
 def described(experiment):
     """What the summary says of an experiment beside its scores, and where those lie."""
-    settings = plan.config.experiments[experiment]
+    settings, stages = plan.config.experiments[experiment], plan.experiments[experiment]
     cams = plan.config.cams.get(settings.cams)
+    affinity = plan.config.affinities.get(settings.affinity)
+    background = affinity.pseudo_labels.background if affinity else None
+    seed_threshold = described_threshold(cams.threshold, stages.get("seed_threshold")) if cams else None
+    if background and background.times_seed_threshold:
+        threshold = {**seed_threshold, "times": background.times_seed_threshold}
+    elif background and background.threshold:
+        threshold = described_threshold(background.threshold, stages.get("threshold"))
+    else:
+        threshold = None
     return {
         "labels": settings.labels,
-        "cams": settings.cams,
-        "affinity": settings.affinity,
-        "segmenter": settings.segmenter,
-        "threshold": cams.threshold if cams else None,
-        "scores": score_files(plan.experiments[experiment]),
+        "seed_threshold": seed_threshold,
+        "walk_threshold": threshold,
+        "scores": score_files(stages),
+    }
+
+
+def described_threshold(choice, chosen):
+    """A threshold and its source: the number itself, or the file of the artifact that chooses it."""
+    return {
+        "fixed": choice.fixed,
+        "file": chosen.path("threshold.json") if chosen else None,
+        "source": source_of_threshold(choice),
     }
 
 
@@ -177,6 +204,14 @@ for name, backbone in plan.config.backbones.items():
             "`python -m wsss_core.networks.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
         )
 HAS_MASKS = bool(raw_folders("SegmentationClass"))
+for artifact in plan.artifacts("threshold"):
+    subset = artifact.parameters["subset"]
+    if subset and not os.path.isfile(subset):
+        raise WorkflowError(f"threshold.subset: there is no file {subset}; it lists image ids, one a line")
+    if not HAS_MASKS and os.path.isdir(raw_root()):
+        raise WorkflowError(
+            f"threshold.best_on: {raw_root()} has no folder SegmentationClass to choose by; give a number"
+        )
 for name, experiment in plan.config.experiments.items():
     if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):
         raise WorkflowError(

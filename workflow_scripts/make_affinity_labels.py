@@ -11,15 +11,14 @@ with job(snakemake.log[0], snakemake.threads, identity, confident_csv.parent.par
     from wsss_core.cam_store import CamStoreReader
     from wsss_core.config.refinement import AffinityLabels
     from wsss_core.datasets.index import read_index
+    from wsss_core.evaluation.choose_threshold import threshold_from
     from wsss_core.refinement.affinity_labels import make_affinity_labels
 
-    parameters = dict(identity["parameters"])
-    threshold = parameters.pop("threshold")
     index = read_index(snakemake.input.index, snakemake.input.classes).split("train")
     with CamStoreReader([Path(path) for path in snakemake.input.cams]) as cams:
         make_affinity_labels(
-            AffinityLabels(**parameters),
-            threshold,
+            AffinityLabels(**identity["parameters"]["labels"]),
+            threshold_from(identity["parameters"]["seed_threshold"], snakemake.input.seed_threshold),
             index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
             cams,
             confident_csv,

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from wsss_core.config import ConfigError, load_config, read_yaml
+from wsss_core.config.background import Threshold
 from wsss_core.config.networks import Pretext
 from wsss_core.config.refinement import AffinityNet
 from wsss_core.config.segmentation import DeepLab
@@ -69,7 +70,7 @@ def test_a_small_configuration_is_completed_with_defaults():
         ),
         (
             {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "threshold": 0.123}}},
-            ["cams.cam.threshold: threshold must be a multiple of 0.01"],
+            ["cams.cam.threshold: a threshold must be a multiple of 0.01"],
         ),
         ({"backbones": {"trunk": {"output_stride": 12}}}, ["backbones.trunk.output_stride: should be 8 or 16, not 12"]),
         ({"backbones": {"my-trunk": {}}}, ["backbones.my-trunk: a name is made of letters, digits and '_'"]),
@@ -82,7 +83,7 @@ def test_a_small_configuration_is_completed_with_defaults():
         ({"experiments": {}}, ["experiments: Dictionary should have at least 1 item"]),
         (
             {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "threshold": 0}}},
-            ["cams.cam.threshold: should be greater than 0"],
+            ["cams.cam.threshold.fixed: should be greater than 0"],
         ),
         (
             {"cams": {"cam": {"method": "advcam", "classifier": "ordinary", "regularisation": float("inf")}}},
@@ -250,7 +251,7 @@ def test_extends_merges_blocks_and_replaces_values():
         )
     )
     assert config.cams["short"].scales == (1.0,)
-    assert config.cams["short"].threshold == 0.3
+    assert config.cams["short"].threshold == Threshold(fixed=0.3)
     assert config.classifiers["brief"].optimisation.epochs == 2
     assert config.classifiers["brief"].optimisation.batch_size == 3
 

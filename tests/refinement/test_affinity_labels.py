@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.refinement.tiny_data import LABELS, SIZES, SMALL_CRF, FakeCams, true_labels, write_images
-from wsss_core.config.refinement import AffinityLabels, BackgroundScore
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.refinement import AffinityLabels
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError

@@ -17,7 +17,7 @@ from wsss_core.refinement.image_pool import ImagePool
 
 def make_affinity_labels(
     parameters: AffinityLabels,
-    threshold: float,
+    seed_threshold: float | None,
     index_shard: DatasetIndex,
     cams: CamStoreReader,
     confident_csv: Path,
@@ -32,7 +32,7 @@ def make_affinity_labels(
 
     Args:
         parameters: background scores and constants of the CRF.
-        threshold: the constant background score of the refined seed, in (0, 1).
+        seed_threshold: the CAMs' threshold, for background scores that are multiples of it; in (0, 1).
         index_shard: the images.
         cams: class maps of at least these images.
         confident_csv: manifest of the confident label maps (see ``confident_label_map``), which
@@ -50,8 +50,9 @@ def make_affinity_labels(
         maps = cams.read(image_ids[position])
         return paths[position], maps.classes, maps.full_size()
 
-    seed = partial(refined_seed, threshold=threshold, crf=parameters.crf)
-    confident = partial(confident_label_map, parameters=parameters)
+    background = parameters.refined_seed.resolved(seed_threshold)
+    seed = partial(refined_seed, background=background, crf=parameters.crf)
+    confident = partial(confident_label_map, parameters=parameters, seed_threshold=seed_threshold)
     for make, manifest, description in (
         (seed, refined_csv, "refining seeds"),
         (confident, confident_csv, "labelling confident pixels"),
