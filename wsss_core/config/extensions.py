@@ -1,4 +1,4 @@
-"""Files of one's own that add an objective, a CAM method or a way to learn affinities, without a change to the package."""
+"""Files of one's own that add an objective, a CAM method or an affinity, without a change to the package."""
 
 import hashlib
 import importlib.util
