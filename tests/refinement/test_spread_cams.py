@@ -259,3 +259,25 @@ def test_weights_of_something_else_are_told(tmp_path, index, cams):
     with pytest.raises(UserError, match="weights of a backbone, not of an affinity network"):
         run(tmp_path, index, cams, trunk)
     assert not (tmp_path / "shards").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("method", "walk"), [(affinitynet(), AFFINITYNET_WALK), (irn(), IRN_WALK)])
+def test_a_gpu_computes_the_same(method, walk):
+    image, cams = example(81, 93)
+    images = normalise(image)[None]
+    labels = torch.randint(0, 3, (1, 21, 24))
+    method.network.requires_grad_(True)
+    found = []
+    for device in ("cpu", "cuda"):
+        method.network.zero_grad()
+        method.network.to(device)
+        walked = method.spread(image, cams, walk, 16)
+        loss = method.losses(images.to(device), labels.to(device))["loss"]
+        loss.backward()
+        gradients = [p.grad.norm().item() for p in method.network.parameters() if p.grad is not None]
+        found.append((walked.cam, walked.background, loss.item(), gradients))
+    method.network.cpu()
+    assert loss > 0
+    for cpu, cuda in zip(*found, strict=True):
+        np.testing.assert_allclose(cuda, cpu, rtol=1e-2, atol=1e-4)
