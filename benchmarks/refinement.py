@@ -66,8 +66,8 @@ def stronger_crfs(crf: Crf) -> dict[str, Crf]:
     wider = {"bilateral_sxy": 2 * crf.bilateral_sxy}
     heavier = {"bilateral_compat": 2 * crf.bilateral_compat}
     tolerant = {"bilateral_srgb": 1.5 * crf.bilateral_srgb}
-    longer = {"iterations": 2 * crf.iterations}
-    changes = {
+    longer: dict[str, float] = {"iterations": 2 * crf.iterations}
+    changes: dict[str, dict[str, float]] = {
         "the same again": {},
         "wider": wider,
         "heavier": heavier,
@@ -104,7 +104,7 @@ def second_crf_scores(plan: Plan, stages: Mapping[str, Any], crf: Crf, processes
                 pool.submit(second_crf_counts, files[part::processes], len(index.classes), stronger)
                 for part in range(processes)
             ]
-            scores[name] = 100 * scores_of(sum(part.result() for part in parts)).miou
+            scores[name] = 100 * scores_of(np.sum([part.result() for part in parts], axis=0)).miou
     return scores
 
 

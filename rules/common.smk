@@ -119,6 +119,22 @@ def starting_classifier(wildcards):
     return [artifact.parameters["weights"]] if artifact.parameters["weights"] else []
 
 
+def confident_labels(wildcards):
+    """What an affinity network is trained on; nothing if it is imported and used as it is."""
+    artifact = plan.artifact("affinity", wildcards.artifact)
+    if "affinity_labels" not in artifact.upstream:
+        return []
+    return shard_paths(artifact.upstream["affinity_labels"], "confident", ".csv")
+
+
+def starting_affinity(wildcards):
+    """The weights that an affinity network starts from: a trunk's, or an imported network's."""
+    artifact = plan.artifact("affinity", wildcards.artifact)
+    if "initial" in artifact.upstream:
+        return artifact.upstream["initial"].path("weights.safetensors")
+    return artifact.parameters["weights"]
+
+
 def subset_file(wildcards):
     """The list of images that a threshold is chosen on."""
     return plan.artifact("threshold", wildcards.artifact).parameters["subset"]
@@ -191,12 +207,14 @@ def described_threshold(choice, chosen):
     }
 
 
-for name, classifier in plan.config.classifiers.items():
-    if classifier.weights and not os.path.isfile(classifier.weights):
-        raise WorkflowError(
-            f"classifiers.{name}.weights: there is no file {classifier.weights}; "
-            "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
-        )
+for section in ("classifiers", "affinities"):
+    for name, variant in getattr(plan.config, section).items():
+        weights = getattr(variant, "weights", None)
+        if weights and not os.path.isfile(weights):
+            raise WorkflowError(
+                f"{section}.{name}.weights: there is no file {weights}; "
+                "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
+            )
 for name, backbone in plan.config.backbones.items():
     if backbone.weights.endswith(".safetensors") and not os.path.isfile(backbone.weights):
         raise WorkflowError(

@@ -30,8 +30,8 @@ rule train_affinity:
     input:
         index=upstream("affinity", "dataset", "index.csv"),
         classes=upstream("affinity", "dataset", "classes.json"),
-        labels=upstream_shards("affinity", "affinity_labels", "confident", ".csv"),
-        initial=upstream("affinity", "initial", "weights.safetensors"),
+        labels=confident_labels,
+        initial=starting_affinity,
     output:
         weights=f"{FOLDER}/affinity/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/affinity/{{artifact}}/training.csv",

@@ -235,11 +235,11 @@ class Plan:
         parameters = self._with_trunk(
             settings, self._trunk_of(settings), exclude=("classifier", "labels", "walk", "pseudo_labels")
         )
-        upstream = {
-            "dataset": self.dataset,
-            "affinity_labels": stages["affinity_labels"],
-            "initial": self._plan_start(settings),
-        }
+        upstream = {"dataset": self.dataset}
+        if settings.optimisation.epochs > 0:  # else it is an imported network, used as it is
+            upstream["affinity_labels"] = stages["affinity_labels"]
+        if settings.weights is None:
+            upstream["initial"] = self._plan_start(settings)
         affinity = stages["affinity"] = self._artifact("affinity", variant, parameters, upstream)
         parameters = {
             "method": parameters["method"],

@@ -31,6 +31,11 @@ def of(settings, **changes):
     return settings(**{**defaults, **changes})
 
 
+def untrained(settings, **changes):
+    """Settings that the configuration refuses, as nothing would be learned: for comparison."""
+    return of(settings, **changes).model_copy(update={"optimisation": Optimisation(epochs=0)})
+
+
 @pytest.fixture
 def data(tmp_path):
     index = write_images(tmp_path / "images")
@@ -142,22 +147,23 @@ def test_what_affinitynet_freezes(data, tmp_path):
     assert stem - default == {"trunk.conv1.weight", "trunk.layer1.0.conv1.weight", "trunk.layer1.0.conv2.weight"}
     assert not any("bn" in name for name in default | stem)
     assert {"trunk.layer2.0.bn1.running_mean", "trunk.layer4.0.bn2.weight"} <= norms
-    assert changed(optimisation=Optimisation(epochs=0)) == set()
+    end, _ = load_weights(train(data, tmp_path / "untrained", untrained(AffinityNet))[0])
+    assert all(torch.equal(start[name], end[name]) for name in start)
 
 
 def test_irn_trains_its_branches_alone(data, tmp_path):
     start, _ = load_weights(data[2])
     both, _ = load_weights(train(data, tmp_path / "both", of(Irn))[0])
     one, _ = load_weights(train(data, tmp_path / "one", of(Irn, displacement=False))[0])
-    untrained, _ = load_weights(train(data, tmp_path / "zero", of(Irn, optimisation=Optimisation(epochs=0)))[0])
+    none, _ = load_weights(train(data, tmp_path / "none", untrained(Irn))[0])
     assert all(torch.equal(end[name], start[name]) for end in (both, one) for name in start)
     for name in [name for name in both if name.startswith(("boundary", "displacement"))]:
         if name.startswith("boundary"):  # the frozen trunk keeps the branches apart
-            assert torch.equal(both[name], one[name]) and not torch.equal(one[name], untrained[name]), name
+            assert torch.equal(both[name], one[name]) and not torch.equal(one[name], none[name]), name
         elif name == "displacement_mean":
-            assert not one[name].any() and both[name].any() and untrained[name].any()
+            assert not one[name].any() and both[name].any()
         else:
-            assert torch.equal(one[name], untrained[name]) and not torch.equal(both[name], one[name]), name
+            assert torch.equal(one[name], none[name]) and not torch.equal(both[name], one[name]), name
 
 
 def test_untrained_displacements_are_not_even_computed(data, tmp_path, monkeypatch):
@@ -213,7 +219,10 @@ def test_crops_without_any_pair_have_no_loss(settings, crop, value):
 
 def test_training_without_any_pair_ends(data, tmp_path):
     for settings in (AffinityNet, Irn):
-        _, curve = train(data, tmp_path / settings.__name__, of(settings, augmentation=Augmentation(crop=16)))
+        with pytest.raises(ValueError, match="'augmentation.crop' of 16 pixels has 4 cells each way"):
+            of(settings, augmentation=Augmentation(crop=16))
+        anyway = of(settings).model_copy(update={"augmentation": Augmentation(crop=16)})
+        _, curve = train(data, tmp_path / settings.__name__, anyway)
         assert (curve["loss"] == 0).all()
 
 
@@ -244,3 +253,30 @@ def test_the_kind_of_a_file_tells_its_method(data, tmp_path):
         load_affinity(tmp_path / "none.safetensors")
     with pytest.raises(UserError, match="weights of a irn, not of a affinitynet"):
         affinity_method_class("affinitynet").load(weights)
+
+
+@METHODS
+def test_an_imported_network_is_used_as_it_is(settings, data, tmp_path):
+    first, _ = train(data, tmp_path / "first", of(settings))
+    imported = of(settings, weights=str(first), optimisation=Optimisation(epochs=0))
+    index, _, _ = data
+    weights, curve = tmp_path / "second" / "weights.safetensors", tmp_path / "second" / "training.csv"
+    train_affinity(imported, TRUNK, index, {}, first, weights, curve, device="cpu")
+    assert weights.read_bytes() == first.read_bytes() and len(pandas.read_csv(curve)) == 0
+    further = of(settings, weights=str(first))
+    index, labels, _ = data
+    train_affinity(further, TRUNK, index, labels, first, weights, curve, device="cpu")
+    assert weights.read_bytes() != first.read_bytes() and len(pandas.read_csv(curve)) == 2
+
+
+def test_an_imported_network_of_other_settings_is_told(data, tmp_path):
+    index, labels, trunk = data
+    first, _ = train(data, tmp_path / "first", of(AffinityNet))
+    out = (tmp_path / "w.safetensors", tmp_path / "t.csv")
+    other = of(AffinityNet, weights=str(first), radius=3)
+    with pytest.raises(UserError, match=r"other than the one of the settings: radius is 4, not 3"):
+        train_affinity(other, TRUNK, index, labels, first, *out, device="cpu")
+    with pytest.raises(UserError, match="method is affinitynet, not irn"):
+        train_affinity(of(Irn, weights=str(first)), TRUNK, index, labels, first, *out, device="cpu")
+    with pytest.raises(UserError, match="not of an affinity network"):
+        train_affinity(other, TRUNK, index, labels, trunk, *out, device="cpu")

@@ -88,7 +88,16 @@ def test_prune_lists_what_nothing_refers_to(finished):
 def test_links_provenance_and_summary_tell_what_was_done(finished):
     links = json.loads((finished.results / "experiments/advcam/links.json").read_text())
     assert set(links) == {
-        *("classifier", "cams", "affinity_labels", "affinity", "walked_cams", "pseudo_labels", "segmenter", "predictions")
+        *(
+            "classifier",
+            "cams",
+            "affinity_labels",
+            "affinity",
+            "walked_cams",
+            "pseudo_labels",
+            "segmenter",
+            "predictions",
+        )
     }
     for stage in links:
         artifact = finished.results / "experiments/advcam" / stage

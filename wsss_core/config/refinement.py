@@ -9,6 +9,9 @@ from wsss_core.config.crf import Crf
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.training import Augmentation, Optimisation
 
+IRN_STRIDE = 4
+"""Pixels of the image per cell of IRN's boundaries, each way."""
+
 
 class AffinityLabels(Parameters):
     """Which pixels are surely an object or surely background: what affinity is learned from."""
@@ -51,7 +54,7 @@ class PseudoLabels(Parameters):
 class Affinity(Parameters):
     """What all refinements have in common. Subclasses add their method's settings."""
 
-    pseudo_labels: PseudoLabels
+    pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(times_seed_threshold=1))
     """How maps become labels."""
 
 
@@ -79,6 +82,9 @@ class LearnedAffinity(Affinity):
     """Variant in ``backbones`` whose weights the trunk starts from. Exactly one of this and ``classifier``."""
     classifier: str | None = None
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
+    weights: str | None = Field(None, pattern=r"\.safetensors$")
+    """Path of an affinity network's file that the whole network starts from instead, such as an authors' checkpoint
+    that ``python -m wsss_core.networks.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
     optimisation: Optimisation = Optimisation()
     """How the network is fitted."""
     augmentation: Augmentation = Augmentation()
@@ -92,7 +98,23 @@ class LearnedAffinity(Affinity):
     def _one_start(self) -> "LearnedAffinity":
         if (self.backbone is None) == (self.classifier is None):
             raise ValueError("give exactly one of 'backbone' and 'classifier' (whose weights it starts from)")
+        if self.optimisation.epochs == 0 and self.weights is None:
+            raise ValueError("'optimisation.epochs: 0' is for a network that is imported: give its 'weights'")
         return self
+
+
+def _pairs_fit(crop: int, stride: int, radius: int) -> None:
+    """See to it that a training crop has first cells with all of their pairs.
+
+    Raises:
+        ValueError: it has none, so that nothing would be learned.
+    """
+    cells, needed = -(-crop // stride), 2 * radius - 1
+    if cells < needed:
+        raise ValueError(
+            f"'augmentation.crop' of {crop} pixels has {cells} cells each way; pairs within a radius of {radius} "
+            f"need {needed}: a crop of {(needed - 1) * stride + 1} at least, or a smaller radius"
+        )
 
 
 class AffinityNet(LearnedAffinity):
@@ -117,6 +139,12 @@ class AffinityNet(LearnedAffinity):
     """Random changes to a training image."""
     pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(walked_alpha=16))
     """How walked maps become labels."""
+
+    @model_validator(mode="after")
+    def _pairs_in_crops(self) -> "AffinityNet":
+        if not self.border_pairs:
+            _pairs_fit(self.augmentation.crop, self.stride, self.radius)
+        return self
 
 
 class IrnWalk(Walk):
@@ -156,3 +184,8 @@ class Irn(LearnedAffinity):
     """How CAM values are spread."""
     pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(threshold=Threshold(fixed=0.25)))
     """How walked maps become labels."""
+
+    @model_validator(mode="after")
+    def _pairs_in_crops(self) -> "Irn":
+        _pairs_fit(self.augmentation.crop, IRN_STRIDE, self.radius)
+        return self

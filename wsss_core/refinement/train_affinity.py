@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +15,8 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
-from wsss_core.networks.weights import load_trunk
-from wsss_core.refinement.affinity_method import LabelReduction, affinity_method_class
+from wsss_core.networks.weights import load_state, load_trunk, read_description
+from wsss_core.refinement.affinity_method import AffinityMethod, LabelReduction, affinity_method_class, load_affinity
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import fit, mix_seed
@@ -81,7 +82,8 @@ def train_affinity(
         trunk: the trunk's settings.
         index: the training images.
         confident_labels: by image id the file of its confident label map.
-        initial_weights: a file with the trunk's weights to start from.
+        initial_weights: the file that ``parameters.weights`` names, with a whole network to start from (or, with
+            ``epochs: 0``, to use as it is); without that setting a file with the trunk's weights.
         weights: the file of weights to make.
         training_csv: the training curve to make: epoch, losses, learning rate.
         inputs: files that the result depends on, for resuming.
@@ -89,13 +91,20 @@ def train_affinity(
         workers: processes that load images.
 
     Raises:
-        UserError: the method has no use for such a trunk, the weights do not fit, a label map is missing or of
-            another size, or the loss is not finite any more.
+        UserError: the method has no use for such a trunk, the weights do not fit or are of another network than
+            the settings', a label map is missing or of another size, or the loss is not finite any more.
     """
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))
     method = affinity_method_class(parameters.method).build(parameters, trunk)  # type: ignore[attr-defined]
-    load_trunk(initial_weights, method.network.get_submodule("trunk"))
+    if parameters.weights is None:
+        load_trunk(initial_weights, method.network.get_submodule("trunk"))
+    else:
+        start_from_affinity(initial_weights, method, trunk)
+    if optimisation.epochs == 0:
+        write_curve([], training_csv)
+        method.save(weights, trunk)
+        return
     method.network.train()
 
     def losses(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
@@ -118,3 +127,32 @@ def train_affinity(
     write_curve(curve, training_csv)
     method.save(weights, trunk)
     partial.finish()
+
+
+def start_from_affinity(path: Path, method: AffinityMethod, trunk: Trunk) -> None:
+    """Put the weights of a whole affinity network into that of ``method``, in place.
+
+    Args:
+        path: a file of weights that the stage `affinity` made, or an import of the authors' weights.
+        method: the method with a network built from the settings.
+        trunk: the trunk's settings.
+
+    Raises:
+        UserError: the file is broken, or its network is not the one of the settings; the message says how.
+    """
+    given = load_affinity(path)
+    found = {"method": given.name, **_settings_of(given, Trunk(**read_description(path)["trunk"]))}
+    wanted = {"method": method.name, **_settings_of(method, trunk)}
+    differences = [f"{key} is {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
+    if differences:
+        raise UserError(
+            f"{path}: holds an affinity network other than the one of the settings: {'; '.join(differences)}"
+        )
+    load_state(method.network, given.network.state_dict(), path)
+
+
+def _settings_of(method: AffinityMethod, trunk: Trunk) -> dict[str, Any]:
+    """What a network computes, as far as its weights do not say; dropout matters in training alone."""
+    names = ("stride", "radius", "border_pairs", "crop_size", "displacement")
+    own = {name: getattr(method.network, name) for name in names if hasattr(method.network, name)}
+    return {**own, **{f"trunk.{key}": value for key, value in trunk.model_dump(exclude={"dropout"}).items()}}

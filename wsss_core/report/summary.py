@@ -94,6 +94,7 @@ def _seed(curve: pandas.DataFrame, described: Mapping[str, Any]) -> dict[str, An
     if curve["miou"].isna().all():
         return {}
     threshold = _threshold(described)
+    curve = curve[curve["threshold"] > 0]  # as thresholds are chosen
     best = curve.iloc[int(curve["miou"].argmax())]
     return {
         "seed": 100 * _at(curve, threshold)["miou"],
