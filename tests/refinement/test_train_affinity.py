@@ -219,7 +219,7 @@ def test_crops_without_any_pair_have_no_loss(settings, crop, value):
 
 def test_training_without_any_pair_ends(data, tmp_path):
     for settings in (AffinityNet, Irn):
-        with pytest.raises(ValueError, match="'augmentation.crop' of 16 pixels has 4 cells each way"):
+        with pytest.raises(ValueError, match=r"'augmentation\.crop' of 16 pixels has 4 cells each way"):
             of(settings, augmentation=Augmentation(crop=16))
         anyway = of(settings).model_copy(update={"augmentation": Augmentation(crop=16)})
         _, curve = train(data, tmp_path / settings.__name__, anyway)

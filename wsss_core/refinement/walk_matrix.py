@@ -58,20 +58,23 @@ def walk_matrix(affinities: Tensor, offsets: Sequence[Offset], beta: float) -> W
             strengths[distance] = values.new_zeros(cells)
         # In grids narrower than the radius two offsets share a diagonal, but never a pair.
         strengths[distance].view(height, width)[first] += values**beta
+    degrees = affinities.new_ones(cells, dtype=torch.float64)
+    for distance, strength in strengths.items():
+        degrees += strength
+        degrees[distance:] += strength[: cells - distance]
     reach = sorted(strengths)
     middle = len(reach)
-    diagonals = affinities.new_zeros(2 * middle + 1, cells, dtype=torch.float64)
-    diagonals[middle] = 1
-    for q, distance in enumerate(reach, start=1):
-        diagonals[middle + q] = strengths.pop(distance)
-        diagonals[middle - q, distance:] = diagonals[middle + q, : cells - distance]
-    degrees = diagonals.sum(dim=0)
     inverse_root = degrees.rsqrt()
-    diagonals *= inverse_root
-    diagonals[middle] *= inverse_root
+    # Row by row: torch takes several threads for the whole table, and waits for them on a busy machine.
+    diagonals = affinities.new_empty(2 * middle + 1, cells, dtype=torch.float64)
+    diagonals[middle] = degrees.reciprocal()
     for q, distance in enumerate(reach, start=1):
-        diagonals[middle + q, : cells - distance] *= inverse_root[distance:]
-        diagonals[middle - q, distance:] *= inverse_root[: cells - distance]
+        onward, back = diagonals[middle + q], diagonals[middle - q]
+        onward[cells - distance :] = 0
+        torch.mul(strengths.pop(distance)[: cells - distance], inverse_root[distance:], out=onward[: cells - distance])
+        onward *= inverse_root
+        back[:distance] = 0
+        back[distance:] = onward[: cells - distance]
     return WalkMatrix(diagonals, [-distance for distance in reversed(reach)] + [0, *reach], degrees)
 
 
