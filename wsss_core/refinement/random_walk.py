@@ -39,7 +39,11 @@ Vectors = TypeVar("Vectors", np.ndarray, Tensor)
 TRUNCATION = 1e-8
 """Coefficients of the Chebyshev series that sum to no more than this are left out."""
 SIDE_BY_SIDE = 4
-"""From so many maps on, the CPU multiplies all of them by compressed rows at once."""
+"""From so many maps on, the CPU multiplies all of them by compressed rows at once.
+
+Measured in one thread at 47 x 63 and 94 x 125 cells: one by one is three times as fast for one
+map, equal for three, half as fast for twenty.
+"""
 
 
 def random_walk(
