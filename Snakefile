@@ -15,8 +15,7 @@ wildcard_constraints:
     shard=r"\d{3}",  # which part of the images, from 0
     shards=r"\d{3}",  # of how many parts
     maps=r"cams|walked_cams",  # stages that make class maps
-    stage=r"affinity_labels|pseudo_labels|predictions",  # stages that make label maps
-    kind=r"refined_seeds|labels",  # which of a stage's label maps
+    stage=r"refined_seeds|pseudo_labels|predictions",  # stages whose label maps are scored
     experiment=r"[A-Za-z0-9_]+",  # a name in `experiments`
 
 
@@ -36,6 +35,8 @@ localrules:
     backbone,
     classifier,
     cams,
+    threshold,
+    refined_seeds,
     affinity_labels,
     affinity,
     walked_cams,
@@ -79,6 +80,16 @@ rule classifier:
 rule cams:
     input:
         artifact_files("cams"),
+
+
+rule threshold:
+    input:
+        artifact_files("threshold"),
+
+
+rule refined_seeds:
+    input:
+        artifact_files("refined_seeds"),
 
 
 rule affinity_labels:

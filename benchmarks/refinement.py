@@ -93,7 +93,7 @@ def second_crf_counts(images: Sequence[tuple[Path, Path, Path]], classes: int, c
 def second_crf_scores(plan: Plan, stages: Mapping[str, Any], crf: Crf, processes: int) -> dict[str, float]:
     """MIoU in percent of an experiment's refined seeds after a second CRF, by its strength."""
     index = read_index(plan.dataset.path("index.csv"), plan.dataset.path("classes.json"))
-    refined = read_label_manifest(sorted((stages["affinity_labels"].directory / "refined_seeds").glob("*.csv")))
+    refined = read_label_manifest(sorted((stages["refined_seeds"].directory / "labels").glob("*.csv")))
     masks = read_label_manifest([plan.masks.path("masks.csv")])
     paths = dict(zip(index.image_ids, index.image_paths, strict=True))
     files = [(paths[image_id], label_map, masks[image_id]) for image_id, label_map in refined.items()]
@@ -128,7 +128,7 @@ def scores_of_seed(config: Mapping[str, Any], processes: int) -> tuple[Scores, d
                 at = background.times_seed_threshold * threshold
             found[f"{affinity}_walk"] = _miou_at(stages["walked_cams"].path("scores.csv"), at)
         stages = plan.experiments[f"{method}_{AFFINITIES[0]}"]
-        found["crf"] = 100 * float(rows_of(stages["affinity_labels"].path("refined_seeds.scores.csv"))[0]["miou"])
+        found["crf"] = 100 * float(rows_of(stages["refined_seeds"].path("labels.scores.csv"))[0]["miou"])
         affinity_settings = checked.affinities[AFFINITIES[0]]
         assert isinstance(affinity_settings, LearnedAffinity)
         crf = affinity_settings.labels.crf

@@ -37,7 +37,7 @@ def scores_of_seed(config: Mapping[str, Any]) -> dict[str, dict[str, float]]:
             "fixed": next(float(row["miou"]) for row in rows if row["threshold"] == threshold),
         }
         for key, stage, file in (
-            ("refined", "affinity_labels", "refined_seeds.scores.csv"),
+            ("refined", "refined_seeds", "labels.scores.csv"),
             ("pseudo", "pseudo_labels", "labels.scores.csv"),
             ("val", "predictions", "labels.scores.csv"),
         ):

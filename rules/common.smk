@@ -1,8 +1,10 @@
 # What the rules share. The plan is asked for parameters, and for what lies upstream.
 import os
+from pathlib import Path
 
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.runtime import DEFAULT_RESOURCES
+from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
 from wsss_core.plan import Plan
 from wsss_core.score_conditions import score_conditions, source_of_threshold, threshold_files
@@ -75,7 +77,8 @@ def final_files(artifact):
         "backbone": lambda: weights,
         "classifier": lambda: weights,
         "cams": lambda: shard_paths(artifact, "shards", ".h5"),
-        "affinity_labels": lambda: shard_paths(artifact, "confident", ".csv"),
+        "refined_seeds": lambda: shard_paths(artifact, "labels", ".csv"),
+        "affinity_labels": lambda: shard_paths(artifact, "labels", ".csv"),
         "affinity": lambda: weights,
         "threshold": lambda: [artifact.path("threshold.json")],
         "walked_cams": lambda: shard_paths(artifact, "shards", ".h5"),
@@ -124,7 +127,7 @@ def confident_labels(wildcards):
     artifact = plan.artifact("affinity", wildcards.artifact)
     if "affinity_labels" not in artifact.upstream:
         return []
-    return shard_paths(artifact.upstream["affinity_labels"], "confident", ".csv")
+    return shard_paths(artifact.upstream["affinity_labels"], "labels", ".csv")
 
 
 def starting_affinity(wildcards):
@@ -144,7 +147,7 @@ def threshold_scores(wildcards):
     """The scores that a threshold is chosen by: of all training images, or of the listed ones."""
     artifact = plan.artifact("threshold", wildcards.artifact)
     maps = artifact.upstream["maps"]
-    return (artifact if artifact.parameters["subset"] else maps).path("scores.csv")
+    return (artifact if artifact.parameters["best_on"] == "subset" else maps).path("scores.csv")
 
 
 def training_labels(wildcards):
@@ -154,9 +157,8 @@ def training_labels(wildcards):
 
 
 def label_map_shards(wildcards):
-    """The manifests of one kind of label maps of an artifact."""
-    artifact = plan.artifact(wildcards.stage, wildcards.artifact)
-    return shard_paths(artifact, wildcards.kind, ".csv")
+    """The manifests of an artifact's label maps."""
+    return shard_paths(plan.artifact(wildcards.stage, wildcards.artifact), "labels", ".csv")
 
 
 def score_files(artifacts):
@@ -165,7 +167,7 @@ def score_files(artifacts):
         return {}
     scored = {
         "seed": ("cams", "scores.csv"),
-        "refined_seed": ("affinity_labels", "refined_seeds.scores.csv"),
+        "refined_seed": ("refined_seeds", "labels.scores.csv"),
         "walk": ("walked_cams", "scores.csv"),
         "pseudo_labels": ("pseudo_labels", "labels.scores.csv"),
         "val": ("predictions", "labels.scores.csv"),
@@ -183,7 +185,9 @@ def described(experiment):
     cams = plan.config.cams.get(settings.cams)
     affinity = plan.config.affinities.get(settings.affinity)
     background = affinity.pseudo_labels.background if affinity else None
-    seed_threshold = described_threshold(cams.threshold, stages.get("seed_threshold")) if cams else None
+    seed_threshold = (
+        described_threshold(cams.threshold, stages.get("seed_threshold")) if cams else None
+    )
     if background and background.times_seed_threshold:
         threshold = {**seed_threshold, "times": background.times_seed_threshold}
     elif background and background.threshold:
@@ -215,20 +219,30 @@ for section in ("classifiers", "affinities"):
                 f"{section}.{name}.weights: there is no file {weights}; "
                 "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
             )
-for name, backbone in plan.config.backbones.items():
-    if backbone.weights.endswith(".safetensors") and not os.path.isfile(backbone.weights):
+for artifact in plan.artifacts("backbone"):
+    weights = artifact.parameters["weights"]
+    if weights.endswith(".safetensors") and not os.path.isfile(weights):
         raise WorkflowError(
-            f"backbones.{name}.weights: there is no file {backbone.weights}; "
+            f"backbones.{artifact.variant}.weights: there is no file {weights}; "
             "`python -m wsss_core.networks.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
         )
 HAS_MASKS = bool(raw_folders("SegmentationClass"))
 for artifact in plan.artifacts("threshold"):
-    subset = artifact.parameters["subset"]
-    if subset and not os.path.isfile(subset):
-        raise WorkflowError(f"threshold.subset: there is no file {subset}; it lists image ids, one a line")
+    maps = artifact.upstream["maps"]
+    key = (
+        f"cams.{maps.variant}.threshold"
+        if maps.stage == "cams"
+        else "affinities: pseudo_labels.background.threshold"
+    )
+    if artifact.parameters["best_on"] == "subset":
+        try:
+            read_subset(Path(artifact.parameters["subset"]))
+        except UserError as error:
+            raise WorkflowError(f"{key}: {error}") from None
     if not HAS_MASKS and os.path.isdir(raw_root()):
         raise WorkflowError(
-            f"threshold.best_on: {raw_root()} has no folder SegmentationClass to choose by; give a number"
+            f"{key}: best_on needs masks to choose by, and {raw_root()} has no folder SegmentationClass; "
+            "give a number"
         )
 for name, experiment in plan.config.experiments.items():
     if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):

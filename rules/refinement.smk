@@ -1,4 +1,28 @@
-# Stages `affinity_labels`, `affinity`, `walked_cams`, `pseudo_labels`: from class maps to one label per pixel.
+# Stages `refined_seeds`, `affinity_labels`, `affinity`, `walked_cams`, `pseudo_labels`: from class maps to one label per pixel.
+
+
+rule refine_seeds:
+    input:
+        index=upstream("refined_seeds", "dataset", "index.csv"),
+        classes=upstream("refined_seeds", "dataset", "classes.json"),
+        cams=upstream_shards("refined_seeds", "cams", "shards", ".h5"),
+        seed_threshold=upstream_if_any("refined_seeds", "seed_threshold", "threshold.json"),
+    output:
+        labels=f"{FOLDER}/refined_seeds/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
+    log:
+        f"{FOLDER}/logs/refine_seeds/{{artifact}}.{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/refine_seeds/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("refine_seeds", "threads")
+    resources:
+        mem_mb=asks("refine_seeds", "mem_mb"),
+        runtime=asks("refine_seeds", "runtime"),
+    params:
+        identity=identity("refined_seeds"),
+    script:
+        "../workflow_scripts/refine_seeds.py"
 
 
 rule make_affinity_labels:
@@ -8,8 +32,7 @@ rule make_affinity_labels:
         cams=upstream_shards("affinity_labels", "cams", "shards", ".h5"),
         seed_threshold=upstream_if_any("affinity_labels", "seed_threshold", "threshold.json"),
     output:
-        confident=f"{FOLDER}/affinity_labels/{{artifact}}/confident/{{shard}}-of-{{shards}}.csv",
-        refined_seeds=f"{FOLDER}/affinity_labels/{{artifact}}/refined_seeds/{{shard}}-of-{{shards}}.csv",
+        labels=f"{FOLDER}/affinity_labels/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
     log:
         f"{FOLDER}/logs/make_affinity_labels/{{artifact}}.{{shard}}-of-{{shards}}.log",
     benchmark:

@@ -75,11 +75,11 @@ rule score_label_maps:
             plan.artifact(wildcards.stage, wildcards.artifact)
         ),
     output:
-        scores=f"{FOLDER}/{{stage}}/{{artifact}}/{{kind}}.scores.csv",
+        scores=f"{FOLDER}/{{stage}}/{{artifact}}/labels.scores.csv",
     log:
-        f"{FOLDER}/logs/score_label_maps/{{stage}}.{{artifact}}.{{kind}}.log",
+        f"{FOLDER}/logs/score_label_maps/{{stage}}.{{artifact}}.log",
     benchmark:
-        f"{FOLDER}/benchmarks/score_label_maps/{{stage}}.{{artifact}}.{{kind}}.tsv"
+        f"{FOLDER}/benchmarks/score_label_maps/{{stage}}.{{artifact}}.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: asks("score_label_maps", "threads")
@@ -88,7 +88,7 @@ rule score_label_maps:
         runtime=asks("score_label_maps", "runtime"),
     params:
         conditions=lambda wildcards: score_conditions(
-            plan.artifact(wildcards.stage, wildcards.artifact), wildcards.kind
+            plan.artifact(wildcards.stage, wildcards.artifact)
         ),
     script:
         "../workflow_scripts/score_label_maps.py"

@@ -44,7 +44,16 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
     changed = {a.name for a in plan_of(change).artifacts()} - {a.name for a in plan_of().artifacts()}
     assert {name.split("-")[0] for name in changed} == {"advcam"}
     assert stages_that_changed(change) == {
-        *("cams", "affinity_labels", "affinity", "walked_cams", "pseudo_labels", "segmenter", "predictions")
+        *(
+            "cams",
+            "refined_seeds",
+            "affinity_labels",
+            "affinity",
+            "walked_cams",
+            "pseudo_labels",
+            "segmenter",
+            "predictions",
+        )
     }
 
 
@@ -185,3 +194,19 @@ def test_a_chosen_threshold_has_masks_upstream_and_a_fixed_one_has_none():
     assert stages["affinity_labels"].upstream["seed_threshold"].upstream.keys() == {"maps", "masks"}
     assert stages["affinity_labels"].parameters["seed_threshold"] is None
     assert plan_of().artifacts("threshold") == []
+
+
+def test_what_is_only_scored_changes_no_training():
+    def with_own_thresholds(raw):
+        labels = raw["affinities"]["affinitynet"]["labels"]
+        labels["foreground"], labels["background"] = {"threshold": 0.3}, {"threshold": 0.1}
+        raw["affinities"]["affinitynet"]["pseudo_labels"]["background"] = {"threshold": 0.3}
+
+    def with_another_seed(raw):
+        with_own_thresholds(raw)
+        raw["cams"]["cam"]["threshold"] = {"best_on": "train"}
+        raw["affinities"]["affinitynet"]["labels"]["refined_seed"] = {"times_seed_threshold": 0.9}
+
+    before, after = (plan_of(change).experiments["cam"] for change in (with_own_thresholds, with_another_seed))
+    changed = {stage for stage in after if stage not in before or before[stage].name != after[stage].name}
+    assert changed == {"seed_threshold", "refined_seeds"}

@@ -34,20 +34,20 @@ def stages_with(background=None, threshold=0.28, refined=None):
         ),
         ({"alpha": 4}, 0.28, "(1 - max)^4"),
         ({"walked_alpha": 16}, 0.28, "(1 - max)^16, walked along"),
-        ({"times_seed_threshold": 1.5}, 0.28, "1.5 x the seed's 0.28 (fixed)"),
+        ({"times_seed_threshold": 1.5}, 0.28, "0.42 = 1.5 x the seed's 0.28 (fixed)"),
         ({"times_seed_threshold": 1}, {"best_on": "train"}, "the seed's {threshold} (best on train: an oracle)"),
     ],
 )
 def test_the_background_is_told_in_words(background, threshold, words):
     artifact = stages_with(background, threshold)["pseudo_labels"]
-    assert score_conditions(artifact, "labels") == {"background": words, "crf": "yes"}
+    assert score_conditions(artifact) == {"background": words, "crf": "yes", "without_label": "none"}
     assert bool(threshold_files(artifact)) == ("{threshold}" in words)
 
 
 def test_refined_seeds_and_predictions():
     stages = stages_with(refined={"alpha": 6})
-    refined = score_conditions(stages["affinity_labels"], "refined_seeds")
+    refined = score_conditions(stages["refined_seeds"])
     assert refined == {"background": "(1 - max)^6", "crf": "yes"}
-    assert score_conditions(stages["predictions"], "labels") == {"seen_at": "scales 1 and mirrored", "crf": "yes"}
+    assert score_conditions(stages["predictions"]) == {"seen_at": "scales 1 and mirrored", "crf": "yes"}
     stages = stages_with(refined={"times_seed_threshold": 1})
-    assert score_conditions(stages["affinity_labels"], "refined_seeds")["background"] == "the seed's 0.28 (fixed)"
+    assert score_conditions(stages["refined_seeds"])["background"] == "the seed's 0.28 (fixed)"

@@ -27,6 +27,7 @@ STAGE_REVISIONS = {
     "classifier": 1,
     "cams": 1,
     "threshold": 1,
+    "refined_seeds": 1,
     "affinity_labels": 2,
     "affinity": 2,
     "walked_cams": 1,
@@ -226,12 +227,21 @@ class Plan:
     ) -> Artifact:
         """What lies between the class maps and the pseudo labels: labels, training, walk."""
         cams, labels = stages["cams"], settings.labels
-        parameters: dict[str, Any] = {"labels": labels.model_dump(mode="json")}
+        # Scored and not used, so nothing else depends on it. Affinities may share it, and the labels below: neither is
+        # named by one of them.
+        parameters: dict[str, Any] = {
+            "background": labels.refined_seed.model_dump(mode="json"),
+            "crf": labels.crf.model_dump(mode="json"),
+        }
         upstream = {"dataset": self.dataset, "cams": cams}
-        scores = (labels.foreground, labels.background, labels.refined_seed)
-        follows = any(score.times_seed_threshold is not None for score in scores)
+        follows = labels.refined_seed.times_seed_threshold is not None
         _add_seed_threshold(follows, seed_threshold, stages, parameters, upstream)
-        stages["affinity_labels"] = self._artifact("affinity_labels", variant, parameters, upstream)
+        stages["refined_seeds"] = self._artifact("refined_seeds", cams.variant, parameters, upstream)
+        parameters = {"labels": labels.model_dump(mode="json", exclude={"refined_seed"})}
+        upstream = {"dataset": self.dataset, "cams": cams}
+        follows = any(score.times_seed_threshold is not None for score in (labels.foreground, labels.background))
+        _add_seed_threshold(follows, seed_threshold, stages, parameters, upstream)
+        stages["affinity_labels"] = self._artifact("affinity_labels", cams.variant, parameters, upstream)
         parameters = self._with_trunk(
             settings, self._trunk_of(settings), exclude=("classifier", "labels", "walk", "pseudo_labels")
         )

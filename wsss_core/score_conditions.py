@@ -1,23 +1,22 @@
 """What a score's label maps were made under, in words that stand beside the figure."""
 
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
-from wsss_core.config.refinement import AffinityLabels, PseudoLabels
+from wsss_core.config.refinement import PseudoLabels
 from wsss_core.plan import Artifact
 
 CHOSEN = "{threshold}"
 """Stands for a threshold that another job chooses."""
 
 
-def score_conditions(artifact: Artifact, kind: str) -> dict[str, str]:
+def score_conditions(artifact: Artifact) -> dict[str, str]:
     """Conditions of the scores of an artifact's label maps.
 
     Args:
-        artifact: of the stage ``affinity_labels``, ``pseudo_labels`` or ``predictions``.
-        kind: which of its label maps: ``refined_seeds`` or ``labels``.
+        artifact: of the stage ``refined_seeds``, ``pseudo_labels`` or ``predictions``.
 
     Returns:
         By name of a column: ``background`` (the background's score and where it comes from; ``{threshold}`` in it is
-        filled in once it is chosen) and ``crf``.
+        filled in once it is chosen), ``crf``, and which pixels have no label.
     """
     parameters = artifact.parameters
     if artifact.stage == "predictions":
@@ -25,11 +24,16 @@ def score_conditions(artifact: Artifact, kind: str) -> dict[str, str]:
         flip = " and mirrored" if parameters["flip"] else ""
         return {"seen_at": f"scales {scales}{flip}", "crf": _yes(parameters["crf"])}
     seed = _choice(artifact, "seed_threshold", parameters["seed_threshold"])
-    if kind == "refined_seeds":
-        labels = AffinityLabels(**parameters["labels"])
-        return {"background": background_in_words(labels.refined_seed, seed), "crf": _yes(labels.crf)}
+    if artifact.stage == "refined_seeds":
+        background = BackgroundScore(**parameters["background"])
+        return {"background": background_in_words(background, seed), "crf": _yes(parameters["crf"])}
     settings = PseudoLabels(**parameters["pseudo_labels"])
-    return {"background": background_in_words(settings.background, seed), "crf": _yes(settings.crf)}
+    unsure = "none" if settings.unsure_below is None else f"below {settings.unsure_below:g}"
+    return {
+        "background": background_in_words(settings.background, seed),
+        "crf": _yes(settings.crf),
+        "without_label": unsure,
+    }
 
 
 def threshold_files(artifact: Artifact) -> list[str]:
@@ -50,7 +54,13 @@ def background_in_words(background: BackgroundScore | PseudoLabelBackground, see
     if background.alpha is not None:
         return f"(1 - max)^{background.alpha:g}"
     times = background.times_seed_threshold
-    return f"{'' if times == 1 else f'{times:g} x '}the seed's {threshold_in_words(seed)}"
+    if times == 1:
+        return f"the seed's {threshold_in_words(seed)}"
+    product = f"{times:g} x the seed's {threshold_in_words(seed)}"
+    resolved = background.resolved(seed.fixed) if isinstance(background, BackgroundScore) and seed.fixed else None
+    if isinstance(background, PseudoLabelBackground) and seed.fixed:
+        resolved = background.resolved(seed.fixed, None)
+    return product if resolved is None else f"{resolved.threshold:.2f} = {product}"
 
 
 def threshold_in_words(choice: Threshold) -> str:

@@ -49,7 +49,7 @@ def chosen_on(listed, maps, masks, folder):
     return choose_threshold(folder / "scores.csv", folder / "threshold.json", "best on a list")
 
 
-@pytest.mark.parametrize(("listed", "expected"), [("low\n", 0.2), (" high \n\n", 0.4)])
+@pytest.mark.parametrize(("listed", "expected"), [("low\n", 0.2), (" high \r\n\n", 0.4), ("\ufefflow\nlow", 0.2)])
 def test_the_listed_images_alone_decide(listed, expected, maps, masks, tmp_path):
     assert chosen_on(listed, maps, masks, tmp_path) == pytest.approx(expected)
     chosen = read_threshold(tmp_path / "threshold.json")
@@ -58,13 +58,17 @@ def test_the_listed_images_alone_decide(listed, expected, maps, masks, tmp_path)
 
 
 def test_a_threshold_for_both_images_is_between(maps, masks, tmp_path):
-    # 0.4 takes the low image's object away, 0.39 leaves the high image's surroundings
-    assert chosen_on("low\nhigh\n", maps, masks, tmp_path) in (0.2, 0.4)
+    # From 0.4 on the low image's object is gone, below it the high image's surroundings are object: twice as much.
+    assert chosen_on("low\nhigh\n", maps, masks, tmp_path) == 0.4
 
 
 @pytest.mark.parametrize(
     ("listed", "message"),
-    [("", "names no image"), ("low\nother\n", "'other' is no training image"), ("low\nhigh\n", "'high' has no mask")],
+    [
+        ("", "names no image"),
+        ("low\nother\n", r"'other' is no training image \(1 of 2"),
+        ("low\nhigh\n", "'high' has no mask"),
+    ],
 )
 def test_a_wrong_list_is_told(listed, message, maps, masks, tmp_path):
     del masks["high"]

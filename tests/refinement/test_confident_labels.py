@@ -36,7 +36,7 @@ def test_what_both_crfs_are_sure_of_is_as_the_settings_say(image_path, unary):
     maps = np.array([[[0.9, 0.4, 0.1, 0.4, 0.7]]], np.float32)
     crf = NO_CRF.model_copy(update={"unary": unary})
     for conflicts, expected in (("object", [[3, 3, 0, 3, 3]]), ("background", [[3, 0, 0, 0, 3]])):
-        settings = AffinityLabels(**odd, conflicts=conflicts, crf=crf)
+        settings = AffinityLabels(conflicts=conflicts, crf=crf).model_copy(update=odd)
         assert confident_label_map(image_path, np.array([2]), maps, settings).tolist() == expected
 
 

@@ -98,6 +98,7 @@ def test_a_background_score_is_worked_out_from_the_settings():
     chosen = PseudoLabelBackground(threshold=Threshold(best_on="train"))
     assert chosen.resolved(0.2, 0.41) == BackgroundScore(threshold=0.41)
     assert PseudoLabelBackground(times_seed_threshold=2).resolved(0.2, None) == BackgroundScore(threshold=0.4)
+    assert PseudoLabelBackground(times_seed_threshold=0.65).resolved(0.41, None) == BackgroundScore(threshold=0.27)
     assert PseudoLabelBackground(times_seed_threshold=9).resolved(0.2, None) == BackgroundScore(threshold=0.99)
     assert PseudoLabelBackground(alpha=8).resolved(None, None) == BackgroundScore(alpha=8)
     assert PseudoLabelBackground(walked_alpha=8).resolved(None, None) is None

@@ -19,7 +19,9 @@ def fixed(threshold, **more):
 def experiments(tmp_path):
     curve = {"threshold": [0.1, 0.2, 0.3], "miou": [0.2, 0.5, 0.4]}
     seed, walk = scores(tmp_path / "seed.csv", **curve), scores(tmp_path / "walk.csv", **curve)
-    pseudo = scores(tmp_path / "pseudo.csv", background=["0.20 (fixed)"], crf=["yes"], miou=[0.55])
+    pseudo = scores(
+        tmp_path / "pseudo.csv", background=["0.20 (fixed)"], crf=["yes"], without_label=["none"], miou=[0.55]
+    )
     val = scores(tmp_path / "val.csv", seen_at=["scales 1"], crf=["no"], miou=[0.625])
     weak = {"seed": seed, "walk": walk, "pseudo_labels": pseudo, "val": val}
     return {
@@ -42,8 +44,8 @@ def test_the_seed_is_scored_at_its_fixed_threshold_beside_the_oracle(experiments
     assert weak["val"] == pytest.approx(62.5) and pandas.isna(weak["refined_seed"])
     assert pandas.isna(table.loc["full", "seed"])
     assert "| weak | pseudo | 40.0 | 50.0 | – | 50.0 | 55.0 | 62.5 |" in text
-    assert "| weak | 0.30 (fixed) | 0.20 | – | 0.20 (fixed) | yes | scales 1 | no |" in text
-    assert "an oracle, used by nothing." in text and "not weak supervision" in text
+    assert "| weak | 0.30 (fixed) | 0.20 | – | 0.20 (fixed) | yes | none | scales 1 | no |" in text
+    assert "an oracle." in text and "not weak supervision" in text and "†" not in text
 
 
 def test_a_chosen_threshold_is_read_and_its_source_told(experiments, tmp_path):
@@ -53,7 +55,7 @@ def test_a_chosen_threshold_is_read_and_its_source_told(experiments, tmp_path):
     experiments["weak"]["walk_threshold"] = {**chosen, "times": 3}
     table, text = summary_of(experiments, tmp_path)
     assert table.loc["weak", "seed"] == pytest.approx(20) and table.loc["weak", "walk"] == pytest.approx(40)
-    assert "| 0.10 (best on train: an oracle) |" in text and "but what says so below." in text
+    assert "| 0.10 (best on train: an oracle) |" in text and "| weak † |" in text
 
 
 def test_a_background_that_walked_along_needs_no_threshold(experiments, tmp_path):
@@ -74,3 +76,16 @@ def test_without_masks_there_is_nothing_to_score(tmp_path):
     table, text = summary_of({"weak": weak}, tmp_path)
     assert pandas.isna(table.loc["weak", "seed"])
     assert "nothing to score against" in text and "Where the background begins" not in text
+
+
+def test_the_upper_bound_can_stand_alone(experiments, tmp_path):
+    _, text = summary_of({"full": experiments["full"]}, tmp_path)
+    assert "| full | masks |" in text
+
+
+def test_an_oracle_behind_the_pseudo_labels_is_marked(experiments, tmp_path):
+    experiments["weak"]["scores"]["pseudo_labels"] = scores(
+        tmp_path / "oracle.csv", background=["0.31 (best on train: an oracle)"], crf=["no"], miou=[0.6]
+    )
+    _, text = summary_of(experiments, tmp_path)
+    assert "| weak † |" in text and "† A threshold of this experiment was chosen so" in text

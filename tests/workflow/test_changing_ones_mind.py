@@ -6,6 +6,7 @@ import pandas
 ADVCAM_AND_ON = {
     "generate_cams": 1,
     "score_cams": 2,
+    "refine_seeds": 1,
     "make_affinity_labels": 1,
     "train_affinity": 1,
     "spread_cams": 1,
@@ -91,6 +92,7 @@ def test_links_provenance_and_summary_tell_what_was_done(finished):
         *(
             "classifier",
             "cams",
+            "refined_seeds",
             "affinity_labels",
             "affinity",
             "walked_cams",

@@ -9,8 +9,6 @@ from wsss_core.config.parameters import Parameters
 
 THRESHOLD_STEPS = 100
 """Maps are scored, and thresholds chosen, at 0, 1/100, ..., 99/100."""
-LARGEST_THRESHOLD = 0.99
-"""What a multiple of the seed's threshold is lowered to, if need be: above it there would be no object."""
 
 
 class Threshold(Parameters):
@@ -24,7 +22,7 @@ class Threshold(Parameters):
     best_on: Literal["train", "subset"] | None = None
     """Choose the one with the highest mIoU: on all training images with a mask (an oracle: the result is no longer
     weakly supervised), or on the images listed in ``subset``."""
-    subset: str | None = None
+    subset: str | None = Field(None, min_length=1)
     """With ``best_on: subset``, a text file with ids of training images that have masks, one a line."""
 
     @model_validator(mode="before")
@@ -54,7 +52,8 @@ class BackgroundScore(Parameters):
     alpha: float | None = Field(None, gt=0)
     """``(1 - largest class value) ** alpha``, as in AffinityNet; a larger alpha leaves more foreground."""
     times_seed_threshold: float | None = Field(None, gt=0)
-    """The same score at every pixel: this multiple of the CAMs' own ``threshold``. It follows the method."""
+    """The same score at every pixel: this multiple of the CAMs' own ``threshold``, to two decimals. It follows the
+    method."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "BackgroundScore":
@@ -80,7 +79,7 @@ class PseudoLabelBackground(Parameters):
     alpha: float | None = Field(None, gt=0)
     """``(1 - largest class value) ** alpha`` of the maps divided so."""
     times_seed_threshold: float | None = Field(None, gt=0)
-    """The same score at every pixel: this multiple of the CAMs' own ``threshold``."""
+    """The same score at every pixel: this multiple of the CAMs' own ``threshold``, to two decimals."""
     walked_alpha: float | None = Field(None, gt=0)
     """``(1 - largest class value) ** walked_alpha`` of the class maps before the walk, a map that walks along with
     them; nothing is divided (AffinityNet's code)."""
@@ -116,4 +115,5 @@ def _resolved(
         return {"alpha": settings.alpha}
     if seed_threshold is None:
         raise ValueError("a multiple of the seed's threshold needs that")
-    return {"threshold": min(settings.times_seed_threshold * seed_threshold, LARGEST_THRESHOLD)}
+    product = round(settings.times_seed_threshold * seed_threshold * THRESHOLD_STEPS) / THRESHOLD_STEPS
+    return {"threshold": min(max(product, 1 / THRESHOLD_STEPS), 1 - 1 / THRESHOLD_STEPS)}

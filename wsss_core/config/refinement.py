@@ -27,6 +27,17 @@ class AffinityLabels(Parameters):
     refined_seed: BackgroundScore = BackgroundScore(times_seed_threshold=1)
     """Background score of the CRF-refined seed, which is scored and not used."""
 
+    @model_validator(mode="after")
+    def _foreground_is_surer(self) -> "AffinityLabels":
+        for key, stronger in (("threshold", max), ("times_seed_threshold", max), ("alpha", min)):
+            objects, background = getattr(self.foreground, key), getattr(self.background, key)
+            if objects is not None and background is not None and stronger(objects, background) != objects:
+                raise ValueError(
+                    f"'foreground.{key}' of {objects:g} lets more be an object than 'background.{key}' of "
+                    f"{background:g} does; the background has to be stronger where objects are to be sure"
+                )
+        return self
+
 
 class Walk(Parameters):
     """Random walk that spreads CAM values along learned affinities."""
@@ -184,6 +195,12 @@ class Irn(LearnedAffinity):
     """How CAM values are spread."""
     pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(threshold=Threshold(fixed=0.25)))
     """How walked maps become labels."""
+
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> "Irn":
+        if not self.displacement and self.displacement_factor != type(self).model_fields["displacement_factor"].default:
+            raise ValueError("'displacement_factor' belongs to displacement: true")
+        return self
 
     @model_validator(mode="after")
     def _pairs_in_crops(self) -> "Irn":

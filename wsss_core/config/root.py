@@ -67,7 +67,7 @@ class Config(Parameters):
     resources: dict[str, RuleResources] = {}
     """Memory, time, threads and GPUs by rule, where the defaults do not fit."""
     extensions: tuple[str, ...] = ()
-    """Paths of Python files that add an objective or a CAM method of one's own; see the README."""
+    """Paths of Python files that add an objective, a CAM method or an affinity of one's own; see the README."""
 
 
 @dataclass(frozen=True)

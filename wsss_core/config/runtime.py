@@ -49,6 +49,7 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {
     "train_classifier": _gpu(12),
     "generate_cams": _gpu(24),
     "score_cams": RuleResources(runtime=120),
+    "refine_seeds": RuleResources(runtime=720),
     "make_affinity_labels": RuleResources(runtime=720),
     "train_affinity": _gpu(12),
     "spread_cams": _gpu(12),

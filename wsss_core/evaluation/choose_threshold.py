@@ -10,6 +10,7 @@ import pandas
 
 from wsss_core.atomic import write_json
 from wsss_core.cam_store import CamStoreReader
+from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
 from wsss_core.evaluation.score import score_cams
 
@@ -50,7 +51,7 @@ def score_subset(subset: Path, maps: CamStoreReader, masks: Mapping[str, Path], 
     """Score class maps of listed images alone.
 
     Args:
-        subset: text file with an image id a line; empty lines do not count.
+        subset: text file with an image id a line; see ``read_subset``.
         maps: class maps of at least these images.
         masks: mask files by image id.
         scores_csv: the table to make; see ``score_cams``.
@@ -59,20 +60,14 @@ def score_subset(subset: Path, maps: CamStoreReader, masks: Mapping[str, Path], 
     Raises:
         UserError: the list cannot be read, is empty, or has an image without class maps or without a mask.
     """
-    try:
-        lines = subset.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{subset}: the list of images cannot be read ({error})") from None
-    listed = list(dict.fromkeys(filter(None, map(str.strip, lines))))
-    if not listed:
-        raise UserError(f"{subset}: the list names no image; it holds one id a line")
+    listed = read_subset(subset)
     known = set(maps.image_ids)
     for images, what in ((known, "is no training image"), (masks, "has no mask")):
         strangers = [image_id for image_id in listed if image_id not in images]
         if strangers:
             raise UserError(
-                f"{subset}: '{strangers[0]}' {what}, and {len(strangers) - 1} others of {len(listed)}; the list is "
-                "of training images with masks that a threshold is chosen on"
+                f"{subset}: '{strangers[0]}' {what} ({len(strangers)} of {len(listed)} like it); the list is of "
+                "training images with masks that a threshold is chosen on"
             )
     score_cams(maps, masks, scores_csv, walked, listed)
 

@@ -51,12 +51,14 @@ def score_cams(
     image_ids = cams.image_ids if image_ids is None else image_ids
     scored = _with_mask(image_ids, masks)
     counts = ThresholdCounts(len(cams.classes))
+    walked_background = False
     with_background = np.zeros((len(cams.classes) + 1, len(cams.classes) + 2), dtype=np.int64)
     for image_id in progress(scored, "scoring class maps"):
         image = cams.read(image_id)
         mask = read_mask(masks[image_id])
         try:
             if image.background is not None:
+                walked_background = True
                 labels = label_values(image.classes)[pseudo_label_scores(image, None).argmax(axis=0)]
                 with_background += confusion_matrix(labels, mask, len(cams.classes))
             else:
@@ -65,7 +67,7 @@ def score_cams(
         except ValueError as error:
             raise UserError(f"image '{image_id}', mask {masks[image_id]}: {error}") from None
     numbers = (len(scored), len(image_ids) - len(scored))
-    if with_background.any():
+    if walked_background:
         row = {"threshold": "", **_row(scores_of(with_background), cams.classes, *numbers)}
         log.info("mIoU %s with the background that walked along, over %d images", row["miou"], len(scored))
         _write_rows([row], scores_csv)

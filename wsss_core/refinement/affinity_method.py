@@ -211,4 +211,8 @@ def load_affinity(path: Path | str, device: torch.device | str = "cpu") -> Affin
     methods = [name for name, settings in kinds if issubclass(settings, LearnedAffinity)]
     if kind not in methods:
         raise UserError(f"{path}: holds weights of a {kind}, not of an affinity network ({', '.join(methods)})")
-    return affinity_method_class(kind).load(path, device)
+    method = affinity_method_class(kind).load(path, device)
+    broken = [name for name, tensor in method.network.state_dict().items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise UserError(f"{path}: {broken[0]} and {len(broken) - 1} other weights hold values that are not finite")
+    return method

@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from wsss_core.cam_store import ImageCams
 from wsss_core.config.networks import Trunk
-from wsss_core.config.refinement import AffinityNet, Walk
+from wsss_core.config.refinement import AffinityNet, IrnWalk, Walk
 from wsss_core.datasets.transforms import normalise
+from wsss_core.errors import UserError
 from wsss_core.networks.affinitynet import AffinityNetwork, load_affinitynet, save_affinitynet
 from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.trunks import build_trunk
@@ -91,6 +92,8 @@ class AffinityNetMethod(AffinityMethod, name="affinitynet"):
         The normalised image and the maps are padded to whole cells with zeros, at the right and the bottom, which
         counts in the averages.
         """
+        if isinstance(walk, IrnWalk):
+            raise UserError("the affinity network is an AffinityNet, but the settings of the walk are IRN's")
         height, width = image.shape[:2]
         padding = (0, -width % self.stride, 0, -height % self.stride)
         cells = functional.avg_pool2d(functional.pad(torch.from_numpy(maps), padding), self.stride)

@@ -7,6 +7,7 @@ from typing import Any
 from wsss_core.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
 from wsss_core.cam_store import CamStoreReader, ImageCams
 from wsss_core.config.extensions import load_source
+from wsss_core.config.parameters import settings_class
 from wsss_core.config.refinement import Walk
 from wsss_core.config.root import SECTIONS
 from wsss_core.datasets.images import read_image
@@ -76,6 +77,6 @@ def walk_settings(parameters: Mapping[str, Any]) -> Walk:
     """
     load_source(parameters)
     kind = SECTIONS["affinities"].kind(parameters["method"])
-    settings = kind.model_fields["walk"].annotation
-    assert isinstance(settings, type) and issubclass(settings, Walk)
+    settings = settings_class(kind.model_fields["walk"].annotation)
+    assert settings is not None and issubclass(settings, Walk)
     return settings(**parameters["walk"])

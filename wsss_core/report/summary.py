@@ -27,11 +27,14 @@ CONDITIONS = {
     "refined_seed_background": "+ CRF",
     "pseudo_labels_background": "walk, pseudo labels",
     "pseudo_labels_crf": "CRF after the walk",
+    "pseudo_labels_without_label": "without label",
     "val_seen_at": "DeepLab sees",
     "val_crf": "CRF after DeepLab",
 }
 """Columns with the conditions of those scores, and their headings."""
 
+ORACLE = "†"
+"""Marks experiments that use masks to choose a threshold."""
 PERCENT = ("seed", "seed_oracle", "refined_seed", "walk", "pseudo_labels", "val")
 
 
@@ -67,7 +70,7 @@ def summarise(
             if what in scores:
                 scored = pandas.read_csv(scores[what]).iloc[0]
                 row[what] = 100 * float(scored["miou"])
-                for condition in ("background", "crf", "seen_at"):
+                for condition in ("background", "crf", "without_label", "seen_at"):
                     if condition in scored:
                         row[f"{what}_{condition}"] = scored[condition]
         rows.append(row)
@@ -113,7 +116,8 @@ def _walk(curve: pandas.DataFrame, described: Mapping[str, Any] | None) -> float
 
 def _markdown(dataset: str, table: pandas.DataFrame) -> str:
     """The tables with one decimal, and what their figures mean."""
-    lines = [f"# {dataset}: what each step was worth (mIoU, %)", "", *_table(table, COLUMNS), ""]
+    marked = table.assign(experiment=[f"{row['experiment']}{_mark(row)}" for _, row in table.iterrows()])
+    lines = [f"# {dataset}: what each step was worth (mIoU, %)", "", *_table(marked, COLUMNS), ""]
     if table[list(PERCENT)].isna().all(axis=None):
         return "\n".join([*lines, "The data set has no masks: there is nothing to score against."]) + "\n"
     lines += [*_notes(table), "", "## Where the background begins, and other conditions of these figures", ""]
@@ -138,12 +142,18 @@ def _cell(column: str, value: Any) -> str:
     return f"{value:.1f}" if column in PERCENT else str(value)
 
 
+def _mark(row: pandas.Series) -> str:
+    """What stands behind the name of an experiment that uses an oracle."""
+    return f" {ORACLE}" if any("oracle" in str(row[column]) for column in CONDITIONS) else ""
+
+
 def _notes(table: pandas.DataFrame) -> list[str]:
     notes = [
         "Seed, + CRF, walk (without a CRF after it) and pseudo labels: training split. DeepLab: validation split.",
-        "*Best on train: chosen with the masks, an oracle, used by nothing"
-        + (" but what says so below." if table["seed_threshold"].str.contains("oracle").any() else "."),
+        "*Best on train: chosen with the masks, an oracle.",
     ]
+    if any(map(_mark, (row for _, row in table.iterrows()))):
+        notes.append(f"{ORACLE} A threshold of this experiment was chosen so (see below): not weak supervision alone.")
     if (table["labels"] == "masks").any():
         notes.append("Trained on masks: full supervision, the upper bound of the same segmenter; not weak supervision.")
     return notes
