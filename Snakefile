@@ -16,8 +16,8 @@ wildcard_constraints:
     artifact=r"[A-Za-z0-9_-]+-[0-9a-f]{10}",  # variant and digest: the directory of one artifact
     shard=r"\d{3}",  # which part of the images, from 0
     shards=r"\d{3}",  # of how many parts
-    stage=r"affinity_labels|pseudo_labels|predictions",  # stages that make label maps
-    kind=r"refined_seeds|labels",  # which of a stage's label maps
+    maps=r"cams|walked_cams",  # stages that make class maps
+    stage=r"refined_seeds|pseudo_labels|predictions",  # stages whose label maps are scored
     experiment=r"[A-Za-z0-9_]+",  # a name in `experiments`
 
 
@@ -37,8 +37,12 @@ localrules:
     backbone,
     classifier,
     cams,
+    threshold,
+    refined_seeds,
     affinity_labels,
     affinity,
+    walked_cams,
+    choose_threshold,
     pseudo_labels,
     segmenter,
     predictions,
@@ -84,6 +88,16 @@ rule cams:
         artifact_files("cams"),
 
 
+rule threshold:
+    input:
+        artifact_files("threshold"),
+
+
+rule refined_seeds:
+    input:
+        artifact_files("refined_seeds"),
+
+
 rule affinity_labels:
     input:
         artifact_files("affinity_labels"),
@@ -92,6 +106,11 @@ rule affinity_labels:
 rule affinity:
     input:
         artifact_files("affinity"),
+
+
+rule walked_cams:
+    input:
+        artifact_files("walked_cams"),
 
 
 rule pseudo_labels:

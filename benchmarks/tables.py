@@ -30,24 +30,25 @@ def scores_of_seed(config: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     for name, artifacts in plan.experiments.items():
         cams = checked.experiments[name].cams
         assert cams is not None
-        rows = _rows(artifacts["cams"].path("scores.csv"))
-        threshold = f"{checked.cams[cams].threshold:.2f}"
+        rows = rows_of(artifacts["cams"].path("scores.csv"))
+        threshold = f"{checked.cams[cams].threshold.fixed:.2f}"
         found = {
             "seed": max(float(row["miou"]) for row in rows),
             "fixed": next(float(row["miou"]) for row in rows if row["threshold"] == threshold),
         }
         for key, stage, file in (
-            ("refined", "affinity_labels", "refined_seeds.scores.csv"),
+            ("refined", "refined_seeds", "labels.scores.csv"),
             ("pseudo", "pseudo_labels", "labels.scores.csv"),
             ("val", "predictions", "labels.scores.csv"),
         ):
             if stage in artifacts:
-                found[key] = float(_rows(artifacts[stage].path(file))[0]["miou"])
+                found[key] = float(rows_of(artifacts[stage].path(file))[0]["miou"])
         scores[name] = {key: 100 * value for key, value in found.items()}
     return scores
 
 
-def _rows(path: str) -> list[dict[str, str]]:
+def rows_of(path: str) -> list[dict[str, str]]:
+    """The rows of a CSV file by column."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -66,7 +67,7 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
     lines = [
         "# What the methods are worth on `creatures`",
         "",
-        f"`python -m benchmarks.methods`, {date.today()}, {_machine()}. {len(scores)} data seeds "
+        f"`python -m benchmarks.methods`, {date.today()}, {machine()}. {len(scores)} data seeds "
         f"({', '.join(map(str, scores))}), {generate['train_images']} training and {generate['val_images']} validation "
         f"images of {generate['size']} pixels. mIoU in percent, mean ± standard deviation over seeds; differences are "
         "paired by seed.",
@@ -105,7 +106,8 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Cores and processor, for the heading of a report."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,10 +1,13 @@
 # What the rules share. The plan is asked for parameters, and for what lies upstream.
 import os
+from pathlib import Path
 
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.runtime import DEFAULT_RESOURCES
+from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
 from wsss_core.plan import Plan
+from wsss_core.score_conditions import score_conditions, source_of_threshold, threshold_files
 from wsss_core.shards import shard_names
 
 # Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
@@ -64,11 +67,6 @@ def upstream_shards(stage, role, folder, suffix):
     )
 
 
-def own_shards(stage, folder, suffix):
-    """All shards of the artifact of `stage`."""
-    return lambda wildcards: shard_paths(plan.artifact(stage, wildcards.artifact), folder, suffix)
-
-
 def shard_paths(artifact, folder, suffix):
     """Paths of an artifact's shards: as many as it was made with, or as `runtime.shards` says."""
     return [
@@ -86,8 +84,11 @@ def final_files(artifact):
         "backbone": lambda: weights,
         "classifier": lambda: weights,
         "cams": lambda: shard_paths(artifact, "shards", ".h5"),
-        "affinity_labels": lambda: shard_paths(artifact, "confident", ".csv"),
+        "refined_seeds": lambda: shard_paths(artifact, "labels", ".csv"),
+        "affinity_labels": lambda: shard_paths(artifact, "labels", ".csv"),
         "affinity": lambda: weights,
+        "threshold": lambda: [artifact.path("threshold.json")],
+        "walked_cams": lambda: shard_paths(artifact, "shards", ".h5"),
         "pseudo_labels": lambda: shard_paths(artifact, "labels", ".csv"),
         "segmenter": lambda: weights,
         "predictions": lambda: shard_paths(artifact, "labels", ".csv"),
@@ -128,6 +129,34 @@ def starting_classifier(wildcards):
     return [artifact.parameters["weights"]] if artifact.parameters["weights"] else []
 
 
+def confident_labels(wildcards):
+    """What an affinity network is trained on; nothing if it is imported and used as it is."""
+    artifact = plan.artifact("affinity", wildcards.artifact)
+    if "affinity_labels" not in artifact.upstream:
+        return []
+    return shard_paths(artifact.upstream["affinity_labels"], "labels", ".csv")
+
+
+def starting_affinity(wildcards):
+    """The weights that an affinity network starts from: a trunk's, or an imported network's."""
+    artifact = plan.artifact("affinity", wildcards.artifact)
+    if "initial" in artifact.upstream:
+        return artifact.upstream["initial"].path("weights.safetensors")
+    return artifact.parameters["weights"]
+
+
+def subset_file(wildcards):
+    """The list of images that a threshold is chosen on."""
+    return plan.artifact("threshold", wildcards.artifact).parameters["subset"]
+
+
+def threshold_scores(wildcards):
+    """The scores that a threshold is chosen by: of all training images, or of the listed ones."""
+    artifact = plan.artifact("threshold", wildcards.artifact)
+    maps = artifact.upstream["maps"]
+    return (artifact if artifact.parameters["best_on"] == "subset" else maps).path("scores.csv")
+
+
 def training_labels(wildcards):
     """What a segmenter is trained on: pseudo labels, or the masks (the upper bound)."""
     labels = plan.artifact("segmenter", wildcards.artifact).upstream["labels"]
@@ -135,9 +164,8 @@ def training_labels(wildcards):
 
 
 def label_map_shards(wildcards):
-    """The manifests of one kind of label maps of an artifact."""
-    artifact = plan.artifact(wildcards.stage, wildcards.artifact)
-    return shard_paths(artifact, wildcards.kind, ".csv")
+    """The manifests of an artifact's label maps."""
+    return shard_paths(plan.artifact(wildcards.stage, wildcards.artifact), "labels", ".csv")
 
 
 def score_files(artifacts):
@@ -146,7 +174,8 @@ def score_files(artifacts):
         return {}
     scored = {
         "seed": ("cams", "scores.csv"),
-        "refined_seed": ("affinity_labels", "refined_seeds.scores.csv"),
+        "refined_seed": ("refined_seeds", "labels.scores.csv"),
+        "walk": ("walked_cams", "scores.csv"),
         "pseudo_labels": ("pseudo_labels", "labels.scores.csv"),
         "val": ("predictions", "labels.scores.csv"),
     }
@@ -159,31 +188,69 @@ def score_files(artifacts):
 
 def described(experiment):
     """What the summary says of an experiment beside its scores, and where those lie."""
-    settings = plan.config.experiments[experiment]
+    settings, stages = plan.config.experiments[experiment], plan.experiments[experiment]
     cams = plan.config.cams.get(settings.cams)
+    affinity = plan.config.affinities.get(settings.affinity)
+    background = affinity.pseudo_labels.background if affinity else None
+    seed_threshold = (
+        described_threshold(cams.threshold, stages.get("seed_threshold")) if cams else None
+    )
+    if background and background.times_seed_threshold:
+        threshold = {**seed_threshold, "times": background.times_seed_threshold}
+    elif background and background.threshold:
+        threshold = described_threshold(background.threshold, stages.get("threshold"))
+    else:
+        threshold = None
     return {
         "labels": settings.labels,
-        "cams": settings.cams,
-        "affinity": settings.affinity,
-        "segmenter": settings.segmenter,
-        "threshold": cams.threshold if cams else None,
-        "scores": score_files(plan.experiments[experiment]),
+        "seed_threshold": seed_threshold,
+        "walk_threshold": threshold,
+        "scores": score_files(stages),
     }
 
 
-for name, classifier in plan.config.classifiers.items():
-    if classifier.weights and not os.path.isfile(classifier.weights):
+def described_threshold(choice, chosen):
+    """A threshold and its source: the number itself, or the file of the artifact that chooses it."""
+    return {
+        "fixed": choice.fixed,
+        "file": chosen.path("threshold.json") if chosen else None,
+        "source": source_of_threshold(choice),
+    }
+
+
+for section in ("classifiers", "affinities"):
+    for name, variant in getattr(plan.config, section).items():
+        weights = getattr(variant, "weights", None)
+        if weights and not os.path.isfile(weights):
+            raise WorkflowError(
+                f"{section}.{name}.weights: there is no file {weights}; "
+                "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
+            )
+for artifact in plan.artifacts("backbone"):
+    weights = artifact.parameters["weights"]
+    if weights.endswith(".safetensors") and not os.path.isfile(weights):
         raise WorkflowError(
-            f"classifiers.{name}.weights: there is no file {classifier.weights}; "
-            "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
-        )
-for name, backbone in plan.config.backbones.items():
-    if backbone.weights.endswith(".safetensors") and not os.path.isfile(backbone.weights):
-        raise WorkflowError(
-            f"backbones.{name}.weights: there is no file {backbone.weights}; "
+            f"backbones.{artifact.variant}.weights: there is no file {weights}; "
             "`python -m wsss_core.networks.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
         )
 HAS_MASKS = bool(raw_folders("SegmentationClass"))
+for artifact in plan.artifacts("threshold"):
+    maps = artifact.upstream["maps"]
+    key = (
+        f"cams.{maps.variant}.threshold"
+        if maps.stage == "cams"
+        else "affinities: pseudo_labels.background.threshold"
+    )
+    if artifact.parameters["best_on"] == "subset":
+        try:
+            read_subset(Path(artifact.parameters["subset"]))
+        except UserError as error:
+            raise WorkflowError(f"{key}: {error}") from None
+    if not HAS_MASKS and os.path.isdir(raw_root()):
+        raise WorkflowError(
+            f"{key}: best_on needs masks to choose by, and {raw_root()} has no folder SegmentationClass; "
+            "give a number"
+        )
 for name, experiment in plan.config.experiments.items():
     if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):
         raise WorkflowError(

@@ -1,4 +1,28 @@
-# Stages `affinity_labels`, `affinity`, `pseudo_labels`: from class maps to one label per pixel.
+# Stages `refined_seeds`, `affinity_labels`, `affinity`, `walked_cams`, `pseudo_labels`: from class maps to one label per pixel.
+
+
+rule refine_seeds:
+    input:
+        index=upstream("refined_seeds", "dataset", "index.csv"),
+        classes=upstream("refined_seeds", "dataset", "classes.json"),
+        cams=upstream_shards("refined_seeds", "cams", "shards", ".h5"),
+        seed_threshold=upstream_if_any("refined_seeds", "seed_threshold", "threshold.json"),
+    output:
+        labels=f"{FOLDER}/refined_seeds/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
+    log:
+        f"{FOLDER}/logs/refine_seeds/{{artifact}}.{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/refine_seeds/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("refine_seeds", "threads")
+    resources:
+        mem_mb=asks("refine_seeds", "mem_mb"),
+        runtime=asks("refine_seeds", "runtime"),
+    params:
+        identity=identity("refined_seeds"),
+    script:
+        "../workflow_scripts/refine_seeds.py"
 
 
 rule make_affinity_labels:
@@ -6,9 +30,9 @@ rule make_affinity_labels:
         index=upstream("affinity_labels", "dataset", "index.csv"),
         classes=upstream("affinity_labels", "dataset", "classes.json"),
         cams=upstream_shards("affinity_labels", "cams", "shards", ".h5"),
+        seed_threshold=upstream_if_any("affinity_labels", "seed_threshold", "threshold.json"),
     output:
-        confident=f"{FOLDER}/affinity_labels/{{artifact}}/confident/{{shard}}-of-{{shards}}.csv",
-        refined_seeds=f"{FOLDER}/affinity_labels/{{artifact}}/refined_seeds/{{shard}}-of-{{shards}}.csv",
+        labels=f"{FOLDER}/affinity_labels/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
     log:
         f"{FOLDER}/logs/make_affinity_labels/{{artifact}}.{{shard}}-of-{{shards}}.log",
     benchmark:
@@ -29,8 +53,8 @@ rule train_affinity:
     input:
         index=upstream("affinity", "dataset", "index.csv"),
         classes=upstream("affinity", "dataset", "classes.json"),
-        labels=upstream_shards("affinity", "affinity_labels", "confident", ".csv"),
-        initial=upstream("affinity", "initial", "weights.safetensors"),
+        labels=confident_labels,
+        initial=starting_affinity,
     output:
         weights=f"{FOLDER}/affinity/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/affinity/{{artifact}}/training.csv",
@@ -52,12 +76,38 @@ rule train_affinity:
         "../workflow_scripts/train_affinity.py"
 
 
+rule spread_cams:
+    input:
+        index=upstream("walked_cams", "dataset", "index.csv"),
+        classes=upstream("walked_cams", "dataset", "classes.json"),
+        cams=upstream_shards("walked_cams", "cams", "shards", ".h5"),
+        affinity=upstream("walked_cams", "affinity", "weights.safetensors"),
+    output:
+        shard=f"{FOLDER}/walked_cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
+    log:
+        f"{FOLDER}/logs/spread_cams/{{artifact}}.{{shard}}-of-{{shards}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/spread_cams/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("spread_cams", "threads")
+    resources:
+        mem_mb=asks("spread_cams", "mem_mb"),
+        runtime=asks("spread_cams", "runtime"),
+        gpu=asks("spread_cams", "gpu"),
+    params:
+        identity=identity("walked_cams"),
+    script:
+        "../workflow_scripts/spread_cams.py"
+
+
 rule make_pseudo_labels:
     input:
         index=upstream("pseudo_labels", "dataset", "index.csv"),
         classes=upstream("pseudo_labels", "dataset", "classes.json"),
-        cams=upstream_shards("pseudo_labels", "cams", "shards", ".h5"),
-        affinity=upstream("pseudo_labels", "affinity", "weights.safetensors"),
+        maps=upstream_shards("pseudo_labels", "maps", "shards", ".h5"),
+        seed_threshold=upstream_if_any("pseudo_labels", "seed_threshold", "threshold.json"),
+        threshold=upstream_if_any("pseudo_labels", "threshold", "threshold.json"),
     output:
         labels=f"{FOLDER}/pseudo_labels/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
     log:
@@ -70,7 +120,6 @@ rule make_pseudo_labels:
     resources:
         mem_mb=asks("make_pseudo_labels", "mem_mb"),
         runtime=asks("make_pseudo_labels", "runtime"),
-        gpu=asks("make_pseudo_labels", "gpu"),
     params:
         identity=identity("pseudo_labels"),
     script:

@@ -3,22 +3,67 @@
 
 rule score_cams:
     input:
-        shards=own_shards("cams", "shards", ".h5"),
+        shards=lambda wildcards: shard_paths(
+            plan.artifact(wildcards.maps, wildcards.artifact), "shards", ".h5"
+        ),
         masks=plan.masks.path("masks.csv"),
     output:
-        scores=f"{FOLDER}/cams/{{artifact}}/scores.csv",
+        scores=f"{FOLDER}/{{maps}}/{{artifact}}/scores.csv",
     log:
-        f"{FOLDER}/logs/score_cams/{{artifact}}.log",
+        f"{FOLDER}/logs/score_cams/{{maps}}.{{artifact}}.log",
     benchmark:
-        f"{FOLDER}/benchmarks/score_cams/{{artifact}}.tsv"
+        f"{FOLDER}/benchmarks/score_cams/{{maps}}.{{artifact}}.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: asks("score_cams", "threads")
     resources:
         mem_mb=asks("score_cams", "mem_mb"),
         runtime=asks("score_cams", "runtime"),
+    params:
+        walked=lambda wildcards: wildcards.maps == "walked_cams",
     script:
         "../workflow_scripts/score_cams.py"
+
+
+rule score_subset:
+    input:
+        maps=upstream_shards("threshold", "maps", "shards", ".h5"),
+        masks=plan.masks.path("masks.csv"),
+        subset=subset_file,
+    output:
+        scores=f"{FOLDER}/threshold/{{artifact}}/scores.csv",
+    log:
+        f"{FOLDER}/logs/score_subset/{{artifact}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/score_subset/{{artifact}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("score_cams", "threads")
+    resources:
+        mem_mb=asks("score_cams", "mem_mb"),
+        runtime=asks("score_cams", "runtime"),
+    params:
+        walked=lambda wildcards: plan.artifact("threshold", wildcards.artifact)
+        .upstream["maps"]
+        .stage
+        == "walked_cams",
+    script:
+        "../workflow_scripts/score_subset.py"
+
+
+rule choose_threshold:
+    input:
+        scores=threshold_scores,
+    output:
+        threshold=f"{FOLDER}/threshold/{{artifact}}/threshold.json",
+    log:
+        f"{FOLDER}/logs/choose_threshold/{{artifact}}.log",
+    conda:
+        "../envs/wsss.yaml"
+    params:
+        identity=identity("threshold"),
+    script:
+        "../workflow_scripts/choose_threshold.py"
 
 
 rule score_label_maps:
@@ -26,17 +71,24 @@ rule score_label_maps:
         labels=label_map_shards,
         masks=plan.masks.path("masks.csv"),
         classes=plan.dataset.path("classes.json"),
+        thresholds=lambda wildcards: threshold_files(
+            plan.artifact(wildcards.stage, wildcards.artifact)
+        ),
     output:
-        scores=f"{FOLDER}/{{stage}}/{{artifact}}/{{kind}}.scores.csv",
+        scores=f"{FOLDER}/{{stage}}/{{artifact}}/labels.scores.csv",
     log:
-        f"{FOLDER}/logs/score_label_maps/{{stage}}.{{artifact}}.{{kind}}.log",
+        f"{FOLDER}/logs/score_label_maps/{{stage}}.{{artifact}}.log",
     benchmark:
-        f"{FOLDER}/benchmarks/score_label_maps/{{stage}}.{{artifact}}.{{kind}}.tsv"
+        f"{FOLDER}/benchmarks/score_label_maps/{{stage}}.{{artifact}}.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: asks("score_label_maps", "threads")
     resources:
         mem_mb=asks("score_label_maps", "mem_mb"),
         runtime=asks("score_label_maps", "runtime"),
+    params:
+        conditions=lambda wildcards: score_conditions(
+            plan.artifact(wildcards.stage, wildcards.artifact)
+        ),
     script:
         "../workflow_scripts/score_label_maps.py"

@@ -44,7 +44,16 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
     changed = {a.name for a in plan_of(change).artifacts()} - {a.name for a in plan_of().artifacts()}
     assert {name.split("-")[0] for name in changed} == {"advcam"}
     assert stages_that_changed(change) == {
-        *("cams", "affinity_labels", "affinity", "pseudo_labels", "segmenter", "predictions")
+        *(
+            "cams",
+            "refined_seeds",
+            "affinity_labels",
+            "affinity",
+            "walked_cams",
+            "pseudo_labels",
+            "segmenter",
+            "predictions",
+        )
     }
 
 
@@ -52,14 +61,34 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
     ("keys", "value", "stages"),
     [
         (("segmenters", "deeplab", "prediction", "flip"), False, {"predictions"}),
-        (("affinities", "affinitynet", "walk", "beta"), 3, {"pseudo_labels", "segmenter", "predictions"}),
+        (
+            ("affinities", "affinitynet", "walk", "beta"),
+            3,
+            {"walked_cams", "pseudo_labels", "segmenter", "predictions"},
+        ),
+        (("affinities", "affinitynet", "pseudo_labels", "crf"), None, {"pseudo_labels", "segmenter", "predictions"}),
+        (
+            ("affinities", "affinitynet", "pseudo_labels", "background"),
+            {"walked_alpha": 4},
+            {"walked_cams", "pseudo_labels", "segmenter", "predictions"},
+        ),
+        (
+            ("affinities", "affinitynet", "pseudo_labels", "background"),
+            {"threshold": {"best_on": "train"}},
+            {"threshold", "pseudo_labels", "segmenter", "predictions"},
+        ),
+        (
+            ("cams", "cam", "threshold"),
+            {"best_on": "subset", "subset": "held_out.txt"},
+            set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams"},
+        ),
         (
             ("cams", "cam", "threshold"),
             0.5,
-            set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams"},
+            set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "threshold"},
         ),
-        (("dataset", "generate", "seed"), 7, set(STAGE_REVISIONS) - {"backbone"}),
-        (("dataset", "root"), "elsewhere", set(STAGE_REVISIONS) - {"backbone", "generated"}),
+        (("dataset", "generate", "seed"), 7, set(STAGE_REVISIONS) - {"backbone", "threshold"}),
+        (("dataset", "root"), "elsewhere", set(STAGE_REVISIONS) - {"backbone", "generated", "threshold"}),
         (("runtime", "shards"), 5, set()),
         (("runtime", "device"), "auto", set()),
         (("resources",), {"predict": {"mem_mb": 999}}, set()),
@@ -143,3 +172,41 @@ def test_settings_come_back_from_an_artifacts_parameters():
             assert (
                 rebuilt.items() >= {key: value for key, value in artifact.parameters.items() if key != "trunk"}.items()
             )
+
+
+def test_pseudo_labels_without_affinity_come_from_the_class_maps():
+    def change(raw):
+        raw["affinities"]["only_crf"] = {"method": "none"}
+        raw["experiments"]["only_crf"] = {"cams": "cam", "affinity": "only_crf"}
+
+    stages = plan_of(change).experiments["only_crf"]
+    assert stages.keys() == {"classifier", "cams", "pseudo_labels"}
+    assert stages["pseudo_labels"].upstream["maps"] is stages["cams"]
+    assert stages["pseudo_labels"].parameters["seed_threshold"] == DEMO["cams"]["cam"]["threshold"]
+
+
+def test_a_chosen_threshold_has_masks_upstream_and_a_fixed_one_has_none():
+    def change(raw):
+        raw["cams"]["cam"]["threshold"] = {"best_on": "train"}
+        raw["affinities"]["affinitynet"]["labels"]["foreground"] = {"times_seed_threshold": 1}
+
+    stages = plan_of(change).experiments["cam"]
+    assert stages["affinity_labels"].upstream["seed_threshold"].upstream.keys() == {"maps", "masks"}
+    assert stages["affinity_labels"].parameters["seed_threshold"] is None
+    assert plan_of().artifacts("threshold") == []
+
+
+def test_what_is_only_scored_changes_no_training():
+    def with_own_thresholds(raw):
+        labels = raw["affinities"]["affinitynet"]["labels"]
+        labels["foreground"], labels["background"] = {"threshold": 0.3}, {"threshold": 0.1}
+        raw["affinities"]["affinitynet"]["pseudo_labels"]["background"] = {"threshold": 0.3}
+
+    def with_another_seed(raw):
+        with_own_thresholds(raw)
+        raw["cams"]["cam"]["threshold"] = {"best_on": "train"}
+        raw["affinities"]["affinitynet"]["labels"]["refined_seed"] = {"times_seed_threshold": 0.9}
+
+    before, after = (plan_of(change).experiments["cam"] for change in (with_own_thresholds, with_another_seed))
+    changed = {stage for stage in after if stage not in before or before[stage].name != after[stage].name}
+    assert changed == {"seed_threshold", "refined_seeds"}

@@ -1,29 +1,26 @@
-"""Rule make_affinity_labels: confident labels, and the CRF-refined seed, of a share of the images."""
+"""Rule make_affinity_labels: confident labels of a share of the images."""
 
 from pathlib import Path
 
 from wsss_core.job import job
 
 identity = snakemake.params.identity
-confident_csv = Path(snakemake.output.confident)
-refined_csv = Path(snakemake.output.refined_seeds)
-with job(snakemake.log[0], snakemake.threads, identity, confident_csv.parent.parent):
+manifest = Path(snakemake.output.labels)
+with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent):
     from wsss_core.cam_store import CamStoreReader
     from wsss_core.config.refinement import AffinityLabels
     from wsss_core.datasets.index import read_index
+    from wsss_core.evaluation.choose_threshold import threshold_from
     from wsss_core.refinement.affinity_labels import make_affinity_labels
 
-    parameters = dict(identity["parameters"])
-    threshold = parameters.pop("threshold")
     index = read_index(snakemake.input.index, snakemake.input.classes).split("train")
     with CamStoreReader([Path(path) for path in snakemake.input.cams]) as cams:
         make_affinity_labels(
-            AffinityLabels(**parameters),
-            threshold,
+            AffinityLabels(**identity["parameters"]["labels"]),
+            threshold_from(identity["parameters"]["seed_threshold"], snakemake.input.seed_threshold),
             index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
             cams,
-            confident_csv,
-            refined_csv,
+            manifest,
             inputs=list(snakemake.input),
             threads=snakemake.threads,
         )

@@ -6,23 +6,25 @@ from wsss_core.job import job
 
 identity = snakemake.params.identity
 manifest = Path(snakemake.output.labels)
-gpus = snakemake.resources.get("gpu", 0)
-with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent, gpus):
+with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent):
     from wsss_core.cam_store import CamStoreReader
-    from wsss_core.config.refinement import PseudoLabels, Walk
-    from wsss_core.config.runtime import Runtime
+    from wsss_core.config.refinement import PseudoLabels
     from wsss_core.datasets.index import read_index
+    from wsss_core.evaluation.choose_threshold import threshold_from
     from wsss_core.refinement.pseudo_labels import make_pseudo_labels
 
+    parameters = identity["parameters"]
+    settings = PseudoLabels(**parameters["pseudo_labels"])
+    seed_threshold = threshold_from(parameters["seed_threshold"], snakemake.input.seed_threshold)
+    threshold = threshold_from(None, snakemake.input.threshold)
     index = read_index(snakemake.input.index, snakemake.input.classes).split("train")
-    with CamStoreReader([Path(path) for path in snakemake.input.cams]) as cams:
+    with CamStoreReader([Path(path) for path in snakemake.input.maps]) as maps:
         make_pseudo_labels(
-            PseudoLabels(**identity["parameters"]["pseudo_labels"]),
-            Walk(**identity["parameters"]["walk"]),
+            settings,
+            settings.background.resolved(seed_threshold, threshold),
             index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
-            cams,
-            Path(snakemake.input.affinity),
+            maps,
             manifest,
             inputs=list(snakemake.input),
-            device=Runtime(**snakemake.config.get("runtime", {})).device,
+            threads=snakemake.threads,
         )

@@ -1,4 +1,4 @@
-"""Rule score_cams: the seed's scores at every threshold."""
+"""Rule score_cams: the scores of class maps, before or after their walk, at every threshold."""
 
 from pathlib import Path
 
@@ -10,4 +10,9 @@ with job(snakemake.log[0], snakemake.threads):
     from wsss_core.evaluation.score import score_cams
 
     with CamStoreReader([Path(path) for path in snakemake.input.shards]) as cams:
-        score_cams(cams, read_label_manifest([snakemake.input.masks]), Path(snakemake.output.scores))
+        score_cams(
+            cams,
+            read_label_manifest([snakemake.input.masks]),
+            Path(snakemake.output.scores),
+            walked=snakemake.params.walked,
+        )

@@ -7,6 +7,7 @@ from wsss_core.job import job
 with job(snakemake.log[0], snakemake.threads):
     from wsss_core.datasets.index import read_classes
     from wsss_core.datasets.label_maps import read_label_manifest
+    from wsss_core.evaluation.choose_threshold import filled_in
     from wsss_core.evaluation.score import score_label_maps
 
     score_label_maps(
@@ -14,4 +15,5 @@ with job(snakemake.log[0], snakemake.threads):
         read_label_manifest([snakemake.input.masks]),
         read_classes(snakemake.input.classes),
         Path(snakemake.output.scores),
+        filled_in(snakemake.params.conditions, snakemake.input.thresholds),
     )

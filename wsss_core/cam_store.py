@@ -1,10 +1,11 @@
 """The public file format of class maps: HDF5, format "wsss-cams", version 1 (docs/cam_format.md).
 
-Readable with plain h5py. Root attributes: ``format``, ``version``, ``classes`` (names), ``provenance``
-(JSON). One group per image, named by its id (:func:`group_name`), with attributes ``height`` and
-``width`` and the datasets ``classes`` (K,) int16, ``cam`` (K, h, w) at a quarter of the image's size and,
-where kept, ``high_res`` (K, height, width). Values lie in [0, 1]; the largest of each class is 1 up to the
-methods' epsilon.
+Readable with plain h5py. Root attributes: ``format``, ``version``, ``classes`` (names), ``stride`` (4 where it is
+missing), ``provenance`` (JSON). One group per image, named by its id (:func:`group_name`), with attributes
+``height`` and ``width`` and the datasets ``classes`` (K,) int16, ``cam`` (K, h, w), a cell for ``stride`` pixels
+each way, and, where kept, ``high_res`` (K, height, width). Values lie in [0, 1]. In maps that a CAM method made the
+largest of each class is 1 up to the method's epsilon; maps that have walked along affinities may be lower, and may
+have a ``background`` (h, w), which walked with them.
 """
 
 import json
@@ -24,7 +25,7 @@ from wsss_core.termination import signals_deferred
 
 FORMAT, VERSION = "wsss-cams", 1
 CAM_STRIDE = 4
-"""Pixels of the image per cell of ``cam``, each way."""
+"""Pixels of the image per cell of the ``cam`` that CAM methods make, each way."""
 
 
 def group_name(image_id: str) -> str:
@@ -49,34 +50,58 @@ class ImageCams:
     classes: np.ndarray
     """(K,) int16: indices of the data set's classes that the image shows, ascending."""
     cam: np.ndarray
-    """(K, ceil(height / 4), ceil(width / 4)) float32, values in [0, 1]."""
+    """(K, ceil(height / stride), ceil(width / stride)) float32, values in [0, 1]."""
     high_res: np.ndarray | None
     """(K, height, width) float32, values in [0, 1], where the stage keeps it."""
     height: int
     """Height of the image, pixels."""
     width: int
     """Width of the image, pixels."""
+    background: np.ndarray | None = None
+    """(h, w) float32: the background's map, where it has walked with the others."""
+    stride: int = CAM_STRIDE
+    """Pixels of the image per cell of ``cam`` and ``background``, each way."""
 
     def full_size(self) -> np.ndarray:
-        """The maps at the image's size: kept ones, or ``cam`` upsampled bilinearly.
+        """The maps at the image's size: kept ones, or ``cam`` enlarged.
 
         Returns:
-            (K, height, width) float32. Upsampled by 4 and cropped, sample positions as in torch's
-            ``interpolate(scale_factor=4, mode="bilinear", align_corners=False)``.
+            (K, height, width) float32; see :func:`enlarged`.
         """
-        if self.high_res is not None:
-            return self.high_res
-        rows = _upsampled(self.cam, axis=1)[:, : self.height]
-        return _upsampled(rows, axis=2)[:, :, : self.width]
+        return self.high_res if self.high_res is not None else self._enlarged(self.cam)
+
+    def full_size_background(self) -> np.ndarray | None:
+        """The background's map at the image's size, (height, width) float32, if there is one."""
+        return None if self.background is None else self._enlarged(self.background[None])[0]
+
+    def _enlarged(self, maps: np.ndarray) -> np.ndarray:
+        return enlarged(maps, self.stride, self.height, self.width)
 
 
-def _upsampled(maps: np.ndarray, axis: int) -> np.ndarray:
-    """Linear interpolation to ``CAM_STRIDE`` times the length along one axis."""
+def enlarged(maps: np.ndarray, stride: int, height: int, width: int) -> np.ndarray:
+    """Interpolate maps of cells to the pixels of an image.
+
+    Args:
+        maps: float (K, h, w).
+        stride: pixels per cell, each way.
+        height: of the image, at most ``stride * h``.
+        width: of the image, at most ``stride * w``.
+
+    Returns:
+        (K, height, width) of the same data type: enlarged by ``stride`` and cropped, sample positions as in torch's
+        ``interpolate(scale_factor=stride, mode="bilinear", align_corners=False)``.
+    """
+    rows = _upsampled(maps, stride, axis=1)[:, :height]
+    return _upsampled(rows, stride, axis=2)[:, :, :width]
+
+
+def _upsampled(maps: np.ndarray, stride: int, axis: int) -> np.ndarray:
+    """Linear interpolation to ``stride`` times the length along one axis."""
     length = maps.shape[axis]
-    position = (np.arange(length * CAM_STRIDE, dtype=np.float32) + 0.5) / CAM_STRIDE - 0.5
+    position = (np.arange(length * stride, dtype=maps.dtype) + 0.5) / stride - 0.5
     position = position.clip(0, length - 1)
     before = position.astype(np.intp)
-    share = (position - before.astype(np.float32)).reshape([-1 if a == axis else 1 for a in range(maps.ndim)])
+    share = (position - before.astype(maps.dtype)).reshape([-1 if a == axis else 1 for a in range(maps.ndim)])
     after = np.minimum(before + 1, length - 1)
     return (1 - share) * maps.take(before, axis) + share * maps.take(after, axis)
 
@@ -87,6 +112,7 @@ def write_cam_store(
     provenance: Mapping[str, Any],
     images: Iterable[ImageCams],
     precision: str = "float16",
+    stride: int = CAM_STRIDE,
 ) -> None:
     """Write class maps to a file, atomically; the same content gives the same bytes.
 
@@ -97,11 +123,12 @@ def write_cam_store(
             of the same work (times, hosts).
         images: the images' maps; written in this order.
         precision: ``float16`` or ``float32``.
+        stride: pixels of an image per cell of ``cam`` and ``background``.
     """
     with atomic_path(path) as temporary, create_hdf5(temporary) as file:
         with signals_deferred():
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-            file.attrs["classes"] = list(classes)
+            file.attrs["classes"], file.attrs["stride"] = list(classes), stride
             file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
         for image in images:
             with signals_deferred():
@@ -111,11 +138,11 @@ def write_cam_store(
 def _write_image(group: h5py.Group, image: ImageCams, precision: str) -> None:
     group.attrs["height"], group.attrs["width"] = image.height, image.width
     group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
-    for name, maps in (("cam", image.cam), ("high_res", image.high_res)):
+    for name, maps in {"cam": image.cam, "high_res": image.high_res, "background": image.background}.items():
         if maps is not None:
             data = np.asarray(maps, dtype=precision)
             # HDF5 refuses to compress what has no elements. A chunk is a map: they are read whole.
-            chunks = (1, *data.shape[1:])
+            chunks = (1, *data.shape[1:]) if data.ndim == 3 else data.shape
             filters = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "chunks": chunks}
             group.create_dataset(name, data=data, **(filters if data.size else {}))
 
@@ -196,6 +223,8 @@ class CamStoreReader:
                 group["high_res"][()].astype(np.float32) if "high_res" in group else None,
                 int(group.attrs["height"]),
                 int(group.attrs["width"]),
+                group["background"][()].astype(np.float32) if "background" in group else None,
+                int(file.attrs.get("stride", CAM_STRIDE)),
             )
         except (OSError, KeyError) as error:
             raise UserError(

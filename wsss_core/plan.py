@@ -14,8 +14,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from wsss_core.config import Config, Experiment
+from wsss_core.config.background import Threshold
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.refinement import LearnedAffinity
 
 STAGE_REVISIONS = {
     "generated": 1,
@@ -24,9 +26,12 @@ STAGE_REVISIONS = {
     "backbone": 1,
     "classifier": 1,
     "cams": 1,
-    "affinity_labels": 1,
-    "affinity": 1,
-    "pseudo_labels": 1,
+    "threshold": 1,
+    "refined_seeds": 1,
+    "affinity_labels": 2,
+    "affinity": 2,
+    "walked_cams": 1,
+    "pseudo_labels": 2,
     "segmenter": 1,
     "predictions": 1,
 }
@@ -190,27 +195,84 @@ class Plan:
             stages["predictions"] = self._artifact("predictions", variant, settings.prediction, upstream)
         return stages
 
+    def _plan_threshold(self, choice: Threshold, maps: Artifact) -> Artifact:
+        """The choice of a threshold by the scores of ``maps``."""
+        parameters = choice.model_dump(mode="json", include={"best_on", "subset"})
+        return self._artifact("threshold", maps.variant, parameters, {"maps": maps, "masks": self.masks})
+
     def _plan_pseudo_labels(self, experiment: Experiment, stages: dict[str, Artifact]) -> None:
         assert experiment.cams is not None
         cams = stages["cams"] = self._plan_cams(experiment.cams)
         stages["classifier"] = cams.upstream["classifier"]
+        seed_threshold = self.config.cams[experiment.cams].threshold
+        if seed_threshold.fixed is None:
+            stages["seed_threshold"] = self._plan_threshold(seed_threshold, cams)
         if experiment.affinity is None:
             return
         settings = self.config.affinities[experiment.affinity]
         variant = f"{experiment.cams}-{experiment.affinity}"
-        threshold = self.config.cams[experiment.cams].threshold
-        parameters = {**settings.labels.model_dump(mode="json"), "threshold": threshold}
-        labels = stages["affinity_labels"] = self._artifact(
-            "affinity_labels", variant, parameters, {"dataset": self.dataset, "cams": cams}
-        )
+        maps = cams
+        if isinstance(settings, LearnedAffinity):
+            maps = self._plan_walk(settings, variant, seed_threshold, stages)
+        background = settings.pseudo_labels.background
+        parameters = {"pseudo_labels": settings.pseudo_labels.model_dump(mode="json")}
+        upstream = {"dataset": self.dataset, "maps": maps}
+        if background.threshold is not None and background.threshold.fixed is None:
+            stages["threshold"] = upstream["threshold"] = self._plan_threshold(background.threshold, maps)
+        _add_seed_threshold(background.times_seed_threshold is not None, seed_threshold, stages, parameters, upstream)
+        stages["pseudo_labels"] = self._artifact("pseudo_labels", variant, parameters, upstream)
+
+    def _plan_walk(
+        self, settings: LearnedAffinity, variant: str, seed_threshold: Threshold, stages: dict[str, Artifact]
+    ) -> Artifact:
+        """What lies between the class maps and the pseudo labels: labels, training, walk."""
+        cams, labels = stages["cams"], settings.labels
+        # Scored and not used, so nothing else depends on it. Affinities may share it, and the labels below: neither is
+        # named by one of them.
+        parameters: dict[str, Any] = {
+            "background": labels.refined_seed.model_dump(mode="json"),
+            "crf": labels.crf.model_dump(mode="json"),
+        }
+        upstream = {"dataset": self.dataset, "cams": cams}
+        follows = labels.refined_seed.times_seed_threshold is not None
+        _add_seed_threshold(follows, seed_threshold, stages, parameters, upstream)
+        stages["refined_seeds"] = self._artifact("refined_seeds", cams.variant, parameters, upstream)
+        parameters = {"labels": labels.model_dump(mode="json", exclude={"refined_seed"})}
+        upstream = {"dataset": self.dataset, "cams": cams}
+        follows = any(score.times_seed_threshold is not None for score in (labels.foreground, labels.background))
+        _add_seed_threshold(follows, seed_threshold, stages, parameters, upstream)
+        stages["affinity_labels"] = self._artifact("affinity_labels", cams.variant, parameters, upstream)
         parameters = self._with_trunk(
             settings, self._trunk_of(settings), exclude=("classifier", "labels", "walk", "pseudo_labels")
         )
-        upstream = {"dataset": self.dataset, "affinity_labels": labels, "initial": self._plan_start(settings)}
+        upstream = {"dataset": self.dataset}
+        if settings.optimisation.epochs > 0:  # else it is an imported network, used as it is
+            upstream["affinity_labels"] = stages["affinity_labels"]
+        if settings.weights is None:
+            upstream["initial"] = self._plan_start(settings)
         affinity = stages["affinity"] = self._artifact("affinity", variant, parameters, upstream)
-        parameters = settings.model_dump(mode="json", include={"walk", "pseudo_labels"})
+        parameters = {
+            "method": parameters["method"],
+            "walk": settings.walk.model_dump(mode="json"),
+            "walked_alpha": settings.pseudo_labels.background.walked_alpha,
+            **_extension(settings),
+        }
         upstream = {"dataset": self.dataset, "cams": cams, "affinity": affinity}
-        stages["pseudo_labels"] = self._artifact("pseudo_labels", variant, parameters, upstream)
+        stages["walked_cams"] = self._artifact("walked_cams", variant, parameters, upstream)
+        return stages["walked_cams"]
+
+
+def _add_seed_threshold(
+    follows: bool,
+    seed_threshold: Threshold,
+    stages: Mapping[str, Artifact],
+    parameters: dict[str, Any],
+    upstream: dict[str, Artifact],
+) -> None:
+    """Make the seed's threshold part of an artifact, if it follows that: as a number, or as what is upstream."""
+    parameters["seed_threshold"] = seed_threshold.fixed if follows else None
+    if follows and seed_threshold.fixed is None:
+        upstream["seed_threshold"] = stages["seed_threshold"]
 
 
 def _extension(settings: Parameters) -> dict[str, Any]:

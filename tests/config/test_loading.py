@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from wsss_core.config import ConfigError, load_config, read_yaml
+from wsss_core.config.background import Threshold
 from wsss_core.config.networks import Pretext
 from wsss_core.config.refinement import AffinityNet
 from wsss_core.config.segmentation import DeepLab
@@ -25,6 +26,8 @@ def small(**sections):
 
 
 ORDINARY = {"objective": "ordinary", "backbone": "trunk"}
+CAM = {"method": "multiscale", "classifier": "ordinary"}
+IRN = {"method": "irn", "backbone": "trunk"}
 AEFT = {"objective": "aeft", "backbone": "trunk"}
 
 
@@ -57,6 +60,69 @@ def test_a_small_configuration_is_completed_with_defaults():
             {"cams": {"cam": {"method": "multiscal", "classifier": "ordinary"}}},
             ["cams.cam.method: unknown: 'multiscal'; did you mean 'multiscale'?"],
         ),
+        (
+            {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "threshold": {"best_on": "subset"}}}},
+            ["cams.cam.threshold: 'subset', a file with image ids, belongs to best_on: subset"],
+        ),
+        (
+            {
+                "cams": {
+                    "cam": {
+                        "method": "multiscale",
+                        "classifier": "ordinary",
+                        "threshold": {"best_on": "subset", "subset": ""},
+                    }
+                }
+            },
+            ["cams.cam.threshold.subset: "],
+        ),
+        (
+            {"affinities": {"a": {"method": "affinitynet", "backbone": "trunk", "labels": {"foreground": 0.3}}}},
+            ["affinities.a.labels.foreground: must be a block of settings ('threshold', 'alpha'"],
+        ),
+        (
+            {
+                "affinities": {
+                    "a": {"method": "irn", "backbone": "trunk", "labels": {"foreground": {"threshold": 0.01}}}
+                }
+            },
+            ["affinities.a.labels: 'foreground.threshold' of 0.01 lets more be an object"],
+        ),
+        (
+            {
+                "backbones": {"trunk": {"network": "vgg16"}},
+                "affinities": {"a": {"method": "irn", "classifier": "ordinary"}},
+            },
+            ["affinities.a.classifier: method irn needs a residual trunk"],
+        ),
+        (
+            {"affinities": {"a": {"method": "irn", "backbone": "trunk", "augmentation": {"crop": 64}}}},
+            ["affinities.a: 'augmentation.crop' of 64 pixels has 16 cells each way"],
+        ),
+        (
+            {
+                "affinities": {
+                    "a": {"method": "affinitynet", "backbone": "trunk", "labels": {"crf": {"certainty": 0.8}}}
+                }
+            },
+            ["affinities.a.labels.crf: 'certainty' belongs to unary: labels"],
+        ),
+        (
+            {
+                "affinities": {
+                    "a": {"method": "irn", "backbone": "trunk", "displacement": False, "displacement_factor": 3}
+                }
+            },
+            ["affinities.a: 'displacement_factor' belongs to displacement: true"],
+        ),
+        (
+            {"affinities": {"a": {"method": "irn", "backbone": "trunk", "optimisation": {"epochs": 0}}}},
+            ["affinities.a: 'optimisation.epochs: 0' is for a network that is imported"],
+        ),
+        (
+            {"affinities": {"a": {"method": "none", "pseudo_labels": {"background": {"walked_alpha": 4}}}}},
+            ["affinities.a: 'pseudo_labels.background.walked_alpha' needs a walk"],
+        ),
         ({"cams": {"cam": {"classifier": "ordinary"}}}, ["cams.cam.method: is missing; one of 'multiscale', 'advcam'"]),
         (
             {"cams": {"cam": {"method": "multiscale", "classifier": "ordinari"}}},
@@ -69,7 +135,7 @@ def test_a_small_configuration_is_completed_with_defaults():
         ),
         (
             {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "threshold": 0.123}}},
-            ["cams.cam.threshold: threshold must be a multiple of 0.01"],
+            ["cams.cam.threshold: a threshold must be a multiple of 0.01"],
         ),
         ({"backbones": {"trunk": {"output_stride": 12}}}, ["backbones.trunk.output_stride: should be 8 or 16, not 12"]),
         ({"backbones": {"my-trunk": {}}}, ["backbones.my-trunk: a name is made of letters, digits and '_'"]),
@@ -82,7 +148,7 @@ def test_a_small_configuration_is_completed_with_defaults():
         ({"experiments": {}}, ["experiments: Dictionary should have at least 1 item"]),
         (
             {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "threshold": 0}}},
-            ["cams.cam.threshold: should be greater than 0"],
+            ["cams.cam.threshold.fixed: should be greater than 0"],
         ),
         (
             {"cams": {"cam": {"method": "advcam", "classifier": "ordinary", "regularisation": float("inf")}}},
@@ -254,7 +320,7 @@ def test_extends_merges_blocks_and_replaces_values():
         )
     )
     assert config.cams["short"].scales == (1.0,)
-    assert config.cams["short"].threshold == 0.3
+    assert config.cams["short"].threshold == Threshold(fixed=0.3)
     assert config.classifiers["brief"].optimisation.epochs == 2
     assert config.classifiers["brief"].optimisation.batch_size == 3
 
@@ -321,3 +387,14 @@ def test_an_anchored_block_can_be_merged_and_overridden(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
     assert read_yaml(file)["b"] == {"x": 1, "y": 3}
+
+
+def test_a_fixed_threshold_takes_the_place_of_a_chosen_one_and_its_list():
+    cams = {
+        "a": {"method": "multiscale", "classifier": "ordinary", "threshold": {"best_on": "subset", "subset": "a.txt"}}
+    }
+    for name, threshold in (("b", 0.3), ("c", {"fixed": 0.3}), ("d", {"best_on": "train"})):
+        cams[name] = {"extends": "a", "threshold": threshold}
+    config = load_config(small(cams=cams, experiments={"a": {"cams": "a"}}))
+    assert config.cams["b"].threshold == config.cams["c"].threshold == Threshold(fixed=0.3)
+    assert config.cams["d"].threshold == Threshold(best_on="train")

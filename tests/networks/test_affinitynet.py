@@ -43,13 +43,22 @@ def test_all_parameters_are_either_new_or_the_trunks():
     assert own | trunk == {id(parameter) for parameter in network.parameters()} and not own & trunk
 
 
-def test_saved_and_loaded(tmp_path):
-    network = AffinityNetwork(build_trunk(TRUNK), 4, radius=6).eval()
+@pytest.mark.parametrize("border_pairs", [False, True])
+def test_saved_and_loaded(tmp_path, border_pairs):
+    network = AffinityNetwork(build_trunk(TRUNK), 4, 6, border_pairs).eval()
     save_affinitynet(tmp_path / "weights.safetensors", network, TRUNK)
     loaded = load_affinitynet(tmp_path / "weights.safetensors")
-    assert (loaded.stride, loaded.radius, loaded.training) == (4, 6, False)
+    assert (loaded.stride, loaded.radius, loaded.border_pairs, loaded.training) == (4, 6, border_pairs, False)
     images = torch.randn(1, 3, 24, 24)
     torch.testing.assert_close(loaded(images), network(images), rtol=0, atol=0)
+
+
+def test_a_file_of_another_method_with_the_same_network(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_affinitynet(path, AffinityNetwork(build_trunk(TRUNK), 4, 6), TRUNK, kind="mine")
+    assert load_affinitynet(path, kind="mine").radius == 6
+    with pytest.raises(UserError, match="weights of a mine, not of a affinitynet"):
+        load_affinitynet(path)
 
 
 def test_weights_of_something_else_are_told(tmp_path):

@@ -38,9 +38,27 @@ def test_padding_and_flipping_of_an_image():
     torch.testing.assert_close(displacements[1], raw[0, 1, :8, :11] + 2)
 
 
-def test_an_image_beyond_the_crop_is_cut():
-    boundary, displacements = build_irn(SMALL, 32).infer(torch.randn(3, 40, 20))
+def test_an_image_beyond_the_crop_is_cut_if_wanted():
+    network, image = build_irn(SMALL, 32), torch.randn(3, 40, 20)
+    boundary, displacements = network.infer(image)
     assert boundary.shape == (8, 5) and displacements.shape == (2, 8, 5)
+    torch.testing.assert_close(boundary, network.infer(image[:, :32])[0])
+    for rows in (40, 10):  # beyond the crop, and within
+        part = image[:, :rows]
+        boundary, displacements = network.infer(part, cut=False)
+        padded = functional.pad(torch.stack([part, part.flip(2)]), (0, 12, 0, max(32 - rows, 0)))
+        logits, raw = network(padded)
+        cells = -(-rows // 4)
+        mean = (logits[0, :cells, :5] + logits[1, :cells, :5].flip(1)) / 2
+        torch.testing.assert_close(boundary, mean.sigmoid())
+        torch.testing.assert_close(displacements, raw[0, :, :cells, :5])
+
+
+def test_boundaries_alone_are_the_same():
+    network, image = build_irn(SMALL, 32), torch.randn(3, 40, 20)
+    assert torch.equal(network.boundary_logits(image[None]), network(image[None])[0])
+    for cut in (True, False):
+        assert torch.equal(network.infer_boundary(image, cut), network.infer(image, cut)[0])
 
 
 def test_only_the_branches_learn():
@@ -61,12 +79,13 @@ def test_runs_in_float64():
     assert boundary.dtype == displacements.dtype == torch.float64
 
 
-def test_saved_and_loaded(tmp_path):
-    network = build_irn(SMALL, 40).eval()
+@pytest.mark.parametrize("displacement", [False, True])
+def test_saved_and_loaded(tmp_path, displacement):
+    network = build_irn(SMALL, 40, 7, displacement).eval()
     network.displacement_mean.fill_(3)
     save_irn(tmp_path / "weights.safetensors", network, SMALL)
     loaded = load_irn(tmp_path / "weights.safetensors")
-    assert (loaded.crop_size, loaded.training) == (40, False)
+    assert (loaded.crop_size, loaded.radius, loaded.displacement, loaded.training) == (40, 7, displacement, False)
     image = torch.randn(3, 24, 24)
     for own, again in zip(network.infer(image), loaded.infer(image), strict=True):
         torch.testing.assert_close(again, own, rtol=0, atol=0)

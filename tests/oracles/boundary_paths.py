@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tests.oracles.affinity_pairs import Cell, pairs_within
+from tests.oracles.affinity_pairs import Cell, authors_pairs, pairs_within
 
 
 def cells_between(first: Cell, second: Cell) -> list[Cell]:
@@ -29,14 +29,11 @@ def affinities(boundary: np.ndarray, radius: int) -> dict[frozenset[Cell], float
 
 def losses(boundaries: np.ndarray, displacements: np.ndarray, labels: np.ndarray, radius: int) -> dict[str, float]:
     """IRN's losses of boundaries (B, h, w), displacements (B, 2, h, w) and labels (B, h, w)."""
-    margin = radius - 1
     cross, errors = {"background": [], "foreground": [], "negative": []}, {"background": [], "foreground": []}
     for boundary, moves, label in zip(boundaries, displacements, labels, strict=True):
-        height, width = label.shape
         between = affinities(boundary, radius)
-        for a, b in pairs_within(radius, height, width):
-            inner = a[0] < height - margin and margin <= a[1] < width - margin  # a lies above, or left of, b
-            if not inner or label[a] == 255 or label[b] == 255:
+        for a, b in authors_pairs(radius, *label.shape):
+            if label[a] == 255 or label[b] == 255:
                 continue
             value = between[frozenset([a, b])]
             if label[a] != label[b]:

@@ -28,6 +28,8 @@ NETWORKS = {
     "oc-cse ordinary": ("oc-cse", "resnet38_oc_cse", "cl."),
     "aeft": ("aeft", "resnet38_aeft", ""),
     "seenet": ("seenet", "seenet", ""),
+    "affinitynet": ("psa", "resnet38_aff", ""),
+    "irn": ("irn", "irn", ""),
 }
 """By a name of our own: format of the import, key of the recipe, prefix of its seeds."""
 OC_CSE_NAMES = by_beginning(RESNET38_CLASSIFIER)

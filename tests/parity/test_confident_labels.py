@@ -7,9 +7,12 @@ import pytest
 from PIL import Image
 
 from tests.parity.cases import Case
-from wsss_core.config.refinement import BackgroundScore
-from wsss_core.refinement.confident_labels import IRN_CRF, confident_label_map_of_winners
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.refinement import Irn
+from wsss_core.refinement.confident_labels import confident_label_map
 from wsss_core.refinement.crf import DenseCrf, with_background
+
+IRN_LABELS = Irn(backbone="resnet50").labels
 
 
 def methods(case: Case) -> list[str]:
@@ -24,16 +27,22 @@ def test_confident_label_maps(case: Case, tmp_path: Path):
     assert methods(case)
     for method in methods(case):
         foreground, background = case[f"thresholds_{method}"].tolist()
-        labels = confident_label_map_of_winners(path, case["keys"], case["high_res"], foreground, background)
+        scores = {
+            "foreground": BackgroundScore(threshold=foreground),
+            "background": BackgroundScore(threshold=background),
+        }
+        if method == "irn":
+            assert IRN_LABELS.model_copy(update=scores) == IRN_LABELS, "the defaults are IRN's"
+        settings = IRN_LABELS.model_copy(update=scores)
+        labels = confident_label_map(path, case["keys"], case["high_res"], settings)
         np.testing.assert_array_equal(labels, case[f"{method}_ir_label"])
 
 
 @pytest.mark.golden("ir_label_*.npz")
 def test_each_crf(case: Case):
-    field = DenseCrf(case["image"], len(case["keys"]) + 1, IRN_CRF)
+    field = DenseCrf(case["image"], len(case["keys"]) + 1, IRN_LABELS.crf)
     for method in methods(case):
         for threshold, kind in zip(case[f"thresholds_{method}"].tolist(), ("fg", "bg"), strict=True):
-            winners = with_background(case["high_res"], BackgroundScore(threshold=threshold)).argmax(axis=0)
-            np.testing.assert_array_equal(winners, case[f"{method}_argmax_{kind}"])
-            refined = field.infer_from_labels(winners).argmax(axis=0)
-            np.testing.assert_array_equal(refined, case[f"{method}_crf_{kind}"])
+            scores = with_background(case["high_res"], BackgroundScore(threshold=threshold))
+            np.testing.assert_array_equal(scores.argmax(axis=0), case[f"{method}_argmax_{kind}"])
+            np.testing.assert_array_equal(field.infer(scores).argmax(axis=0), case[f"{method}_crf_{kind}"])

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from tests.parity.cases import Case
-from wsss_core.config.refinement import BackgroundScore, Crf
-from wsss_core.refinement.confident_labels import IRN_CRF
-from wsss_core.refinement.crf import LABEL_CERTAINTY, DenseCrf, dense_crf, refine, with_background
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.crf import Crf
+from wsss_core.config.refinement import Irn
+from wsss_core.config.segmentation import Prediction
+from wsss_core.refinement.crf import DenseCrf, dense_crf, refine, with_background
 
-DEEPLAB_CRF = Crf(gaussian_sxy=1, gaussian_compat=3, bilateral_sxy=67, bilateral_srgb=3, bilateral_compat=4)
+IRN_CRF = Irn(backbone="resnet50").labels.crf
+DEEPLAB_CRF = Prediction().crf
 
 
 def matches(case: Case, pattern: str) -> list[re.Match[str]]:
@@ -47,7 +50,7 @@ def test_labels_from_class_maps(case: Case):
 @pytest.mark.golden("crf*.npz")
 def test_crf_of_labels(case: Case):
     number = len(case["irn_label_q"])
-    unary = [-np.log(LABEL_CERTAINTY), -np.log((1 - LABEL_CERTAINTY) / (number - 1))]
+    unary = [-np.log(IRN_CRF.certainty), -np.log((1 - IRN_CRF.certainty) / (number - 1))]
     np.testing.assert_array_equal(np.float32(unary), case["irn_unary_values"])
     probabilities = DenseCrf(case["image"], number, IRN_CRF).infer_from_labels(case["irn_label_in"])
     np.testing.assert_array_equal(probabilities, case["irn_label_q"])

@@ -1,24 +1,32 @@
 """IRN's network, losses and walk against the authors' code; tolerances of ``tests/golden/README.md``."""
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
 from tests.parity.cases import Case, authors_weights
+from tests.parity.imported import Imported
+from wsss_core.cam_store import ImageCams, enlarged
+from wsss_core.config.background import BackgroundScore
 from wsss_core.config.networks import Trunk
-from wsss_core.config.refinement import BackgroundScore
+from wsss_core.config.refinement import Irn, IrnWalk
 from wsss_core.datasets.transforms import normalise
 from wsss_core.networks.irn import IrnNetwork, build_irn, from_authors, own_name
 from wsss_core.networks.weights import load_state
+from wsss_core.refinement.affinity_method import load_affinity
 from wsss_core.refinement.affinity_pairs import inner_window, pair_windows, shift_window
 from wsss_core.refinement.boundary_paths import boundary_affinities, boundary_paths
-from wsss_core.refinement.boundary_walk import divided_by_largest, enlarge, walk_within_boundaries
+from wsss_core.refinement.boundary_walk import walk_within_boundaries
 from wsss_core.refinement.crf import refine
+from wsss_core.refinement.irn import IrnMethod
 from wsss_core.refinement.irn_losses import irn_losses
 from wsss_core.refinement.pair_labels import PairLabels, pair_labels
-from wsss_core.refinement.train_affinity import reduce_labels
+from wsss_core.refinement.pseudo_label_map import divided_by_largest, pseudo_label_scores
+from wsss_core.refinement.reduced_labels import middle_labels
+from wsss_core.training.loop import _make_optimizer
 
 AUTHORS_TRUNK = Trunk(network="resnet50", output_stride=16)
 VOC_LABELS = 21
@@ -52,6 +60,20 @@ def test_raw_boundaries_of_the_padded_pair(case: Case):
     np.testing.assert_allclose(logits.numpy(), case["edge_logit_pair_padded"][:, 0], rtol=0, atol=5e-5)
 
 
+@pytest.mark.golden("irn_forward*.npz")
+def test_boundaries_of_the_imported_network(case: Case, imported: Imported):
+    """As the stage `walked_cams` finds them; a map of ones, after no time, says how much boundaries weaken it."""
+    method = load_affinity(imported("irn"))
+    method.network.crop_size = int(case["crop_size"])
+    height, width = case["image"].shape[:2]
+    if max(height, width) > method.network.crop_size:
+        pytest.skip("the authors' code cuts this image, which the stage does not")
+    grid = case["edge"].shape[1:]
+    cams = ImageCams("x", np.zeros(1, np.int16), np.ones((1, *grid), np.float32), None, height, width)
+    found = method.spread(case["image"], cams, IrnWalk(log2_steps=0, beta=1e9), None)  # nothing moves
+    np.testing.assert_allclose(1 - found.cam[0], case["edge"][0], rtol=0, atol=1e-5)
+
+
 @pytest.mark.golden("irn_randomwalk*.npz")
 def test_affinities_of_the_walk(case: Case):
     boundary = case.tensor("edge")[0]
@@ -76,6 +98,36 @@ def test_walk(case: Case):
     np.testing.assert_allclose(walked, case["rw_float64"][:, 0], rtol=0, atol=1e-7)
 
 
+class GivenBoundaries(torch.nn.Module):
+    """Stands in for an IRN whose boundaries (h, w) are known."""
+
+    radius = 10
+
+    def __init__(self, boundaries: torch.Tensor) -> None:
+        super().__init__()
+        self.boundaries = torch.nn.Parameter(boundaries, requires_grad=False)
+
+    def infer_boundary(self, image: torch.Tensor, cut: bool = True) -> torch.Tensor:
+        assert not cut
+        return self.boundaries
+
+
+def spread(case: Case) -> ImageCams:
+    """The walk of the method, from class maps and boundaries."""
+    method = IrnMethod(GivenBoundaries(case.tensor("edge")[0]))  # type: ignore[arg-type]
+    height, width = case["rw_up_hw"].tolist()
+    cams = ImageCams("x", np.arange(len(case["cam"]), dtype=np.int16), case["cam"], None, height, width)
+    settings = IrnWalk(radius=int(case["radius"]), beta=float(case["beta"]), log2_steps=int(case["exp_times"]))
+    return method.spread(np.zeros((height, width, 3), np.uint8), cams, settings, None)
+
+
+@pytest.mark.golden("irn_randomwalk*.npz")
+def test_walk_of_the_method(case: Case):
+    walked = spread(case)
+    np.testing.assert_allclose(walked.cam, case["rw"][:, 0], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(walked.cam, case["rw_float64"][:, 0], rtol=0, atol=1e-6)  # stored as float32
+
+
 def predictions(case: Case) -> dict[str, float]:
     """The names of the label maps of a walk, with the background's score: 0.25 in rw_pred_bg025."""
     found = {name: int(match[1]) / 100 for name in case if (match := re.fullmatch(r"rw_pred_bg(\d+)", name))}
@@ -86,7 +138,7 @@ def predictions(case: Case) -> dict[str, float]:
 def scores_of_walked(walked: np.ndarray, case: Case) -> np.ndarray:
     """Maps of pixels, (K, H, W), whose largest value is 1."""
     height, width = case["rw_up_hw"].tolist()
-    return divided_by_largest(enlarge(walked, 4, height, width))
+    return divided_by_largest(enlarged(walked, 4, height, width))
 
 
 def labels_of(maps: np.ndarray, background: float) -> np.ndarray:
@@ -106,9 +158,24 @@ def test_labels_of_our_walk(case: Case):
     walked = walk_within_boundaries(
         case["cam"], case["edge"][0], int(case["radius"]), float(case["beta"]), int(case["exp_times"])
     )
+    check_labels(lambda background: labels_of(scores_of_walked(walked, case), background), walked, case)
+
+
+@pytest.mark.golden("irn_randomwalk*.npz")
+def test_labels_of_the_methods_walk(case: Case):
+    walked = spread(case)
+
+    def labels(background: float) -> np.ndarray:
+        return pseudo_label_scores(walked, BackgroundScore(threshold=background)).argmax(axis=0)
+
+    check_labels(labels, walked.cam, case)
+
+
+def check_labels(labels: Callable[[float], np.ndarray], walked: np.ndarray, case: Case) -> None:
+    """Compare labels, by the background's score, with the authors'."""
     maps = scores_of_walked(walked, case)
     for name, background in predictions(case).items():
-        wrong = labels_of(maps, background) != case[name]
+        wrong = labels(background) != case[name]
         # Where two scores are nearer than the authors' float32 walk is exact, either label is right.
         ranked = np.sort(np.concatenate([maps, np.full((1, *wrong.shape), background)]), axis=0)
         assert not (wrong & (ranked[-1] - ranked[-2] > 1e-4 / walked.max())).any()
@@ -165,7 +232,7 @@ def own_pairs(case: Case) -> PairLabels:
 @pytest.mark.golden("irn_train_step*.npz")
 def test_labels_of_pairs(case: Case):
     labels = torch.from_numpy(case["labels"].astype(np.int64))
-    reduced = np.stack([reduce_labels(one, 4).numpy() for one in labels])
+    reduced = np.stack([middle_labels(one, 4).numpy() for one in labels])
     np.testing.assert_array_equal(reduced, case["reduced_labels"])
     shape = tuple(case["aff_shape"].tolist())
     for kind, name in zip(own_pairs(case), ("bg_pos", "fg_pos", "neg"), strict=True):
@@ -216,3 +283,39 @@ def test_losses_gradients_and_one_step(case: Case):
         exact_to = 1e-5 * norm + 1e-4 * rates[id(moved)] * gradients[name]
         found = torch.linalg.vector_norm(moved, dtype=torch.float64).item()
         assert found == pytest.approx(norm, rel=0, abs=exact_to), name
+
+
+@pytest.mark.golden("irn_train_step*.npz")
+def test_a_step_of_the_method(case: Case, imported: Imported):
+    """The same by the import, the method's own reduction of labels, losses and parameter groups."""
+    labels = torch.from_numpy(case["labels"].astype(np.int64))
+    if ((labels >= VOC_LABELS) & (labels != 255)).any():
+        pytest.skip("the method knows labels that the authors' code leaves out")
+    method = load_affinity(imported("irn"))
+    network = method.network.requires_grad_(True).train()
+    network.trunk.requires_grad_(False)
+    assert network.radius == int(case["radius"])
+    reduce = method.label_reduction()
+    images = torch.stack([normalise(image) for image in case["images"]])
+    losses = method.losses(images, torch.stack([reduce(one) for one in labels]))
+    expected = case.json("loss_json")
+    names = {"positive": "pos_aff", "negative": "neg_aff", "loss": "total"}
+    names |= {"displacement_foreground": "dp_fg", "displacement_background": "dp_bg"}
+    assert {name: value.item() for name, value in losses.items()} == {
+        name: pytest.approx(expected[authors], rel=1e-5) for name, authors in names.items()
+    }
+    slow, fast = case["lrs"].tolist()
+    given = case.json("sgd_defaults")
+    settings = Irn(backbone="resnet50")
+    assert settings.optimisation.learning_rate == slow and settings.optimisation.momentum == given["momentum"]
+    groups = method.parameter_groups(settings)
+    assert [group["factor"] * slow for group in groups] == pytest.approx([slow, fast])
+    optimiser = _make_optimizer(groups, settings.optimisation)
+    for group in optimiser.param_groups:
+        group["lr"] = slow * group["factor"]
+    losses["loss"].backward()
+    optimiser.step()
+    parameters = dict(network.named_parameters())
+    for name, norm in case.json("param_norm_after_json").items():
+        found = torch.linalg.vector_norm(parameters[own_name(name)], dtype=torch.float64).item()
+        assert found == pytest.approx(norm, rel=2e-4), name

@@ -21,9 +21,10 @@ from tests.parity.imported import (
 from wsss_core.cams.multiscale import multiscale_class_maps
 from wsss_core.classifiers import cgnet
 from wsss_core.classifiers.cgnet import CgnetObjective
+from wsss_core.config.background import BackgroundScore
 from wsss_core.config.cams import MultiscaleCams
 from wsss_core.config.classifiers import CgnetClassifier
-from wsss_core.config.refinement import BackgroundScore, Crf
+from wsss_core.config.crf import Crf
 from wsss_core.datasets.transforms import normalise
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.refinement.crf import dense_crf, with_background

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from tests.refinement.tiny_data import LABELS, SIZES, SMALL_CRF, FakeCams, true_labels, write_images
-from wsss_core.config.refinement import AffinityLabels, BackgroundScore
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.refinement import AffinityLabels
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError
 from wsss_core.refinement.affinity_labels import make_affinity_labels
+from wsss_core.refinement.refined_seeds import refine_seeds
 
 PARAMETERS = AffinityLabels(
     foreground=BackgroundScore(threshold=0.3), background=BackgroundScore(threshold=0.2), crf=SMALL_CRF
@@ -18,7 +20,8 @@ PARAMETERS = AffinityLabels(
 
 def make(folder, index, cams, threads=1):
     manifests = [folder / name / "000-of-001.csv" for name in ("confident", "refined_seeds")]
-    make_affinity_labels(PARAMETERS, 0.25, index, cams, *manifests, inputs=[], threads=threads)
+    refine_seeds(BackgroundScore(threshold=0.25), SMALL_CRF, index, cams, manifests[1], threads=threads)
+    make_affinity_labels(PARAMETERS, 0.25, index, cams, manifests[0], threads=threads)
     return [
         {image_id: read_mask(path) for image_id, path in read_label_manifest([manifest]).items()}
         for manifest in manifests

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import affinity_pairs as oracle
-from wsss_core.refinement.affinity_pairs import neighbour_offsets, pair_affinities, pair_windows
+from wsss_core.refinement.affinity_pairs import (
+    inner_window,
+    neighbour_offsets,
+    pair_affinities,
+    pair_windows,
+    radius_in_small_grid,
+)
+from wsss_core.refinement.affinitynet import affinity_losses
+from wsss_core.refinement.pair_labels import pair_labels
 
 
 @pytest.mark.parametrize(("radius", "number"), [(1, 0), (2, 4), (5, 34), (10, 152)])
@@ -65,3 +73,40 @@ def test_gradients():
 def test_features_of_other_shapes_are_told():
     with pytest.raises(ValueError, match="features are"):
         pair_affinities(torch.zeros(3, 4), [(0, 1)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 999),
+    radius=st.integers(2, 5),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    values=st.sampled_from([[0, 1, 2, 255], [0, 255], [3], [255], [0, 1], [254, 7]]),
+    border_pairs=st.booleans(),
+)
+def test_losses_are_those_of_loops_over_pairs(seed, radius, height, width, values, border_pairs):
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(2, 4, height, width))
+    labels = random.choice(values, (2, height, width))
+    offsets = neighbour_offsets(radius)
+    affinities = pair_affinities(torch.from_numpy(features), offsets)
+    if not border_pairs:
+        affinities = affinities[(..., *inner_window(radius, height, width))]
+    pairs = pair_labels(torch.from_numpy(labels), offsets, radius, border_pairs=border_pairs)
+    assert all(kind.shape == affinities.shape for kind in pairs)
+    result = affinity_losses(affinities, pairs)
+    expected = oracle.losses(features, labels, radius, border_pairs)
+    assert result.keys() == expected.keys()
+    for name, value in expected.items():
+        assert float(result[name]) == pytest.approx(value, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(("size", "radius"), [((56, 70), 5), ((11, 40), 5), ((10, 40), 4), ((9, 9), 4), ((3, 90), 1)])
+def test_radius_of_the_authors_in_small_grids(size, radius):
+    assert radius_in_small_grid(5, *size) == radius_in_small_grid(5, *size[::-1]) == radius
+
+
+@given(radius=st.integers(1, 9), height=st.integers(1, 25), width=st.integers(1, 25))
+def test_radius_in_small_grids_leaves_inner_cells(radius, height, width):
+    window = inner_window(radius_in_small_grid(radius, height, width), height, width)
+    assert all(side.stop > side.start for side in window)

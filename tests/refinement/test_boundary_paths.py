@@ -8,7 +8,7 @@ from tests.oracles import boundary_paths as oracle
 from tests.oracles.dense_random_walk import dense_random_walk
 from wsss_core.refinement.affinity_pairs import inner_window, neighbour_offsets, pair_windows, shift_window
 from wsss_core.refinement.boundary_paths import boundary_affinities, boundary_paths
-from wsss_core.refinement.boundary_walk import divided_by_largest, enlarge, walk_within_boundaries
+from wsss_core.refinement.boundary_walk import walk_within_boundaries
 from wsss_core.refinement.irn_losses import irn_losses
 from wsss_core.refinement.pair_labels import pair_labels
 
@@ -90,6 +90,17 @@ def test_losses_are_those_of_loops_over_pairs(seed, radius, height, width):
     assert {name: value.item() for name, value in found.items()} == pytest.approx(expected, rel=1e-9)
 
 
+def test_losses_without_displacements():
+    logits, labels = torch.randn(2, 9, 11), torch.randint(0, 3, (2, 9, 11))
+    paths = boundary_paths(3)
+    pairs = pair_labels(labels, [path[0] for path in paths], 3)
+    found = irn_losses(logits, None, pairs, paths, 3)
+    whole = irn_losses(logits, torch.randn(2, 2, 9, 11), pairs, paths, 3)
+    assert list(found) == ["loss", "positive", "negative"]
+    assert (found["positive"], found["negative"]) == (whole["positive"], whole["negative"])
+    torch.testing.assert_close(found["loss"], (found["positive"] + found["negative"]) / 2)
+
+
 def test_labels_from_the_limit_up_do_not_count():
     labels, offsets = torch.tensor([[[0, 3, 3, 0], [0, 3, 3, 0]]]), neighbour_offsets(2)
     assert pair_labels(labels, offsets, 2).foreground.any()
@@ -119,11 +130,3 @@ def test_maps_do_not_cross_a_boundary():
 def test_boundaries_of_another_size_than_the_maps_are_told():
     with pytest.raises(ValueError, match="boundaries are of shape"):
         walk_within_boundaries(np.zeros((1, 4, 4)), np.zeros((4, 5)), 5, 10, 8)
-
-
-def test_maps_of_pixels():
-    fine = enlarge(np.random.default_rng(0).random((2, 3, 4)), 4, 11, 14)
-    assert fine.shape == (2, 11, 14) and fine.dtype == np.float64
-    assert divided_by_largest(fine).max() == 1
-    assert not divided_by_largest(np.zeros((1, 2, 2))).any()
-    assert divided_by_largest(np.zeros((0, 2, 2))).shape == (0, 2, 2)

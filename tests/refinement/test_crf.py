@@ -4,7 +4,8 @@ import numpy as np
 import pydensecrf.densecrf
 import pytest
 
-from wsss_core.config.refinement import BackgroundScore, Crf
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.crf import Crf
 from wsss_core.errors import UserError
 from wsss_core.refinement.crf import DenseCrf, background_score, dense_crf, refine, with_background
 
@@ -44,6 +45,7 @@ def test_equals_a_direct_use_of_pydensecrf():
         {"bilateral_compat": 1},
         {"bilateral_compat": 0},
         {"gaussian_compat": 0},
+        {"unary": "labels"},
     ],
 )
 def test_every_field_is_honoured(change):
@@ -130,19 +132,28 @@ def test_a_missing_package_is_named(monkeypatch):
 def test_labels_are_scores_of_the_certainty():
     image, labels = two_colours(), RANDOM.integers(0, 3, (40, 40))
     scores = np.where(labels[None] == np.arange(3)[:, None, None], 0.8, 0.1)
-    result = DenseCrf(image, 3, Crf()).infer_from_labels(labels, certainty=0.8)
+    crf = Crf(unary="labels", certainty=0.8)
+    result = DenseCrf(image, 3, crf).infer_from_labels(labels)
     np.testing.assert_allclose(result, dense_crf(image, scores, Crf()), atol=1e-4)
-    assert DenseCrf(image, 1, Crf()).infer_from_labels(0 * labels).all()
+    assert DenseCrf(image, 1, crf).infer_from_labels(0 * labels).all()
+
+
+def test_of_scores_the_winners_alone_may_count():
+    image, scores = two_colours(), RANDOM.random((3, 40, 40))
+    field = DenseCrf(image, 3, Crf(unary="labels"))
+    np.testing.assert_array_equal(field.infer(scores), field.infer_from_labels(scores.argmax(axis=0)))
+    np.testing.assert_array_equal(field.infer(scores), field.infer(scores**3))
+    assert np.abs(field.infer(scores) - dense_crf(image, scores, Crf())).max() > 1e-3
+
+
+def test_a_multiple_of_an_unknown_threshold_is_told():
+    with pytest.raises(ValueError, match="multiple of a threshold"):
+        background_score(np.zeros((1, 2, 2)), BackgroundScore(times_seed_threshold=1))
 
 
 @pytest.mark.parametrize(
-    ("labels", "certainty", "message"),
-    [
-        (np.zeros((2, 2), int), 0.7, "shape"),
-        (np.full((40, 40), 2), 0.7, "from 2 to 2"),
-        (np.zeros((40, 40)), 1, "certainty"),
-    ],
+    ("labels", "message"), [(np.zeros((2, 2), int), "shape"), (np.full((40, 40), 2), "from 2 to 2")]
 )
-def test_wrong_labels_are_told(labels, certainty, message):
+def test_wrong_labels_are_told(labels, message):
     with pytest.raises(ValueError, match=message):
-        DenseCrf(two_colours(), 2, Crf()).infer_from_labels(labels, certainty)
+        DenseCrf(two_colours(), 2, Crf()).infer_from_labels(labels)

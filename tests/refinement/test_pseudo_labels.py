@@ -1,105 +1,104 @@
 import numpy as np
 import pytest
-import torch
 
-from tests.refinement.tiny_data import (
-    CLASSES,
-    SIZES,
-    SMALL_CRF,
-    TRUNK,
-    FakeCams,
-    true_labels,
-    write_images,
-    write_trunk,
-)
-from wsss_core.config.refinement import AffinityNet, BackgroundScore, PseudoLabels, Walk
-from wsss_core.config.training import Augmentation, Optimisation
-from wsss_core.datasets.images import read_image, read_mask
+from tests.refinement.tiny_data import CLASSES, SIZES, SMALL_CRF, FakeCams, true_labels, write_images
+from wsss_core.cam_store import ImageCams
+from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
+from wsss_core.config.refinement import PseudoLabels
+from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError
-from wsss_core.networks.affinitynet import AffinityNetwork, save_affinitynet
-from wsss_core.networks.trunks import build_trunk
-from wsss_core.refinement.affinity_labels import make_affinity_labels
-from wsss_core.refinement.pseudo_labels import make_pseudo_labels, spread_maps
-from wsss_core.refinement.train_affinity import train_affinity
+from wsss_core.refinement.pseudo_label_map import divided_by_largest, pseudo_label_map, pseudo_label_scores
+from wsss_core.refinement.pseudo_labels import make_pseudo_labels
 
-CPU = torch.device("cpu")
+FIXED = PseudoLabels(background=PseudoLabelBackground(threshold=Threshold(fixed=0.3)))
 
 
-@pytest.fixture
-def image(tmp_path):
-    return read_image(write_images(tmp_path / "images").image_paths[1])
+class WalkedMaps:
+    """Class maps of the tiny images, as a store gives them; lower than 1, as after a walk."""
+
+    def __init__(self, background=None):
+        self.background = background
+
+    def read(self, image_id):
+        maps = FakeCams().read(image_id)
+        walked = None if self.background is None else np.full(maps.cam.shape[1:], self.background, np.float32)
+        return ImageCams(image_id, maps.classes, maps.cam / 5, None, maps.height, maps.width, walked)
 
 
-@pytest.fixture
-def network():
-    torch.manual_seed(0)
-    return AffinityNetwork(build_trunk(TRUNK), 4, radius=5).eval()
-
-
-def test_from_class_maps_to_pseudo_labels(tmp_path):
-    index, cams, folder = write_images(tmp_path / "images"), FakeCams(), tmp_path / "artifact"
-    settings = AffinityNet(
-        backbone="small",
-        stride=4,
-        optimisation=Optimisation(optimizer="adamw", epochs=20, batch_size=3, learning_rate=2e-3),
-        augmentation=Augmentation(crop=40, flip=False),
-        labels={"foreground": {"threshold": 0.3}, "background": {"threshold": 0.2}, "crf": SMALL_CRF.model_dump()},
-    )
-    confident, refined = folder / "confident" / "0.csv", folder / "refined" / "0.csv"
-    make_affinity_labels(settings.labels, 0.25, index, cams, confident, refined)
-    weights = folder / "weights.safetensors"
-    trunk = write_trunk(tmp_path / "trunk.safetensors")
-    labels = read_label_manifest([confident])
-    train_affinity(settings, TRUNK, index, labels, trunk, weights, folder / "training.csv", device="cpu")
+def make(folder, index, maps, background, settings=FIXED, threads=1):
     manifest = folder / "labels" / "000-of-001.csv"
-    parameters = PseudoLabels(background=BackgroundScore(threshold=0.3), crf=SMALL_CRF)
-    make_pseudo_labels(parameters, Walk(log2_steps=4), index, cams, weights, manifest, device="cpu")
-    maps = {image_id: read_mask(path) for image_id, path in read_label_manifest([manifest]).items()}
-    assert list(maps) == list(SIZES)
-    for image_id, labels in maps.items():
-        truth = true_labels(image_id)
-        assert set(np.unique(labels)) <= set(np.unique(truth)), "only the image's own classes"
-        assert (labels == truth).mean() > 0.95
+    make_pseudo_labels(settings, background, index, maps, manifest, threads=threads)
+    return {image_id: read_mask(path) for image_id, path in read_label_manifest([manifest]).items()}
 
 
-@pytest.mark.parametrize("stride", [4, 8])
-@pytest.mark.parametrize("size", [(32, 32), (33, 41), (1, 1)])
-def test_spread_maps_have_the_images_size_and_a_largest_value_near_one(size, stride):
-    random = np.random.default_rng(0)
-    network = AffinityNetwork(build_trunk(TRUNK), stride, radius=5).eval()
-    cam = random.random((2, -(-size[0] // 4), -(-size[1] // 4))).astype(np.float32)
-    maps = spread_maps(random.integers(0, 255, (*size, 3), np.uint8), cam, network, Walk(log2_steps=5), CPU)
-    assert maps.shape == (2, *size) and maps.dtype == np.float32
-    assert maps.min() >= 0 and 0.85 < maps.max() <= 1
+def test_labels_follow_the_objects(tmp_path):
+    index = write_images(tmp_path / "images")
+    settings = PseudoLabels(background=FIXED.background, crf=SMALL_CRF)
+    for threads in (1, 2):
+        found = make(tmp_path / str(threads), index, WalkedMaps(), BackgroundScore(threshold=0.3), settings, threads)
+        assert list(found) == list(SIZES)
+        for image_id, labels in found.items():
+            truth = true_labels(image_id)
+            assert set(np.unique(labels)) <= set(np.unique(truth)), "only the image's own classes"
+            assert (labels == truth).mean() > 0.95
 
 
-def test_classes_keep_their_relation(image, network):
-    cam = np.stack([np.ones((8, 8)), np.full((8, 8), 0.5)]).astype(np.float32)
-    maps = spread_maps(image, cam, network, Walk(log2_steps=5), CPU)
-    np.testing.assert_allclose(maps[1], 0.5 * maps[0], rtol=1e-5)
-    maps = spread_maps(image, cam, network, Walk(log2_steps=5, cam_power=2), CPU)
-    np.testing.assert_allclose(maps[1], 0.25 * maps[0], rtol=1e-5)
+def test_class_numbers_are_those_of_the_data_set(tmp_path):
+    index = write_images(tmp_path / "images")
+    labels = make(tmp_path, index, WalkedMaps(), BackgroundScore(threshold=0.3))["one"]
+    assert set(np.unique(labels)) == {0, CLASSES.index("cat") + 1}
 
 
-def test_empty_maps_stay_empty(image, network):
-    assert not spread_maps(image, np.zeros((1, 8, 8), np.float32), network, Walk(), CPU).any()
+def test_a_background_that_walked_is_not_divided(tmp_path):
+    index = write_images(tmp_path / "images")
+    # The object's largest value is 0.2, its plateau 0.12, its surroundings 0.01.
+    few, many = (make(tmp_path / str(b), index, WalkedMaps(b), None)["one"] for b in (0.15, 0.05))
+    assert 0 < np.count_nonzero(few) < np.count_nonzero(many) < many.size / 2
 
 
-def test_an_image_that_changed_is_told(tmp_path, network):
+def test_maps_without_a_background_are_told(tmp_path):
+    index = write_images(tmp_path / "images")
+    with pytest.raises(UserError, match="image 'one' have no background that walked"):
+        make(tmp_path, index, WalkedMaps(), None)
+
+
+def test_an_image_that_changed_is_told(tmp_path):
     index = write_images(tmp_path / "images")
     index.table.loc[0, "image"] = index.table.loc[1, "image"]
-    weights = tmp_path / "weights.safetensors"
-    save_affinitynet(weights, network, TRUNK)
     with pytest.raises(UserError, match=r"two\.png: the image is 32 x 32 pixels"):
-        make_pseudo_labels(PseudoLabels(), Walk(), index, FakeCams(), weights, tmp_path / "labels" / "0.csv")
+        make(tmp_path, index, WalkedMaps(), BackgroundScore(threshold=0.3))
 
 
-def test_class_numbers_are_those_of_the_data_set(tmp_path, network):
-    index = write_images(tmp_path / "images")
-    weights, manifest = tmp_path / "weights.safetensors", tmp_path / "labels" / "0.csv"
-    save_affinitynet(weights, network, TRUNK)
-    parameters = PseudoLabels(background=BackgroundScore(threshold=0.3))
-    make_pseudo_labels(parameters, Walk(log2_steps=0), index, FakeCams(), weights, manifest, device="cpu")
-    labels = read_mask(read_label_manifest([manifest])["one"])
-    assert set(np.unique(labels)) == {0, CLASSES.index("cat") + 1}
+def test_unsure_pixels_get_no_label(tmp_path):
+    path = write_images(tmp_path / "images").image_paths[0]
+    maps = WalkedMaps().read("one")
+    score = BackgroundScore(threshold=0.5)  # beside 1 at the peak, 0.6 on the object, 0.05 around it
+    sure, unsure = (pseudo_label_map(path, maps, score, None, share) for share in (None, 0.6))
+    scores = pseudo_label_scores(maps, score)
+    share = scores.max(axis=0) / scores.sum(axis=0)
+    assert np.array_equal(unsure == 255, share < 0.6) and 0 < (unsure == 255).mean() < 0.5
+    assert np.array_equal(unsure[unsure != 255], sure[unsure != 255]) and not (sure == 255).any()
+    after_crf = pseudo_label_map(path, maps, score, SMALL_CRF, 0.99)
+    assert 0 < (after_crf == 255).mean() < 0.5
+
+
+def test_scores_are_divided_by_the_largest_of_all_classes():
+    cam = np.stack([np.full((3, 4), 0.2), np.full((3, 4), 0.1)]).astype(np.float32)
+    maps = ImageCams("x", np.array([0, 2]), cam, None, 11, 14)
+    scores = pseudo_label_scores(maps, BackgroundScore(alpha=2))
+    assert scores.shape == (3, 11, 14) and scores.dtype == np.float32
+    np.testing.assert_allclose(scores[:, 0, 0], [0, 1, 0.5], atol=1e-6)
+    assert not divided_by_largest(np.zeros((1, 2, 2))).any()
+    assert divided_by_largest(np.zeros((0, 2, 2))).shape == (0, 2, 2)
+
+
+def test_a_background_score_is_worked_out_from_the_settings():
+    assert FIXED.background.resolved(0.2, None) == BackgroundScore(threshold=0.3)
+    chosen = PseudoLabelBackground(threshold=Threshold(best_on="train"))
+    assert chosen.resolved(0.2, 0.41) == BackgroundScore(threshold=0.41)
+    assert PseudoLabelBackground(times_seed_threshold=2).resolved(0.2, None) == BackgroundScore(threshold=0.4)
+    assert PseudoLabelBackground(times_seed_threshold=0.65).resolved(0.41, None) == BackgroundScore(threshold=0.27)
+    assert PseudoLabelBackground(times_seed_threshold=9).resolved(0.2, None) == BackgroundScore(threshold=0.99)
+    assert PseudoLabelBackground(alpha=8).resolved(None, None) == BackgroundScore(alpha=8)
+    assert PseudoLabelBackground(walked_alpha=8).resolved(None, None) is None

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from wsss_core.config.crf import Crf
 from wsss_core.config.networks import Backbone
-from wsss_core.config.refinement import Crf
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import save_weights

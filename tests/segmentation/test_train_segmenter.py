@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
-from wsss_core.config.refinement import Crf
+from wsss_core.config.crf import Crf
 from wsss_core.config.segmentation import DeepLab, Prediction
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.images import read_image, read_mask

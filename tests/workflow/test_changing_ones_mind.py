@@ -5,9 +5,11 @@ import pandas
 
 ADVCAM_AND_ON = {
     "generate_cams": 1,
-    "score_cams": 1,
+    "score_cams": 2,
+    "refine_seeds": 1,
     "make_affinity_labels": 1,
     "train_affinity": 1,
+    "spread_cams": 1,
     "make_pseudo_labels": 1,
     "train_segmenter": 1,
     "predict": 1,
@@ -41,8 +43,15 @@ def test_a_changed_threshold_leaves_the_maps_alone(finished):
     changed = finished.changed()
     changed.config["cams"]["advcam"]["threshold"] = 0.4
     planned = without_people(changed.planned())
-    assert "generate_cams" not in planned and "score_cams" not in planned
+    assert "generate_cams" not in planned and planned["score_cams"] == 1  # of the walked maps
     assert planned["make_affinity_labels"] == 1
+
+
+def test_a_changed_crf_after_the_walk_walks_no_more(finished):
+    changed = finished.changed()
+    changed.config["affinities"]["affinitynet"]["pseudo_labels"]["crf"] = None
+    planned = without_people(changed.planned("pseudo_labels"))
+    assert planned == {"make_pseudo_labels": 2, "pseudo_labels": 1}
 
 
 def test_how_it_runs_is_no_reason_to_run_again(finished):
@@ -55,7 +64,7 @@ def test_how_it_runs_is_no_reason_to_run_again(finished):
 def test_a_new_experiment_reuses_what_it_shares(finished):
     changed = finished.changed()
     changed.config["segmenters"]["brief"] = {"extends": "deeplab", "optimisation": {"epochs": 1}}
-    changed.config["experiments"]["brief"] = {"cams": "advcam", "affinity": "affinitynet_advcam", "segmenter": "brief"}
+    changed.config["experiments"]["brief"] = {"cams": "advcam", "affinity": "affinitynet", "segmenter": "brief"}
     assert without_people(changed.planned()) == {"train_segmenter": 1, "predict": 1, "score_label_maps": 1}
 
 
@@ -80,7 +89,17 @@ def test_prune_lists_what_nothing_refers_to(finished):
 def test_links_provenance_and_summary_tell_what_was_done(finished):
     links = json.loads((finished.results / "experiments/advcam/links.json").read_text())
     assert set(links) == {
-        *("classifier", "cams", "affinity_labels", "affinity", "pseudo_labels", "segmenter", "predictions")
+        *(
+            "classifier",
+            "cams",
+            "refined_seeds",
+            "affinity_labels",
+            "affinity",
+            "walked_cams",
+            "pseudo_labels",
+            "segmenter",
+            "predictions",
+        )
     }
     for stage in links:
         artifact = finished.results / "experiments/advcam" / stage
@@ -92,7 +111,7 @@ def test_links_provenance_and_summary_tell_what_was_done(finished):
         assert not (artifact / ".partial").exists()
     table = pandas.read_csv(finished.results / "summary.csv").set_index("experiment")
     assert list(table.index) == ["cam", "advcam", "full"]
-    scored = table.loc[["cam", "advcam"], ["seed", "seed_oracle", "refined_seed", "pseudo_labels", "val"]]
+    scored = table.loc[["cam", "advcam"], ["seed", "seed_oracle", "refined_seed", "walk", "pseudo_labels", "val"]]
     assert scored.notna().all(axis=None) and (scored > 0).all(axis=None) and (scored < 100).all(axis=None)
     assert (table["seed_oracle"] >= table["seed"]).loc[["cam", "advcam"]].all()
     assert table.loc["full", ["seed", "refined_seed", "pseudo_labels"]].isna().all() and table.loc["full", "val"] > 0

@@ -8,7 +8,15 @@ from .workflow import Workflow
 
 MASK_FILES = re.compile(r"SegmentationClass|masks\.csv|scores\.csv|summary")
 TRAINING = {"prepare_backbone", "train_classifier", "train_affinity", "train_segmenter"}
-BEFORE_SCORING = TRAINING | {"generate_cams", "make_affinity_labels", "make_pseudo_labels", "predict", "index_dataset"}
+BEFORE_SCORING = TRAINING | {
+    "generate_cams",
+    "refine_seeds",
+    "make_affinity_labels",
+    "spread_cams",
+    "make_pseudo_labels",
+    "predict",
+    "index_dataset",
+}
 
 
 def planned_jobs(workflow):

@@ -36,7 +36,7 @@ def small_demo(*experiments: str) -> dict[str, Any]:
         if "scales" in cams:
             cams["scales"] = [1.0]
     config["cams"]["advcam"]["steps"] = 3
-    for section, name in (("affinities", "affinitynet"), ("segmenters", "deeplab")):
+    for section, name in (("affinities", "affinitynet"), ("affinities", "irn"), ("segmenters", "deeplab")):
         config[section][name]["optimisation"].update(BRIEF)
         config[section][name]["augmentation"]["crop"] = 48
     config["experiments"] = {

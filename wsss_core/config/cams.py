@@ -2,12 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from wsss_core.config.background import Threshold
 from wsss_core.config.parameters import Parameters, Scales
-
-THRESHOLD_STEPS = 100
-"""Seeds are scored at the thresholds 0, 1/100, ..., 99/100."""
 
 
 class Cams(Parameters):
@@ -15,9 +13,9 @@ class Cams(Parameters):
 
     classifier: str
     """Name of a variant in ``classifiers``."""
-    threshold: float = Field(0.15, gt=0, lt=1)
-    """The seed's fixed background score: a pixel whose largest CAM value is not above it is background.
-    The maps do not depend on it; the seed's score and the CRF-refined seed do. Two decimals."""
+    threshold: Threshold = Threshold(fixed=0.15)
+    """The seed's background score: a pixel whose largest CAM value is not above it is background. The maps do not
+    depend on it; the seed's score, the CRF-refined seed and what else is a multiple of it do."""
     high_res: bool = True
     """Keep the maps at image size as well as at a quarter of it."""
     precision: Literal["float16", "float32"] = "float16"
@@ -25,13 +23,6 @@ class Cams(Parameters):
     arithmetic: Literal["float32", "float64"] = "float32"
     """Number format that the network computes in. ``float64`` takes twice to many times as long; it is for
     comparisons, as AdvCAM's climb multiplies rounding errors."""
-
-    @field_validator("threshold")
-    @classmethod
-    def _two_decimals(cls, threshold: float) -> float:
-        if abs(threshold * THRESHOLD_STEPS - round(threshold * THRESHOLD_STEPS)) > 1e-9:
-            raise ValueError("threshold must be a multiple of 0.01: seeds are scored at those")
-        return threshold
 
 
 class MultiscaleCams(Cams):

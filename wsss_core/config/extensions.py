@@ -1,4 +1,4 @@
-"""Files of one's own that add an objective or a CAM method, without a change to the package."""
+"""Files of one's own that add an objective, a CAM method or an affinity, without a change to the package."""
 
 import hashlib
 import importlib.util
@@ -19,6 +19,7 @@ _SOURCES: dict[type[Parameters], dict[str, str]] = {}
 _IMPLEMENTED = {
     "classifiers": ("wsss_core.classifiers.objective", "known_objectives", "an Objective"),
     "cams": ("wsss_core.cams.methods", "known_methods", "a function with @cam_method"),
+    "affinities": ("wsss_core.refinement.affinity_method", "known_affinity_methods", "an AffinityMethod"),
 }
 """Sections that an extension can add to, and where the code that belongs to the settings is known."""
 
@@ -27,8 +28,8 @@ def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
     """Class decorator: make a settings class one of the kinds of variants of a section.
 
     Args:
-        section: ``classifiers`` or ``cams``; the class has to be derived from ``Classifier`` or ``Cams`` and to say
-            ``objective: Literal["name"] = "name"``, or ``method``.
+        section: ``classifiers``, ``cams`` or ``affinities``; the class has to be derived from ``Classifier``,
+            ``Cams`` or ``LearnedAffinity`` and to say ``objective: Literal["name"] = "name"``, or ``method``.
     """
 
     def add(kind: type[Kind]) -> type[Kind]:
@@ -48,7 +49,7 @@ def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
 
 
 def load_extension(file: str) -> None:
-    """Run a file that registers settings, objectives and CAM methods; once in a process.
+    """Run a file that registers settings and the code that belongs to them; once in a process.
 
     Raises:
         UserError: the file is missing or fails, takes a name of the package's, or lacks code for its settings.

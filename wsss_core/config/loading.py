@@ -12,10 +12,12 @@ from pydantic import BaseModel, ValidationError
 from wsss_core.config.cams import SeenetCams
 from wsss_core.config.extensions import load_extension
 from wsss_core.config.parameters import overlay, settings_class
+from wsss_core.config.refinement import Irn
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES, TRAININGS
 from wsss_core.errors import UserError
 
+RESIDUAL = "resnet18, resnet34, resnet50, resnet101 or resnet_small"
 VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 
@@ -225,6 +227,7 @@ def _unfit_references(config: Config) -> Iterable[str]:
                 f"classifiers.{name}.start_from: '{classifier.start_from}' sees pixels: {other.pixels}, this "
                 f"classifier's backbone pixels: {own.pixels}"
             )
+    yield from _unfit_trunks(config)
     for name, cams in config.cams.items():
         objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one
         if isinstance(cams, SeenetCams) and objective != "seenet":
@@ -232,6 +235,17 @@ def _unfit_references(config: Config) -> Iterable[str]:
                 f"cams.{name}.classifier: method seenet needs a classifier with objective 'seenet'; "
                 f"'{cams.classifier}' has '{objective}'"
             )
+
+
+def _unfit_trunks(config: Config) -> Iterable[str]:
+    """Affinities whose trunk their method has no use for."""
+    for name, affinity in config.affinities.items():
+        if isinstance(affinity, Irn):
+            key = "classifier" if affinity.backbone is None else "backbone"
+            variant = affinity.backbone or config.classifiers[str(affinity.classifier)].backbone
+            network = config.backbones[variant].network
+            if network.startswith(("resnet38", "vgg16")):
+                yield f"affinities.{name}.{key}: method irn needs a residual trunk ({RESIDUAL}); this one is {network}"
 
 
 def _circle(config: Config, start: str) -> list[str]:
@@ -259,6 +273,9 @@ def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, 
         if finding["type"] == "extra_forbidden":
             allowed = _fields_at(model, location[:-1])
             lines.append(_unknown((*path, *location), "unknown key", location[-1], allowed))
+        elif finding["type"] == "model_type":
+            keys = _listed(_fields_at(model, location))
+            lines.append(f"{where}: must be a block of settings ({keys}), not {finding['input']!r}")
         elif finding["type"] == "missing":
             lines.append(f"{where}: is missing")
         elif finding["type"] == "value_error":

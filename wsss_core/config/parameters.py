@@ -55,7 +55,10 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any], block: type[Base
     alternatives: tuple[str, ...] = getattr(block, "alternatives", ())
     belongs_to: Mapping[str, str] = getattr(block, "belongs_to", {})
     gone = set(alternatives) if any(above.get(key) is not None for key in alternatives) else set()
-    gone.update(key for key, choice in belongs_to.items() if above.get(choice, below.get(choice)) != below.get(choice))
+    for key, choice in belongs_to.items():
+        kept = None if choice in gone else below.get(choice)
+        if above.get(choice, kept) != below.get(choice):
+            gone.add(key)
     merged = {key: value for key, value in below.items() if key not in gone}
     for key, value in above.items():
         inner = merged.get(key)

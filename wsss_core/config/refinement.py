@@ -1,45 +1,16 @@
-"""Settings of the stages `affinity_labels`, `affinity` and `pseudo_labels`."""
+"""Settings of the stages `affinity_labels`, `affinity`, `walked_cams` and `pseudo_labels`."""
 
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
+from wsss_core.config.crf import Crf
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.training import Augmentation, Optimisation
 
-
-class Crf(Parameters):
-    """Dense conditional random field (pydensecrf): AffinityNet's constants by default."""
-
-    iterations: int = Field(10, ge=1)
-    """Mean-field iterations."""
-    gaussian_sxy: float = Field(3.0, gt=0)
-    """Spatial deviation of the smoothness kernel, pixels."""
-    gaussian_compat: float = Field(3.0, ge=0)
-    """Weight of the smoothness kernel."""
-    bilateral_sxy: float = Field(80.0, gt=0)
-    """Spatial deviation of the appearance kernel, pixels."""
-    bilateral_srgb: float = Field(13.0, gt=0)
-    """Colour deviation of the appearance kernel, on the 0..255 scale."""
-    bilateral_compat: float = Field(10.0, ge=0)
-    """Weight of the appearance kernel."""
-
-
-class BackgroundScore(Parameters):
-    """The background's score beside the class maps: a constant, or what the class maps leave."""
-
-    alternatives: ClassVar[tuple[str, ...]] = ("threshold", "alpha")
-
-    threshold: float | None = Field(None, gt=0, lt=1)
-    """The same score at every pixel."""
-    alpha: float | None = Field(None, gt=0)
-    """``(1 - largest class value) ** alpha``, as in AffinityNet; a larger alpha leaves more foreground."""
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> "BackgroundScore":
-        if (self.threshold is None) == (self.alpha is None):
-            raise ValueError("give exactly one of 'threshold' and 'alpha'")
-        return self
+IRN_STRIDE = 4
+"""Pixels of the image per cell of IRN's boundaries, each way."""
 
 
 class AffinityLabels(Parameters):
@@ -49,8 +20,23 @@ class AffinityLabels(Parameters):
     """Background score of the first CRF; where an object still wins, its class is confident."""
     background: BackgroundScore = BackgroundScore(alpha=32)
     """Background score of the second CRF; where the background still wins, it is confident."""
+    conflicts: Literal["object", "background"] = "background"
+    """What a pixel is that both CRFs are confident of: as in IRN's code (``object``), or AffinityNet's."""
     crf: Crf = Crf()
-    """Constants of the CRF, also for the CRF-refined seed that is scored."""
+    """Constants of both CRFs, and of the CRF-refined seed's."""
+    refined_seed: BackgroundScore = BackgroundScore(times_seed_threshold=1)
+    """Background score of the CRF-refined seed, which is scored and not used."""
+
+    @model_validator(mode="after")
+    def _foreground_is_surer(self) -> "AffinityLabels":
+        for key, stronger in (("threshold", max), ("times_seed_threshold", max), ("alpha", min)):
+            objects, background = getattr(self.foreground, key), getattr(self.background, key)
+            if objects is not None and background is not None and stronger(objects, background) != objects:
+                raise ValueError(
+                    f"'foreground.{key}' of {objects:g} lets more be an object than 'background.{key}' of "
+                    f"{background:g} does; the background has to be stronger where objects are to be sure"
+                )
+        return self
 
 
 class Walk(Parameters):
@@ -61,48 +47,162 @@ class Walk(Parameters):
     log2_steps: int = Field(8, ge=0, le=12)
     """The walk takes 2 ** log2_steps steps."""
     cam_power: float = Field(1.0, gt=0)
-    """CAM values are raised to this power before the walk."""
+    """CAM values are raised to this power before the walk: 1.5 in AdvCAM's use of IRN."""
 
 
 class PseudoLabels(Parameters):
-    """From walked maps to one label per pixel."""
+    """From maps to one label per pixel."""
 
-    background: BackgroundScore = BackgroundScore(alpha=16)
-    """Background score beside the walked maps."""
+    background: PseudoLabelBackground
+    """Background score beside the maps."""
     crf: Crf | None = None
-    """Constants of a CRF after the walk; none by default."""
+    """Constants of a CRF on the scores; none by default."""
+    unsure_below: float | None = Field(None, gt=0, lt=1)
+    """Pixels whose label has less than this probability get no label (255): its probability after the CRF, or,
+    without a CRF, its share of all scores."""
 
 
-class AffinityNet(Parameters):
-    """AffinityNet (Ahn & Kwak, CVPR 2018): pixel features whose distances tell apart regions."""
+class Affinity(Parameters):
+    """What all refinements have in common. Subclasses add their method's settings."""
+
+    pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(times_seed_threshold=1))
+    """How maps become labels."""
+
+
+class NoAffinity(Affinity):
+    """Class maps become pseudo labels as they are, with a CRF if wanted."""
+
+    method: Literal["none"] = "none"
+    """Nothing is learned and nothing walks."""
+    pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(times_seed_threshold=1), crf=Crf())
+    """How maps become labels."""
+
+    @model_validator(mode="after")
+    def _nothing_walks(self) -> "NoAffinity":
+        if self.pseudo_labels.background.walked_alpha is not None:
+            raise ValueError("'pseudo_labels.background.walked_alpha' needs a walk; 'alpha' does not")
+        return self
+
+
+class LearnedAffinity(Affinity):
+    """A network learns which pixels belong together, and class maps walk along. Subclasses add their method's."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("backbone", "classifier")
 
-    method: Literal["affinitynet"] = "affinitynet"
-    """Semantic affinity of neighbouring pixels, learned from the confident labels."""
     backbone: str | None = None
     """Variant in ``backbones`` whose weights the trunk starts from. Exactly one of this and ``classifier``."""
     classifier: str | None = None
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
-    stride: Literal[4, 8] = 8
-    """Pixels per cell of the affinity grid, each way."""
-    radius: int = Field(5, ge=2, le=16)
-    """Pairs of cells closer than this get an affinity."""
-    freeze_batch_norm: bool = True
-    """Keep batch normalisation as it comes with the trunk."""
-    optimisation: Optimisation = Optimisation(epochs=8, batch_size=8, weight_decay=5e-4)
+    weights: str | None = Field(None, pattern=r"\.safetensors$")
+    """Path of an affinity network's file that the whole network starts from instead, such as an authors' checkpoint
+    that ``python -m wsss_core.networks.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
+    optimisation: Optimisation = Optimisation()
     """How the network is fitted."""
-    augmentation: Augmentation = Augmentation(crop=448, colour_jitter=0.3)
+    augmentation: Augmentation = Augmentation()
     """Random changes to a training image."""
     labels: AffinityLabels = AffinityLabels()
     """What the network learns from."""
     walk: Walk = Walk()
     """How CAM values are spread."""
-    pseudo_labels: PseudoLabels = PseudoLabels()
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "LearnedAffinity":
+        if (self.backbone is None) == (self.classifier is None):
+            raise ValueError("give exactly one of 'backbone' and 'classifier' (whose weights it starts from)")
+        if self.optimisation.epochs == 0 and self.weights is None:
+            raise ValueError("'optimisation.epochs: 0' is for a network that is imported: give its 'weights'")
+        return self
+
+
+def _pairs_fit(crop: int, stride: int, radius: int) -> None:
+    """See to it that a training crop has first cells with all of their pairs.
+
+    Raises:
+        ValueError: it has none, so that nothing would be learned.
+    """
+    cells, needed = -(-crop // stride), 2 * radius - 1
+    if cells < needed:
+        raise ValueError(
+            f"'augmentation.crop' of {crop} pixels has {cells} cells each way; pairs within a radius of {radius} "
+            f"need {needed}: a crop of {(needed - 1) * stride + 1} at least, or a smaller radius"
+        )
+
+
+class AffinityNet(LearnedAffinity):
+    """AffinityNet (Ahn & Kwak, CVPR 2018): pixel features whose distances tell apart regions."""
+
+    method: Literal["affinitynet"] = "affinitynet"
+    """Semantic affinity of neighbouring pixels, learned from the confident labels."""
+    stride: Literal[4, 8] = 8
+    """Pixels per cell of the affinity grid, each way."""
+    radius: int = Field(5, ge=2, le=16)
+    """Pairs of cells closer than this get an affinity."""
+    border_pairs: bool = False
+    """Pair the cells near the left, right and lower border as well. The authors' code leaves out first cells that
+    have not all of their pairs in the grid, in training and in the walk."""
+    freeze_batch_norm: bool = True
+    """Keep batch normalisation as it comes with the trunk."""
+    frozen_stem: bool = True
+    """Keep the first convolution and stage as they come with the trunk."""
+    optimisation: Optimisation = Optimisation(epochs=8, batch_size=8, weight_decay=5e-4, momentum=5e-4)
+    """How the network is fitted. The authors' optimiser receives the weight decay in momentum's place."""
+    augmentation: Augmentation = Augmentation(crop=448, colour_jitter=0.3, hue_jitter=0.1)
+    """Random changes to a training image."""
+    pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(walked_alpha=16))
     """How walked maps become labels."""
 
     @model_validator(mode="after")
-    def _one_start(self) -> "AffinityNet":
-        if (self.backbone is None) == (self.classifier is None):
-            raise ValueError("give exactly one of 'backbone' and 'classifier' (whose weights it starts from)")
+    def _pairs_in_crops(self) -> "AffinityNet":
+        if not self.border_pairs:
+            _pairs_fit(self.augmentation.crop, self.stride, self.radius)
+        return self
+
+
+class IrnWalk(Walk):
+    """Random walk that spreads CAM values, but not across boundaries."""
+
+    beta: float = Field(10.0, gt=0)
+    """Affinities are raised to this power before they become transition probabilities."""
+    radius: int = Field(5, ge=2, le=16)
+    """Pairs of cells (of 4 pixels) closer than this are steps of the walk."""
+
+
+class Irn(LearnedAffinity):
+    """IRN (Ahn, Cho & Kwak, CVPR 2019): a map of class boundaries, which a walk does not cross."""
+
+    method: Literal["irn"] = "irn"
+    """Boundaries between classes, learned from pairs of confidently labelled pixels; for residual trunks."""
+    radius: int = Field(10, ge=2, le=16)
+    """Pairs of cells (of 4 pixels) closer than this are trained on."""
+    displacement: bool = True
+    """Train the branch that points to objects' centres. Pseudo labels do not depend on it: it serves instance
+    segmentation, which this program does not do, and whoever imports the weights elsewhere."""
+    displacement_factor: float = Field(10.0, gt=0)
+    """Multiple of the boundary branch's learning rate that the displacement branch is trained with."""
+    optimisation: Optimisation = Optimisation(epochs=3, batch_size=32, head_factor=1, momentum=1e-4)
+    """How both branches are fitted; the trunk is not. The authors' optimiser receives the weight decay in momentum's
+    place."""
+    augmentation: Augmentation = Augmentation(scale=(0.5, 1.5), crop=512)
+    """Random changes to a training image."""
+    labels: AffinityLabels = AffinityLabels(
+        foreground=BackgroundScore(threshold=0.30),
+        background=BackgroundScore(threshold=0.05),
+        conflicts="object",
+        crf=Crf(unary="labels", bilateral_sxy=50, bilateral_srgb=5),
+    )
+    """What the network learns from. AdvCAM has 0.35 and 0.15."""
+    walk: IrnWalk = IrnWalk()
+    """How CAM values are spread."""
+    pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(threshold=Threshold(fixed=0.25)))
+    """How walked maps become labels."""
+
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> "Irn":
+        if not self.displacement and self.displacement_factor != type(self).model_fields["displacement_factor"].default:
+            raise ValueError("'displacement_factor' belongs to displacement: true")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_in_crops(self) -> "Irn":
+        _pairs_fit(self.augmentation.crop, IRN_STRIDE, self.radius)
         return self

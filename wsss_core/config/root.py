@@ -16,7 +16,7 @@ from wsss_core.config.classifiers import (
 from wsss_core.config.dataset import Dataset
 from wsss_core.config.networks import Backbone
 from wsss_core.config.parameters import Parameters
-from wsss_core.config.refinement import AffinityNet
+from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
 from wsss_core.config.runtime import RuleResources, Runtime
 from wsss_core.config.segmentation import DeepLab
 
@@ -56,7 +56,7 @@ class Config(Parameters):
     """Networks trained on image-level labels."""
     cams: dict[str, SerializeAsAny[Cams]] = {}
     """Ways of drawing class maps from a classifier."""
-    affinities: dict[str, AffinityNet] = {}
+    affinities: dict[str, SerializeAsAny[Affinity]] = {}
     """Refinements of class maps to pseudo labels."""
     segmenters: dict[str, DeepLab] = {}
     """Segmentation networks and how they are trained and applied."""
@@ -67,7 +67,7 @@ class Config(Parameters):
     resources: dict[str, RuleResources] = {}
     """Memory, time, threads and GPUs by rule, where the defaults do not fit."""
     extensions: tuple[str, ...] = ()
-    """Paths of Python files that add an objective or a CAM method of one's own; see the README."""
+    """Paths of Python files that add an objective, a CAM method or an affinity of one's own; see the README."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ SECTIONS: dict[str, Section] = {
         },
     ),
     "cams": Section("method", {"multiscale": MultiscaleCams, "advcam": AdvCams, "seenet": SeenetCams}),
-    "affinities": Section("method", {"affinitynet": AffinityNet}),
+    "affinities": Section("method", {"affinitynet": AffinityNet, "irn": Irn, "none": NoAffinity}),
     "segmenters": Section("network", {"deeplab": DeepLab}),
     "experiments": Section(None, {"": Experiment}),
 }

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from wsss_core.config.crf import Crf
 from wsss_core.config.parameters import Parameters, Scales
-from wsss_core.config.refinement import Crf
 from wsss_core.config.training import Augmentation, Optimisation
 
 

@@ -1,8 +1,9 @@
 """Scores of class maps and of label maps against masks, as CSV files.
 
 All scores are shares in [0, 1] of all images' pixels together; an empty cell is a class that the masks do
-not show. Columns: ``threshold`` (class maps only), ``miou``, ``precision``, ``recall``,
-``pixel_accuracy``, ``images_scored``, ``images_without_mask``, ``iou_background`` and ``iou_<class>``.
+not show. Columns: ``threshold`` (class maps) or the conditions that label maps were made under, ``miou``,
+``precision``, ``recall``, ``pixel_accuracy``, ``images_scored``, ``images_without_mask``, ``iou_background`` and
+``iou_<class>``.
 """
 
 import csv
@@ -20,30 +21,57 @@ from wsss_core.errors import UserError
 from wsss_core.evaluation.confusion import Scores, confusion_matrix, scores_of
 from wsss_core.evaluation.thresholds import THRESHOLDS, ThresholdCounts
 from wsss_core.progress import progress
+from wsss_core.refinement.confident_labels import label_values
+from wsss_core.refinement.pseudo_label_map import divided_by_largest, pseudo_label_scores
 
 log = logging.getLogger(__name__)
 
 
-def score_cams(cams: CamStoreReader, masks: Mapping[str, Path], scores_csv: Path) -> None:
+def score_cams(
+    cams: CamStoreReader,
+    masks: Mapping[str, Path],
+    scores_csv: Path,
+    walked: bool = False,
+    image_ids: Sequence[str] | None = None,
+) -> None:
     """Score seeds at the thresholds 0, 0.01, ..., 0.99: a row each.
 
     Args:
         cams: class maps; those at the image's size are scored, or the small ones upsampled.
         masks: mask files by image id; pixels are 0 background, 1..C (the class's index plus 1), 255.
         scores_csv: the table to make.
+        walked: the maps have walked along affinities: an image's are divided by their largest value
+            first. Where a background walked with them, it stands in place of the thresholds: there
+            is one row, whose threshold is empty.
+        image_ids: the images to score; all by default.
 
     Raises:
         UserError: a mask does not fit its image or the classes.
     """
-    scored = _with_mask(cams.image_ids, masks)
+    image_ids = cams.image_ids if image_ids is None else image_ids
+    scored = _with_mask(image_ids, masks)
     counts = ThresholdCounts(len(cams.classes))
+    walked_background = False
+    with_background = np.zeros((len(cams.classes) + 1, len(cams.classes) + 2), dtype=np.int64)
     for image_id in progress(scored, "scoring class maps"):
         image = cams.read(image_id)
+        mask = read_mask(masks[image_id])
         try:
-            counts.add(image.full_size(), image.classes, read_mask(masks[image_id]))
+            if image.background is not None:
+                walked_background = True
+                labels = label_values(image.classes)[pseudo_label_scores(image, None).argmax(axis=0)]
+                with_background += confusion_matrix(labels, mask, len(cams.classes))
+            else:
+                maps = divided_by_largest(image.full_size()) if walked else image.full_size()
+                counts.add(maps, image.classes, mask)
         except ValueError as error:
             raise UserError(f"image '{image_id}', mask {masks[image_id]}: {error}") from None
-    numbers = (len(scored), len(cams.image_ids) - len(scored))
+    numbers = (len(scored), len(image_ids) - len(scored))
+    if walked_background:
+        row = {"threshold": "", **_row(scores_of(with_background), cams.classes, *numbers)}
+        log.info("mIoU %s with the background that walked along, over %d images", row["miou"], len(scored))
+        _write_rows([row], scores_csv)
+        return
     rows = [
         {"threshold": f"{threshold:.2f}", **_row(scores_of(matrix), cams.classes, *numbers)}
         for threshold, matrix in zip(THRESHOLDS, counts.matrices(), strict=True)
@@ -54,7 +82,11 @@ def score_cams(cams: CamStoreReader, masks: Mapping[str, Path], scores_csv: Path
 
 
 def score_label_maps(
-    label_maps: Mapping[str, Path], masks: Mapping[str, Path], classes: Sequence[str], scores_csv: Path
+    label_maps: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    classes: Sequence[str],
+    scores_csv: Path,
+    conditions: Mapping[str, str] | None = None,
 ) -> Scores:
     """Score label maps: one row.
 
@@ -63,6 +95,7 @@ def score_label_maps(
         masks: mask files by image id, values as in :func:`score_cams`.
         classes: names of the C object classes, without the background.
         scores_csv: the table to make.
+        conditions: what the label maps were made under; columns in front of the scores.
 
     Returns:
         The scores.
@@ -80,8 +113,10 @@ def score_label_maps(
             files = f"label map {label_maps[image_id]}, mask {masks[image_id]}"
             raise UserError(f"image '{image_id}', {files}: {error}") from None
     scores = scores_of(matrix)
-    log.info("mIoU %.4f over %d images", scores.miou, len(scored))
-    _write_rows([_row(scores, classes, len(scored), len(label_maps) - len(scored))], scores_csv)
+    conditions = dict(conditions or {})
+    told = "".join(f", {name}: {value}" for name, value in conditions.items())
+    log.info("mIoU %.4f over %d images%s", scores.miou, len(scored), told)
+    _write_rows([conditions | _row(scores, classes, len(scored), len(label_maps) - len(scored))], scores_csv)
     return scores
 
 

@@ -8,7 +8,7 @@ value; sums along the last axis give the confusion matrices of all thresholds.
 
 import numpy as np
 
-from wsss_core.config.cams import THRESHOLD_STEPS
+from wsss_core.config.background import THRESHOLD_STEPS
 from wsss_core.datasets.palette import IGNORED
 from wsss_core.evaluation.confusion import size_text
 

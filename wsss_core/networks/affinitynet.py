@@ -25,12 +25,13 @@ class AffinityNetwork(nn.Module):
     Attributes:
         stride: pixels of the image per cell of the grid, each way.
         radius: cells; pairs closer than this were trained and get an affinity.
+        border_pairs: those near the grid's border as well, which the authors' code leaves out.
     """
 
-    def __init__(self, trunk: TrunkNetwork, stride: int, radius: int) -> None:
+    def __init__(self, trunk: TrunkNetwork, stride: int, radius: int, border_pairs: bool = False) -> None:
         """Put randomly initialised layers on ``trunk``."""
         super().__init__()
-        self.trunk, self.stride, self.radius = trunk, stride, radius
+        self.trunk, self.stride, self.radius, self.border_pairs = trunk, stride, radius, border_pairs
         channels = trunk.channels[1:]
         widths = [min(width, own // 2) for width, own in zip(WIDTHS, channels, strict=True)]
         reductions = [nn.Conv2d(own, width, 1, bias=False) for own, width in zip(channels, widths, strict=True)]
@@ -75,25 +76,34 @@ def _to_stride(features: Tensor, stride: int, wanted: int) -> Tensor:
     return functional.interpolate(features, scale_factor=stride // wanted, mode="bilinear", align_corners=False)
 
 
-def save_affinitynet(path: Path | str, network: AffinityNetwork, trunk: Trunk) -> None:
-    """Write a network's weights; :func:`load_affinitynet` needs nothing else."""
+def save_affinitynet(path: Path | str, network: AffinityNetwork, trunk: Trunk, kind: str = KIND) -> None:
+    """Write a network's weights; :func:`load_affinitynet` needs nothing else.
+
+    Args:
+        path: a .safetensors file.
+        network: the network.
+        trunk: settings of its trunk.
+        kind: what the file calls the network: another name where another method uses it.
+    """
     description = {
-        "kind": KIND,
+        "kind": kind,
         "trunk": trunk.model_dump(mode="json"),
         "stride": network.stride,
         "radius": network.radius,
+        "border_pairs": network.border_pairs,
     }
     save_weights(path, network, description)
 
 
-def load_affinitynet(path: Path | str, device: torch.device | str = "cpu") -> AffinityNetwork:
+def load_affinitynet(path: Path | str, device: torch.device | str = "cpu", kind: str = KIND) -> AffinityNetwork:
     """Read a network for use: in evaluation mode, weights without gradients.
 
     Raises:
-        UserError: the file is broken, is no AffinityNet's, or its weights do not fit.
+        UserError: the file is broken, calls its network something else than ``kind``, or its weights do not fit.
     """
 
     def build(saved: dict[str, Any]) -> AffinityNetwork:
-        return AffinityNetwork(build_trunk(Trunk(**saved["trunk"])), saved["stride"], saved["radius"])
+        trunk = build_trunk(Trunk(**saved["trunk"]))
+        return AffinityNetwork(trunk, saved["stride"], saved["radius"], saved["border_pairs"])
 
-    return load_network(path, KIND, build, device)
+    return load_network(path, kind, build, device)

@@ -59,16 +59,19 @@ class IrnNetwork(nn.Module):
     Attributes:
         crop_size: pixels; images are padded with zeros to this height and width for use. Group
             normalisation sees the padding, so this is the size of the training crops.
+        radius: cells; pairs closer than this are trained on.
+        displacement: whether the displacement branch is (or was) trained.
         displacement_mean: (2,), the mean displacement (down, right) of the training images, found
             after training: only differences are trained, so a common offset is left to chance.
     """
 
     displacement_mean: Tensor
 
-    def __init__(self, trunk: ResNetTrunk, crop_size: int = 512) -> None:
+    def __init__(self, trunk: ResNetTrunk, crop_size: int = 512, radius: int = 10, displacement: bool = True) -> None:
         """Put randomly initialised branches on ``trunk`` and freeze the trunk."""
         super().__init__()
         self.trunk, self.crop_size = trunk.requires_grad_(False), crop_size
+        self.radius, self.displacement = radius, displacement
         freeze_batch_norm(trunk)
         channels = (trunk.conv1.out_channels, *trunk.channels)
         self._strides = (trunk.strides[0], *trunk.strides)  # layer1 keeps the stem's
@@ -110,13 +113,23 @@ class IrnNetwork(nn.Module):
             Boundary logits (B, h, w) and displacements (B, 2, h, w) in cells down and right, the
             mean not yet taken off, with h = ceil(H / 4) and w = ceil(W / 4).
         """
-        stages = self._stages(images)
-        grid = [-(-side // STRIDE) for side in images.shape[2:]]
-        joint_grid = [-(-side // self._joint_stride) for side in images.shape[2:]]
-        boundaries = [
+        stages, size = self._stages(images), images.shape[2:]
+        return self._boundary_logits(stages, size), self._displacements(stages, size)
+
+    def boundary_logits(self, images: Tensor) -> Tensor:
+        """The first of the two outputs of a call, (B, h, w), without the work for the second."""
+        return self._boundary_logits(self._stages(images), images.shape[2:])
+
+    def _boundary_logits(self, stages: list[Tensor], size: torch.Size) -> Tensor:
+        grid = [-(-side // STRIDE) for side in size]
+        parts = [
             _cut(reduction(features, stride, STRIDE), grid)
             for reduction, features, stride in zip(self.boundary_reductions, stages, self._strides, strict=True)
         ]
+        return self.boundary_head(torch.cat(parts, dim=1))[:, 0]
+
+    def _displacements(self, stages: list[Tensor], size: torch.Size) -> Tensor:
+        grid, joint_grid = ([-(-side // stride) for side in size] for stride in (STRIDE, self._joint_stride))
         strides = (STRIDE, STRIDE, *[self._joint_stride] * 3)
         parts = [
             _cut(reduction(features, stride, wanted), grid if wanted == STRIDE else joint_grid)
@@ -125,31 +138,39 @@ class IrnNetwork(nn.Module):
             )
         ]
         joint = _cut(self.displacement_join(torch.cat(parts[2:], dim=1), self._joint_stride, STRIDE), grid)
-        mixed = self.displacement_mixing(torch.cat([*parts[:2], joint], dim=1))
-        return self.boundary_head(torch.cat(boundaries, dim=1))[:, 0], self.displacement_head(mixed)
+        return self.displacement_head(self.displacement_mixing(torch.cat([*parts[:2], joint], dim=1)))
 
-    def infer(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def infer(self, image: Tensor, cut: bool = True) -> tuple[Tensor, Tensor]:
         """Boundaries and displacements of one image, as irn ``EdgeDisplacement``.
 
         The boundary is the sigmoid of the mean logit of image and mirror image; displacements come
-        from the image alone. An image larger than ``crop_size`` is cut there, at the right and the
-        bottom, as the authors' code does: take a ``crop_size`` that no image exceeds.
+        from the image alone.
 
         Args:
             image: (3, H, W) float, normalised.
+            cut: cut an image larger than ``crop_size`` there, at the right and the bottom, as the
+                authors' code does; else it keeps its size, and is padded where it is smaller.
 
         Returns:
             Boundaries (h, w) in [0, 1] and displacements (2, h, w), cells down and right to the
-            centre of the own object, with h = ceil(min(H, crop_size) / 4) and w likewise.
+            centre of the own object, with h = ceil(H / 4) and w likewise; of what is left of a cut image.
         """
+        logits, displacements = self(self._padded_pair(image, cut))
+        grid = [-(-side // STRIDE) for side in image.shape[1:]]
+        own = _cut(displacements[0], grid) - self.displacement_mean[:, None, None]
+        return _boundary_of_pair(logits, grid), own
+
+    def infer_boundary(self, image: Tensor, cut: bool = True) -> Tensor:
+        """The boundaries that :meth:`infer` gives, without the work for displacements."""
+        grid = [-(-side // STRIDE) for side in image.shape[1:]]
+        return _boundary_of_pair(self.boundary_logits(self._padded_pair(image, cut)), grid)
+
+    def _padded_pair(self, image: Tensor, cut: bool) -> Tensor:
+        """Image and mirror image, (2, 3, H', W'), with zeros at the right and the bottom."""
         height, width = image.shape[1:]
+        rows, columns = (self.crop_size if cut else max(self.crop_size, side) for side in (height, width))
         pair = torch.stack([image, image.flip(2)])
-        # Negative padding cuts.
-        logits, displacements = self(functional.pad(pair, (0, self.crop_size - width, 0, self.crop_size - height)))
-        grid = [-(-side // STRIDE) for side in (height, width)]
-        logits, displacements = _cut(logits, grid), _cut(displacements, grid)
-        boundary = torch.sigmoid((logits[0] + logits[1].flip(1)) / 2)
-        return boundary, displacements[0] - self.displacement_mean[:, None, None]
+        return functional.pad(pair, (0, columns - width, 0, rows - height))  # negative padding cuts
 
     def _stages(self, images: Tensor) -> list[Tensor]:
         """The stem's output, pooled, and those of layer1 to layer4; the trunk is frozen, so without gradient."""
@@ -163,12 +184,14 @@ class IrnNetwork(nn.Module):
         return stages
 
 
-def build_irn(settings: Trunk, crop_size: int) -> IrnNetwork:
+def build_irn(settings: Trunk, crop_size: int, radius: int = 10, displacement: bool = True) -> IrnNetwork:
     """A network with random weights from torch's global generator.
 
     Args:
         settings: of the trunk; ``resnet50`` with output stride 16, not dilated, in the authors' code.
-        crop_size: pixels; see :class:`IrnNetwork`.
+        crop_size: pixels; see :class:`IrnNetwork`, also for the others.
+        radius: cells; pairs closer than this are trained on.
+        displacement: train the displacement branch, too.
 
     Raises:
         UserError: the trunk is not a residual network of torchvision's form.
@@ -176,26 +199,39 @@ def build_irn(settings: Trunk, crop_size: int) -> IrnNetwork:
     if settings.network not in ARCHITECTURES:
         raise UserError(f"IRN needs a trunk of {', '.join(ARCHITECTURES)}, not {settings.network}")
     trunk = ResNetTrunk(ARCHITECTURES[settings.network], settings.output_stride, settings.dilated)
-    return IrnNetwork(trunk, crop_size)
+    return IrnNetwork(trunk, crop_size, radius, displacement)
 
 
-def save_irn(path: Path | str, network: IrnNetwork, trunk: Trunk) -> None:
-    """Write a network's weights; :func:`load_irn` needs nothing else."""
-    description = {"kind": KIND, "trunk": trunk.model_dump(mode="json"), "crop_size": network.crop_size}
+def save_irn(path: Path | str, network: IrnNetwork, trunk: Trunk, kind: str = KIND) -> None:
+    """Write a network's weights; :func:`load_irn` needs nothing else.
+
+    Args:
+        path: a .safetensors file.
+        network: the network.
+        trunk: settings of its trunk.
+        kind: what the file calls the network: another name where another method uses it.
+    """
+    description = {
+        "kind": kind,
+        "trunk": trunk.model_dump(mode="json"),
+        "crop_size": network.crop_size,
+        "radius": network.radius,
+        "displacement": network.displacement,
+    }
     save_weights(path, network, description)
 
 
-def load_irn(path: Path | str, device: torch.device | str = "cpu") -> IrnNetwork:
+def load_irn(path: Path | str, device: torch.device | str = "cpu", kind: str = KIND) -> IrnNetwork:
     """Read a network for use: in evaluation mode, weights without gradients.
 
     Raises:
-        UserError: the file is broken, is no IRN's, or its weights do not fit.
+        UserError: the file is broken, calls its network something else than ``kind``, or its weights do not fit.
     """
 
     def build(saved: dict[str, Any]) -> IrnNetwork:
-        return build_irn(Trunk(**saved["trunk"]), saved["crop_size"])
+        return build_irn(Trunk(**saved["trunk"]), saved["crop_size"], saved["radius"], saved["displacement"])
 
-    return load_network(path, KIND, build, device)
+    return load_network(path, kind, build, device)
 
 
 def own_name(authors_name: str) -> str | None:
@@ -240,6 +276,12 @@ def _authors_prefixes() -> dict[str, str]:
 
 
 _AUTHORS_PREFIXES = _authors_prefixes()
+
+
+def _boundary_of_pair(logits: Tensor, grid: list[int]) -> Tensor:
+    """Boundaries (h, w) from the logits (2, h', w') of an image and its mirror image, both padded at the right."""
+    image, mirrored = _cut(logits, grid)
+    return torch.sigmoid((image + mirrored.flip(1)) / 2)
 
 
 def _cut(maps: Tensor, size: list[int]) -> Tensor:

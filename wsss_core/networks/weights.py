@@ -44,15 +44,16 @@ def load_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         UserError: the file is missing or damaged, or holds no description of a network.
     """
     state, metadata = _read(path)
-    try:
-        description = json.loads(metadata[DESCRIPTION_KEY])
-        if not isinstance(description, dict):
-            raise ValueError("not an object")
-    except (KeyError, ValueError) as error:
-        raise UserError(
-            f"{path}: does not say which network its weights belong to; it was not written by this workflow"
-        ) from error
-    return state, description
+    return state, _description(path, metadata)
+
+
+def read_description(path: Path | str) -> dict[str, Any]:
+    """The description in a file that :func:`save_weights` wrote; the weights are not read.
+
+    Raises:
+        UserError: as :func:`load_weights`.
+    """
+    return _description(path, _read(path, tensors=False)[1])
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path | str) -> None:
@@ -144,10 +145,23 @@ def ready_for_use(network: Network, device: torch.device | str) -> Network:
     return network.requires_grad_(False).eval().to(device)
 
 
-def _read(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _description(path: Path | str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        description = json.loads(metadata[DESCRIPTION_KEY])
+        if not isinstance(description, dict):
+            raise ValueError("not an object")
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{path}: does not say which network its weights belong to; it was not written by this workflow"
+        ) from error
+    return description
+
+
+def _read(path: Path | str, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            names = file.keys() if tensors else ()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such weights file") from error
     except (OSError, safetensors.SafetensorError) as error:

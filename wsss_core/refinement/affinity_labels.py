@@ -1,61 +1,40 @@
-"""Stage `affinity_labels`: what affinity is learned from, and the CRF-refined seed."""
+"""Stage `affinity_labels`: what affinity is learned from."""
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from wsss_core.cam_store import CamStoreReader
 from wsss_core.config.refinement import AffinityLabels
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.label_maps import write_label_maps
-from wsss_core.refinement.confident_labels import confident_label_map, refined_seed
-from wsss_core.refinement.image_pool import ImagePool
+from wsss_core.refinement.confident_labels import confident_label_map
+from wsss_core.refinement.label_maps_of_cams import write_label_maps_of_cams
 
 
 def make_affinity_labels(
     parameters: AffinityLabels,
-    threshold: float,
+    seed_threshold: float | None,
     index_shard: DatasetIndex,
     cams: CamStoreReader,
-    confident_csv: Path,
-    refined_csv: Path,
+    manifest_csv: Path,
     inputs: Sequence[Path | str] = (),
     threads: int = 1,
 ) -> None:
-    """Write two label maps an image: the confident labels, and the seed after a CRF.
+    """Write the confident label map of every image; a killed call goes on where it was.
 
-    Only the classes of an image's own labels can appear in its maps. A killed call goes on where
-    it was.
+    Only the classes of an image's own labels can appear in its map.
 
     Args:
         parameters: background scores and constants of the CRF.
-        threshold: the constant background score of the refined seed, in (0, 1).
+        seed_threshold: the CAMs' threshold, for background scores that are multiples of it; in (0, 1).
         index_shard: the images.
         cams: class maps of at least these images.
-        confident_csv: manifest of the confident label maps (see ``confident_label_map``), which
-            lie beside it; written last.
-        refined_csv: manifest of the refined seeds (see ``refined_seed``), which lie beside it.
+        manifest_csv: the manifest to make; the maps (see ``confident_label_map``) lie beside it.
         inputs: the files this is made from.
         threads: worker processes.
 
     Raises:
         UserError: an image cannot be read, does not fit its maps, or its worker died.
     """
-    image_ids, paths = index_shard.image_ids, index_shard.image_paths
-
-    def arguments(position: int) -> tuple[Any, ...]:
-        maps = cams.read(image_ids[position])
-        return paths[position], maps.classes, maps.full_size()
-
-    seed = partial(refined_seed, threshold=threshold, crf=parameters.crf)
-    confident = partial(confident_label_map, parameters=parameters)
-    for make, manifest, description in (
-        (seed, refined_csv, "refining seeds"),
-        (confident, confident_csv, "labelling confident pixels"),
-    ):
-        pool: ImagePool[np.ndarray] = ImagePool(make, arguments, image_ids, threads)
-        with pool:
-            write_label_maps(index_shard, pool, manifest, inputs, description)
+    make = partial(confident_label_map, parameters=parameters, seed_threshold=seed_threshold)
+    write_label_maps_of_cams(index_shard, cams, make, manifest_csv, inputs, threads, "labelling confident pixels")

@@ -80,6 +80,22 @@ def inner_window(radius: int, height: int, width: int) -> Window:
     return slice(0, rows), slice(margin, margin + columns)
 
 
+def radius_in_small_grid(radius: int, height: int, width: int) -> int:
+    """The radius that AffinityNet's code takes in use (psa ``network/resnet38_aff.py``).
+
+    Args:
+        radius: in cells, that of training.
+        height: rows of the grid.
+        width: columns of the grid.
+
+    Returns:
+        ``radius``; or, where the shorter side has less than ``2 * radius + 1`` cells, half of what that has beside
+        the middle one, rounded down, so that inner first cells are left. At least 1, which means no pairs.
+    """
+    shorter = min(height, width)
+    return radius if shorter > 2 * radius else max((shorter - 1) // 2, 1)
+
+
 def pair_affinities(features: Tensor, offsets: Sequence[Offset]) -> Tensor:
     """Affinities ``exp(-mean_c |f_i - f_j|)`` of neighbouring cells (Ahn & Kwak, equation 3).
 

@@ -8,13 +8,12 @@ from types import ModuleType
 
 import numpy as np
 
-from wsss_core.config.refinement import BackgroundScore, Crf
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.crf import Crf
 from wsss_core.errors import UserError
 
 SMALLEST_SCORE = 1e-5
 """Scores are clipped here before the logarithm, as in AffinityNet's code."""
-LABEL_CERTAINTY = 0.7
-"""Probability that a hard label is right, as in IRN's code (``imutils.crf_inference_label``)."""
 
 
 class DenseCrf:
@@ -30,7 +29,7 @@ class DenseCrf:
         Args:
             image: uint8 (H, W, 3), RGB.
             labels: L, the number of labels, background included.
-            crf: iterations, and deviations and weights of the kernels.
+            crf: what the unary energy is made of, iterations, and deviations and weights of the kernels.
 
         Raises:
             ValueError: the image is not uint8 (H, W, 3) or ``labels`` is below 1.
@@ -41,7 +40,7 @@ class DenseCrf:
         if labels < 1:
             raise ValueError(f"a CRF needs a label at least, not {labels}")
         self._shape = (labels, *image.shape[:2])
-        self._iterations = crf.iterations
+        self._crf = crf
         if labels == 1:  # nothing to decide, and pydensecrf is not needed for it
             return
         self._field = _import_pydensecrf().DenseCRF2D(image.shape[1], image.shape[0], labels)
@@ -56,11 +55,14 @@ class DenseCrf:
             )
 
     def infer(self, scores: np.ndarray) -> np.ndarray:
-        """Mean-field inference from the unary energy ``-log(clip(scores, 1e-5, 1))``.
+        """Mean-field inference from scores, or from the labels with the largest ones, as the settings say.
+
+        The unary energy is ``-log(clip(scores, 1e-5, 1))``, or that of :meth:`infer_from_labels`.
 
         Args:
             scores: (L, H, W), probabilities or scores in [0, 1]. They need not sum to 1: a factor
-                that all labels of a pixel share changes nothing, unless the clipping acts.
+                that all labels of a pixel share changes nothing, unless the clipping acts. Of equal
+                scores the first label's counts as the largest.
 
         Returns:
             float32 (L, H, W): each label's probability, which sum to 1 in every pixel.
@@ -74,37 +76,39 @@ class DenseCrf:
             raise ValueError("scores hold values that are not finite")
         if self._shape[0] == 1:
             return np.ones(self._shape, dtype=np.float32)
+        if self._crf.unary == "labels":
+            return self.infer_from_labels(scores.argmax(axis=0))
         return self._infer(-np.log(np.clip(scores.astype(np.float32, copy=False), SMALLEST_SCORE, 1.0)))
 
-    def infer_from_labels(self, labels: np.ndarray, certainty: float = LABEL_CERTAINTY) -> np.ndarray:
-        """Mean-field inference from one label per pixel, as in IRN's code.
+    def infer_from_labels(self, labels: np.ndarray) -> np.ndarray:
+        """Mean-field inference from one label per pixel, as in IRN's code (``imutils.crf_inference_label``).
+
+        The given label has the probability ``certainty`` of the settings; the others share the rest.
 
         Args:
             labels: int (H, W), from 0 to L - 1.
-            certainty: probability of the given label, in (0, 1); the others share the rest equally.
 
         Returns:
             As :meth:`infer`.
 
         Raises:
-            ValueError: ``labels`` are of another size or out of range, or ``certainty`` is.
+            ValueError: ``labels`` are of another size or out of range.
         """
         number = self._shape[0]
         if labels.shape != self._shape[1:]:
             raise ValueError(f"labels are of shape {labels.shape}; the CRF was set up for {self._shape[1:]}")
         if labels.size and not (labels.min() >= 0 and labels.max() < number):
             raise ValueError(f"labels are from {labels.min()} to {labels.max()}, not from 0 to {number - 1}")
-        if not 0 < certainty < 1:
-            raise ValueError(f"a certainty lies between 0 and 1, unlike {certainty}")
         if number == 1:
             return np.ones(self._shape, dtype=np.float32)
+        certainty = self._crf.certainty
         given = labels[None] == np.arange(number)[:, None, None]
         return self._infer(np.where(given, -np.log(certainty), -np.log((1 - certainty) / (number - 1))))
 
     def _infer(self, unary: np.ndarray) -> np.ndarray:
         flat = unary.astype(np.float32, copy=False).reshape(self._shape[0], -1)
         self._field.setUnaryEnergy(np.ascontiguousarray(flat))
-        result = self._field.inference(self._iterations)
+        result = self._field.inference(self._crf.iterations)
         return np.array(result, dtype=np.float32).reshape(self._shape)
 
 
@@ -132,15 +136,20 @@ def background_score(class_maps: np.ndarray, background: BackgroundScore) -> np.
     Args:
         class_maps: (K, H, W), values in [0, 1]; K may be 0.
         background: a constant, or ``alpha`` of ``(1 - largest class value) ** alpha`` (Ahn & Kwak,
-            "Learning Pixel-level Semantic Affinity", CVPR 2018, equation 2).
+            "Learning Pixel-level Semantic Affinity", CVPR 2018, equation 2). A multiple of the
+            seed's threshold has to be resolved first.
 
     Returns:
         float32 (H, W), values in [0, 1].
+
+    Raises:
+        ValueError: ``background`` is not resolved.
     """
     shape = class_maps.shape[1:]
     if background.threshold is not None:
         return np.full(shape, background.threshold, dtype=np.float32)
-    assert background.alpha is not None  # the settings see to it that one of the two is given
+    if background.alpha is None:
+        raise ValueError("the background's score is a multiple of a threshold that is not known here")
     largest = class_maps.max(axis=0, initial=0.0).astype(np.float32)
     # Interpolation may overshoot 1 by a rounding error, whose fractional power is not a number.
     return np.maximum(1 - largest, 0) ** np.float32(background.alpha)
@@ -165,7 +174,7 @@ def refine(image: np.ndarray, class_maps: np.ndarray, background: BackgroundScor
         int64 (H, W): 0 is the background, k + 1 the k-th class map.
 
     Raises:
-        ValueError: as :func:`dense_crf`.
+        ValueError: as :func:`dense_crf`, or ``background`` is not resolved.
         UserError: as :func:`dense_crf`.
     """
     scores = with_background(class_maps, background)

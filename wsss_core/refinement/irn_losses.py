@@ -7,41 +7,35 @@ from torch import Tensor
 
 from wsss_core.refinement.affinity_pairs import Offset, inner_window, shift_window
 from wsss_core.refinement.boundary_paths import Path, boundary_affinities
-from wsss_core.refinement.pair_labels import PairLabels
-
-EPSILON = 1e-5
-"""Added in logarithms and to counts, as in IRN's code."""
+from wsss_core.refinement.pair_labels import EPSILON, PairLabels, pair_losses
+from wsss_core.training.distributed import mean_over_processes
 
 
 def irn_losses(
-    boundary_logits: Tensor, displacements: Tensor, pairs: PairLabels, paths: Sequence[Path], radius: int
+    boundary_logits: Tensor, displacements: Tensor | None, pairs: PairLabels, paths: Sequence[Path], radius: int
 ) -> dict[str, Tensor]:
-    """The four losses, and their sum as in irn ``step/train_irn.py``.
+    """The losses, and their sum as in irn ``step/train_irn.py``.
 
     Args:
         boundary_logits: (B, h, w).
-        displacements: (B, 2, h, w), cells down and right.
+        displacements: (B, 2, h, w), cells down and right; None if they are not trained.
         pairs: as of ``pair_labels``, of the paths' first cells: (B, P, h', w') each.
         paths: the P paths, as of ``boundary_paths``.
         radius: in cells, as ``pairs`` and ``paths`` were made with; 10 in IRN.
 
     Returns:
         Scalars: ``positive`` (mean cross-entropy of pairs of the background, and of one class, half
-        each), ``negative``, ``displacement_foreground``, ``displacement_background`` (mean absolute
-        errors) and ``loss``, half the sum of the four. A kind without pairs adds 0.
+        each), ``negative``, with displacements ``displacement_foreground`` and
+        ``displacement_background`` (mean absolute errors), and ``loss``, half the sum of these.
+        A kind without pairs adds 0.
     """
     window = inner_window(radius, *boundary_logits.shape[1:])
     affinities = boundary_affinities(torch.sigmoid(boundary_logits), paths)[(..., *window)]
-    attraction = -torch.log(affinities + EPSILON)
-    repulsion = -torch.log(1 + EPSILON - affinities)
-    background, foreground = _mean_over(attraction, pairs.background), _mean_over(attraction, pairs.foreground)
-    towards, level = displacement_losses(displacements, pairs, [path[0] for path in paths], radius)
-    losses = {
-        "positive": background / 2 + foreground / 2,
-        "negative": _mean_over(repulsion, pairs.negative),
-        "displacement_foreground": towards,
-        "displacement_background": level,
-    }
+    found = pair_losses(affinities, pairs)
+    losses = {"positive": found.background / 2 + found.foreground / 2, "negative": found.negative}
+    if displacements is not None:
+        towards, level = displacement_losses(displacements, pairs, [path[0] for path in paths], radius)
+        losses |= {"displacement_foreground": towards, "displacement_background": level}
     return {"loss": torch.stack(list(losses.values())).sum() / 2, **losses}
 
 
@@ -64,19 +58,15 @@ def displacement_losses(
     """
     window = inner_window(radius, *displacements.shape[2:])
     firsts = displacements[(..., *window)]
+    targets = displacements.new_tensor(offsets)[:, :, None, None]
     foreground = background = displacements.new_zeros(())
     for p, offset in enumerate(offsets):  # offset by offset: the differences of all at once take much memory
         difference = firsts - displacements[(..., *shift_window(window, offset))]  # (B, 2, h', w')
-        target = difference.new_tensor(offset)[:, None, None]
-        foreground = foreground + ((difference - target).abs() * pairs.foreground[:, p : p + 1]).sum()
+        foreground = foreground + ((difference - targets[p]).abs() * pairs.foreground[:, p : p + 1]).sum()
         background = background + (difference.abs() * pairs.background[:, p : p + 1]).sum()
     return foreground / _twice(pairs.foreground, foreground), background / _twice(pairs.background, background)
 
 
 def _twice(kind: Tensor, like: Tensor) -> Tensor:
     """Numbers in the differences of a kind of pairs: two coordinates each."""
-    return 2 * kind.sum(dtype=like.dtype) + EPSILON
-
-
-def _mean_over(values: Tensor, kind: Tensor) -> Tensor:
-    return (values * kind).sum() / (kind.sum(dtype=values.dtype) + EPSILON)
+    return 2 * mean_over_processes(kind.sum(dtype=like.dtype)) + EPSILON

@@ -7,7 +7,11 @@ import torch
 from torch import Tensor
 
 from wsss_core.datasets.palette import IGNORED
-from wsss_core.refinement.affinity_pairs import Offset, inner_window, shift_window
+from wsss_core.refinement.affinity_pairs import Offset, inner_window, pair_windows, shift_window
+from wsss_core.training.distributed import mean_over_processes
+
+EPSILON = 1e-5
+"""Added in logarithms and to counts, as in AffinityNet's and IRN's code."""
 
 
 class PairLabels(NamedTuple):
@@ -21,25 +25,69 @@ class PairLabels(NamedTuple):
     """The cells have different labels."""
 
 
-def pair_labels(labels: Tensor, offsets: Sequence[Offset], radius: int, label_limit: int = IGNORED) -> PairLabels:
+def pair_labels(
+    labels: Tensor, offsets: Sequence[Offset], radius: int, label_limit: int = IGNORED, border_pairs: bool = False
+) -> PairLabels:
     """Sort pairs by their labels.
 
-    As in the authors' code (psa ``tool/aff_utils``, irn ``voc12/dataloader``), first cells too near
-    the border for all of their pairs to exist are left out.
+    As in the authors' code (psa ``voc12/data.ExtractAffinityLabelInRadius``, irn ``voc12/dataloader``), first cells
+    too near the border for all of their pairs to exist are left out, unless ``border_pairs``.
 
     Args:
-        labels: int (B, h, w): 0 background, 1 and up the classes.
+        labels: int (B, h, w), 0 to 255: 0 background, 1 and up the classes.
         offsets: the P offsets from a pair's first cell to its second, all closer than ``radius``.
         radius: in cells.
         label_limit: labels from here up, 255 always among them, stand for no label.
+        border_pairs: sort all pairs whose two cells lie in the grid.
 
     Returns:
-        Each (B, P, h - radius + 1, w - 2 radius + 2); without first cells if the grid is too small.
+        Each (B, P, h', w'), by first cell: those of ``inner_window``, h - radius + 1 times w - 2 radius + 2, none if
+        the grid is too small; with ``border_pairs`` all, h times w, where pairs that leave the grid are of no kind.
     """
-    window = inner_window(radius, *labels.shape[1:])
-    firsts = labels[:, None][(..., *window)]
-    seconds = torch.stack([labels[(..., *shift_window(window, offset))] for offset in offsets], dim=1)
+    labels = labels.to(torch.uint8)  # there are hundreds of pairs for a label
+    height, width = labels.shape[1:]
+    window = inner_window(radius, height, width)
+    if border_pairs:
+        firsts = labels[:, None]
+        seconds = labels.new_full((len(labels), len(offsets), height, width), IGNORED)
+        for p, offset in enumerate(offsets):
+            first, second = pair_windows(offset, height, width)
+            seconds[(slice(None), p, *first)] = labels[(..., *second)]
+    else:
+        firsts = labels[:, None][(..., *window)]
+        seconds = torch.stack([labels[(..., *shift_window(window, offset))] for offset in offsets], dim=1)
     same = firsts == seconds
     limit = min(label_limit, IGNORED)
     labelled = (firsts < limit) & (seconds < limit)
     return PairLabels(same & (firsts == 0), same & labelled & (firsts > 0), labelled & ~same)
+
+
+class PairLosses(NamedTuple):
+    """Mean cross-entropies, scalars; 0 for a kind without pairs."""
+
+    background: Tensor
+    foreground: Tensor
+    negative: Tensor
+
+
+def pair_losses(affinities: Tensor, pairs: PairLabels) -> PairLosses:
+    """Cross-entropies of affinities: 1 is right for pairs of one label, 0 for the negative ones.
+
+    Each kind is averaged by itself, as they differ much in number (Ahn & Kwak, CVPR 2018, equations 6 to 8); where
+    several processes train together, over the pairs of all of them.
+
+    Args:
+        affinities: float (B, P, h, w), values in [0, 1].
+        pairs: (B, P, h, w) each.
+    """
+    attraction = -torch.log(affinities + EPSILON)
+    repulsion = -torch.log(1 + EPSILON - affinities)
+    return PairLosses(
+        _mean_over(attraction, pairs.background),
+        _mean_over(attraction, pairs.foreground),
+        _mean_over(repulsion, pairs.negative),
+    )
+
+
+def _mean_over(values: Tensor, kind: Tensor) -> Tensor:
+    return (values * kind).sum() / (mean_over_processes(kind.sum(dtype=values.dtype)) + EPSILON)

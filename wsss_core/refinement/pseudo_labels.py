@@ -1,35 +1,30 @@
-"""Stage `pseudo_labels`: class maps, spread along learned affinities, become one label per pixel."""
+"""Stage `pseudo_labels`: class maps, usually after a walk along affinities, become one label per pixel."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional
 
-from wsss_core.cam_store import CAM_STRIDE, CamStoreReader
-from wsss_core.config.refinement import PseudoLabels, Walk
-from wsss_core.datasets.images import read_image
+from wsss_core.cam_store import CamStoreReader
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.refinement import PseudoLabels
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
-from wsss_core.datasets.transforms import normalise
-from wsss_core.devices import choose_device
-from wsss_core.networks.affinitynet import AffinityNetwork, load_affinitynet
-from wsss_core.refinement.affinity_pairs import neighbour_offsets, pair_affinities
-from wsss_core.refinement.confident_labels import check_size, label_values
-from wsss_core.refinement.crf import refine
-from wsss_core.refinement.random_walk import random_walk
+from wsss_core.errors import UserError
+from wsss_core.refinement.image_pool import ImagePool
+from wsss_core.refinement.pseudo_label_map import pseudo_label_map
 
 
 def make_pseudo_labels(
     parameters: PseudoLabels,
-    walk: Walk,
+    background: BackgroundScore | None,
     index_shard: DatasetIndex,
-    cams: CamStoreReader,
-    affinity_weights: Path,
+    maps: CamStoreReader,
     manifest_csv: Path,
     inputs: Sequence[Path | str] = (),
-    device: str = "auto",
+    threads: int = 1,
 ) -> None:
     """Write a label map for every image; a killed call goes on where it was.
 
@@ -37,69 +32,29 @@ def make_pseudo_labels(
     all background.
 
     Args:
-        parameters: background score, and the CRF after the walk if there is one.
-        walk: how far and how strictly along affinities the maps are spread.
+        parameters: the CRF if there is one, and what is unsure.
+        background: the background's score; None if the maps hold a background that walked with them.
         index_shard: the images.
-        cams: class maps of at least these images.
-        affinity_weights: the weights of an AffinityNet.
+        maps: class maps of at least these images: walked ones (``spread_cams``), or of a CAM method.
         manifest_csv: the manifest to make; the maps lie beside it (see ``write_label_maps``).
         inputs: the files this is made from.
-        device: ``auto``, ``cpu`` or ``cuda``; the walk and the CRF run on the CPU.
+        threads: worker processes.
 
     Raises:
-        UserError: the weights are no AffinityNet's, an image cannot be read or does not fit its
-            maps, or a CRF is wanted and pydensecrf is missing.
+        UserError: an image cannot be read or does not fit its maps, its worker died, the maps have no
+            background where they should, or a CRF is wanted and pydensecrf is missing.
     """
-    place = choose_device(device)
-    network = load_affinitynet(affinity_weights, place)
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
 
-    def make(position: int) -> np.ndarray:
-        image, maps = read_image(paths[position]), cams.read(image_ids[position])
-        check_size(paths[position], image, maps.height, maps.width)
-        if len(maps.classes) == 0:
-            return np.zeros(image.shape[:2], dtype=np.uint8)
-        walked = spread_maps(image, maps.cam, network, walk, place)
-        winners = refine(image, walked, parameters.background, parameters.crf)
-        return label_values(maps.classes)[winners]
+    def arguments(position: int) -> tuple[Any, ...]:
+        image = maps.read(image_ids[position])
+        if background is None and image.background is None:
+            raise UserError(
+                f"the maps of image '{image_ids[position]}' have no background that walked with them; make them again"
+            )
+        return paths[position], image
 
-    write_label_maps(index_shard, make, manifest_csv, inputs, "making pseudo labels")
-
-
-def spread_maps(
-    image: np.ndarray, cam: np.ndarray, network: AffinityNetwork, walk: Walk, device: torch.device
-) -> np.ndarray:
-    """Spread the class maps of one image along its affinities.
-
-    The maps are divided by the largest value of all classes after the walk, as in IRN's code
-    (``step/make_sem_seg_labels.py``), so that a background score means the same for every image
-    and the relation between classes stays. AffinityNet's code instead walks a background map
-    ``(1 - max) ** alpha`` along with the classes and divides nothing.
-
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        cam: (K, ceil(H / 4), ceil(W / 4)), values in [0, 1], K at least 1.
-        network: the affinities' network, on ``device``.
-        walk: power of the maps, power of the affinities, number of steps.
-        device: where the network computes.
-
-    Returns:
-        float32 (K, H, W), values in [0, 1]; the largest is about 1 (interpolation lowers peaks),
-        or everything is 0 if ``cam`` is.
-    """
-    offsets = neighbour_offsets(network.radius)
-    with torch.inference_mode():
-        features = network(normalise(image)[None].to(device))[0]
-        affinities = pair_affinities(features, offsets).cpu().numpy()
-    start = torch.from_numpy(cam.astype(np.float64))
-    if network.stride > CAM_STRIDE:  # averaged, as in AffinityNet's code
-        start = functional.avg_pool2d(start, network.stride // CAM_STRIDE, ceil_mode=True)
-    walked = random_walk(start.numpy() ** walk.cam_power, affinities, offsets, walk.beta, walk.log2_steps)
-    largest = walked.max()
-    if largest > 0:
-        walked /= largest
-    fine = functional.interpolate(
-        torch.from_numpy(walked)[None], scale_factor=network.stride, mode="bilinear", align_corners=False
-    )
-    height, width = image.shape[:2]  # the last cells may reach beyond the image
-    return fine[0, :, :height, :width].float().clamp_(0, 1).numpy()
+    make = partial(pseudo_label_map, background=background, crf=parameters.crf, unsure_below=parameters.unsure_below)
+    pool: ImagePool[np.ndarray] = ImagePool(make, arguments, image_ids, threads)
+    with pool:
+        write_label_maps(index_shard, pool, manifest_csv, inputs, "making pseudo labels")

@@ -24,23 +24,35 @@ with the square root of m: 90 products stand for 256 steps. What is kept is scal
 which makes the eigenvalue 1, whose part never decays, exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
-from scipy.sparse import dia_array
+import torch
+from torch import Tensor
 
-from wsss_core.refinement.affinity_pairs import Offset, pair_windows
+from wsss_core.refinement.affinity_pairs import Offset
+from wsss_core.refinement.walk_matrix import WalkMatrix, by_diagonals, compressed_rows, walk_matrix
+
+Vectors = TypeVar("Vectors", np.ndarray, Tensor)
 
 TRUNCATION = 1e-8
 """Coefficients of the Chebyshev series that sum to no more than this are left out."""
+SIDE_BY_SIDE = 4
+"""From so many maps on, the CPU multiplies all of them by compressed rows at once.
+
+Measured in one thread at 47 x 63 and 94 x 125 cells: one by one is three times as fast for one
+map, equal for three, half as fast for twenty.
+"""
 
 
 def random_walk(
     maps: np.ndarray,
-    affinities: np.ndarray,
+    affinities: np.ndarray | Tensor,
     offsets: Sequence[Offset],
     beta: float,
     log2_steps: int,
+    device: torch.device | None = None,
 ) -> np.ndarray:
     """Let every class map walk ``2 ** log2_steps`` steps.
 
@@ -50,10 +62,12 @@ def random_walk(
     Args:
         maps: (K, h, w), finite; K may be 0.
         affinities: (P, h, w), values in [0, 1]: entry (p, y, x) belongs to the cells (y, x) and
-            (y, x) + offset p. Entries whose second cell lies outside the grid are not read.
+            (y, x) + offset p. Entries whose second cell lies outside the grid are not read. A
+            tensor may be on any device, and stays there if that is the one to compute on.
         offsets: the P offsets, as of ``neighbour_offsets``: each unordered pair once.
         beta: affinities are raised to this power; larger values make the walk keep to edges.
         log2_steps: binary logarithm of the number of steps, 0 or more.
+        device: where to compute; the CPU by default. See :func:`walk_side_by_side` for GPUs.
 
     Returns:
         float64 (K, h, w): the mean of the values that a walk from a cell ends on, so within each
@@ -63,26 +77,94 @@ def random_walk(
         ValueError: shapes do not fit, or an affinity of a pair is not in [0, 1].
     """
     classes, height, width = maps.shape
-    if affinities.shape != (len(offsets), height, width):
+    if tuple(affinities.shape) != (len(offsets), height, width):
         raise ValueError(
-            f"affinities are of shape {affinities.shape}; {len(offsets)} offsets and maps of "
+            f"affinities are of shape {tuple(affinities.shape)}; {len(offsets)} offsets and maps of "
             f"{height} x {width} cells need {(len(offsets), height, width)}"
         )
-    matrix, degrees = _symmetric_walk_matrix(affinities, offsets, beta)
-    coefficients = chebyshev_coefficients(log2_steps)
-    root = np.sqrt(degrees)
-    walked = np.empty((classes, height, width))
-    for k in range(classes):  # scipy multiplies columns one by one faster than side by side
-        start = maps[k].reshape(-1).astype(np.float64)
-        vector = start * root
-        if len(coefficients) - 1 < 2**log2_steps:
-            vector = _chebyshev_series(matrix, vector, coefficients)
-        else:
-            for _ in range(2**log2_steps):
-                vector = matrix @ vector
-        # The bounds hold for the exact walk, so this takes nothing but the error of truncation.
-        walked[k] = np.clip(vector / root, start.min(), start.max()).reshape(height, width)
+    device = torch.device("cpu") if device is None else device
+    if not isinstance(affinities, Tensor):
+        affinities = torch.from_numpy(np.ascontiguousarray(affinities))
+    matrix = walk_matrix(affinities.detach().to(device), offsets, beta)
+    start = maps.reshape(classes, height * width).astype(np.float64)
+    if device.type == "cpu" and (classes < SIDE_BY_SIDE or not torch.backends.mkl.is_available()):
+        walked = walk_one_by_one(start, matrix, log2_steps)
+    else:
+        walked = walk_side_by_side(torch.from_numpy(start).to(device), matrix, log2_steps).cpu().numpy()
+    if start.size:  # The bounds hold for the exact walk, so this takes nothing but the error of truncation.
+        np.clip(walked, start.min(axis=1, keepdims=True), start.max(axis=1, keepdims=True), out=walked)
+    return walked.reshape(maps.shape)
+
+
+def walk_one_by_one(maps: np.ndarray, matrix: WalkMatrix, log2_steps: int) -> np.ndarray:
+    """The walk of one map after the other by SciPy's sparse diagonals, in one thread.
+
+    SciPy multiplies by diagonals faster than by compressed rows, but not several columns at once.
+
+    Args:
+        maps: float64 (K, n).
+        matrix: of the walk; on the CPU.
+        log2_steps: binary logarithm of the number of steps, 0 or more.
+
+    Returns:
+        float64 (K, n).
+    """
+    diagonals = by_diagonals(matrix)
+    root = matrix.degrees.sqrt().numpy()
+    walked = np.empty_like(maps)
+    for k, start in enumerate(maps):
+        walked[k] = multiplied_by_power(lambda vector: diagonals @ vector, start * root, log2_steps) / root
     return walked
+
+
+def walk_side_by_side(maps: Tensor, matrix: WalkMatrix, log2_steps: int) -> Tensor:
+    """The walk of all maps at once by torch's compressed rows.
+
+    The formulation for GPUs, though not measured on one: chosen over gathering every cell's
+    neighbours because it needs nothing of the size of maps times pairs, and because a product is
+    one call. ``python -m benchmarks.random_walk --device cuda`` measures both.
+
+    Args:
+        maps: float64 (K, n).
+        matrix: of the walk; on the maps' device.
+        log2_steps: binary logarithm of the number of steps, 0 or more.
+
+    Returns:
+        float64 (K, n), on the same device.
+    """
+    rows = compressed_rows(matrix)
+    root = matrix.degrees.sqrt()[:, None]
+    return (multiplied_by_power(lambda vectors: rows @ vectors, maps.T * root, log2_steps) / root).T.contiguous()
+
+
+def multiplied_by_power(multiply: Callable[[Vectors], Vectors], start: Vectors, log2_steps: int) -> Vectors:
+    """The product ``S^m z``, m = 2^t, by whatever is quicker: the series or m products.
+
+    Args:
+        multiply: gives ``S z``, in new memory.
+        start: float64 z, (n,) or (n, K).
+        log2_steps: binary logarithm t of the number of steps, 0 or more.
+
+    Returns:
+        Of the shape and type of ``start``.
+    """
+    steps = 2**log2_steps
+    coefficients = chebyshev_coefficients(log2_steps)
+    if len(coefficients) > steps:  # the series is no shorter than the walk itself
+        for _ in range(steps):
+            start = multiply(start)
+        return start
+    before, now = start, multiply(start)
+    result = before * coefficients[0]
+    for k, coefficient in enumerate(coefficients[1:].tolist(), start=1):
+        if k > 1:  # T_k = 2 S T_{k-1} - T_{k-2}
+            following = multiply(now)
+            following *= 2
+            following -= before
+            before, now = now, following
+        if coefficient:  # every second one is 0
+            result += now * coefficient
+    return result
 
 
 def chebyshev_coefficients(log2_steps: int) -> np.ndarray:
@@ -106,57 +188,3 @@ def chebyshev_coefficients(log2_steps: int) -> np.ndarray:
     coefficients = np.zeros(2 * len(kept) - 1)
     coefficients[::2] = kept / kept.sum()
     return coefficients
-
-
-def _chebyshev_series(matrix: dia_array, vector: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """``sum_k c_k T_k(S) z`` by ``T_k = 2 S T_{k-1} - T_{k-2}``; vectors are (n,)."""
-    before, now = vector, matrix @ vector
-    result = coefficients[0] * before
-    for k, coefficient in enumerate(coefficients[1:], start=1):
-        if k > 1:
-            following = matrix @ now
-            following *= 2
-            following -= before
-            before, now = now, following
-        if coefficient:  # every second one is 0
-            result += coefficient * now
-    return result
-
-
-def _symmetric_walk_matrix(
-    affinities: np.ndarray, offsets: Sequence[Offset], beta: float
-) -> tuple[dia_array, np.ndarray]:
-    """``D^-1/2 A D^-1/2`` as a sparse (n, n) matrix, and the column sums of A, (n,).
-
-    With cells numbered row by row, all pairs of an offset lie on one diagonal and, mirrored, on
-    another. So the matrix is built without sorting and multiplied without index lookups: less
-    time and memory than compressed rows.
-    """
-    _, height, width = affinities.shape
-    cells = height * width
-    strengths: dict[int, np.ndarray] = {}  # by distance between cell numbers: by first cell, (n,)
-    for p, offset in enumerate(offsets):
-        first, _ = pair_windows(offset, height, width)
-        values = np.asarray(affinities[p][first], dtype=np.float64)
-        if not values.size:
-            continue
-        if not (values.min() >= 0 and values.max() <= 1):  # not a number fails both
-            raise ValueError(f"affinities of offset {offset} are not all in [0, 1]")
-        # In grids narrower than the radius two offsets share a diagonal, but never a pair.
-        flat = strengths.setdefault(offset[0] * width + offset[1], np.zeros(cells))
-        flat.reshape(height, width)[first] += values**beta
-    degrees = np.ones(cells)
-    for distance, strength in strengths.items():
-        degrees += strength
-        degrees[distance:] += strength[: cells - distance]
-    inverse_root = 1 / np.sqrt(degrees)
-    data = np.zeros((2 * len(strengths) + 1, cells))  # scipy: by column of the matrix
-    data[0] = 1 / degrees
-    numbers = [0]
-    for row, (distance, strength) in enumerate(strengths.items()):
-        below, above = data[2 * row + 1], data[2 * row + 2]
-        below[: cells - distance] = strength[: cells - distance] * inverse_root[distance:]
-        below *= inverse_root
-        above[distance:] = below[: cells - distance]
-        numbers += [-distance, distance]
-    return dia_array((data, numbers), shape=(cells, cells)), degrees

@@ -1,0 +1,100 @@
+"""What the benchmarks of single parts have in common: times, memory, the first and the last line."""
+
+import gc
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from benchmarks.tables import machine
+
+Result = TypeVar("Result")
+PROCESS = Path("/proc/self")
+MEBIBYTE = 2**20
+
+
+def heading(threads: int, device: torch.device | None = None) -> str:
+    """The machine, how busy it is, and what is used of it: a ratio taken on a busy machine means less."""
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    accelerator = f", {torch.cuda.get_device_name(device)}" if device is not None and device.type == "cuda" else ""
+    return f"machine: {machine()}{load}{accelerator}; torch {torch.__version__}, {threads} of {os.cpu_count()} threads"
+
+
+def last_line(ratio: float, deviation: float) -> str:
+    """The figures of a benchmark, for whoever reads them by program."""
+    return f"ratio={ratio:.4g} deviation={deviation:.3g}"
+
+
+def seconds(function: Callable[[], Result], device: torch.device | None = None) -> tuple[Result, float]:
+    """A call's result and its wall time, until the device is done too."""
+    wait_for(device)
+    start = time.perf_counter()
+    result = function()
+    wait_for(device)
+    return result, time.perf_counter() - start
+
+
+def median_seconds(
+    function: Callable[[], Result], repeats: int, device: torch.device | None = None
+) -> tuple[Result, float]:
+    """The last result of several calls and the median of their times, after one call that does not count."""
+    result = function()
+    times = []
+    for _ in range(repeats):
+        result, duration = seconds(function, device)
+        times.append(duration)
+    return result, statistics.median(times)
+
+
+def wait_for(device: torch.device | None) -> None:
+    """Return when everything under way on the device is done."""
+    if device is not None and device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(function: Callable[[], object], device: torch.device | None = None) -> int | None:
+    """How many bytes a call needs at most beyond those in use before it.
+
+    On the CPU by the kernel's count of the process' resident pages, which sees torch's memory as well
+    as NumPy's, but not what is taken from memory that the process has freed and kept: so call it in
+    a fresh process.
+
+    Returns:
+        Bytes; None where the kernel does not count them so that the count can be set back (not Linux).
+    """
+    gc.collect()
+    if device is not None and device.type == "cuda":
+        wait_for(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        function()
+        wait_for(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    try:
+        (PROCESS / "clear_refs").write_text("5")  # sets the peak back to what is resident now
+    except OSError:
+        return None
+    before = _resident("VmRSS")
+    function()
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    lines = (PROCESS / "status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

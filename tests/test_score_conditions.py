@@ -1,0 +1,53 @@
+import copy
+from pathlib import Path
+
+import pytest
+
+from wsss_core.config import load_config, read_yaml
+from wsss_core.plan import Plan
+from wsss_core.score_conditions import score_conditions, threshold_files
+
+DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")
+
+
+def stages_with(background=None, threshold=0.28, refined=None):
+    raw = copy.deepcopy(DEMO)
+    raw["cams"]["cam"]["threshold"] = threshold
+    affinity = raw["affinities"]["affinitynet"]
+    if background:
+        affinity["pseudo_labels"]["background"] = background
+    if refined:
+        affinity["labels"]["refined_seed"] = refined
+    raw["experiments"] = {"cam": raw["experiments"]["cam"]}
+    return Plan(load_config(raw)).experiments["cam"]
+
+
+@pytest.mark.parametrize(
+    ("background", "threshold", "words"),
+    [
+        ({"threshold": 0.25}, 0.28, "0.25 (fixed)"),
+        ({"threshold": {"best_on": "train"}}, 0.28, "{threshold} (best on train: an oracle)"),
+        (
+            {"threshold": {"best_on": "subset", "subset": "a.txt"}},
+            0.28,
+            "{threshold} (best on the images of a.txt)",
+        ),
+        ({"alpha": 4}, 0.28, "(1 - max)^4"),
+        ({"walked_alpha": 16}, 0.28, "(1 - max)^16, walked along"),
+        ({"times_seed_threshold": 1.5}, 0.28, "0.42 = 1.5 x the seed's 0.28 (fixed)"),
+        ({"times_seed_threshold": 1}, {"best_on": "train"}, "the seed's {threshold} (best on train: an oracle)"),
+    ],
+)
+def test_the_background_is_told_in_words(background, threshold, words):
+    artifact = stages_with(background, threshold)["pseudo_labels"]
+    assert score_conditions(artifact) == {"background": words, "crf": "yes", "without_label": "none"}
+    assert bool(threshold_files(artifact)) == ("{threshold}" in words)
+
+
+def test_refined_seeds_and_predictions():
+    stages = stages_with(refined={"alpha": 6})
+    refined = score_conditions(stages["refined_seeds"])
+    assert refined == {"background": "(1 - max)^6", "crf": "yes"}
+    assert score_conditions(stages["predictions"]) == {"seen_at": "scales 1 and mirrored", "crf": "yes"}
+    stages = stages_with(refined={"times_seed_threshold": 1})
+    assert score_conditions(stages["refined_seeds"])["background"] == "the seed's 0.28 (fixed)"

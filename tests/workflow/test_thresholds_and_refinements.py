@@ -1,0 +1,94 @@
+"""Chosen thresholds, IRN, and pseudo labels without an affinity, through the workflow."""
+
+import json
+import shutil
+
+import pandas
+import pytest
+
+from .workflow import Workflow
+
+LISTED = 12
+"""Images of the list that a threshold is chosen on."""
+
+
+@pytest.fixture(scope="module")
+def chosen(finished, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chosen")
+    shutil.rmtree(folder)
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    workflow = Workflow(folder, finished.changed().config)
+    index = pandas.read_csv(next((workflow.results / "dataset").glob("*/index.csv")))
+    listed = index.loc[index["split"] == "train", "image_id"].head(LISTED)
+    (folder / "held_out.txt").write_text("\n".join(listed) + "\n")
+    config = workflow.config
+    config["cams"]["oracle"] = {"extends": "cam", "threshold": {"best_on": "train"}}
+    subset = {"best_on": "subset", "subset": str(folder / "held_out.txt")}
+    config["affinities"]["irn"]["pseudo_labels"]["background"] = {"threshold": subset}
+    config["affinities"]["authors"] = {
+        "extends": "affinitynet",
+        "stride": 8,
+        "border_pairs": False,
+        "radius": 3,
+        "pseudo_labels": {"background": {"walked_alpha": 8}, "crf": None, "unsure_below": 0.3},
+    }
+    config["affinities"]["only_crf"] = {"method": "none"}
+    config["experiments"] |= {
+        "irn": {"cams": "cam", "affinity": "irn"},
+        "walked_background": {"cams": "cam", "affinity": "authors"},
+        "oracle": {"cams": "oracle", "affinity": "only_crf"},
+    }
+    workflow.run()
+    return workflow
+
+
+@pytest.fixture(scope="module")
+def summary(chosen):
+    return pandas.read_csv(chosen.results / "summary.csv").set_index("experiment")
+
+
+def test_what_was_there_is_not_made_again(chosen):
+    for stage, number in (("classifier", 1), ("cams", 2), ("affinity", 4), ("walked_cams", 4)):
+        assert len(list((chosen.results / stage).iterdir())) == number, stage
+    assert chosen.planned() == {}
+
+
+def test_every_score_says_where_its_threshold_comes_from(chosen, summary):
+    oracle = summary.loc["oracle"]
+    assert oracle["seed"] == oracle["seed_oracle"]
+    best = oracle["seed_oracle_threshold"]
+    assert oracle["seed_threshold"] == f"{best:.2f} (best on train: an oracle)"
+    assert oracle["pseudo_labels_background"] == f"the seed's {best:.2f} (best on train: an oracle)"
+    assert summary.loc["cam", "seed_threshold"] == "0.28 (fixed)"
+    threshold = json.loads(next((chosen.results / "threshold").glob("cam-irn-*/threshold.json")).read_text())
+    words = f"{threshold['threshold']:.2f} (best on the images of {chosen.folder / 'held_out.txt'})"
+    assert summary.loc["irn", "pseudo_labels_background"] == words and threshold["images"] == LISTED
+    assert summary.loc["walked_background", "pseudo_labels_background"] == "(1 - max)^8, walked along"
+    text = (chosen.results / "summary.md").read_text()
+    assert words in text and "| oracle † |" in " ".join(text.split())
+    scores = pandas.read_csv(next((chosen.results / "pseudo_labels").glob("cam-irn-*/labels.scores.csv")))
+    assert scores["background"].tolist() == [words] and scores["crf"].tolist() == ["yes"]
+
+
+def test_all_refinements_are_scored(summary):
+    for experiment in ("irn", "walked_background"):
+        scores = summary.loc[experiment, ["seed", "refined_seed", "walk", "pseudo_labels"]].astype(float)
+        assert ((scores > 0) & (scores < 100)).all()
+    assert summary.loc["oracle", ["refined_seed", "walk"]].isna().all() and summary.loc["oracle", "pseudo_labels"] > 0
+    # Without a CRF, pixels without label are what the pseudo labels lack of the walked maps.
+    assert summary.loc["walked_background", "pseudo_labels"] <= summary.loc["walked_background", "walk"]
+
+
+def test_a_changed_list_chooses_again(chosen):
+    path = chosen.folder / "held_out.txt"
+    path.write_text(path.read_text().split("\n", 1)[1])
+    planned = chosen.planned("pseudo_labels")
+    assert planned == {"score_subset": 1, "choose_threshold": 1, "make_pseudo_labels": 1, "pseudo_labels": 1}
+
+
+def test_a_list_that_is_missing_is_told_at_once(chosen):
+    changed = chosen.changed()
+    background = changed.config["affinities"]["irn"]["pseudo_labels"]["background"]
+    background["threshold"]["subset"] = "no_such_list.txt"
+    result = changed.attempt("--dry-run")
+    assert result.returncode != 0 and "there is no file no_such_list.txt; it lists image ids" in result.stdout

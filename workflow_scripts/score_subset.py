@@ -1,0 +1,19 @@
+"""Rule score_subset: the scores, at every threshold, of the images that a threshold is chosen on."""
+
+from pathlib import Path
+
+from wsss_core.job import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from wsss_core.cam_store import CamStoreReader
+    from wsss_core.datasets.label_maps import read_label_manifest
+    from wsss_core.evaluation.choose_threshold import score_subset
+
+    with CamStoreReader([Path(path) for path in snakemake.input.maps]) as maps:
+        score_subset(
+            Path(snakemake.input.subset),
+            maps,
+            read_label_manifest([snakemake.input.masks]),
+            Path(snakemake.output.scores),
+            walked=snakemake.params.walked,
+        )

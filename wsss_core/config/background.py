@@ -1,0 +1,119 @@
+"""Settings that say where objects end and the background begins."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from wsss_core.config.parameters import Parameters
+
+THRESHOLD_STEPS = 100
+"""Maps are scored, and thresholds chosen, at 0, 1/100, ..., 99/100."""
+
+
+class Threshold(Parameters):
+    """A threshold and where it comes from. A number alone is short for ``fixed``."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("fixed", "best_on")
+    belongs_to: ClassVar[Mapping[str, str]] = {"subset": "best_on"}
+
+    fixed: float | None = Field(None, gt=0, lt=1)
+    """The threshold itself, with two decimals."""
+    best_on: Literal["train", "subset"] | None = None
+    """Choose the one with the highest mIoU: on all training images with a mask (an oracle: the result is no longer
+    weakly supervised), or on the images listed in ``subset``."""
+    subset: str | None = Field(None, min_length=1)
+    """With ``best_on: subset``, a text file with ids of training images that have masks, one a line."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_alone(cls, settings: Any) -> Any:
+        number = isinstance(settings, int | float) and not isinstance(settings, bool)
+        return {"fixed": settings} if number else settings
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Threshold":
+        if (self.fixed is None) == (self.best_on is None):
+            raise ValueError("give a number, or exactly one of 'fixed' and 'best_on'")
+        if (self.subset is not None) != (self.best_on == "subset"):
+            raise ValueError("'subset', a file with image ids, belongs to best_on: subset")
+        if self.fixed is not None and abs(self.fixed * THRESHOLD_STEPS - round(self.fixed * THRESHOLD_STEPS)) > 1e-9:
+            raise ValueError("a threshold must be a multiple of 0.01: seeds are scored at those")
+        return self
+
+
+class BackgroundScore(Parameters):
+    """The background's score beside the class maps: a constant, or what the class maps leave."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("threshold", "alpha", "times_seed_threshold")
+
+    threshold: float | None = Field(None, gt=0, lt=1)
+    """The same score at every pixel."""
+    alpha: float | None = Field(None, gt=0)
+    """``(1 - largest class value) ** alpha``, as in AffinityNet; a larger alpha leaves more foreground."""
+    times_seed_threshold: float | None = Field(None, gt=0)
+    """The same score at every pixel: this multiple of the CAMs' own ``threshold``, to two decimals. It follows the
+    method."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "BackgroundScore":
+        _exactly_one(self)
+        return self
+
+    def resolved(self, seed_threshold: float | None) -> "BackgroundScore":
+        """The score with ``times_seed_threshold`` worked out.
+
+        Args:
+            seed_threshold: the CAMs' threshold; needed by that kind alone.
+        """
+        return BackgroundScore(**_resolved(self, seed_threshold)) if self.times_seed_threshold else self
+
+
+class PseudoLabelBackground(Parameters):
+    """The background's score beside the maps that pseudo labels are made from."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("threshold", "alpha", "times_seed_threshold", "walked_alpha")
+
+    threshold: Threshold | None = None
+    """The same score at every pixel, after the maps were divided by the largest value of all classes (IRN, AdvCAM)."""
+    alpha: float | None = Field(None, gt=0)
+    """``(1 - largest class value) ** alpha`` of the maps divided so."""
+    times_seed_threshold: float | None = Field(None, gt=0)
+    """The same score at every pixel: this multiple of the CAMs' own ``threshold``, to two decimals."""
+    walked_alpha: float | None = Field(None, gt=0)
+    """``(1 - largest class value) ** walked_alpha`` of the class maps before the walk, a map that walks along with
+    them; nothing is divided (AffinityNet's code)."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "PseudoLabelBackground":
+        _exactly_one(self)
+        return self
+
+    def resolved(self, seed_threshold: float | None, threshold: float | None) -> BackgroundScore | None:
+        """The score beside the maps after the walk; None where the background has walked along.
+
+        Args:
+            seed_threshold: the CAMs' threshold; needed by ``times_seed_threshold`` alone.
+            threshold: the chosen one, where ``threshold`` is not fixed.
+        """
+        if self.walked_alpha is not None:
+            return None
+        if self.threshold is not None:
+            return BackgroundScore(threshold=self.threshold.fixed if threshold is None else threshold)
+        return BackgroundScore(**_resolved(self, seed_threshold))
+
+
+def _exactly_one(settings: BackgroundScore | PseudoLabelBackground) -> None:
+    if sum(getattr(settings, key) is not None for key in settings.alternatives) != 1:
+        raise ValueError(f"give exactly one of {', '.join(repr(key) for key in settings.alternatives)}")
+
+
+def _resolved(
+    settings: BackgroundScore | PseudoLabelBackground, seed_threshold: float | None
+) -> dict[str, float | None]:
+    if settings.times_seed_threshold is None:
+        return {"alpha": settings.alpha}
+    if seed_threshold is None:
+        raise ValueError("a multiple of the seed's threshold needs that")
+    product = round(settings.times_seed_threshold * seed_threshold * THRESHOLD_STEPS) / THRESHOLD_STEPS
+    return {"threshold": min(max(product, 1 / THRESHOLD_STEPS), 1 - 1 / THRESHOLD_STEPS)}

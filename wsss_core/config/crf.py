@@ -1,0 +1,38 @@
+"""Settings of the dense CRF."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from wsss_core.config.parameters import Parameters
+
+
+class Crf(Parameters):
+    """Dense conditional random field (pydensecrf): AffinityNet's constants by default."""
+
+    belongs_to: ClassVar[Mapping[str, str]] = {"certainty": "unary"}
+
+    unary: Literal["scores", "labels"] = "scores"
+    """What the CRF starts from: every label's score (AffinityNet, OC-CSE, AEFT), or only the label with the largest
+    one (IRN, AdvCAM)."""
+    certainty: float = Field(0.7, ge=0.5, lt=1)
+    """With ``unary: labels``, the probability that the label is right; the others share the rest equally."""
+    iterations: int = Field(10, ge=1)
+    """Mean-field iterations."""
+    gaussian_sxy: float = Field(3.0, gt=0)
+    """Spatial deviation of the smoothness kernel, pixels."""
+    gaussian_compat: float = Field(3.0, ge=0)
+    """Weight of the smoothness kernel."""
+    bilateral_sxy: float = Field(80.0, gt=0)
+    """Spatial deviation of the appearance kernel, pixels."""
+    bilateral_srgb: float = Field(13.0, gt=0)
+    """Colour deviation of the appearance kernel, on the 0..255 scale."""
+    bilateral_compat: float = Field(10.0, ge=0)
+    """Weight of the appearance kernel."""
+
+    @model_validator(mode="after")
+    def _certainty_is_used(self) -> "Crf":
+        if self.unary == "scores" and self.certainty != type(self).model_fields["certainty"].default:
+            raise ValueError("'certainty' belongs to unary: labels; scores would ignore it")
+        return self

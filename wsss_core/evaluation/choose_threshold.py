@@ -1,0 +1,98 @@
+"""Thresholds that are chosen by scores: the best one on all training masks, or on a held-out list of images."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from wsss_core.atomic import write_json
+from wsss_core.cam_store import CamStoreReader
+from wsss_core.datasets.subset import read_subset
+from wsss_core.errors import UserError
+from wsss_core.evaluation.score import score_cams
+
+log = logging.getLogger(__name__)
+
+
+def choose_threshold(scores_csv: Path, threshold_json: Path, source: str) -> float:
+    """Write down the threshold with the highest mIoU; of equal ones the lowest.
+
+    Args:
+        scores_csv: scores of class maps at all thresholds, as of ``score_cams``.
+        threshold_json: the file to make: ``threshold``, ``source``, ``miou`` and ``images`` it was chosen on.
+        source: where the threshold comes from, in words.
+
+    Returns:
+        The threshold.
+
+    Raises:
+        UserError: nothing was scored, as there are no masks, or the only threshold that is any good is 0.
+    """
+    curve = pandas.read_csv(scores_csv)
+    curve = curve[curve["threshold"] > 0]  # 0 would leave no background at all
+    if curve["miou"].isna().all():
+        raise UserError(f"{scores_csv}: there is no mask to choose a threshold by; give a fixed one")
+    best = curve.iloc[int(curve["miou"].argmax())]
+    chosen = {
+        "threshold": float(best["threshold"]),
+        "source": source,
+        "miou": float(best["miou"]),
+        "images": int(best["images_scored"]),
+    }
+    log.info("threshold %.2f, %s: mIoU %.4f on %d images", *chosen.values())
+    write_json(threshold_json, chosen)
+    return float(best["threshold"])
+
+
+def score_subset(subset: Path, maps: CamStoreReader, masks: Mapping[str, Path], scores_csv: Path, walked: bool) -> None:
+    """Score class maps of listed images alone.
+
+    Args:
+        subset: text file with an image id a line; see ``read_subset``.
+        maps: class maps of at least these images.
+        masks: mask files by image id.
+        scores_csv: the table to make; see ``score_cams``.
+        walked: see ``score_cams``.
+
+    Raises:
+        UserError: the list cannot be read, is empty, or has an image without class maps or without a mask.
+    """
+    listed = read_subset(subset)
+    known = set(maps.image_ids)
+    for images, what in ((known, "is no training image"), (masks, "has no mask")):
+        strangers = [image_id for image_id in listed if image_id not in images]
+        if strangers:
+            raise UserError(
+                f"{subset}: '{strangers[0]}' {what} ({len(strangers)} of {len(listed)} like it); the list is of "
+                "training images with masks that a threshold is chosen on"
+            )
+    score_cams(maps, masks, scores_csv, walked, listed)
+
+
+def read_threshold(threshold_json: Path | str) -> dict[str, Any]:
+    """What :func:`choose_threshold` has written.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        chosen = json.loads(Path(threshold_json).read_text(encoding="utf-8"))
+        return {**chosen, "threshold": float(chosen["threshold"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{threshold_json}: holds no chosen threshold ({error}); delete it and make it again") from None
+
+
+def threshold_from(fixed: float | None, threshold_json: Sequence[str]) -> float | None:
+    """The threshold of a job: the fixed one, or what the file says, if the job was given one (a list of one)."""
+    return read_threshold(threshold_json[0])["threshold"] if threshold_json else fixed
+
+
+def filled_in(conditions: Mapping[str, str], threshold_json: Sequence[str]) -> dict[str, str]:
+    """Conditions of a score (see ``score_conditions``), with the threshold that was chosen put in, if one was."""
+    if not threshold_json:
+        return dict(conditions)
+    chosen = f"{read_threshold(threshold_json[0])['threshold']:.2f}"
+    return {name: text.replace("{threshold}", chosen) for name, text in conditions.items()}

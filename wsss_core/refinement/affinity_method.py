@@ -1,0 +1,218 @@
+"""How affinities are learned and class maps spread along them: the interface, and finding a method by its name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wsss_core.cam_store import ImageCams
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.extensions import refuse_names_of_the_package
+from wsss_core.config.networks import Trunk
+from wsss_core.config.refinement import LearnedAffinity, Walk
+from wsss_core.config.root import SECTIONS
+from wsss_core.errors import UserError
+from wsss_core.networks.weights import read_description
+from wsss_core.refinement.crf import background_score
+from wsss_core.training.loop import ParameterGroup
+
+LabelReduction = Callable[[Tensor], Tensor]
+"""From a label map, int64 (H, W), to one label for each cell of the grid, int64 (ceil(H / stride), ...)."""
+
+
+class AffinityMethod(ABC):
+    """A network that tells which neighbouring cells of an image belong together: its training and its use.
+
+    A subclass registers itself: ``class IrnMethod(AffinityMethod, name="irn")`` in the module
+    ``wsss_core/refinement/irn.py`` is found by the name that ``method`` has in the configuration. Files of weights
+    say the name, too.
+
+    Attributes:
+        network: the network; its submodule ``trunk`` starts from other weights.
+        stride: pixels of the image per cell of the grid, each way.
+    """
+
+    name: ClassVar[str]
+    """The name it is registered by."""
+    known: ClassVar[dict[str, type["AffinityMethod"]]] = {}
+    """The methods imported so far, by name."""
+
+    def __init_subclass__(cls, name: str) -> None:
+        """Register the method.
+
+        Raises:
+            UserError: the name is that of another module of the package.
+        """
+        super().__init_subclass__()
+        refuse_names_of_the_package(__package__, name, cls.__module__)
+        cls.name = name
+        AffinityMethod.known[name] = cls
+
+    def __init__(self, network: nn.Module, stride: int) -> None:
+        """Keep the network and the grid's stride."""
+        self.network, self.stride = network, stride
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @classmethod
+    @abstractmethod
+    def build(cls, parameters: Any, trunk: Trunk) -> "AffinityMethod":
+        """The method with a network to be trained: random weights, and what is not trained is frozen.
+
+        Args:
+            parameters: the method's settings; random weights come from torch's global generator.
+            trunk: the trunk's settings.
+
+        Raises:
+            UserError: the method has no use for a trunk of this kind.
+        """
+
+    @abstractmethod
+    def parameter_groups(self, parameters: Any) -> list[ParameterGroup]:
+        """What the optimiser fits, and how fast."""
+
+    @abstractmethod
+    def label_reduction(self) -> LabelReduction:
+        """How a label map becomes one of the grid's cells; picklable, for processes that load images."""
+
+    @abstractmethod
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The losses of a batch.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            labels: int64 (B, ceil(H / stride), ceil(W / stride)): 0 background, 1 and up the classes, 255 without.
+
+        Returns:
+            Named scalars; ``loss`` is minimised, the others are told of in the training curve. A batch without
+            any labelled pair has a ``loss`` of 0, with a gradient of 0.
+        """
+
+    def finish(self, images: Sequence[Path], workers: int) -> None:
+        """Do what is left after the last epoch. Nothing here; a killed run does it again from its beginning.
+
+        Args:
+            images: files of the training images.
+            workers: processes that load images.
+        """
+        del images, workers
+
+    @abstractmethod
+    def save(self, path: Path | str, trunk: Trunk) -> None:
+        """Write the weights, and what :meth:`load` needs beside them; the file's ``kind`` is the method's name."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "AffinityMethod":
+        """Read a file of :meth:`save` for use.
+
+        Raises:
+            UserError: the file is broken, of another method, or its weights do not fit.
+        """
+
+    def spread(self, image: np.ndarray, cams: ImageCams, walk: Walk, walked_alpha: float | None) -> ImageCams:
+        """Let the class maps of an image walk along its affinities, and the background's map, if wanted, with them.
+
+        ``walk.cam_power`` is applied to the class maps alone. The background is what these leave before that: the
+        power is there to weaken doubtful parts of objects, not to make them background.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            cams: its class maps.
+            walk: the method's settings of the walk.
+            walked_alpha: the background's map is ``(1 - largest class value) ** walked_alpha``; None for none.
+
+        Returns:
+            ``cam`` (K, h, w) and ``background`` (h, w) float32, values in [0, 1] that nothing was divided by, on the
+            method's grid, h = ceil(H / stride); no ``high_res``. Without classes, the background is 1 everywhere.
+
+        Raises:
+            UserError: ``walk`` is of another method.
+        """
+        classes = len(cams.classes)
+        if classes:
+            maps = self.maps_to_walk(cams)
+            starts = maps.astype(np.float64) ** walk.cam_power
+            if walked_alpha is not None:
+                background = background_score(maps, BackgroundScore(alpha=walked_alpha))
+                starts = np.concatenate([starts, background[None]])
+            walked = self.walk(image, starts, walk).astype(np.float32)
+        else:
+            rows, columns = (-(-side // self.stride) for side in image.shape[:2])
+            walked = np.ones((0 if walked_alpha is None else 1, rows, columns), np.float32)
+        return ImageCams(
+            cams.image_id,
+            cams.classes,
+            walked[:classes],
+            None,
+            cams.height,
+            cams.width,
+            None if walked_alpha is None else walked[classes],
+            self.stride,
+        )
+
+    @abstractmethod
+    def maps_to_walk(self, cams: ImageCams) -> np.ndarray:
+        """The class maps in the size that powers and backgrounds are taken in: float (K, h', w')."""
+
+    @abstractmethod
+    def walk(self, image: np.ndarray, maps: np.ndarray, walk: Any) -> np.ndarray:
+        """Let maps walk along the affinities of an image.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            maps: float64 (K, h', w'), K at least 1, of the size of :meth:`maps_to_walk`; values in [0, 1].
+            walk: the method's settings of the walk.
+
+        Returns:
+            float64 (K, ceil(H / stride), ceil(W / stride)), values in [0, 1].
+
+        Raises:
+            UserError: ``walk`` is of another method.
+        """
+
+
+def known_affinity_methods() -> dict[str, type[AffinityMethod]]:
+    """The methods registered so far, by name."""
+    return dict(AffinityMethod.known)
+
+
+def affinity_method_class(name: str) -> type[AffinityMethod]:
+    """The method of this name.
+
+    Raises:
+        KeyError: its module does not register it.
+    """
+    if name not in AffinityMethod.known:
+        import_module(f"wsss_core.refinement.{name}")
+    return AffinityMethod.known[name]
+
+
+def load_affinity(path: Path | str, device: torch.device | str = "cpu") -> AffinityMethod:
+    """Read a trained network of whichever method, for use.
+
+    Args:
+        path: a file of weights that the stage `affinity` made, or an import of the authors' weights.
+        device: where the network goes.
+
+    Raises:
+        UserError: the file is broken, or holds no weights of such a network.
+    """
+    kind = read_description(path).get("kind", "unknown network")
+    kinds = SECTIONS["affinities"].kinds.items()
+    methods = [name for name, settings in kinds if issubclass(settings, LearnedAffinity)]
+    if kind not in methods:
+        raise UserError(f"{path}: holds weights of a {kind}, not of an affinity network ({', '.join(methods)})")
+    method = affinity_method_class(kind).load(path, device)
+    broken = [name for name, tensor in method.network.state_dict().items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise UserError(f"{path}: {broken[0]} and {len(broken) - 1} other weights hold values that are not finite")
+    return method

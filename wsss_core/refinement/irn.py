@@ -1,0 +1,135 @@
+"""IRN (Ahn, Cho & Kwak, CVPR 2019): class boundaries, which class maps do not walk across."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from wsss_core.cam_store import ImageCams
+from wsss_core.config.networks import Trunk
+from wsss_core.config.refinement import Irn, IrnWalk, Walk
+from wsss_core.datasets.images import read_image
+from wsss_core.datasets.transforms import normalise
+from wsss_core.errors import UserError
+from wsss_core.networks.irn import STRIDE, IrnNetwork, build_irn, load_irn, save_irn
+from wsss_core.progress import Progress
+from wsss_core.refinement.affinity_method import AffinityMethod, LabelReduction
+from wsss_core.refinement.boundary_paths import boundary_paths
+from wsss_core.refinement.boundary_walk import walk_within_boundaries
+from wsss_core.refinement.irn_losses import irn_losses
+from wsss_core.refinement.pair_labels import pair_labels
+from wsss_core.refinement.reduced_labels import middle_labels
+from wsss_core.training.loop import ParameterGroup
+
+IMAGES_AT_ONCE = 8
+"""Images in a batch when the mean displacement is taken."""
+
+
+class IrnMethod(AffinityMethod, name="irn"):
+    """As in irn ``step/train_irn.py`` and ``step/make_sem_seg_labels.py``; the trunk is not trained."""
+
+    network: IrnNetwork
+
+    def __init__(self, network: IrnNetwork) -> None:
+        """Take the network."""
+        super().__init__(network, STRIDE)
+        self.paths = boundary_paths(network.radius)
+
+    @classmethod
+    def build(cls, parameters: Irn, trunk: Trunk) -> "IrnMethod":
+        """A network with random branches, for images of the size of the training crops.
+
+        Raises:
+            UserError: the trunk is not a residual one.
+        """
+        return cls(build_irn(trunk, parameters.augmentation.crop, parameters.radius, parameters.displacement))
+
+    def parameter_groups(self, parameters: Irn) -> list[ParameterGroup]:
+        """The boundary branch, and faster by ``displacement_factor`` that of displacements, if it is trained."""
+        factor = parameters.optimisation.head_factor
+        groups = [ParameterGroup(self.network.boundary_parameters(), factor)]
+        if self.network.displacement:
+            own = self.network.displacement_parameters()
+            groups.append(ParameterGroup(own, factor * parameters.displacement_factor))
+        return groups
+
+    def label_reduction(self) -> LabelReduction:
+        """A cell has the label of its middle pixel."""
+        return partial(middle_labels, stride=self.stride)
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The losses of a batch; see :func:`wsss_core.refinement.irn_losses.irn_losses`."""
+        network = self.network
+        logits, displacements = network(images) if network.displacement else (network.boundary_logits(images), None)
+        pairs = pair_labels(labels, [path[0] for path in self.paths], network.radius)
+        return irn_losses(logits, displacements, pairs, self.paths, network.radius)
+
+    def finish(self, images: Sequence[Path], workers: int) -> None:
+        """Find the mean displacement of the training images, if displacements are trained.
+
+        As in the authors' code, of images cut or padded with zeros to the size of the training crops, at the right
+        and the bottom. Theirs averages the means of batches, and leaves out a last one that is not full; here every
+        image counts alike, which is the same where all batches are full.
+        """
+        network = self.network.eval()
+        if not network.displacement or not images:
+            return
+        loader = DataLoader(
+            _TopLeftCrops(images, network.crop_size),
+            IMAGES_AT_ONCE,
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # its own, so that nothing is drawn from the global one
+        )
+        counter = Progress("mean displacement", len(images))
+        total = torch.zeros(2, dtype=torch.float64)
+        with torch.no_grad():
+            for batch in loader:
+                _, displacements = network(batch.to(self.device))
+                total += displacements.mean(dim=(2, 3)).double().sum(dim=0).cpu()
+                counter.advance(len(batch))
+            network.displacement_mean.copy_(total / len(images))
+        counter.close()
+
+    def save(self, path: Path | str, trunk: Trunk) -> None:
+        """Write weights, crop size, radius and whether displacements were trained."""
+        save_irn(path, self.network, trunk, self.name)
+
+    @classmethod
+    def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "IrnMethod":
+        """Read a file of :meth:`save` for use."""
+        return cls(load_irn(path, device, cls.name))
+
+    def maps_to_walk(self, cams: ImageCams) -> np.ndarray:
+        """``cam``, float32 (K, ceil(H / 4), ceil(W / 4))."""
+        return cams.cam
+
+    def walk(self, image: np.ndarray, maps: np.ndarray, walk: Walk) -> np.ndarray:
+        """Weaken maps on boundaries, and let them walk where there are none.
+
+        An image larger than the training crops is not cut, as it is in the authors' code.
+        """
+        if not isinstance(walk, IrnWalk):
+            raise UserError("the affinity network is IRN's, but the settings of the walk are another method's")
+        with torch.inference_mode():
+            boundary = self.network.infer_boundary(normalise(image).to(self.device), cut=False).cpu().numpy()
+        return walk_within_boundaries(maps, boundary, walk.radius, walk.beta, walk.log2_steps, self.device)
+
+
+class _TopLeftCrops(Dataset[Tensor]):
+    """Images, normalised, cut or padded with zeros to one size, at the right and the bottom."""
+
+    def __init__(self, images: Sequence[Path], size: int) -> None:
+        self.images, self.size = images, size
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, position: int) -> Tensor:
+        image = normalise(read_image(self.images[position])[: self.size, : self.size])
+        return functional.pad(image, (0, self.size - image.shape[2], 0, self.size - image.shape[1]))

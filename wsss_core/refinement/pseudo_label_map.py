@@ -1,0 +1,78 @@
+"""The pseudo labels of one image.
+
+Kept apart from what walks over a data set, so that a worker process starts without torch.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from wsss_core.cam_store import ImageCams
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.crf import Crf
+from wsss_core.datasets.palette import IGNORED
+from wsss_core.refinement.confident_labels import label_values, read_fitting_image
+from wsss_core.refinement.crf import dense_crf, with_background
+
+
+def pseudo_label_map(
+    image_path: Path,
+    maps: ImageCams,
+    background: BackgroundScore | None,
+    crf: Crf | None,
+    unsure_below: float | None = None,
+) -> np.ndarray:
+    """Label the pixels of an image.
+
+    Args:
+        image_path: the image file.
+        maps: its class maps.
+        background: the background's score beside the maps divided by their largest value, as in IRN's
+            ``step/make_sem_seg_labels.py``; None if ``maps`` hold a background that walked with them,
+            as in AffinityNet's ``infer_aff.py``, where nothing is divided.
+        crf: constants of a CRF on the scores; None for none.
+        unsure_below: pixels whose label's probability (with a CRF) or share of all scores (without)
+            is lower get 255; None for none.
+
+    Returns:
+        uint8 (H, W): 0 background, class index + 1, or 255 (unsure).
+
+    Raises:
+        UserError: the image cannot be read, or is not of the maps' size.
+        ValueError: ``background`` is None, and ``maps`` have none.
+    """
+    class_maps = maps.full_size()
+    image = read_fitting_image(image_path, class_maps)
+    if len(maps.classes) == 0:
+        return np.zeros(image.shape[:2], dtype=np.uint8)
+    scores = pseudo_label_scores(maps, background)
+    if crf is not None:
+        scores = dense_crf(image, np.clip(scores, 0, 1), crf)
+    labels = label_values(maps.classes)[scores.argmax(axis=0)]
+    if unsure_below is not None:
+        labels[scores.max(axis=0) < unsure_below * scores.sum(axis=0)] = IGNORED
+    return labels
+
+
+def pseudo_label_scores(maps: ImageCams, background: BackgroundScore | None) -> np.ndarray:
+    """Scores of the background and of each class: float32 (K + 1, H, W); arguments as above."""
+    class_maps = maps.full_size()
+    if background is not None:
+        return with_background(divided_by_largest(class_maps), background)
+    walked = maps.full_size_background()
+    if walked is None:
+        raise ValueError(f"the maps of image '{maps.image_id}' have no background")
+    return np.concatenate([walked[None], class_maps])
+
+
+def divided_by_largest(maps: np.ndarray) -> np.ndarray:
+    """Maps over the largest value of all of them, so that a background score means the same in all images.
+
+    Args:
+        maps: float (K, H, W), values >= 0.
+
+    Returns:
+        float (K, H, W), values in [0, 1]; ``maps`` as they are if all is 0.
+    """
+    largest = maps.max(initial=0)
+    return maps / largest if largest > 0 else maps

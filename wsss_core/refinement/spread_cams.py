@@ -1,0 +1,82 @@
+"""Stage `walked_cams`: class maps spread along learned affinities, in HDF5."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wsss_core.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
+from wsss_core.cam_store import CamStoreReader, ImageCams
+from wsss_core.config.extensions import load_source
+from wsss_core.config.parameters import settings_class
+from wsss_core.config.refinement import Walk
+from wsss_core.config.root import SECTIONS
+from wsss_core.datasets.images import read_image
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.devices import choose_device
+from wsss_core.refinement.affinity_method import load_affinity
+from wsss_core.refinement.confident_labels import check_size
+
+
+def spread_cams(
+    walk: Walk,
+    walked_alpha: float | None,
+    index_shard: DatasetIndex,
+    cams: CamStoreReader,
+    affinity_weights: Path,
+    shard_file: Path,
+    provenance: Mapping[str, Any],
+    inputs: Sequence[Path | str] = (),
+    device: str = "auto",
+) -> None:
+    """Write a shard's class maps after the walk, at the affinity grid; a killed run goes on after its last block.
+
+    Args:
+        walk: settings of the walk, of the class that the method has.
+        walked_alpha: let a background ``(1 - largest class value) ** walked_alpha`` walk with them; None for none.
+        index_shard: the shard's images.
+        cams: class maps of at least these images.
+        affinity_weights: file of an affinity network of any method.
+        shard_file: the HDF5 file to make.
+        provenance: recorded in it; the same for every run of the same work.
+        inputs: files that the result depends on, for resuming.
+        device: ``auto``, ``cpu`` or ``cuda``, for the network and the walk.
+
+    Raises:
+        UserError: the weights are no affinity network's or of another method than the walk's settings, or an image
+            cannot be read or does not fit its maps.
+    """
+    method = load_affinity(affinity_weights, choose_device(device))
+    image_ids, paths = index_shard.image_ids, index_shard.image_paths
+
+    def spread(position: int) -> ImageCams:
+        image, maps = read_image(paths[position]), cams.read(image_ids[position])
+        check_size(paths[position], image, maps.height, maps.width)
+        return method.spread(image, maps, walk, walked_alpha)
+
+    write_cams_in_blocks(
+        shard_file,
+        index_shard,
+        spread,
+        provenance,
+        inputs,
+        "float32",  # nothing is divided by the largest value, so small differences have to last
+        method.stride,
+        "spreading class maps",
+        BLOCK_IMAGES,
+    )
+
+
+def walk_settings(parameters: Mapping[str, Any]) -> Walk:
+    """The settings of the walk of an artifact of this stage, of the class that its method has.
+
+    Args:
+        parameters: the artifact's: ``method``, ``walk``, and ``extension`` if the method comes from one.
+
+    Raises:
+        UserError: the extension is gone or has changed.
+    """
+    load_source(parameters)
+    kind = SECTIONS["affinities"].kind(parameters["method"])
+    settings = settings_class(kind.model_fields["walk"].annotation)
+    assert settings is not None and issubclass(settings, Walk)
+    return settings(**parameters["walk"])

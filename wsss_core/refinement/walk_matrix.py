@@ -1,0 +1,110 @@
+"""The matrix of a random walk on a grid, and how vectors are multiplied by it.
+
+With cells numbered row by row, all pairs of an offset lie on one diagonal of the matrix and,
+mirrored, on another. So it is first made as a table with a row per diagonal: without sorting, and
+without a list of pairs.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from scipy.sparse import dia_array
+from torch import Tensor
+
+from wsss_core.refinement.affinity_pairs import Offset, pair_windows
+
+
+class WalkMatrix(NamedTuple):
+    """The symmetric matrix ``S = D^-1/2 A D^-1/2`` by diagonals, where D holds the column sums of A."""
+
+    diagonals: Tensor
+    """float64 (Q, n): entry (q, i) is ``S[i, i + distances[q]]``, 0 where there is no such column."""
+    distances: list[int]
+    """The Q distances between cell numbers, ascending; the one in the middle is 0."""
+    degrees: Tensor
+    """float64 (n,): the column sums of A."""
+
+
+def walk_matrix(affinities: Tensor, offsets: Sequence[Offset], beta: float) -> WalkMatrix:
+    """The matrix of a walk along affinities to the power beta, with ones on A's diagonal.
+
+    Args:
+        affinities: float (P, h, w) on any device, values in [0, 1]; entries whose second cell lies
+            outside the grid are not read.
+        offsets: the P offsets, each unordered pair once.
+        beta: affinities are raised to this power.
+
+    Returns:
+        The matrix, on the affinities' device.
+
+    Raises:
+        ValueError: an affinity of a pair is not in [0, 1].
+    """
+    _, height, width = affinities.shape
+    cells = height * width
+    strengths: dict[int, Tensor] = {}  # by distance between cell numbers: by first cell, (n,)
+    for p, offset in enumerate(offsets):
+        first, _ = pair_windows(offset, height, width)
+        values = affinities[p][first].to(torch.float64)
+        if not values.numel():
+            continue
+        lowest, highest = values.aminmax()
+        if not (lowest >= 0 and highest <= 1):  # not a number fails both
+            raise ValueError(f"affinities of offset {offset} are not all in [0, 1]")
+        distance = offset[0] * width + offset[1]
+        if distance not in strengths:
+            strengths[distance] = values.new_zeros(cells)
+        # In grids narrower than the radius two offsets share a diagonal, but never a pair.
+        strengths[distance].view(height, width)[first] += values**beta
+    degrees = affinities.new_ones(cells, dtype=torch.float64)
+    for distance, strength in strengths.items():
+        degrees += strength
+        degrees[distance:] += strength[: cells - distance]
+    reach = sorted(strengths)
+    middle = len(reach)
+    inverse_root = degrees.rsqrt()
+    # Row by row: torch takes several threads for the whole table, and waits for them on a busy machine.
+    diagonals = affinities.new_empty(2 * middle + 1, cells, dtype=torch.float64)
+    diagonals[middle] = degrees.reciprocal()
+    for q, distance in enumerate(reach, start=1):
+        onward, back = diagonals[middle + q], diagonals[middle - q]
+        onward[cells - distance :] = 0
+        torch.mul(strengths.pop(distance)[: cells - distance], inverse_root[distance:], out=onward[: cells - distance])
+        onward *= inverse_root
+        back[:distance] = 0
+        back[distance:] = onward[: cells - distance]
+    return WalkMatrix(diagonals, [-distance for distance in reversed(reach)] + [0, *reach], degrees)
+
+
+def by_diagonals(matrix: WalkMatrix) -> dia_array:
+    """The matrix for SciPy, (n, n), which shares the table's memory; the table has to be on the CPU."""
+    cells = matrix.degrees.numel()
+    # SciPy has an entry's place in the table by its column; by symmetry that is the row of its mirror image.
+    mirrored = [-distance for distance in matrix.distances]
+    return dia_array((matrix.diagonals.numpy(), mirrored), shape=(cells, cells))
+
+
+def compressed_rows(matrix: WalkMatrix) -> Tensor:
+    """The matrix as a sparse tensor, (n, n), on the table's device, with 32-bit indices.
+
+    Pairs of an offset that would leave the grid on one side and come back a row below keep their
+    place, as zeros: leaving them out takes longer than multiplying by them.
+    """
+    cells = matrix.degrees.numel()
+    device = matrix.diagonals.device
+    distances = torch.tensor(matrix.distances, dtype=torch.int32, device=device)
+    columns = torch.arange(cells, dtype=torch.int32, device=device)[:, None] + distances
+    inside = (columns >= 0) & (columns < cells)
+    starts = torch.zeros(cells + 1, dtype=torch.int32, device=device)
+    starts[1:] = inside.sum(dim=1).cumsum(dim=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*(beta state|invariant checks)")
+        return torch.sparse_csr_tensor(
+            starts,
+            columns.masked_select(inside),
+            matrix.diagonals.T.contiguous().masked_select(inside),  # as it lies, masking takes five times as long
+            (cells, cells),
+            check_invariants=False,
+        )

@@ -1,0 +1,87 @@
+"""What a score's label maps were made under, in words that stand beside the figure."""
+
+from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
+from wsss_core.config.refinement import PseudoLabels
+from wsss_core.plan import Artifact
+
+CHOSEN = "{threshold}"
+"""Stands for a threshold that another job chooses."""
+
+
+def score_conditions(artifact: Artifact) -> dict[str, str]:
+    """Conditions of the scores of an artifact's label maps.
+
+    Args:
+        artifact: of the stage ``refined_seeds``, ``pseudo_labels`` or ``predictions``.
+
+    Returns:
+        By name of a column: ``background`` (the background's score and where it comes from; ``{threshold}`` in it is
+        filled in once it is chosen), ``crf``, and which pixels have no label.
+    """
+    parameters = artifact.parameters
+    if artifact.stage == "predictions":
+        scales = " ".join(f"{scale:g}" for scale in parameters["scales"])
+        flip = " and mirrored" if parameters["flip"] else ""
+        return {"seen_at": f"scales {scales}{flip}", "crf": _yes(parameters["crf"])}
+    seed = _choice(artifact, "seed_threshold", parameters["seed_threshold"])
+    if artifact.stage == "refined_seeds":
+        background = BackgroundScore(**parameters["background"])
+        return {"background": background_in_words(background, seed), "crf": _yes(parameters["crf"])}
+    settings = PseudoLabels(**parameters["pseudo_labels"])
+    unsure = "none" if settings.unsure_below is None else f"below {settings.unsure_below:g}"
+    return {
+        "background": background_in_words(settings.background, seed),
+        "crf": _yes(settings.crf),
+        "without_label": unsure,
+    }
+
+
+def threshold_files(artifact: Artifact) -> list[str]:
+    """The file with the chosen threshold that an artifact depends on, if there is one."""
+    roles = ("threshold", "seed_threshold")
+    return [artifact.upstream[role].path("threshold.json") for role in roles if role in artifact.upstream]
+
+
+def background_in_words(background: BackgroundScore | PseudoLabelBackground, seed: Threshold) -> str:
+    """A background score and where it comes from; ``seed`` is the CAMs' threshold."""
+    if isinstance(background, PseudoLabelBackground):
+        if background.walked_alpha is not None:
+            return f"(1 - max)^{background.walked_alpha:g}, walked along"
+        if background.threshold is not None:
+            return threshold_in_words(background.threshold)
+    elif background.threshold is not None:
+        return threshold_in_words(Threshold(fixed=background.threshold))
+    if background.alpha is not None:
+        return f"(1 - max)^{background.alpha:g}"
+    times = background.times_seed_threshold
+    if times == 1:
+        return f"the seed's {threshold_in_words(seed)}"
+    product = f"{times:g} x the seed's {threshold_in_words(seed)}"
+    resolved = background.resolved(seed.fixed) if isinstance(background, BackgroundScore) and seed.fixed else None
+    if isinstance(background, PseudoLabelBackground) and seed.fixed:
+        resolved = background.resolved(seed.fixed, None)
+    return product if resolved is None else f"{resolved.threshold:.2f} = {product}"
+
+
+def threshold_in_words(choice: Threshold) -> str:
+    """A threshold and its source; one to be chosen is ``{threshold}``."""
+    if choice.fixed is not None:
+        return f"{choice.fixed:.2f} (fixed)"
+    return f"{CHOSEN} ({source_of_threshold(choice)})"
+
+
+def source_of_threshold(choice: Threshold) -> str:
+    """Where a threshold comes from."""
+    if choice.fixed is not None:
+        return "fixed"
+    return "best on train: an oracle" if choice.best_on == "train" else f"best on the images of {choice.subset}"
+
+
+def _choice(artifact: Artifact, role: str, fixed: float | None) -> Threshold:
+    if role in artifact.upstream:
+        return Threshold(**artifact.upstream[role].parameters)
+    return Threshold(fixed=fixed) if fixed is not None else Threshold(best_on="train")  # which nothing will name
+
+
+def _yes(crf: object) -> str:
+    return "no" if crf is None else "yes"
