@@ -22,8 +22,11 @@ RULES = {
     "backbone": "prepare_backbone",
     "classifier": "train_classifier",
     "cams": "generate_cams",
+    "threshold": "choose_threshold",
+    "refined_seeds": "refine_seeds",
     "affinity_labels": "make_affinity_labels",
     "affinity": "train_affinity",
+    "walked_cams": "spread_cams",
     "pseudo_labels": "make_pseudo_labels",
     "segmenter": "train_segmenter",
     "predictions": "predict",
@@ -38,8 +41,8 @@ REPORTS = {
 }
 """By file, the rule that makes it."""
 DECLARED = re.compile(
-    r"weights\.safetensors|training\.csv|index\.csv|masks\.csv|classes\.json|shards/.*\.h5|JPEGImages|ImageSets"
-    r"|(confident|refined_seeds|labels)/\d{3}-of-\d{3}\.csv"
+    r"weights\.safetensors|training\.csv|index\.csv|masks\.csv|classes\.json|threshold\.json|shards/.*\.h5|JPEGImages|ImageSets"
+    r"|labels/\d{3}-of-\d{3}\.csv"
 )
 """Files of an artifact that its rule declares."""
 PASSING = re.compile(r"\.partial|\.writing-|provenance|scores\.csv")
@@ -72,6 +75,7 @@ class Job:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workflow = Workflow(tmp_path_factory.mktemp("kills"), small_demo("advcam"))
+    workflow.config["cams"]["advcam"]["threshold"] = {"best_on": "train"}  # so that there is a job that chooses it
     workflow.run()
     return workflow
 
@@ -117,7 +121,7 @@ def progress_of(job: Job) -> str | None:
     """What the log of a rerun has to say, by what the struck run has left."""
     for partial in job.work.glob(".partial/*"):
         if any(partial.glob("finished-*")):
-            return None  # one of two kinds of label maps may be finished: the rerun then tells of the other
+            return None  # struck at the very end, when all files may have been finished, or only some of them
         if (partial / "checkpoint.pt").exists():
             state = torch.load(partial / "checkpoint.pt", weights_only=True)
             return f"continuing after epoch {len(state['curve'])} and {state['step']} steps"
@@ -159,6 +163,7 @@ def strike_and_repair(workflow: Workflow, job: Job, way: str, share: float) -> N
         ("generate_cams", "kill everything"),
         ("make_affinity_labels", "warn the job"),
         ("train_affinity", "kill the job"),
+        ("spread_cams", "warn the job"),
         ("make_pseudo_labels", "kill the job"),
         ("predict", "kill everything"),
     ],

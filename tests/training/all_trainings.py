@@ -12,7 +12,7 @@ with job(folder / "log.txt", 2, gpus=gpus):
     from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
     from wsss_core.config.classifiers import AeftClassifier, OrdinaryClassifier
     from wsss_core.config.networks import Backbone, Pretext
-    from wsss_core.config.refinement import AffinityNet
+    from wsss_core.config.refinement import AffinityNet, Irn
     from wsss_core.config.segmentation import DeepLab
     from wsss_core.config.training import Augmentation, Optimisation
     from wsss_core.datasets.palette import write_label_map
@@ -24,7 +24,7 @@ with job(folder / "log.txt", 2, gpus=gpus):
     for image_id, path in labels.items():
         write_label_map(path, true_labels(image_id))  # of very different numbers of pixels a class
     optimisation = Optimisation(epochs=4, batch_size=2, learning_rate=1e-3, momentum=0.9)
-    common = {"optimisation": optimisation, "augmentation": Augmentation(crop=32), "freeze_batch_norm": False}
+    common = {"optimisation": optimisation, "augmentation": Augmentation(crop=36), "freeze_batch_norm": False}
 
     def made(stage: str) -> tuple[Path, Path]:
         return folder / stage / "weights.safetensors", folder / stage / "training.csv"
@@ -41,5 +41,7 @@ with job(folder / "log.txt", 2, gpus=gpus):
         train_classifier(classifier, TRUNK, index, StartingWeights(backbone=trunk), *made(name), device="cpu")
     affinity = AffinityNet(backbone="any", stride=4, **common)
     train_affinity(affinity, TRUNK, index, labels, trunk, *made("affinity"), device="cpu")
+    boundaries = Irn(backbone="any", radius=3, optimisation=optimisation, augmentation=Augmentation(crop=36))
+    train_affinity(boundaries, TRUNK, index, labels, trunk, *made("irn"), device="cpu")
     segmenter = DeepLab(backbone="any", atrous_rates=(1, 2), **common)
     train_segmenter(segmenter, TRUNK, index, labels, trunk, *made("segmenter"), device="cpu")
