@@ -1,5 +1,7 @@
 """Affinity methods of one's own, in extension files."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -19,6 +21,7 @@ from wsss_core.refinement.affinitynet import AffinityNetMethod
 from wsss_core.refinement.spread_cams import walk_settings
 from wsss_core.refinement.train_affinity import train_affinity
 
+REPOSITORY = Path(__file__).parents[2]
 OWN = """
 from typing import Literal
 from wsss_core.config.extensions import register
@@ -85,6 +88,21 @@ def test_a_method_of_ones_own_is_trained_saved_and_used(tmp_path, load):
     maps = torch.ones(1, 40, 48).double().numpy()
     walked = method.walk(torch.zeros(40, 48, 3).byte().numpy(), maps, walk)
     assert walked == pytest.approx(0.25)
+
+
+def test_the_example_of_the_docs_weighs_negative_pairs(load):
+    load((REPOSITORY / "docs" / "examples" / "negative_weight.py").read_text())
+    images, labels = torch.rand(1, 3, 64, 64), torch.randint(0, 3, (1, 8, 8))
+    losses = {}
+    for weight in (0.5, 2.0):
+        settings = SECTIONS["affinities"].kinds["negative_weight"](backbone="x", radius=3, negative_weight=weight)
+        torch.manual_seed(0)
+        method = affinity_method_class("negative_weight").build(settings, TRUNK)
+        losses[weight] = method.losses(images, labels)
+    own, theirs = losses[2.0], affinity_method_class("affinitynet").losses(method, images, labels)
+    assert own["negative"] > 0
+    torch.testing.assert_close(losses[0.5]["loss"], theirs["loss"])
+    torch.testing.assert_close(own["loss"], theirs["loss"] + 1.5 * theirs["negative"])
 
 
 @pytest.mark.parametrize(
