@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from wsss_core.config.cams import SeenetCams
 from wsss_core.config.extensions import load_extension
+from wsss_core.config.multiples import unfit_multiples
 from wsss_core.config.parameters import overlay, settings_class
 from wsss_core.config.refinement import Irn
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
@@ -105,7 +106,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         for key in checked.keys() - SECTIONS.keys():
             faults.extend(_check_plain(key, checked[key]))
     if config is not None:
-        faults.extend(list(_unknown_references(config)) or _unfit_references(config))
+        faults.extend(list(_unknown_references(config)) or [*_unfit_references(config), *unfit_multiples(config)])
         faults.extend(
             _unknown(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)
             for rule in config.resources
