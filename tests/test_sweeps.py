@@ -111,7 +111,7 @@ def _seeds_only(raw):
 
 def test_variants_that_extend_the_swept_one_follow_as_in_the_file():
     fields = {"cams.advcam.step_size": [0.1, 0.3]}
-    with pytest.raises(ConfigError, match="does not use it, but 'cams.advcam_cgnet'"):
+    with pytest.raises(ConfigError, match=r"does not use it, but 'cams\.advcam_cgnet'"):
         planned(fields, "advcam_cgnet")
     fields = {"classifiers.ordinary.optimisation.learning_rate": [0.001, 0.002]}
 
@@ -218,6 +218,6 @@ def test_the_ready_sweep_shares_the_demos_classifier_and_maps():
     plan = Plan(load_config(raw))
     points = plan_sweeps(raw, plan)["advcam_steps"]
     demo = Plan(load_config(DEMO)).experiments["advcam"]
-    assert len(points) == 12
+    assert len(points) == 9
     assert {str(point.stages["classifier"].directory) for point in points} == {str(demo["classifier"].directory)}
     assert str(demo["cams"].directory) in {str(point.stages["cams"].directory) for point in points}

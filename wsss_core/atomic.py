@@ -18,7 +18,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
     The temporary name is unique, so two jobs that write the same artifact do each other no
     harm: the rename is the commit and the last one wins. On an exception the temporary file
-    is removed and ``path`` is left as it was.
+    is removed and ``path`` is left as it was. The file has the permissions that the umask gives
+    to new files, and the group that the folder does, so that a team can share the results.
 
     Args:
         path: the final path; its folder is made when missing.
@@ -31,12 +32,29 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{path.name}")
     try:
         yield temporary
+        _let_others_read(temporary)
         _flush(temporary)
         os.replace(temporary, path)
         _flush(path.parent)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _let_others_read(path: Path) -> None:
+    """Give a private file the permissions of an ordinary new one.
+
+    Some libraries (safetensors) write a temporary file of their own and rename it, and such a one
+    is for its owner alone.
+    """
+    if path.stat().st_mode & 0o077:
+        return
+    ordinary = path.with_name(f"{path.name}.mode")
+    try:
+        ordinary.touch(exist_ok=False)
+        path.chmod(ordinary.stat().st_mode & 0o777)
+    finally:
+        ordinary.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -190,7 +190,7 @@ def _used_variants(config: Config, experiment: str) -> set[tuple[str, str]]:
 
 
 def _point_name(name: str, sweep: Sweep, chosen: Iterable[tuple[int, Any]]) -> str:
-    """The sweep's name, and each key with its value or, after '@', its place in the list (lists, blocks, long words)."""
+    """The sweep's name, and each key with its value; a list, a block or a long word by its place, after '@'."""
     parts = [name]
     for key, (place, value) in zip(short_names(sweep.fields).values(), chosen, strict=True):
         words = value_in_words(value)

@@ -116,7 +116,7 @@ def _axis(values: pandas.Series) -> tuple[list[float], dict[float, str]]:
     words = [value_in_words(value) for value in values]
     order = list(dict.fromkeys(words))
     places = [float(value) if numbers else float(order.index(word)) for value, word in zip(values, words, strict=True)]
-    return places, dict(zip(places, words, strict=True))
+    return places, dict(sorted(zip(places, words, strict=True)))
 
 
 def _combination(row: pandas.Series, fields: Mapping[str, str], others: Sequence[str]) -> str:
