@@ -45,6 +45,8 @@ def identity(stage):
 
 def upstream(stage, role, file):
     """A file of the artifact that plays `role` for the artifact of `stage`."""
+    if role == "dataset":  # there is one, so Snakemake need not ask for each job
+        return plan.dataset.path(file)
     return lambda wildcards: plan.artifact(stage, wildcards.artifact).upstream[role].path(file)
 
 
@@ -75,7 +77,8 @@ def upstream_shard(stage, role, folder, suffix):
     def found(wildcards):
         artifact = plan.artifact(stage, wildcards.artifact).upstream[role]
         paths = shard_paths(artifact, folder, suffix)
-        return paths[int(wildcards.shard)] if len(paths) == int(wildcards.shards) else paths
+        alike = len(paths) == int(wildcards.shards)
+        return [paths[int(wildcards.shard)]] if alike else paths
 
     return found
 
