@@ -79,7 +79,7 @@ def _draw(
     """
     first, *others = fields
     places, ticks = _axis(values[first])
-    titles = [COLUMNS[column].rstrip("*") for column in scores]
+    titles = [COLUMNS[str(column)].rstrip("*") for column in scores]
     if others:
         lines = [_combination(row, fields, others) for _, row in values.iterrows()]
         panels = [(name, scores[column], lines) for name, column in zip(titles, scores, strict=True)]
