@@ -1,6 +1,7 @@
 """A sweep through the workflow, in several shards: what is shared, the reports, prune."""
 
 import json
+import re
 
 import pandas
 import pytest
@@ -89,15 +90,10 @@ def test_a_shard_downstream_reads_its_own_images_alone(swept):
 
 def shards_read(workflow):
     """By shard of the pseudo labels that a dry run would make, the shards of class maps that it reads."""
-    jobs = workflow.run("--dry-run", "pseudo_labels").split("rule make_pseudo_labels:")[1:]
-    read = {}
-    for job in jobs:
-        lines = {line.split(":")[0].strip(): line for line in job.splitlines() if ": " in line}
-        named = [part for part in lines["input"].split() if "/shards/" in part]
-        read[lines["output"].rpartition("/")[2].removesuffix(".csv")] = {
-            part.rpartition("/")[2].strip(",").removesuffix(".h5") for part in named
-        }
-    assert read
+    output = workflow.run("--dry-run", "pseudo_labels")
+    jobs = re.findall(r"rule make_pseudo_labels:\n +input: (.*)\n +output: .*/labels/(\S+)\.csv\n", output)
+    read = {shard: set(re.findall(r"/shards/([\w-]+)\.h5", inputs)) for inputs, shard in jobs}
+    assert len(read) == workflow.config["runtime"]["shards"]
     return read
 
 
