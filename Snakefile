@@ -18,7 +18,8 @@ wildcard_constraints:
     shards=r"\d{3}",  # of how many parts
     maps=r"cams|walked_cams",  # stages that make class maps
     stage=r"refined_seeds|pseudo_labels|predictions",  # stages whose label maps are scored
-    experiment=r"[A-Za-z0-9_]+",  # a name in `experiments`
+    experiment=r"[A-Za-z0-9_.=@-]+",  # a name in `experiments`, or of a point of a sweep
+    sweep=r"[A-Za-z0-9_]+",  # a name in `sweeps`
 
 
 include: "rules/common.smk"
@@ -48,6 +49,8 @@ localrules:
     predictions,
     link_experiment,
     summarise,
+    report_sweep,
+    sweeps,
     draw_overview,
     prune,
 
@@ -62,7 +65,8 @@ rule all:
         f"{FOLDER}/summary.md",
         f"{FOLDER}/summary.csv",
         f"{FOLDER}/overview.png",
-        expand(f"{FOLDER}/experiments/{{experiment}}/links.json", experiment=plan.experiments),
+        links_of(plan.experiments),
+        sweep_tables(),
 
 
 # Targets that stop earlier: `snakemake cams`, `snakemake pseudo_labels`, ...
@@ -126,3 +130,8 @@ rule segmenter:
 rule predictions:
     input:
         artifact_files("predictions"),
+
+
+rule sweeps:
+    input:
+        sweep_tables(),

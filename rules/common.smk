@@ -1,5 +1,6 @@
 # What the rules share. The plan is asked for parameters, and for what lies upstream.
 import os
+from functools import cache
 from pathlib import Path
 
 from wsss_core.config import load_config, read_yaml
@@ -9,6 +10,7 @@ from wsss_core.errors import UserError
 from wsss_core.plan import Plan
 from wsss_core.score_conditions import score_conditions, source_of_threshold, threshold_files
 from wsss_core.shards import shard_names
+from wsss_core.sweeps import plan_sweeps
 
 # Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
 inherited = dict(os.environ).get("PYTHONPATH")
@@ -18,9 +20,12 @@ try:
     for file in workflow.configfiles:
         read_yaml(file)  # says so when a key is given twice, which Snakemake does not
     plan = Plan(load_config(config))
+    SWEEPS = plan_sweeps(config, plan)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+POINTS = {point.name: point for points in SWEEPS.values() for point in points}
+STAGES = {**plan.experiments, **{name: point.stages for name, point in POINTS.items()}}
 FOLDER = str(plan.folder)
 RUNTIME = plan.config.runtime
 
@@ -47,6 +52,8 @@ def identity(stage):
 
 def upstream(stage, role, file):
     """A file of the artifact that plays `role` for the artifact of `stage`."""
+    if role == "dataset":  # there is one, so Snakemake need not ask for each job
+        return plan.dataset.path(file)
     return lambda wildcards: plan.artifact(stage, wildcards.artifact).upstream[role].path(file)
 
 
@@ -67,11 +74,31 @@ def upstream_shards(stage, role, folder, suffix):
     )
 
 
+def upstream_shard(stage, role, folder, suffix):
+    """The shard with the job's own images, of the artifact that plays `role`.
+
+    All its shards, if it was made with another number of them. (All of them always would be right
+    too, but costs shards times shards edges of the graph, and waiting for the slowest.)
+    """
+
+    def found(wildcards):
+        artifact = plan.artifact(stage, wildcards.artifact).upstream[role]
+        paths = shard_paths(artifact, folder, suffix)
+        alike = len(paths) == int(wildcards.shards)
+        return [paths[int(wildcards.shard)]] if alike else paths
+
+    return found
+
+
 def shard_paths(artifact, folder, suffix):
     """Paths of an artifact's shards: as many as it was made with, or as `runtime.shards` says."""
+    return shard_paths_in(artifact.path(folder), suffix)
+
+
+@cache  # once a folder and not once a job: it looks at the disk
+def shard_paths_in(folder, suffix):
     return [
-        artifact.path(folder, name)
-        for name in shard_names(artifact.directory / folder, suffix, RUNTIME.shards)
+        os.path.join(folder, name) for name in shard_names(Path(folder), suffix, RUNTIME.shards)
     ]
 
 
@@ -186,11 +213,38 @@ def score_files(artifacts):
     }
 
 
-def described(experiment):
-    """What the summary says of an experiment beside its scores, and where those lie."""
-    settings, stages = plan.config.experiments[experiment], plan.experiments[experiment]
-    cams = plan.config.cams.get(settings.cams)
-    affinity = plan.config.affinities.get(settings.affinity)
+def links_of(experiments):
+    """The links of experiments: each is there once all its artifacts are complete."""
+    return expand(f"{FOLDER}/experiments/{{experiment}}/links.json", experiment=experiments)
+
+
+def scores_of(experiments):
+    """The score files of experiments, or of points of a sweep."""
+    return [file for name in experiments for file in score_files(STAGES[name]).values()]
+
+
+def points_of(sweep):
+    """What the report of a sweep is told of its points."""
+    return [
+        {
+            "name": point.name,
+            "values": dict(point.values),
+            "described": described(point.plan.config, point.experiment, point.stages),
+        }
+        for point in SWEEPS[sweep]
+    ]
+
+
+def sweep_tables():
+    """The tables of all sweeps."""
+    return expand(f"{FOLDER}/sweeps/{{sweep}}/table.md", sweep=SWEEPS)
+
+
+def described(config, experiment, stages):
+    """What a table says of an experiment beside its scores, and where those lie."""
+    settings = config.experiments[experiment]
+    cams = config.cams.get(settings.cams)
+    affinity = config.affinities.get(settings.affinity)
     background = affinity.pseudo_labels.background if affinity else None
     seed_threshold = (
         described_threshold(cams.threshold, stages.get("seed_threshold")) if cams else None
@@ -218,8 +272,9 @@ def described_threshold(choice, chosen):
     }
 
 
+CONFIGS = [plan.config, *(point.plan.config for point in POINTS.values())]
 for section in ("classifiers", "affinities"):
-    for name, variant in getattr(plan.config, section).items():
+    for name, variant in [item for c in CONFIGS for item in getattr(c, section).items()]:
         weights = getattr(variant, "weights", None)
         if weights and not os.path.isfile(weights):
             raise WorkflowError(
@@ -251,8 +306,14 @@ for artifact in plan.artifacts("threshold"):
             f"{key}: best_on needs masks to choose by, and {raw_root()} has no folder SegmentationClass; "
             "give a number"
         )
-for name, experiment in plan.config.experiments.items():
+for name, experiment in [item for c in CONFIGS for item in c.experiments.items()]:
     if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):
         raise WorkflowError(
             f"experiments.{name}.labels: is 'masks', but {raw_root()} has no folder SegmentationClass"
+        )
+for name in SWEEPS:
+    if not HAS_MASKS and os.path.isdir(raw_root()):
+        raise WorkflowError(
+            f"sweeps.{name}: compares scores, and {raw_root()} has no folder SegmentationClass; "
+            "leave it out, or give the points as experiments of their own"
         )

@@ -5,7 +5,7 @@ rule refine_seeds:
     input:
         index=upstream("refined_seeds", "dataset", "index.csv"),
         classes=upstream("refined_seeds", "dataset", "classes.json"),
-        cams=upstream_shards("refined_seeds", "cams", "shards", ".h5"),
+        cams=upstream_shard("refined_seeds", "cams", "shards", ".h5"),
         seed_threshold=upstream_if_any("refined_seeds", "seed_threshold", "threshold.json"),
     output:
         labels=f"{FOLDER}/refined_seeds/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
@@ -29,7 +29,7 @@ rule make_affinity_labels:
     input:
         index=upstream("affinity_labels", "dataset", "index.csv"),
         classes=upstream("affinity_labels", "dataset", "classes.json"),
-        cams=upstream_shards("affinity_labels", "cams", "shards", ".h5"),
+        cams=upstream_shard("affinity_labels", "cams", "shards", ".h5"),
         seed_threshold=upstream_if_any("affinity_labels", "seed_threshold", "threshold.json"),
     output:
         labels=f"{FOLDER}/affinity_labels/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
@@ -80,7 +80,7 @@ rule spread_cams:
     input:
         index=upstream("walked_cams", "dataset", "index.csv"),
         classes=upstream("walked_cams", "dataset", "classes.json"),
-        cams=upstream_shards("walked_cams", "cams", "shards", ".h5"),
+        cams=upstream_shard("walked_cams", "cams", "shards", ".h5"),
         affinity=upstream("walked_cams", "affinity", "weights.safetensors"),
     output:
         shard=f"{FOLDER}/walked_cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
@@ -105,7 +105,7 @@ rule make_pseudo_labels:
     input:
         index=upstream("pseudo_labels", "dataset", "index.csv"),
         classes=upstream("pseudo_labels", "dataset", "classes.json"),
-        maps=upstream_shards("pseudo_labels", "maps", "shards", ".h5"),
+        maps=upstream_shard("pseudo_labels", "maps", "shards", ".h5"),
         seed_threshold=upstream_if_any("pseudo_labels", "seed_threshold", "threshold.json"),
         threshold=upstream_if_any("pseudo_labels", "threshold", "threshold.json"),
     output:

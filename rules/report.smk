@@ -3,8 +3,8 @@
 
 rule summarise:
     input:
-        scores=[f for e in plan.experiments.values() for f in score_files(e).values()],
-        complete=[f for e in plan.experiments.values() for a in e.values() for f in final_files(a)],
+        scores=scores_of(plan.experiments),
+        complete=links_of(plan.experiments),
     output:
         table=f"{FOLDER}/summary.csv",
         text=f"{FOLDER}/summary.md",
@@ -14,9 +14,31 @@ rule summarise:
         "../envs/wsss.yaml"
     params:
         dataset=plan.config.dataset.name,
-        experiments={name: described(name) for name in plan.experiments},
+        experiments={
+            name: described(plan.config, name, stages) for name, stages in plan.experiments.items()
+        },
     script:
         "../workflow_scripts/summarise.py"
+
+
+rule report_sweep:
+    input:
+        scores=lambda wildcards: scores_of(point.name for point in SWEEPS[wildcards.sweep]),
+        complete=lambda wildcards: links_of(point.name for point in SWEEPS[wildcards.sweep]),
+    output:
+        table=f"{FOLDER}/sweeps/{{sweep}}/table.csv",
+        text=f"{FOLDER}/sweeps/{{sweep}}/table.md",
+        picture=report(f"{FOLDER}/sweeps/{{sweep}}/plot.png", category="Sweeps"),
+    log:
+        f"{FOLDER}/logs/report_sweep/{{sweep}}.log",
+    conda:
+        "../envs/wsss.yaml"
+    params:
+        title=lambda wildcards: f"{plan.config.dataset.name}, sweep {wildcards.sweep}: "
+        f"experiment {plan.config.sweeps[wildcards.sweep].experiment}",
+        points=lambda wildcards: points_of(wildcards.sweep),
+    script:
+        "../workflow_scripts/report_sweep.py"
 
 
 rule draw_overview:
@@ -24,7 +46,7 @@ rule draw_overview:
         index=plan.dataset.path("index.csv"),
         classes=plan.dataset.path("classes.json"),
         masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
-        complete=[f for e in plan.experiments.values() for a in e.values() for f in final_files(a)],
+        complete=links_of(plan.experiments),
     output:
         picture=report(f"{FOLDER}/overview.png", category="Overview"),
     log:
@@ -50,9 +72,7 @@ rule draw_overview:
 
 rule link_experiment:
     input:
-        lambda wildcards: [
-            f for a in plan.experiments[wildcards.experiment].values() for f in final_files(a)
-        ],
+        lambda wildcards: [f for a in STAGES[wildcards.experiment].values() for f in final_files(a)],
     output:
         links=f"{FOLDER}/experiments/{{experiment}}/links.json",
     log:
@@ -62,7 +82,7 @@ rule link_experiment:
     params:
         artifacts=lambda wildcards: {
             stage: str(artifact.directory)
-            for stage, artifact in plan.experiments[wildcards.experiment].items()
+            for stage, artifact in STAGES[wildcards.experiment].items()
         },
     script:
         "../workflow_scripts/link_experiment.py"
@@ -76,7 +96,8 @@ rule prune:
     params:
         folder=FOLDER,
         artifacts=[str(artifact.directory) for artifact in plan.artifacts()],
-        experiments=list(plan.experiments),
+        experiments=list(STAGES),
+        sweeps=list(SWEEPS),
         delete=RUNTIME.prune == "delete",
     script:
         "../workflow_scripts/prune.py"

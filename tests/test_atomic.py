@@ -51,3 +51,24 @@ def test_two_writers_do_each_other_no_harm(tmp_path):
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"  # the last rename wins
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
+@pytest.mark.parametrize("private", [False, True])
+def test_a_file_has_the_permissions_of_the_umask_and_the_group_of_the_folder(tmp_path, umask, mode, private):
+    """``private``: as a library leaves it that writes through a temporary file of its own."""
+    groups = [group for group in os.getgroups() if group != os.getgid()]
+    tmp_path.chmod(0o2775)
+    if groups or os.getuid() == 0:
+        os.chown(tmp_path, -1, groups[0] if groups else os.getgid() + 1)
+        tmp_path.chmod(0o2775)
+    before = os.umask(umask)
+    try:
+        with atomic_path(tmp_path / "folder" / "file") as temporary:
+            temporary.touch(mode=0o600 if private else 0o666)
+    finally:
+        os.umask(before)
+    status = (tmp_path / "folder" / "file").stat()
+    assert status.st_mode & 0o777 == mode
+    assert status.st_gid == tmp_path.stat().st_gid
+    assert os.listdir(tmp_path / "folder") == ["file"]

@@ -11,5 +11,6 @@ with job(snakemake.log[0], snakemake.threads):
         Path(snakemake.params.folder),
         snakemake.params.artifacts,
         snakemake.params.experiments,
+        snakemake.params.sweeps,
         delete=snakemake.params.delete,
     )

@@ -23,7 +23,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
     The temporary name is unique, so two jobs that write the same artifact do each other no
     harm: the rename is the commit and the last one wins. On an exception the temporary file
-    is removed and ``path`` is left as it was.
+    is removed and ``path`` is left as it was. The file has the permissions that the umask gives
+    to new files, and the group that the folder does, so that a team can share the results.
 
     Args:
         path: the final path; its folder is made when missing.
@@ -40,7 +41,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         unfinished.add(temporary)
         try:
             _create(temporary)
+            permissions = temporary.stat().st_mode & 0o777
             yield temporary
+            # Some libraries (safetensors) put a file of their own in its place, which is for its owner alone.
+            temporary.chmod(permissions)
             _flush(temporary)
             os.replace(temporary, path)
             _flush(path.parent)

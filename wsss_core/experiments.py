@@ -33,44 +33,56 @@ def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
     write_json(links_json, dict(artifacts))
 
 
-def unreferenced(folder: Path, artifacts: Collection[str], experiments: Collection[str]) -> list[Path]:
-    """What lies in a data set's results and belongs to no experiment of the configuration.
+def unreferenced(
+    folder: Path, artifacts: Collection[str], experiments: Collection[str], sweeps: Collection[str]
+) -> list[Path]:
+    """What lies in a data set's results and belongs to no experiment or sweep of the configuration.
 
     Args:
         folder: ``results/<dataset>``.
-        artifacts: directories that the configuration's experiments refer to.
-        experiments: names of the configuration's experiments.
+        artifacts: directories that the configuration's experiments and sweeps refer to.
+        experiments: names of the configuration's experiments and of its sweeps' points.
+        sweeps: names of the configuration's sweeps.
 
     Returns:
-        Directories of artifacts and of experiments' links, sorted.
+        Directories of artifacts, of experiments' links and of sweeps' tables, sorted.
     """
     referred = {Path(directory) for directory in artifacts}
     stages = [folder / stage for stage in STAGE_REVISIONS]
     found = [path for stage in stages if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
     links = [path for path in (folder / "experiments").glob("*") if path.name not in experiments]
-    return sorted([path for path in found if path not in referred] + links)
+    tables = [path for path in (folder / "sweeps").glob("*") if path.name not in sweeps]
+    return sorted([path for path in found if path not in referred] + links + tables)
 
 
 def _delete_records(folder: Path, artifact: Path) -> None:
-    """Delete the logs (or benchmarks) of the jobs that made an artifact or an experiment's links."""
-    if artifact.parent.name == "experiments":
-        files = [folder / "link_experiment" / f"{artifact.name}.log"]
+    """Delete the logs (or benchmarks) of the jobs that made an artifact, an experiment's links or a sweep's table."""
+    rule = {"experiments": "link_experiment", "sweeps": "report_sweep"}.get(artifact.parent.name)
+    if rule is not None:
+        files = [folder / rule / f"{artifact.name}.log"]
     else:  # the name ends in the artifact's digest, so that no other job's record has it
         files = list(folder.rglob(f"*{escape(artifact.name)}.*"))
     for file in files:
         file.unlink(missing_ok=True)
 
 
-def prune(folder: Path, artifacts: Collection[str], experiments: Collection[str], delete: bool) -> None:
+def prune(
+    folder: Path,
+    artifacts: Collection[str],
+    experiments: Collection[str],
+    sweeps: Collection[str],
+    delete: bool,
+) -> None:
     """Print what :func:`unreferenced` finds, with sizes; delete it, with its logs, on demand.
 
     Args:
         folder: ``results/<dataset>``.
-        artifacts: directories that the configuration's experiments refer to.
-        experiments: names of the configuration's experiments.
+        artifacts: directories that the configuration's experiments and sweeps refer to.
+        experiments: names of the configuration's experiments and of its sweeps' points.
+        sweeps: names of the configuration's sweeps.
         delete: delete instead of only listing.
     """
-    paths = unreferenced(folder, artifacts, experiments)
+    paths = unreferenced(folder, artifacts, experiments, sweeps)
     for path in paths:
         size = sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
         print(f"{'deleted' if delete else 'unreferenced'}  {size / 2**20:8.1f} MiB  {path}")

@@ -98,11 +98,16 @@ class Artifact:
 class Plan:
     """All artifacts that a configuration's experiments need."""
 
-    def __init__(self, config: Config) -> None:
-        """Lay out the artifacts of every experiment of a checked configuration."""
+    def __init__(self, config: Config, shared_with: "Plan | None" = None) -> None:
+        """Lay out the artifacts of every experiment of a checked configuration.
+
+        Args:
+            config: the configuration.
+            shared_with: another plan, which the artifacts become part of as well.
+        """
         self.config = config
         self.folder = config.runtime.results / config.dataset.name
-        self._artifacts: dict[tuple[str, str], Artifact] = {}
+        self._artifacts: dict[tuple[str, str], Artifact] = {} if shared_with is None else shared_with._artifacts
         self.dataset = self._plan_dataset()
         self.masks = self._artifact("masks", config.dataset.format, {}, {"dataset": self.dataset})
         self.experiments = {name: self._plan_experiment(item) for name, item in config.experiments.items()}

@@ -14,6 +14,8 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
+TEAM_UMASK = 0o002
+"""Of who shares results with a group: new files are the group's to read and write."""
 BRIEF = {"epochs": 2, "batch_size": 8}
 
 
@@ -74,7 +76,12 @@ class Workflow:
     def attempt(self, *arguments: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
         """Run to the end, whatever it is, or for so many seconds."""
         return subprocess.run(
-            self.command(*arguments), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds
+            self.command(*arguments),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds,
+            umask=TEAM_UMASK,
         )
 
     def planned(self, *arguments: str) -> dict[str, int]:

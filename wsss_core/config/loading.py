@@ -108,7 +108,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     if config is not None:
         faults.extend(list(_unknown_references(config)) or [*_unfit_references(config), *unfit_multiples(config)])
         faults.extend(
-            _unknown(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)
+            unknown_name(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)
             for rule in config.resources
             if rule not in DEFAULT_RESOURCES
         )
@@ -121,7 +121,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
 def _check_plain(key: str, value: Any) -> list[str]:
     field = Config.model_fields.get(key)
     if field is None:
-        return [_unknown((key,), "unknown key", key, Config.model_fields)]
+        return [unknown_name((key,), "unknown key", key, Config.model_fields)]
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
         try:
             field.annotation.model_validate(value)
@@ -147,7 +147,7 @@ def _check_section(section: str, variants: Mapping[str, Any], faults: list[str])
             if kind_name is None:
                 faults.append(f"{'.'.join(path)}.{kinds.kind_key}: is missing; one of {_listed(kinds.kinds)}")
             else:
-                faults.append(_unknown((*path, kinds.kind_key), "unknown", str(kind_name), kinds.kinds))
+                faults.append(unknown_name((*path, kinds.kind_key), "unknown", str(kind_name), kinds.kinds))
             continue
         model = kinds.kind(kind_name)
         try:
@@ -178,7 +178,7 @@ def _resolve_extends(
         return own
     parent = settings["extends"]
     if not isinstance(parent, str) or parent not in variants:
-        faults.append(_unknown((section, name, "extends"), "no such variant", str(parent), variants))
+        faults.append(unknown_name((section, name, "extends"), "no such variant", str(parent), variants))
         return None
     inherited = _resolve_extends(section, parent, variants, (*children, name), faults)
     if inherited is None:
@@ -195,7 +195,7 @@ def _unknown_references(config: Config) -> Iterable[str]:
             for field, target in fields.items():
                 reference, known = getattr(variant, field, None), getattr(config, target)
                 if reference is not None and reference not in known:
-                    yield _unknown((section, name, field), f"no such variant in '{target}'", reference, known)
+                    yield unknown_name((section, name, field), f"no such variant in '{target}'", reference, known)
 
 
 def _unfit_references(config: Config) -> Iterable[str]:
@@ -267,7 +267,7 @@ def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, 
         where = ".".join((*path, *location)) or "the file"
         if finding["type"] == "extra_forbidden":
             allowed = _fields_at(model, location[:-1])
-            lines.append(_unknown((*path, *location), "unknown key", location[-1], allowed))
+            lines.append(unknown_name((*path, *location), "unknown key", location[-1], allowed))
         elif finding["type"] == "model_type":
             keys = _listed(_fields_at(model, location))
             lines.append(f"{where}: must be a block of settings ({keys}), not {finding['input']!r}")
@@ -289,10 +289,10 @@ def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _unknown(path: tuple[str, ...], what: str, name: str, allowed: Iterable[str]) -> str:
+def unknown_name(path: tuple[str, ...], what: str, name: str, allowed: Iterable[str]) -> str:
+    """The fault of a name that is none of the ``allowed`` ones, with the nearest of them."""
     names = [str(candidate) for candidate in allowed]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    hint = "".join(f"did you mean '{near}'? " for near in difflib.get_close_matches(name, names, n=1, cutoff=0.6))
     return f"{'.'.join(path)}: {what}: '{name}'; {hint}allowed: {_listed(names)}"
 
 

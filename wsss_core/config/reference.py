@@ -15,6 +15,7 @@ from wsss_core.atomic import write_text
 from wsss_core.config.parameters import Parameters, settings_class
 from wsss_core.config.root import SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES, RuleResources
+from wsss_core.config.sweeps import Sweep
 
 SCHEMA_FILE = "config.schema.json"
 TABLE_FILE = "configuration.md"
@@ -62,6 +63,7 @@ def reference_table() -> str:
         for kind_name, kind in description.kinds.items():
             choice = f" with `{description.kind_key}: {kind_name}`" if description.kind_key else ""
             lines += _block(f"{section}.<name>", kind, choice)
+    lines += _block("sweeps.<name>", Sweep)
     lines += _block("runtime", Config.model_fields["runtime"].annotation)
     lines += _block("resources.<rule>", RuleResources)
     lines += ["", "Defaults by rule:", "", "| rule | threads | mem_mb | runtime | gpu |", "|---|---|---|---|---|"]

@@ -19,6 +19,7 @@ from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
 from wsss_core.config.runtime import RuleResources, Runtime
 from wsss_core.config.segmentation import DeepLab
+from wsss_core.config.sweeps import Sweep
 
 
 class Experiment(Parameters):
@@ -62,6 +63,8 @@ class Config(Parameters):
     """Segmentation networks and how they are trained and applied."""
     experiments: dict[str, Experiment] = Field(min_length=1)
     """Chains of the variants above."""
+    sweeps: dict[str, Sweep] = {}
+    """Experiments over grids of values."""
     runtime: Runtime = Runtime()
     """Devices, shards, folders."""
     resources: dict[str, RuleResources] = {}

@@ -35,6 +35,7 @@ CONDITIONS = {
 }
 """Columns with the conditions of those scores, and their headings."""
 
+CONDITIONS_HEADING = "Where the background begins, and other conditions of these figures"
 ORACLE = "†"
 """Marks experiments that use masks to choose a threshold."""
 PERCENT = ("seed", "seed_oracle", "refined_seed", "walk", "pseudo_labels", "val")
@@ -45,20 +46,32 @@ def summarise(
 ) -> pandas.DataFrame:
     """Write a row per experiment: mIoU in percent after each step, and the conditions it was scored under.
 
-    Seed, CRF-refined seed, walked maps and pseudo labels are scored on the training split, the
-    segmenter's predictions on the validation split.
-
     Args:
         dataset: the data set's name.
-        experiments: by name: ``labels`` (``pseudo`` or ``masks``), ``seed_threshold`` and
-            ``walk_threshold`` (each None, or ``fixed`` or the ``file`` it was chosen in, ``source``,
-            and ``times``, which it is multiplied by), and ``scores``, the score files by what they
-            score. An experiment that stops early, or a data set without masks, has fewer.
+        experiments: see :func:`score_table`.
         table_csv: where the table goes for programs.
         text_markdown: where it goes for people.
 
     Returns:
-        The table, with the columns of ``COLUMNS`` and ``CONDITIONS``.
+        The table.
+    """
+    table = score_table(experiments)
+    write_table(table, table_csv)
+    write_text(text_markdown, _markdown(dataset, table))
+    return table
+
+
+def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFrame:
+    """A row per experiment, with the columns of ``COLUMNS`` and ``CONDITIONS``; scores are mIoU in percent.
+
+    Seed, CRF-refined seed, walked maps and pseudo labels are scored on the training split, the
+    segmenter's predictions on the validation split.
+
+    Args:
+        experiments: by name: ``labels`` (``pseudo`` or ``masks``), ``seed_threshold`` and
+            ``walk_threshold`` (each None, or ``fixed`` or the ``file`` it was chosen in, ``source``,
+            and ``times``, which it is multiplied by), and ``scores``, the score files by what they
+            score. An experiment that stops early, or a data set without masks, has fewer.
     """
     rows = []
     for name, experiment in experiments.items():
@@ -76,11 +89,13 @@ def summarise(
                     if condition in scored:
                         row[f"{what}_{condition}"] = scored[condition]
         rows.append(row)
-    table = pandas.DataFrame(rows, columns=list(COLUMNS | CONDITIONS))
+    return pandas.DataFrame(rows, columns=list(COLUMNS | CONDITIONS))
+
+
+def write_table(table: pandas.DataFrame, table_csv: Path) -> None:
+    """Write a table of scores for programs."""
     with atomic_path(table_csv) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
-    write_text(text_markdown, _markdown(dataset, table))
-    return table
 
 
 def _threshold(described: Mapping[str, Any]) -> float:
@@ -118,15 +133,21 @@ def _walk(curve: pandas.DataFrame, described: Mapping[str, Any] | None) -> float
 
 def _markdown(dataset: str, table: pandas.DataFrame) -> str:
     """The tables with one decimal, and what their figures mean."""
-    marked = table.assign(experiment=[f"{row['experiment']}{_mark(row)}" for _, row in table.iterrows()])
-    lines = [f"# {dataset}: what each step was worth (mIoU, %)", "", *_table(marked, COLUMNS), ""]
+    lines = [f"# {dataset}: what each step was worth (mIoU, %)", ""]
+    lines += [*markdown_table(marked(table, "experiment"), COLUMNS), ""]
     if table[list(PERCENT)].isna().all(axis=None):
         return "\n".join([*lines, "The data set has no masks: there is nothing to score against."]) + "\n"
-    lines += [*_notes(table), "", "## Where the background begins, and other conditions of these figures", ""]
-    return "\n".join([*lines, *_table(table, CONDITIONS)]) + "\n"
+    lines += [*notes(table), "", f"## {CONDITIONS_HEADING}", ""]
+    return "\n".join([*lines, *markdown_table(table, CONDITIONS)]) + "\n"
 
 
-def _table(table: pandas.DataFrame, headings: Mapping[str, str]) -> Sequence[str]:
+def marked(table: pandas.DataFrame, column: str) -> pandas.DataFrame:
+    """The table with a mark in ``column`` behind every experiment that uses an oracle."""
+    return table.assign(**{column: [f"{row[column]}{_mark(row)}" for _, row in table.iterrows()]})
+
+
+def markdown_table(table: pandas.DataFrame, headings: Mapping[str, str]) -> Sequence[str]:
+    """The lines of a Markdown table with the columns that ``headings`` has headings for."""
     cells = [list(headings.values())]
     for _, row in table.iterrows():
         cells.append([_cell(column, row[column]) for column in headings])
@@ -149,13 +170,14 @@ def _mark(row: pandas.Series) -> str:
     return f" {ORACLE}" if any(f"({BEST_ON_TRAIN})" in str(row[column]) for column in CONDITIONS) else ""
 
 
-def _notes(table: pandas.DataFrame) -> list[str]:
-    notes = [
+def notes(table: pandas.DataFrame) -> list[str]:
+    """What stands below a table of scores: what they were taken on, and what weak supervision is not."""
+    lines = [
         "Seed, + CRF, walk (without a CRF after it) and pseudo labels: training split. DeepLab: validation split.",
         "*Best on train: chosen with the masks, an oracle.",
     ]
     if any(map(_mark, (row for _, row in table.iterrows()))):
-        notes.append(f"{ORACLE} A threshold of this experiment was chosen so (see below): not weak supervision alone.")
+        lines.append(f"{ORACLE} A threshold of this experiment was chosen so (see below): not weak supervision alone.")
     if (table["labels"] == "masks").any():
-        notes.append("Trained on masks: full supervision, the upper bound of the same segmenter; not weak supervision.")
-    return notes
+        lines.append("Trained on masks: full supervision, the upper bound of the same segmenter; not weak supervision.")
+    return lines

@@ -1,0 +1,77 @@
+"""What planning costs: ``snakemake -n`` on many experiments in many shards, and what each job pays to begin.
+
+``python -m benchmarks.plan`` plans experiments with all stages, each with class maps, labels and networks
+of its own, on nothing: the data set is not even generated. Wall time on a busy machine says little, so the
+processor's time is printed beside it.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.measuring import heading
+from wsss_core.config import read_yaml
+
+REPOSITORY = Path(__file__).parents[1]
+STARTS = {"interpreter": "pass", "import wsss_core": "import wsss_core", "import torch": "import torch"}
+"""What a job does before its work begins."""
+
+
+def configuration(experiments: int, shards: int) -> dict[str, Any]:
+    """The demo's variants, in so many experiments that share the classifier alone."""
+    config = read_yaml(REPOSITORY / "config.yaml")
+    config["dataset"] = {"name": "planned", "generate": {"train_images": 100 * shards, "val_images": 100 * shards}}
+    config["experiments"] = {}
+    for number in range(experiments):
+        config["cams"][f"advcam_{number}"] = {"extends": "advcam", "steps": number + 1}
+        config["experiments"][f"advcam_{number}"] = {
+            "cams": f"advcam_{number}",
+            "affinity": "affinitynet" if number % 2 else "irn",
+            "segmenter": "deeplab",
+        }
+    config["runtime"] = {"shards": shards, "device": "cpu"}
+    return config
+
+
+def plan_jobs(config: dict[str, Any], folder: Path) -> tuple[str, float, float]:
+    """What ``snakemake -n`` says of a configuration, and its wall and processor time, seconds."""
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--dry-run"]
+    return _timed([*command, "--configfile", str(file), "--directory", str(folder)])
+
+
+def _timed(command: Sequence[str]) -> tuple[str, float, float]:
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    output = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return output, wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Plan and print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.plan", description=__doc__)
+    parser.add_argument("--experiments", type=int, default=20)
+    parser.add_argument("--shards", type=int, default=64)
+    options = parser.parse_args(arguments)
+    print(heading(1))
+    for what, code in STARTS.items():
+        _, wall, processor = _timed([sys.executable, "-c", code])
+        print(f"{what}: {wall:.2f} s, of the processor {processor:.2f} s", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        output, wall, processor = plan_jobs(configuration(options.experiments, options.shards), Path(folder))
+    jobs = next(line.split()[1] for line in output.splitlines() if line.startswith("total "))
+    print(f"{options.experiments} experiments in {options.shards} shards: {jobs} jobs")
+    print(f"snakemake -n: {wall:.1f} s, of the processor {processor:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

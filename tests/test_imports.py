@@ -1,0 +1,52 @@
+"""What a job pays before it begins: torch costs seconds, so only the jobs that compute with it import it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+SCRIPTS = REPOSITORY / "workflow_scripts"
+WITH_TORCH = {
+    "prepare_backbone",
+    "train_classifier",
+    "generate_cams",
+    "train_affinity",
+    "spread_cams",
+    "train_segmenter",
+    "predict",
+}
+
+
+def said_by(code):
+    """What a fresh interpreter prints."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, check=True).stdout.split()
+
+
+def imports_of(script):
+    """The import statements of a script, also those within its job."""
+    tree = ast.parse(script.read_text())
+    return [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def test_a_script_imports_torch_only_if_its_job_computes_with_it():
+    scripts = [path for path in sorted(SCRIPTS.glob("*.py")) if path.stem not in WITH_TORCH]
+    assert len(scripts) == len(list(SCRIPTS.glob("*.py"))) - len(WITH_TORCH)
+    # In one process, as each start costs a second: the first one that is named imports it.
+    code = ["import sys"]
+    for script in scripts:
+        code += [*imports_of(script), f"if 'torch' in sys.modules: print('{script.stem}')"]
+    assert said_by("\n".join(code)) == []
+
+
+def test_planning_imports_neither_torch_nor_what_draws_and_tabulates():
+    modules = "wsss_core.config, wsss_core.plan, wsss_core.sweeps, wsss_core.score_conditions"
+    heavy = {"torch", "pandas", "matplotlib", "scipy", "h5py"}
+    assert not heavy & set(said_by(f"import sys, {modules}; print(*sys.modules)"))
+
+
+def test_the_package_itself_is_imported_at_once():
+    code = "import time; start = time.process_time(); import wsss_core, sys; print(time.process_time() - start)"
+    seconds, *modules = said_by(f"{code}; print(*sys.modules)")
+    assert float(seconds) < 0.3 and "torch" not in modules
