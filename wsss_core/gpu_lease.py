@@ -1,7 +1,7 @@
 """Which GPUs of a workstation a job computes on: leases by lock files, which end with the job, however it ends.
 
-Snakemake counts GPUs (``--resources gpu=4``), but does not say which. SLURM does: what it has allotted to a job is
-taken as it is.
+Snakemake counts GPUs (``--resources gpu=4``), but does not say which. SLURM does, for all that runs in an allocation:
+what it has allotted is leased in the same way, as several jobs may run in it (``salloc``).
 """
 
 import logging
@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,19 +34,22 @@ log = logging.getLogger(__name__)
 def leased_gpus(number: int) -> Iterator[None]:
     """Lease GPUs until the body, or this process, ends; torch sees these only. Waits while they are taken.
 
-    Nothing is leased where there is no GPU, or where SLURM has chosen. ``CUDA_VISIBLE_DEVICES`` as it was limits
-    the choice. Has to be entered before torch is used.
+    Nothing is leased where there is no GPU. ``CUDA_VISIBLE_DEVICES`` as it was limits the choice. Has to be entered
+    before torch is used.
 
     Args:
-        number: how many GPUs.
+        number: how many GPUs; with 0 torch sees none.
 
     Raises:
         UserError: there are GPUs, but not as many; or the folder of the leases cannot be used.
     """
     allocation = os.environ.get("SLURM_JOB_ID")
     gpus = usable_gpus() if allocation is None else _entries(os.environ.get(VISIBLE, ""))
-    # More in an allocation than the job asks for: several jobs share it, as they would a workstation.
-    if number == 0 or not gpus or (allocation is not None and len(gpus) <= number):
+    if not gpus:
+        yield
+        return
+    if number == 0:
+        _show([])
         yield
         return
     if number > len(gpus):
@@ -54,16 +57,25 @@ def leased_gpus(number: int) -> Iterator[None]:
             f"the job asks for {number} GPUs ('gpu' in the configuration's 'resources'), and only {len(gpus)} can be "
             f"used here ({', '.join(gpus)})"
         )
-    # GPU 0 of one allocation may be another one than that of the next.
-    leases = _acquire(number, gpus, "gpu" if allocation is None else f"slurm-{allocation}-gpu")
-    os.environ[VISIBLE] = ",".join(leases)
-    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # nvidia-smi's numbers; CUDA's own begin with the fastest
+    prefix = "gpu"
+    if allocation is not None:
+        # GPU 0 of one allocation may be another one than that of the next, and a requeued job does not wait for
+        # what SLURM has lost sight of.
+        prefix = f"slurm-{allocation}-{os.environ.get('SLURM_RESTART_COUNT', '0')}-gpu"
+    leases = _acquire(number, gpus, prefix)
+    _show(leases)
     log.info("computing on GPU %s", ", ".join(leases))
     try:
         yield
     finally:
         for lease in leases.values():
             lease.release()
+
+
+def _show(gpus: Iterable[str]) -> None:
+    """Let torch, and processes that this one starts, see these GPUs only."""
+    os.environ[VISIBLE] = ",".join(gpus)
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # nvidia-smi's numbers; CUDA's own begin with the fastest
 
 
 def usable_gpus() -> list[str]:

@@ -101,7 +101,8 @@ def _set_up_terminal() -> None:
 def _set_up_log(log_file: Path) -> None:
     with full_disk_told(log_file):
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log_file, mode="w", encoding="utf-8")
+        log_file.write_bytes(b"")
+        file = logging.FileHandler(log_file, mode="a", encoding="utf-8")  # a training's other processes write there too
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(file)
 
@@ -117,7 +118,7 @@ def _set_up_log_of_another_process(log_file: Path) -> None:
 def _record(directory: Path, identity: Mapping[str, Any], name: str, seconds: float, threads: int) -> None:
     """Add this job to the artifact's provenance (shards of one artifact finish side by side)."""
     path = directory / "provenance.json"
-    with FileLock(directory / ".provenance.lock"):
+    with FileLock(directory / ".provenance.lock", mode=0o666):  # less the umask: a colleague's job may come next
         jobs = json.loads(path.read_text())["jobs"] if path.exists() else {}
         jobs[name] = {
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

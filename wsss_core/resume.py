@@ -9,18 +9,20 @@ Snakemake delete the finished outputs too. So they stay in the folder as hard li
 space, until a run of the whole workflow has succeeded.
 """
 
+import glob
 import hashlib
 import json
 import logging
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from wsss_core.atomic import TEMPORARY_MARK, atomic_path
+from wsss_core.atomic import TEMPORARY_MARK
 
 PARTIAL = ".partial"
 _FINISHED = "finished-"
@@ -61,8 +63,8 @@ class PartialWork:
         """
         with suppress(OSError):  # the file system has no hard links: the outputs could not be put back
             for output in outputs:
-                _link(output, self.path(_FINISHED + output.name))
-        _clear(self.folder, kept={_FINISHED + output.name for output in outputs})
+                _link(output, self.path(_finished_name(output, output)))
+        _clear(self.folder, kept={_finished_name(output, output) for output in outputs})
 
     def restore(self, *outputs: Path) -> bool:
         """Put back outputs that a run had finished and that have been deleted since.
@@ -73,13 +75,28 @@ class PartialWork:
         Returns:
             Whether they were put back; False if one of them is there, as it is then to be made anew.
         """
-        links = [self.path(_FINISHED + output.name) for output in outputs]
-        if any(output.exists() for output in outputs) or not all(link.exists() for link in links):
+        links = [self._kept(output) for output in outputs]
+        if any(output.exists() for output in outputs) or None in links:
             return False
         for link, output in zip(links, outputs, strict=True):
+            assert link is not None
             _link(link, output)
         log.info("an earlier run had finished: %s", ", ".join(map(str, outputs)))
         return True
+
+    def _kept(self, output: Path) -> Path | None:
+        """The link to what an earlier run had finished, if it is as it was then."""
+        for link in self.folder.glob(f"{_FINISHED}*-{glob.escape(output.name)}"):
+            with suppress(OSError):
+                if link.name == _finished_name(output, link):
+                    return link
+        return None
+
+
+def _finished_name(output: Path, link: Path) -> str:
+    """The name of an output's link; it tells whether the file was written to since, which both names show."""
+    status = link.stat()
+    return f"{_FINISHED}{status.st_size}-{status.st_mtime_ns}-{output.name}"
 
 
 def forget_finished_work(results: Path) -> None:
@@ -90,15 +107,21 @@ def forget_finished_work(results: Path) -> None:
     """
     for folder in results.glob(f"*/*/{PARTIAL}/*"):
         names = [path.name for path in folder.iterdir()]
-        if any(name.startswith(_FINISHED) for name in names) or all(name.startswith(TEMPORARY_MARK) for name in names):
+        if any(name.startswith(_FINISHED) for name in names) or (
+            names and all(name.startswith(TEMPORARY_MARK) for name in names)
+        ):
             _clear(folder)
 
 
 def _link(source: Path, target: Path) -> None:
     """Make ``target`` another name of the file ``source``, atomically."""
-    with atomic_path(target) as temporary:
-        temporary.unlink()
-        os.link(source, temporary)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{target.name}")
+    try:
+        os.link(source, temporary)  # not atomic_path: permissions of a colleague's file can not be set
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -81,7 +81,7 @@ def short_names(fields: Iterable[str]) -> dict[str, str]:
 
 def value_in_words(value: Any) -> str:
     """A value as YAML would have it on one line."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str)  # dates
 
 
 def _misplaced(name: str, sweep: Sweep, config: Config) -> Iterable[str]:

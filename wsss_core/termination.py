@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -15,6 +16,8 @@ from wsss_core.atomic import remove_unfinished_files
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOPPED_BY_SIGTERM = 128 + signal.SIGTERM
 """Exit status of what SIGTERM has ended, as a shell reports it: a failure, so that the job is tried again."""
+_PATIENCE = 10.0
+"""Seconds that a deferred signal asks for no hurry."""
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +53,8 @@ def ignore_signals() -> None:
 def signals_deferred() -> Iterator[Callable[[], bool]]:
     """Let SIGTERM and SIGINT wait until the end of the body, and then take their effect.
 
-    Where this is not the main thread, which alone receives signals, nothing is changed.
+    Another signal, ten seconds or more after the first one, ends the process at once: the body may wait for something
+    that will not come. Where this is not the main thread, which alone receives signals, nothing is changed.
 
     Yields:
         A function that says whether a signal has come.
@@ -59,7 +63,16 @@ def signals_deferred() -> Iterator[Callable[[], bool]]:
         yield lambda: False
         return
     came: list[int] = []
-    handlers = {number: signal.signal(number, lambda came_in, _: came.append(came_in)) for number in SIGNALS}
+    first = 0.0
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if came and time.monotonic() - first >= _PATIENCE:
+            _end(number, frame)
+        first = first if came else time.monotonic()
+        came.append(number)
+
+    handlers = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield lambda: bool(came)
     finally:

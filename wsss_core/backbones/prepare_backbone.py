@@ -18,7 +18,7 @@ from wsss_core.networks.trunks import TrunkNetwork, build_trunk, trunk_from_torc
 from wsss_core.networks.weights import load_state, load_trunk, save_weights
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
-from wsss_core.training.distributed import is_main_process
+from wsss_core.training.distributed import decided_by_main_process, is_main_process
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
 
 
@@ -83,7 +83,7 @@ def prepare_backbone(
         UserError: ImageNet's weights cannot be had, or a given file does not fit the network.
     """
     partial = PartialWork(weights.parent, "training", inputs)
-    if partial.restore(weights, training_csv):
+    if decided_by_main_process(lambda: partial.restore(weights, training_csv)):
         return
     torch.manual_seed(mix_seed(parameters.seed))
     trunk = build_trunk(parameters)

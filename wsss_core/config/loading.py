@@ -83,11 +83,13 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         except UserError as error:
             faults.append(f"extensions: {error}")
     for key, value in raw.items():
+        if value is None:
+            continue  # a key with nothing below it, as if it were not there
         if key not in SECTIONS:
             checked[key] = value
         elif isinstance(value, Mapping):
             checked[key] = _check_section(key, value, faults)
-        elif value is not None:
+        else:
             faults.append(f"{key}: must be a mapping of names to settings, not {value!r}")
     if isinstance(raw.get("resources"), Mapping):
         checked["resources"] = {

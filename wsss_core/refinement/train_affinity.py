@@ -19,7 +19,7 @@ from wsss_core.networks.weights import load_state, load_trunk, read_description
 from wsss_core.refinement.affinity_method import AffinityMethod, LabelReduction, affinity_method_class, load_affinity
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
-from wsss_core.training.distributed import is_main_process
+from wsss_core.training.distributed import decided_by_main_process, is_main_process
 from wsss_core.training.loop import fit, mix_seed
 
 
@@ -96,7 +96,7 @@ def train_affinity(
             the settings', a label map is missing or of another size, or the loss is not finite any more.
     """
     partial = PartialWork(weights.parent, "training", inputs)
-    if partial.restore(weights, training_csv):
+    if decided_by_main_process(lambda: partial.restore(weights, training_csv)):
         return
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))

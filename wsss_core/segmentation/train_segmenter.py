@@ -21,7 +21,7 @@ from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
-from wsss_core.training.distributed import is_main_process, mean_over_processes
+from wsss_core.training.distributed import decided_by_main_process, is_main_process, mean_over_processes
 from wsss_core.training.loop import ParameterGroup, fit, mix_seed
 
 
@@ -98,7 +98,7 @@ def train_segmenter(
             not finite any more.
     """
     partial = PartialWork(weights.parent, "training", inputs)
-    if partial.restore(weights, training_csv):
+    if decided_by_main_process(lambda: partial.restore(weights, training_csv)):
         return
     optimisation = parameters.optimisation
     torch.manual_seed(mix_seed(optimisation.seed))

@@ -41,6 +41,11 @@ def any_process(here: bool) -> bool:
     return _summed(float(here))[0] > 0
 
 
+def decided_by_main_process(decide: Callable[[], bool]) -> bool:
+    """What ``decide`` says in process 0, which alone calls it. All have to ask."""
+    return any_process(is_main_process() and decide())
+
+
 def same_in_all_processes(number: int) -> bool:
     """Whether all processes have the same number. All have to ask."""
     return len({int(other) for other in of_all_processes(torch.tensor(number))}) == 1

@@ -61,6 +61,7 @@ def training_processes(gpus: int) -> Iterator[None]:
         return
     store = TCPStore("127.0.0.1", 0, processes, is_master=True, wait_for_workers=False)
     others = []
+    over = threading.Event()
     try:
         for number in range(1, processes):
             place = {PLACE: f"{number} {processes} {store.port}"}
@@ -68,7 +69,7 @@ def training_processes(gpus: int) -> Iterator[None]:
             others.append(
                 subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **place}, stdin=subprocess.PIPE)
             )
-        threading.Thread(target=_end_with_the_first_failure, args=(others, store), daemon=True).start()
+        threading.Thread(target=_end_with_the_first_failure, args=(others, store, over), daemon=True).start()
         _join(store, 0, processes)
         log.info("training in %d processes", processes)
         yield
@@ -82,6 +83,7 @@ def training_processes(gpus: int) -> Iterator[None]:
             raise
         raise UserError(failure) from error
     finally:
+        over.set()  # from here on, the others' end says nothing
         for other in others:
             other.kill()
 
@@ -137,14 +139,17 @@ def _failure(others: "list[subprocess.Popen[bytes]]", store: "TCPStore", seconds
         time.sleep(0.1)
 
 
-def _end_with_the_first_failure(others: "list[subprocess.Popen[bytes]]", store: "TCPStore") -> None:
+def _end_with_the_first_failure(
+    others: "list[subprocess.Popen[bytes]]", store: "TCPStore", over: threading.Event
+) -> None:
     """End this process some time after another has failed: NCCL may wait for that one for minutes."""
-    while any(other.poll() is None for other in others):
-        time.sleep(1)
-    if any(other.returncode for other in others):
-        time.sleep(2 * _SECONDS_TO_HEAR)  # usually the main thread notices, and tells, by itself
-        log.error("%s", _failure(others, store, 0))
-        os._exit(1)
+    while not any(other.poll() for other in others) and not over.wait(1):
+        pass
+    if not over.is_set():
+        over.wait(2 * _SECONDS_TO_HEAR)  # usually the main thread notices, and tells, by itself
+        if not over.is_set():
+            log.error("%s", _failure(others, store, 0))
+            os._exit(1)
 
 
 def _end_with_standard_input() -> None:
