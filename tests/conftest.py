@@ -1,5 +1,7 @@
 """Options that pytest has to know before it looks at any test."""
 
+import os
+import random
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=GOLDEN,
         help="folder of cases that tests/parity compares with (default: tests/golden)",
     )
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Random numbers for a test. A failed one shows their seed, with which it can be run again."""
+    seed = int(os.environ.get("WSSS_TEST_SEED", random.randrange(10**6)))
+    print(f"WSSS_TEST_SEED={seed}")
+    return random.Random(seed)

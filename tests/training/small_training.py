@@ -1,13 +1,30 @@
 """A training as a job, run as a script of its own: `small_training.py FOLDER GPUS '{"workers": 2, ...}'`."""
 
 import json
+import logging
+import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import wsss_core.job
 from wsss_core.job import job
+from wsss_core.training import processes
 
 folder, gpus, options = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+if os.environ.get(processes.PLACE, "").startswith(f"{options.get('dies')} "):
+    os._exit(3)
+processes._SECONDS_TO_HEAR = options.get("seconds_to_hear", processes._SECONDS_TO_HEAR)
+record = wsss_core.job._record
+
+
+def slow_record(*arguments: Any) -> None:
+    time.sleep(options.get("slow_record", 0))
+    record(*arguments)
+
+
+wsss_core.job._record = slow_record
 with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
     import torch
     from torch import nn
@@ -32,6 +49,8 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
         def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
             if index == options.get("broken"):
                 raise UserError(f"image {index} is broken")
+            if index == options.get("fault"):
+                raise ValueError("no such image")
             noise = 0.1 * torch.randn(3, 8, 8, dtype=torch.float64)
             return torch.full((3, 8, 8), index / IMAGES, dtype=torch.float64) + noise, torch.tensor([index / IMAGES])
 
@@ -57,6 +76,8 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
     size = options.get("batch_sizes", [4, 4, 4])
     place = torch.device("cpu")
     print(f"process {process_number()} trains", flush=True)
+    if process_number() and "warning" in options:
+        logging.getLogger("wsss_core.test").warning(options["warning"])
     curve = fit(network, Samples(), loss, groups, optimisation, partial, place, options.get("workers", 0), "training",
                 lambda epoch: size[epoch])  # fmt: skip
     if is_main_process():

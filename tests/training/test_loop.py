@@ -8,6 +8,7 @@ from torch.nn import functional
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
 from wsss_core.resume import PartialWork
+from wsss_core.training import loop
 from wsss_core.training.batches import mix_seed
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import ParameterGroup, fit, learning_rate_factor
@@ -174,6 +175,15 @@ def test_no_samples_and_a_diverging_loss_are_sentences(tmp_path):
     assert train(tmp_path, SGD.model_copy(update={"epochs": 0}), samples=NoisySamples(0))[1] == []
     with pytest.raises(UserError, match=r"loss is (nan|inf) at epoch 1; a lower 'optimisation.learning_rate'"):
         train(tmp_path, factor=float("inf"))
+
+
+def test_processes_have_to_share_every_epochs_batches_equally(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "number_of_processes", lambda: 2)
+    sizes = [4, 5, 4]
+    groups = [ParameterGroup(make_network().parameters(), 1)]
+    partial = PartialWork(tmp_path, "training", [])
+    with pytest.raises(UserError, match="2 GPUs cannot share the 5 images of a step equally"):
+        fit(make_network(), NoisySamples(), None, groups, SGD, partial, CPU, batch_size=sizes.__getitem__)
 
 
 def test_fewer_samples_than_a_batch_make_one_batch(tmp_path):

@@ -1,6 +1,6 @@
 """One training in two processes: the method of one process, whatever happens to either. On the CPU, with gloo."""
 
-import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -22,6 +22,8 @@ from tests.training.jobs import (
 )
 from wsss_core.training.batches import EpochBatches
 
+TIME = r"\d{4}-\d\d-\d\d [\d:,]+"
+
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
@@ -31,7 +33,13 @@ def unbroken(tmp_path_factory):
     return results_of(folder)
 
 
-@pytest.mark.parametrize("options", [{}, {"workers": 2, "batch_sizes": [4, 6, 2]}], ids=["plain", "workers_and_sizes"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="plain", marks=pytest.mark.slow),
+        pytest.param({"workers": 2, "batch_sizes": [4, 6, 2]}, id="workers_and_sizes"),
+    ],
+)
 def test_two_processes_do_what_one_does(tmp_path, options):
     """In float64, batch normalisation and momentum included, but for the order of sums."""
     one, two = tmp_path / "one", tmp_path / "two"
@@ -62,26 +70,46 @@ def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
         for name, tensor in weights.items():
             torch.testing.assert_close(tensor, others[name], rtol=1e-3, atol=1e-4)
 
+    # What is finished is put back for both processes, or for neither, though one asks when the files are there.
+    folder = folders[1]
+    finished = {path: path.read_bytes() for path in folder.glob("*/*") if path.suffix in (".safetensors", ".csv")}
+    for path in finished:
+        path.unlink()
+    process = start_script(Path(__file__).with_name("all_trainings.py"), folder, 2)
+    assert process.wait(timeout=120) == 0, (folder / "output.txt").read_text()
+    assert log_of(folder).count("an earlier run had finished") == 6 and "epoch 1" not in log_of(folder)
+    assert {path: path.read_bytes() for path in finished} == finished
 
-@pytest.mark.parametrize("epoch", [0, 1, 2])
-def test_killed_in_any_epoch_two_processes_end_as_unbroken_ones(tmp_path, unbroken, epoch):
-    process = start(tmp_path, gpus=2, dropout=0.3, pause=0.05)
-    wait_for_line(tmp_path, f"epoch {epoch}, loss" if epoch else "process 1 trains", process)
-    time.sleep(random.uniform(0, 0.2))
+
+def killed_and_run_again(folder, epoch, pause):
+    """The results of two processes that are killed in this epoch (from 0), and run again."""
+    process = start(folder, gpus=2, dropout=0.3, pause=0.1)
+    wait_for_line(folder, f"epoch {epoch}, loss" if epoch else "process 1 trains", process)
+    time.sleep(pause)
     processes = family(process)
     process.kill()
     process.wait()
     wait_until_gone(processes)
-    assert not (tmp_path / "weights.safetensors").exists()
-    assert run(tmp_path, gpus=2, dropout=0.3) == 0
-    assert epoch == 0 or f"continuing after epoch {epoch} and" in log_of(tmp_path)
-    assert results_of(tmp_path) == unbroken
+    assert not (folder / "weights.safetensors").exists()
+    assert run(folder, gpus=2, dropout=0.3) == 0
+    assert epoch == 0 or f"continuing after epoch {epoch} and" in log_of(folder)
+    return results_of(folder)
+
+
+def test_killed_in_some_epoch_two_processes_end_as_unbroken_ones(tmp_path, unbroken, dice):
+    assert killed_and_run_again(tmp_path, dice.choice([0, 1, 2]), dice.uniform(0, 0.3)) == unbroken
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_killed_in_any_epoch_two_processes_end_as_unbroken_ones(tmp_path, unbroken, dice, epoch):
+    assert killed_and_run_again(tmp_path, epoch, dice.uniform(0, 0.3)) == unbroken
 
 
 def test_a_warning_stops_both_after_the_same_step(tmp_path, unbroken):
-    process = start(tmp_path, gpus=2, dropout=0.3, pause=0.05)
-    wait_for_line(tmp_path, "epoch 1, loss", process)
-    time.sleep(0.1)
+    process = start(tmp_path, gpus=2, dropout=0.3, pause=0.25)
+    wait_for_line(tmp_path, "epoch 1, loss", process)  # then there are five steps of a quarter of a second
+    time.sleep(0.3)
     processes = family(process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 128 + signal.SIGTERM
@@ -116,6 +144,34 @@ def test_what_both_notice_is_told_once(tmp_path):
     assert output.count("a lower 'optimisation.learning_rate' usually helps") == 1 and "Traceback" not in output
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
-    assert run(tmp_path, gpus=2, batch_sizes=[4, 5, 4]) == 1
-    assert "2 GPUs cannot share the 5 images of a step equally" in (tmp_path / "output.txt").read_text()
+def test_of_three_processes_one_that_dies_before_it_joins_ends_the_job(tmp_path):
+    """The other two would wait for it, half an hour long."""
+    process = start(tmp_path, gpus=3, dies=2, seconds_to_hear=0.5)
+    try:
+        assert process.wait(timeout=60) == 1
+    finally:
+        process.kill()
+    output = (tmp_path / "output.txt").read_text()
+    assert output.count("process 3 of 3 of this training died (status 3)") == 1 and "Traceback" not in output
+    assert "trains" not in output
+
+
+def test_a_job_may_take_its_time_after_the_training(tmp_path):
+    """It records its provenance, on a slow disk; that the other process has ended by then is no failure."""
+    assert run(tmp_path, gpus=2, seconds_to_hear=0.2, slow_record=4) == 0, (tmp_path / "output.txt").read_text()
+    assert "done in" in log_of(tmp_path) and "ERROR" not in log_of(tmp_path)
+    assert (tmp_path / "provenance.json").exists()
+
+
+def test_the_log_has_all_that_the_other_process_has_to_say(tmp_path):
+    batches = EpochBatches(22, lambda epoch: 4, seed=0, process=1, processes=2)
+    *_, last = batches  # of the first epoch's steps
+    assert run(tmp_path, gpus=2, warning="images are dark " * 20, fault=last[0][1]) == 1
+    log = log_of(tmp_path)
+    assert len(re.findall(rf"^{TIME} WARNING process 2 of 2: (images are dark ){{20}}$", log, re.M)) == 1
+    fault = (
+        r"ERROR process 2 of 2: This is a fault of the program.*\nTraceback .*\n(?: .*\n)+ValueError: no such image\n"
+    )
+    assert len(re.findall(rf"^{TIME} {fault}", log, re.M)) == 1
+    assert re.search(rf"^{TIME} INFO training in 2 processes$", log, re.M)
+    assert re.search(rf"\n{TIME} ERROR process 2 of 2 failed by a fault of the program; .*\n\Z", log)

@@ -1,7 +1,6 @@
 """SIGTERM, SIGINT and SIGKILL while a network is trained by one process."""
 
 import os
-import random
 import signal
 import time
 
@@ -18,11 +17,11 @@ def unbroken(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 0), (signal.SIGTERM, 2), (signal.SIGINT, 0)])
-def test_a_warned_training_goes_on_from_its_very_step(tmp_path, unbroken, number, workers):
+def test_a_warned_training_goes_on_from_its_very_step(tmp_path, unbroken, dice, number, workers):
     """The whole group is signalled, loading processes too, as SLURM (or a terminal) does."""
-    process = start(tmp_path, dropout=0.3, pause=0.1, workers=workers)
+    process = start(tmp_path, dropout=0.3, pause=0.25, workers=workers)
     wait_for_line(tmp_path, "epoch 1, loss", process)
-    time.sleep(random.uniform(0.15, 0.3))  # some steps into the second epoch
+    time.sleep(dice.uniform(0, 0.7))  # the second epoch has five steps, of a quarter of a second each
     processes = family(process)
     os.killpg(process.pid, number)
     assert process.wait(timeout=60) == 128 + number
@@ -36,12 +35,12 @@ def test_a_warned_training_goes_on_from_its_very_step(tmp_path, unbroken, number
     assert results_of(tmp_path) == unbroken
 
 
-def test_warnings_at_random_moments(tmp_path, unbroken):
+def test_warnings_at_random_moments(tmp_path, unbroken, dice):
     ends = []
     for _ in range(3):
         process = start(tmp_path, dropout=0.3, pause=0.02)
         wait_for_line(tmp_path, "process 0 trains", process)
-        time.sleep(random.uniform(0, 0.2))
+        time.sleep(dice.uniform(0, 0.2))
         process.send_signal(signal.SIGTERM)
         ends.append(process.wait(timeout=60))
     assert set(ends) <= {0, 128 + signal.SIGTERM}
