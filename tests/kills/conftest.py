@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow.workflow import Workflow, small_demo
+
 
 class SmallDisk:
     """A file system of its own, of a few KiB that can become more."""
@@ -32,3 +34,12 @@ def small_disk(tmp_path):
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
     yield disk
     subprocess.run(["umount", "--lazy", str(disk.path)], check=True)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The way of one method, run to its end; tests put back what they take from it."""
+    workflow = Workflow(tmp_path_factory.mktemp("kills"), small_demo("advcam"))
+    workflow.config["cams"]["advcam"]["threshold"] = {"best_on": "train"}  # so that there is a job that chooses it
+    workflow.run()
+    return workflow

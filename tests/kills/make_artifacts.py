@@ -55,7 +55,7 @@ def creatures(folder: Path) -> list[Path]:
     return []
 
 
-if rounds == 0:
+if not trunk.exists():  # whoever is the first is alone
     write_trunk(trunk)
     classifier(inputs / "classifier")
 for number in range(rounds):

@@ -1,10 +1,11 @@
 """Any job killed at any moment, then the same command again: the same bytes, and little lost."""
 
-import random
 import re
 import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import psutil
 import pytest
 import torch
 
-from tests.workflow.workflow import Workflow, job_processes, small_demo
+from tests.workflow.workflow import Workflow, job_processes, wait_for
 
 RULES = {
     "generated": "generate_creatures",
@@ -72,14 +73,6 @@ class Job:
         return [path for path in self.work.rglob("*") if DECLARED.fullmatch(str(path.relative_to(self.work)))]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    workflow = Workflow(tmp_path_factory.mktemp("kills"), small_demo("advcam"))
-    workflow.config["cams"]["advcam"]["threshold"] = {"best_on": "train"}  # so that there is a job that chooses it
-    workflow.run()
-    return workflow
-
-
 def logs_of(workflow: Workflow, rule: str) -> list[str]:
     """What the jobs of a rule have said."""
     folder = workflow.results / "logs"
@@ -98,15 +91,29 @@ def jobs_of(workflow: Workflow) -> dict[str, Job]:
     return of_artifacts | {rule: job(rule, pattern) for pattern, rule in REPORTS.items()}
 
 
-def strike(workflow: Workflow, job: Job, targets: list[str], way: str, share: float) -> None:
-    """Start the job, strike after this share of its time, and wait until all is over."""
+Moment = Callable[["subprocess.Popen[str]"], None]
+"""Waits for it, while this Snakemake runs."""
+
+
+def after_share(job: Job, share: float) -> Moment:
+    """The moment after this share of the job's time; its start and its end count as well."""
+    return lambda _: time.sleep(share * (job.seconds + 1))
+
+
+def after_progress(job: Job, amount: int) -> Moment:
+    """The moment when the job has kept so much progress, and is not at its end."""
+    return lambda snakemake: wait_for(lambda: progress_of(job)[0] >= amount, snakemake)
+
+
+def strike(workflow: Workflow, job: Job, targets: list[str], way: str, moment: Moment) -> None:
+    """Start the job, strike at the moment, and wait until all is over."""
     snakemake = workflow.start(*targets)
     processes: list[psutil.Process] = []
     while not processes and snakemake.poll() is None:
         time.sleep(0.005)
         with suppress(psutil.NoSuchProcess):
             processes = job_processes(snakemake, job.rule)
-    time.sleep(share * (job.seconds + 1))
+    moment(snakemake)
     if way == "kill everything":
         with suppress(psutil.NoSuchProcess):
             processes = [psutil.Process(snakemake.pid), *psutil.Process(snakemake.pid).children(recursive=True)]
@@ -117,32 +124,37 @@ def strike(workflow: Workflow, job: Job, targets: list[str], way: str, share: fl
     snakemake.wait(timeout=120)
 
 
-def progress_of(job: Job) -> str | None:
-    """What the log of a rerun has to say, by what the struck run has left."""
+def progress_of(job: Job) -> tuple[int, str]:
+    """How many epochs, blocks or images are kept beside the result, and what the log of a rerun says of them."""
     for partial in job.work.glob(".partial/*"):
         if any(partial.glob("finished-*")):
-            return None  # struck at the very end, when all files may have been finished, or only some of them
+            break  # the very end, when all files may have been finished, or only some of them
         if (partial / "checkpoint.pt").exists():
             state = torch.load(partial / "checkpoint.pt", weights_only=True)
-            return f"continuing after epoch {len(state['curve'])} and {state['step']} steps"
+            epochs = len(state["curve"])
+            return epochs, f"continuing after epoch {epochs} and {state['step']} steps"
         if blocks := len(list(partial.glob("block-*.h5"))):
-            return f"continuing after {min(32 * blocks, 80)} images"
+            return blocks, f"continuing after {min(32 * blocks, 80)} images"
         if (partial / "finished.txt").exists() and (done := (partial / "finished.txt").read_text().count("\n")):
-            return f"continuing after {done} images"
-    return None
+            return done, f"continuing after {done} images"
+    return 0, ""
 
 
-def strike_and_repair(workflow: Workflow, job: Job, way: str, share: float) -> None:
-    """Make the job's result again, struck once, and compare; then put the first result back."""
+def strike_and_repair(workflow: Workflow, job: Job, way: str, moment: Moment) -> str:
+    """Make the job's result again, struck once, and compare; then put the first result back.
+
+    Returns:
+        What the log of the second run had to say of the first one's progress, and did say.
+    """
     expected, declared = job.content(), job.declared()
     targets = [str(path.relative_to(workflow.folder)) for path in declared]
     aside = job.work.with_name(f"aside-{job.work.name}")
     job.work.rename(aside)
     try:
-        strike(workflow, job, targets, way, share)
+        strike(workflow, job, targets, way, moment)
         there = [path for path in declared if path.is_file()]
         assert all(path.read_bytes() == expected[str(path)] for path in there)
-        told = None if there else progress_of(job)
+        told = "" if there else progress_of(job)[1]
         if way == "warn the job":
             assert all("stopped by SIGTERM" in log or "done in" in log for log in logs_of(workflow, job.rule))
             assert not list(job.work.parent.rglob(".writing-*"))
@@ -150,34 +162,36 @@ def strike_and_repair(workflow: Workflow, job: Job, way: str, share: float) -> N
             workflow.run("--unlock")
         workflow.run(*targets)
         assert job.content() == expected
-        assert told is None or any(told in log for log in logs_of(workflow, job.rule)), told
+        assert not told or any(told in log for log in logs_of(workflow, job.rule)), told
+        return told
     finally:
         shutil.rmtree(job.work) if job.work.is_dir() else job.work.unlink(missing_ok=True)
         aside.rename(job.work)
 
 
 @pytest.mark.parametrize(
-    ("rule", "way"),
+    ("rule", "way", "most"),
     [
-        ("train_classifier", "warn the job"),
-        ("generate_cams", "kill everything"),
-        ("make_affinity_labels", "warn the job"),
-        ("train_affinity", "kill the job"),
-        ("spread_cams", "warn the job"),
-        ("make_pseudo_labels", "kill the job"),
-        ("predict", "kill everything"),
+        ("train_classifier", "warn the job", 2),  # of 3 epochs
+        ("generate_cams", "kill everything", 2),  # of 3 blocks
+        pytest.param("make_affinity_labels", "warn the job", 40, marks=pytest.mark.slow),  # of 80 images
+        pytest.param("train_affinity", "kill the job", 1, marks=pytest.mark.slow),  # of 2 epochs
+        pytest.param("spread_cams", "warn the job", 2, marks=pytest.mark.slow),
+        ("make_pseudo_labels", "kill the job", 40),
+        pytest.param("predict", "kill everything", 5, marks=pytest.mark.slow),  # of 10 images
     ],
 )
-def test_a_job_struck_at_a_random_moment(finished, rule, way):
-    strike_and_repair(finished, jobs_of(finished)[rule], way, random.random())
+def test_a_job_struck_in_the_middle_goes_on_from_there(finished, dice, rule, way, most):
+    job = jobs_of(finished)[rule]
+    assert strike_and_repair(finished, job, way, after_progress(job, dice.randint(1, most)))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_fifty_strikes_at_random_moments_of_all_rules(finished):
+def test_fifty_strikes_at_random_moments_of_all_rules(finished, dice):
     jobs = list(jobs_of(finished).values())
     for number in range(50):
         job = jobs[number % len(jobs)]
-        way, share = random.choice(WAYS), random.random()
+        way, share = dice.choice(WAYS), dice.random()
         print(f"{number}: {job.rule}, {way} after {share:.0%}", flush=True)
-        strike_and_repair(finished, job, way, share)
+        strike_and_repair(finished, job, way, after_share(job, share))

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.workflow.workflow import Workflow, job_processes, small_demo, wait_for
 
 SCRIPT = Path(__file__).with_name("make_artifacts.py")
-ROUNDS = 4
+ROUNDS = 2
 
 
 def make(*arguments):
@@ -29,19 +29,19 @@ def content(folder):
 def test_two_jobs_that_write_the_same_artifacts_do_each_other_no_harm(tmp_path):
     """Weights, curves, shards of class maps, label maps, folders of images."""
     inputs, alone, together = (tmp_path / name for name in ("inputs", "alone", "together"))
-    for arguments in ((inputs, alone, 0), (inputs, alone, 1)):
-        process = make(*arguments)
-        assert process.wait(timeout=300) == 0, process.stdout.read()
+    process = make(inputs, alone, 1)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
     expected = content(alone / "0")
     assert len(expected) > 20
-    for process in [make(inputs, together, ROUNDS) for _ in range(3)]:
+    for process in [make(inputs, together, ROUNDS) for _ in range(2)]:
         output = process.communicate(timeout=300)[0]
         assert process.returncode == 0, output
     for number in range(ROUNDS):
         assert content(together / f"{number}") == expected
 
 
-def test_a_second_snakemake_is_told_of_the_first_and_harms_nothing(tmp_path):
+def test_a_second_snakemake_is_told_of_the_first_and_harms_nothing(tmp_path, finished):
     workflow = Workflow(tmp_path, small_demo("cam"))
     first = workflow.start("backbone")
     wait_for(lambda: job_processes(first, "prepare_backbone"), first)
@@ -49,10 +49,7 @@ def test_a_second_snakemake_is_told_of_the_first_and_harms_nothing(tmp_path):
     assert second.returncode != 0
     assert "Directory cannot be locked" in second.stdout and "--unlock" in second.stdout
     assert first.wait(timeout=300) == 0
-    weights = next(workflow.results.glob("backbone/*/weights.safetensors"))
-    before = weights.read_bytes()
     assert workflow.planned("backbone") == {}
-    alone = Workflow(tmp_path / "alone", workflow.config)
-    alone.folder.mkdir()
-    alone.run("backbone")
-    assert next(alone.results.glob("backbone/*/weights.safetensors")).read_bytes() == before
+    (weights,) = workflow.results.glob("backbone/*/weights.safetensors")
+    alone = finished.results / weights.relative_to(workflow.results)  # another experiment, and the same backbone
+    assert weights.read_bytes() == alone.read_bytes()
