@@ -139,12 +139,16 @@ def test_the_users_own_choice_limits_what_is_leased(monkeypatch):
             assert visible() == hidden
 
 
-def test_what_slurm_allots_is_taken_without_a_lease(monkeypatch, tmp_path):
+def test_what_slurm_allots_to_a_job_is_taken_as_it_is(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with leased_gpus(1), leased_gpus(1):
-        assert visible() == "0"
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    for allotted, number in (("0", 1), ("1,0", 2), ("GPU-aa", 1)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allotted)
+        with leased_gpus(number):
+            assert visible() == allotted
+
+
+def test_where_slurm_allots_no_gpu_nothing_is_leased(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
     with leased_gpus(1):
         assert visible() is None
     assert not (tmp_path / "leases").exists()
@@ -165,6 +169,27 @@ def test_jobs_within_one_allocation_share_its_gpus(monkeypatch, tmp_path):
             assert visible() == "0"
 
 
+@pytest.mark.parametrize(("allotted", "number", "other"), [("0", 1, 1), ("0,1", 1, 2), ("0,1", 2, 1), ("0,1", 2, 2)])
+def test_jobs_within_one_allocation_wait_for_each_other(monkeypatch, allotted, number, other):
+    """Also where the allocation has exactly as many GPUs as a job asks for."""
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allotted)
+    with leased_gpus(number):
+        mine = visible().split(",")
+        assert len(mine) == number
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allotted)
+        code = (
+            "import logging, os, sys\nfrom wsss_core.gpu_lease import leased_gpus\n"
+            "logging.basicConfig(level='INFO', format='%(message)s', stream=sys.stdout)\n"
+            f"with leased_gpus({other}): print('leased', os.environ['CUDA_VISIBLE_DEVICES'], flush=True)"
+        )
+        beside = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        said = beside.stdout.readline()
+        assert said.startswith(f"waiting for {other} of the GPUs"), said
+        assert beside.poll() is None
+    assert f"leased {','.join(allotted.split(',')[:other])}\n" in beside.communicate(timeout=60)[0]
+
+
 def test_where_there_is_no_gpu_nothing_is_leased(monkeypatch, tmp_path):
     monkeypatch.setenv("WSSS_FAKE_GPUS", "")
     monkeypatch.setattr(gpu_lease, "DRIVER", tmp_path / "none")
@@ -174,9 +199,13 @@ def test_where_there_is_no_gpu_nothing_is_leased(monkeypatch, tmp_path):
     assert not (tmp_path / "leases").exists()
 
 
-def test_a_job_without_gpus_leaves_everything_as_it_is(tmp_path):
+@pytest.mark.parametrize("allocation", [None, "17"])
+def test_a_job_without_gpus_sees_none(allocation, monkeypatch, tmp_path):
+    if allocation is not None:
+        monkeypatch.setenv("SLURM_JOB_ID", allocation)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with leased_gpus(0):
-        assert visible() is None
+        assert visible() == ""
     assert not (tmp_path / "leases").exists()
 
 

@@ -1,5 +1,8 @@
 import os
+import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +88,37 @@ def test_finished_outputs_of_other_inputs_do_not_come_back(tmp_path, artifact):
     assert not work(artifact, inputs=[source]).restore(output)
 
 
+@pytest.mark.parametrize("damage", ["weig", "WEIGHTS"], ids=["cut", "of_the_same_size"])
+def test_what_was_damaged_after_it_was_finished_does_not_come_back(artifact, damage):
+    """Damaged in place, so that the other name, by which it is kept, has the damage too."""
+    output = artifact / "weights"
+    write_text(output, "weights")
+    work(artifact).finish(output)
+    output.write_text(damage)
+    output.unlink()
+    assert not work(artifact).restore(output) and not output.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+def test_what_a_colleague_has_finished_comes_back_too():
+    """Their file is the group's to read and write, but only its owner may set its permissions."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        artifact = Path(folder) / "artifact"
+        write_text(artifact / "weights", "weights")
+        work(artifact).finish(artifact / "weights")
+        (artifact / "weights").unlink()
+        for path in [Path(folder), *Path(folder).rglob("*")]:
+            path.chmod(0o777 if path.is_dir() else 0o666)
+        child = os.fork()
+        if child == 0:
+            with suppress(Exception):
+                os.setuid(65534)
+                os._exit(0 if work(artifact).restore(artifact / "weights") else 1)
+            os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        assert (artifact / "weights").read_text() == "weights"
+
+
 def test_without_hard_links_nothing_comes_back(artifact, monkeypatch):
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "not supported")))
     write_text(artifact / "weights", "w")
@@ -104,7 +138,8 @@ def test_what_another_job_writes_is_left_alone(artifact):
     assert first.path("block").read_text() == "whole"
     write_text(first.path("next"), "also")
     first.finish(artifact / "output")
-    assert [path.name for path in first.folder.iterdir()] == ["finished-output"]
+    (left,) = first.folder.iterdir()
+    assert left.name.startswith("finished-") and left.name.endswith("output")
 
 
 def test_all_is_forgotten_when_the_workflow_has_succeeded(tmp_path, artifact):
