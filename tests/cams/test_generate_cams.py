@@ -126,7 +126,8 @@ def test_a_killed_run_continues_to_the_same_bytes(index, tmp_path, monkeypatch, 
     again = len(seen)
     assert run(index, tmp_path / "killed").read_bytes() == whole
     assert seen[again:] == list(range(fails_at // 2 * 2, 7))
-    assert [path.name for path in (tmp_path / "killed/.partial").glob("*/*")] == ["finished-000-of-001.h5"]
+    (left,) = (tmp_path / "killed/.partial").glob("*/*")
+    assert left.match("finished-*-000-of-001.h5")
 
 
 def test_killed_while_merging(index, tmp_path, monkeypatch):

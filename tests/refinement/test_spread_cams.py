@@ -208,7 +208,8 @@ def run(folder, index, cams, weights, walk=AFFINITYNET_WALK, alpha=None) -> Path
 @pytest.mark.parametrize("alpha", [None, 16.0])
 def test_the_store_has_the_walked_maps_of_every_image(tmp_path, index, cams, weights, name, walk, stride, alpha):
     shard = run(tmp_path, index, cams, weights[name], walk, alpha)
-    assert [path.name for path in tmp_path.glob(".partial/*/*")] == ["finished-000-of-001.h5"]
+    (left,) = tmp_path.glob(".partial/*/*")
+    assert left.match("finished-*-000-of-001.h5")
     method = load_affinity(weights[name])
     with CamStoreReader([shard]) as reader, h5py.File(shard) as file:
         assert file.attrs["stride"] == stride and "abc" in file.attrs["provenance"]
