@@ -67,9 +67,7 @@ def finished(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="session")
 def local(tmp_path_factory: pytest.TempPathFactory) -> ClusterWorkflow:
-    """The same on this machine, without a cluster; and its maps once more, as ``whole``, in one shard."""
-    folder = tmp_path_factory.mktemp("local")
-    workflow = ClusterWorkflow(folder, tiny_demo(STRAIGHT, shards=SHARDS))
-    workflow.run()
-    ClusterWorkflow(folder, tiny_demo("whole")).run("cams")
+    """The same on this machine, without a cluster; its maps, as ``whole``, are in one shard."""
+    workflow = ClusterWorkflow(tmp_path_factory.mktemp("local"), tiny_demo("whole"))
+    workflow.run("cams")
     return workflow

@@ -5,8 +5,9 @@ import re
 import pytest
 import torch
 
+from wsss_core.cam_store import CamStoreReader
+
 from .cluster import GPU_MODEL, GPU_PARTITION, NODES, PARTITION
-from .workflow import STRAIGHT
 
 WITH_GPU = {"prepare_backbone", "train_classifier", "generate_cams"}
 
@@ -66,8 +67,14 @@ def test_never_more_gpus_are_in_use_than_there_are(jobs):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU, and only a CPU computes the same to the byte")
 def test_the_result_is_that_of_a_run_on_this_machine(finished, local):
-    assert len(finished.shards(STRAIGHT)) == 4
-    assert finished.shards(STRAIGHT) == local.shards(STRAIGHT)
-    for name in ("backbone/*/weights.safetensors", "cams/straight-*/scores.csv", "summary.md", "summary.csv"):
-        (found,), (expected,) = finished.results.glob(name), local.results.glob(name)
-        assert found.read_bytes() == expected.read_bytes(), name
+    for stage in ("backbone", "classifier"):
+        for name in ("weights.safetensors", "training.csv"):
+            (found,), (expected,) = (run.results.glob(f"{stage}/*/{name}") for run in (finished, local))
+            assert found.read_bytes() == expected.read_bytes(), (stage, name)
+    shards, whole = (sorted(run.results.glob("cams/*/shards/*.h5")) for run in (finished, local))
+    assert (len(shards), len(whole)) == (4, 1)
+    with CamStoreReader(shards) as found, CamStoreReader(whole) as expected:
+        assert set(found.image_ids) == set(expected.image_ids) and len(found.image_ids) == 24
+        for image_id in expected.image_ids:
+            one, other = found.read(image_id), expected.read(image_id)
+            assert (one.classes == other.classes).all() and one.cam.tobytes() == other.cam.tobytes(), image_id
