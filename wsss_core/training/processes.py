@@ -69,7 +69,9 @@ def training_processes(gpus: int) -> Iterator[None]:
             others.append(
                 subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **place}, stdin=subprocess.PIPE)
             )
-        threading.Thread(target=_end_with_the_first_failure, args=(others, store, over), daemon=True).start()
+        # A connection of its own: whoever waits for something in the store keeps a connection to himself meanwhile.
+        watched = TCPStore("127.0.0.1", store.port, processes, is_master=False, wait_for_workers=False)
+        threading.Thread(target=_end_with_the_first_failure, args=(others, watched, over), daemon=True).start()
         _join(store, 0, processes)
         log.info("training in %d processes", processes)
         yield
