@@ -155,8 +155,9 @@ class ClusterWorkflow(Workflow):
         return [process for process in self.cluster.processes() if working_directory(process) == str(self.folder)]
 
     def shards(self, variant: str) -> dict[str, bytes]:
-        """The bytes of a variant's maps."""
-        return {path.name: path.read_bytes() for path in (self.results / "cams").glob(f"{variant}-*/shards/*.h5")}
+        """The bytes of a variant's maps, without what a killed writer has left (``.writing-*``)."""
+        paths = (self.results / "cams").glob(f"{variant}-*/shards/[!.]*.h5")
+        return {path.name: path.read_bytes() for path in paths}
 
 
 def working_directory(process: psutil.Process) -> str:
