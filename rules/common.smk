@@ -7,7 +7,12 @@ from wsss_core.config.runtime import DEFAULT_RESOURCES
 from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
 from wsss_core.plan import Plan
-from wsss_core.score_conditions import score_conditions, source_of_threshold, threshold_files
+from wsss_core.score_conditions import (
+    initialisation_in_words,
+    score_conditions,
+    source_of_threshold,
+    threshold_files,
+)
 from wsss_core.shards import shard_names
 
 # Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
@@ -137,12 +142,16 @@ def confident_labels(wildcards):
     return shard_paths(artifact.upstream["affinity_labels"], "labels", ".csv")
 
 
-def starting_affinity(wildcards):
-    """The weights that an affinity network starts from: a trunk's, or an imported network's."""
-    artifact = plan.artifact("affinity", wildcards.artifact)
-    if "initial" in artifact.upstream:
-        return artifact.upstream["initial"].path("weights.safetensors")
-    return artifact.parameters["weights"]
+def starting_network(stage):
+    """The weights that a later network starts from: a trunk's, or an imported network's."""
+
+    def found(wildcards):
+        artifact = plan.artifact(stage, wildcards.artifact)
+        if "initial" in artifact.upstream:
+            return artifact.upstream["initial"].path("weights.safetensors")
+        return artifact.parameters["weights"]
+
+    return found
 
 
 def subset_file(wildcards):
@@ -158,9 +167,9 @@ def threshold_scores(wildcards):
 
 
 def training_labels(wildcards):
-    """What a segmenter is trained on: pseudo labels, or the masks (the upper bound)."""
-    labels = plan.artifact("segmenter", wildcards.artifact).upstream["labels"]
-    return final_files(labels)
+    """What a segmenter is trained on: pseudo labels, or the masks (the upper bound); nothing if it is imported."""
+    upstream = plan.artifact("segmenter", wildcards.artifact).upstream
+    return final_files(upstream["labels"]) if "labels" in upstream else []
 
 
 def label_map_shards(wildcards):
@@ -218,7 +227,7 @@ def described_threshold(choice, chosen):
     }
 
 
-for section in ("classifiers", "affinities"):
+for section in ("classifiers", "affinities", "segmenters"):
     for name, variant in getattr(plan.config, section).items():
         weights = getattr(variant, "weights", None)
         if weights and not os.path.isfile(weights):

@@ -6,7 +6,7 @@ rule train_segmenter:
         index=upstream("segmenter", "dataset", "index.csv"),
         classes=upstream("segmenter", "dataset", "classes.json"),
         labels=training_labels,
-        initial=upstream("segmenter", "initial", "weights.safetensors"),
+        initial=starting_network("segmenter"),
     output:
         weights=f"{FOLDER}/segmenter/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/segmenter/{{artifact}}/training.csv",
@@ -24,6 +24,9 @@ rule train_segmenter:
         gpu=asks("train_segmenter", "gpu"),
     params:
         identity=identity("segmenter"),
+        initialisation=lambda wildcards: initialisation_in_words(
+            plan.artifact("segmenter", wildcards.artifact)
+        ),
     script:
         "../workflow_scripts/train_segmenter.py"
 

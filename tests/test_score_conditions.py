@@ -2,8 +2,10 @@ import copy
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from wsss_core.config import load_config, read_yaml
+from wsss_core.networks.weights import describe_further, save_weights
 from wsss_core.plan import Plan
 from wsss_core.score_conditions import score_conditions, threshold_files
 
@@ -48,6 +50,37 @@ def test_refined_seeds_and_predictions():
     stages = stages_with(refined={"alpha": 6})
     refined = score_conditions(stages["refined_seeds"])
     assert refined == {"background": "(1 - max)^6", "crf": "yes"}
-    assert score_conditions(stages["predictions"]) == {"seen_at": "scales 1 and mirrored", "crf": "yes"}
+    assert score_conditions(stages["predictions"]) == {
+        "initialisation": "the pretext set, classifier 'ordinary'",
+        "seen_at": "scales 1 and mirrored",
+        "crf": "yes",
+    }
     stages = stages_with(refined={"times_seed_threshold": 1})
     assert score_conditions(stages["refined_seeds"])["background"] == "the seed's 0.28 (fixed)"
+
+
+def initialisation(segmenter, backbone):
+    raw = copy.deepcopy(DEMO)
+    raw["backbones"] = {"trunk": {"network": "resnet101", "output_stride": 8, **backbone}}
+    raw["segmenters"] = {"deeplab": {"network": "deeplabv2", **segmenter}}
+    raw["experiments"] = {"full": {"labels": "masks", "segmenter": "deeplab"}}
+    raw["classifiers"] = {"imported": {"objective": "ordinary", "backbone": "trunk", "weights": "cam.safetensors"}}
+    raw["cams"], raw["affinities"] = {}, {}
+    return score_conditions(Plan(load_config(raw)).experiments["full"]["predictions"])["initialisation"]
+
+
+def test_the_initialisation_is_told(tmp_path):
+    """Not least COCO, which changes what a score can be compared with."""
+    file, silent = str(tmp_path / "coco.safetensors"), str(tmp_path / "silent.safetensors")
+    save_weights(file, nn.Linear(1, 1), {"kind": "backbone"})
+    describe_further(file, trained_on="ImageNet, COCO")
+    save_weights(silent, nn.Linear(1, 1), {"kind": "backbone"})
+    from_backbone = {"backbone": "trunk"}
+    assert initialisation(from_backbone, {}) == "ImageNet (torchvision)"
+    assert initialisation(from_backbone, {"weights": "scratch"}) == "random weights"
+    assert initialisation(from_backbone, {"weights": file}) == f"ImageNet, COCO ({file})"
+    assert initialisation(from_backbone, {"weights": silent}) == f"nobody says what ({silent})"
+    assert initialisation({"classifier": "imported"}, {}) == (
+        "nobody says what (cam.safetensors), classifier 'imported'"
+    )
+    assert initialisation({**from_backbone, "weights": file}, {}) == f"ImageNet, COCO ({file})"

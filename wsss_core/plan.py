@@ -189,7 +189,11 @@ class Plan:
             source = "masks" if experiment.labels == "masks" else labels.variant
             variant = f"{source}-{experiment.segmenter}"
             trained = self._with_trunk(settings, self._trunk_of(settings), exclude=("classifier", "prediction"))
-            upstream = {"dataset": self.dataset, "labels": labels, "initial": self._plan_start(settings)}
+            upstream = {"dataset": self.dataset}
+            if settings.optimisation.epochs > 0:  # else it is an imported network, used as it is
+                upstream["labels"] = labels
+            if settings.weights is None:
+                upstream["initial"] = self._plan_start(settings)
             stages["segmenter"] = self._artifact("segmenter", variant, trained, upstream)
             upstream = {"dataset": self.dataset, "segmenter": stages["segmenter"]}
             stages["predictions"] = self._artifact("predictions", variant, settings.prediction, upstream)

@@ -3,6 +3,7 @@
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.refinement import PseudoLabels
 from wsss_core.plan import Artifact
+from wsss_core.trained_on import trained_on
 
 CHOSEN = "{threshold}"
 """Stands for a threshold that another job chooses."""
@@ -15,14 +16,19 @@ def score_conditions(artifact: Artifact) -> dict[str, str]:
         artifact: of the stage ``refined_seeds``, ``pseudo_labels`` or ``predictions``.
 
     Returns:
-        By name of a column: ``background`` (the background's score and where it comes from; ``{threshold}`` in it is
-        filled in once it is chosen), ``crf``, and which pixels have no label.
+        By name of a column: ``initialisation`` and ``seen_at`` (predictions), ``background`` (the background's score
+        and where it comes from; ``{threshold}`` in it is filled in once it is chosen), ``crf``, and which pixels
+        have no label.
     """
     parameters = artifact.parameters
     if artifact.stage == "predictions":
         scales = " ".join(f"{scale:g}" for scale in parameters["scales"])
         flip = " and mirrored" if parameters["flip"] else ""
-        return {"seen_at": f"scales {scales}{flip}", "crf": _yes(parameters["crf"])}
+        return {
+            "initialisation": initialisation_in_words(artifact.upstream["segmenter"]),
+            "seen_at": f"scales {scales}{flip}",
+            "crf": _yes(parameters["crf"]),
+        }
     seed = _choice(artifact, "seed_threshold", parameters["seed_threshold"])
     if artifact.stage == "refined_seeds":
         background = BackgroundScore(**parameters["background"])
@@ -34,6 +40,30 @@ def score_conditions(artifact: Artifact) -> dict[str, str]:
         "crf": _yes(settings.crf),
         "without_label": unsure,
     }
+
+
+def initialisation_in_words(artifact: Artifact) -> str:
+    """What the weights of a network had been trained on before, from the first training on.
+
+    Args:
+        artifact: of the stage ``backbone``, ``classifier`` or ``segmenter``.
+
+    Returns:
+        Such as ``ImageNet (torchvision), classifier 'ordinary'``; what is known of weights from a file stands in the
+        file (:func:`wsss_core.trained_on.trained_on`). Of a segmenter's own training nothing is said.
+    """
+    parameters, upstream = artifact.parameters, artifact.upstream
+    if artifact.stage == "backbone":
+        known = {"imagenet": "ImageNet (torchvision)", "scratch": "random weights", "pretext": "the pretext set"}
+        return known.get(parameters["weights"]) or _file_in_words(parameters["weights"])
+    before = next((upstream[role] for role in ("initial", "start_from", "backbone") if role in upstream), None)
+    start = _file_in_words(parameters["weights"]) if before is None else initialisation_in_words(before)
+    trained_here = artifact.stage == "classifier" and parameters["optimisation"]["epochs"] > 0
+    return f"{start}, classifier '{artifact.variant}'" if trained_here else start
+
+
+def _file_in_words(path: str) -> str:
+    return f"{trained_on(path) or 'nobody says what'} ({path})"
 
 
 def threshold_files(artifact: Artifact) -> list[str]:

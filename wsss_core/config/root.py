@@ -18,7 +18,7 @@ from wsss_core.config.networks import Backbone
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
 from wsss_core.config.runtime import RuleResources, Runtime
-from wsss_core.config.segmentation import DeepLab
+from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Segmenter
 
 
 class Experiment(Parameters):
@@ -58,7 +58,7 @@ class Config(Parameters):
     """Ways of drawing class maps from a classifier."""
     affinities: dict[str, SerializeAsAny[Affinity]] = {}
     """Refinements of class maps to pseudo labels."""
-    segmenters: dict[str, DeepLab] = {}
+    segmenters: dict[str, SerializeAsAny[Segmenter]] = {}
     """Segmentation networks and how they are trained and applied."""
     experiments: dict[str, Experiment] = Field(min_length=1)
     """Chains of the variants above."""
@@ -95,7 +95,10 @@ SECTIONS: dict[str, Section] = {
     ),
     "cams": Section("method", {"multiscale": MultiscaleCams, "advcam": AdvCams, "seenet": SeenetCams}),
     "affinities": Section("method", {"affinitynet": AffinityNet, "irn": Irn, "none": NoAffinity}),
-    "segmenters": Section("network", {"deeplab": DeepLab}),
+    "segmenters": Section(
+        "network",
+        {"deeplab": DeepLab, "largefov": LargeFov, "deeplabv2": DeepLabV2, "deeplabv3plus": DeepLabV3Plus},
+    ),
     "experiments": Section(None, {"": Experiment}),
 }
 """The sections whose entries are named variants."""

@@ -14,10 +14,11 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.devices import choose_device
-from wsss_core.networks.deeplab import DeepLabNetwork, load_deeplab
+from wsss_core.networks.deeplab import SegmentationNetwork
+from wsss_core.networks.segmenter_files import load_segmenter
 
 
-def class_probabilities(network: DeepLabNetwork, image: np.ndarray, parameters: Prediction) -> Tensor:
+def class_probabilities(network: SegmentationNetwork, image: np.ndarray, parameters: Prediction) -> Tensor:
     """Probabilities of every class at every pixel, averaged over scales and mirror images.
 
     Args:
@@ -64,7 +65,7 @@ def predict(
     Raises:
         UserError: the weights are not a segmenter's.
     """
-    network = load_deeplab(weights, choose_device(device))
+    network = load_segmenter(weights, choose_device(device))
     images = index.image_paths
 
     def make(position: int) -> np.ndarray:
