@@ -1,5 +1,6 @@
 # What the rules share. The plan is asked for parameters, and for what lies upstream.
 import os
+import re
 from pathlib import Path
 
 from wsss_core.config import load_config, read_yaml
@@ -96,7 +97,12 @@ def final_files(artifact):
         "walked_cams": lambda: shard_paths(artifact, "shards", ".h5"),
         "pseudo_labels": lambda: shard_paths(artifact, "labels", ".csv"),
         "segmenter": lambda: weights,
-        "predictions": lambda: shard_paths(artifact, "labels", ".csv"),
+        "predictions": lambda: shard_paths(artifact, "labels", ".csv")
+        + (
+            shard_paths(artifact, "probabilities", ".h5")
+            if artifact.parameters["keep_probabilities"]
+            else []
+        ),
     }[artifact.stage]()
 
 
@@ -170,6 +176,17 @@ def training_labels(wildcards):
     """What a segmenter is trained on: pseudo labels, or the masks (the upper bound); nothing if it is imported."""
     upstream = plan.artifact("segmenter", wildcards.artifact).upstream
     return final_files(upstream["labels"]) if "labels" in upstream else []
+
+
+def prediction_names(keep_probabilities):
+    """Names of the predictions that keep the probabilities, or of those that do not."""
+    predictions = plan.artifacts("predictions")
+    return [a.name for a in predictions if a.parameters["keep_probabilities"] == keep_probabilities]
+
+
+def one_of(names):
+    """A pattern that fits these names, and nothing if there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def label_map_shards(wildcards):

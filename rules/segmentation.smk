@@ -42,6 +42,8 @@ rule predict:
         f"{FOLDER}/logs/predict/{{artifact}}.{{shard}}-of-{{shards}}.log",
     benchmark:
         f"{FOLDER}/benchmarks/predict/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+    wildcard_constraints:
+        artifact=one_of(prediction_names(keep_probabilities=False)),
     conda:
         "../envs/wsss.yaml"
     threads: asks("predict", "threads")
@@ -53,3 +55,12 @@ rule predict:
         identity=identity("predictions"),
     script:
         "../workflow_scripts/predict.py"
+
+
+# The same work with one more output, which a rule cannot have for some artifacts only.
+use rule predict as predict_with_probabilities with:
+    output:
+        labels=f"{FOLDER}/predictions/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
+        probabilities=f"{FOLDER}/predictions/{{artifact}}/probabilities/{{shard}}-of-{{shards}}.h5",
+    wildcard_constraints:
+        artifact=one_of(prediction_names(keep_probabilities=True)),

@@ -19,6 +19,7 @@ with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent, 
         index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
         Path(snakemake.input.segmenter),
         manifest,
+        Path(kept) if (kept := snakemake.output.get("probabilities")) else None,
         inputs=list(snakemake.input),
         device=Runtime(**snakemake.config.get("runtime", {})).device,
     )

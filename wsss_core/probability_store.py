@@ -29,13 +29,16 @@ def write_probabilities(path: Path | str, classes: Sequence[str], images: Iterab
         images: ids and probabilities (K + 1, H, W) of the images; written in this order.
     """
     with atomic_path(path) as temporary, create_hdf5(temporary) as file:
-        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-        file.attrs["classes"] = list(classes)
+        with signals_deferred():
+            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+            file.attrs["classes"] = list(classes)
         for image_id, probabilities in images:
             with signals_deferred():
                 group = file.create_group(group_name(image_id))
-                options = {"chunks": (1, *probabilities.shape[1:]), "compression": "gzip", "compression_opts": 1}
-                group.create_dataset("probabilities", data=probabilities.astype(np.float16), shuffle=True, **options)
+                # A chunk is a class's map. The lightest compression: most values are near 0, and images are many.
+                filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+                chunks = (1, *probabilities.shape[1:])
+                group.create_dataset("probabilities", data=probabilities.astype(np.float16), chunks=chunks, **filters)
 
 
 def read_probabilities(path: Path | str, image_id: str) -> np.ndarray:

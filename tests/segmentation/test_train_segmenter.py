@@ -1,3 +1,7 @@
+from contextlib import suppress
+
+import h5py
+import numpy as np
 import pandas
 import pytest
 import torch
@@ -15,6 +19,7 @@ from wsss_core.config.segmentation import (
 )
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
+from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.transforms import normalise, rescale
@@ -22,6 +27,7 @@ from wsss_core.errors import UserError
 from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter
 from wsss_core.networks.weights import load_weights
+from wsss_core.probability_store import read_probabilities
 from wsss_core.segmentation.losses import segmentation_losses
 from wsss_core.segmentation.predict import class_probabilities, predict
 from wsss_core.segmentation.train_segmenter import LabelMapSamples, train_segmenter
@@ -130,6 +136,54 @@ def test_the_crf_is_applied_and_a_killed_prediction_goes_on(tmp_path, data, monk
     predict(parameters, index, weights, manifest, inputs=[weights], device="cpu")
     assert [size for size in seen if size != "again"] == list(SIZES.values())
     assert all((read_mask(path) == 2).all() for path in read_label_manifest([manifest]).values())
+
+
+def test_probabilities_are_kept_on_demand_and_a_killed_job_goes_on(tmp_path, data, monkeypatch):
+    index, _, _ = data
+    weights, _ = train(data, tmp_path / "segmenter")
+    parameters = Prediction(scales=(1.0,), crf=None, keep_probabilities=True)
+    manifest = tmp_path / "predictions" / "labels" / "000-of-001.csv"
+    kept = tmp_path / "predictions" / "probabilities" / "000-of-001.h5"
+    seen, compute = [], class_probabilities
+
+    def dying(network, image, settings):
+        seen.append(image.shape)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return compute(network, image, settings)
+
+    monkeypatch.setattr("wsss_core.segmentation.predict.class_probabilities", dying)
+    for _ in range(2):
+        with suppress(KeyboardInterrupt):
+            predict(parameters, index, weights, manifest, kept, inputs=[weights], device="cpu")
+    assert len(seen) == 4  # the third image alone was made again
+    network = load_segmenter(weights)
+    for image_id, path, labels in zip(
+        index.image_ids, index.image_paths, read_label_manifest([manifest]).values(), strict=True
+    ):
+        with torch.inference_mode():
+            expected = compute(network, read_image(path), parameters).numpy()
+        probabilities = read_probabilities(kept, image_id)
+        assert np.abs(probabilities - expected).max() < 1e-3  # float16
+        assert (read_mask(labels) == expected.argmax(axis=0)).all()
+    with h5py.File(kept) as file:
+        assert list(file.attrs["classes"]) == ["background", *index.classes]
+    whole = kept.read_bytes()
+    kept.unlink()
+    manifest.unlink()  # as Snakemake does before a job
+    predict(parameters, index, weights, manifest, kept, inputs=[weights], device="cpu")
+    assert kept.read_bytes() == whole and len(seen) == 4
+    with pytest.raises(UserError, match="no probabilities of image 'nobody'"):
+        read_probabilities(kept, "nobody")
+    with pytest.raises(UserError, match="cannot be read as HDF5"):
+        read_probabilities(manifest, "one")
+
+
+def test_a_segmenter_of_other_classes_is_refused(tmp_path, data):
+    weights, _ = train(data, tmp_path / "segmenter")
+    other = DatasetIndex(("a", "b"), data[0].table)
+    with pytest.raises(UserError, match="knows the classes bird, cat, dog; the data set has a, b"):
+        predict(Prediction(), other, weights, tmp_path / "labels" / "a.csv", device="cpu")
 
 
 def test_a_trained_segmenter_knows_its_classes(tmp_path, data):
