@@ -31,7 +31,11 @@ def unbroken(tmp_path_factory):
     return results_of(folder)
 
 
-@pytest.mark.parametrize("options", [{}, {"workers": 2, "batch_sizes": [4, 6, 2]}], ids=["plain", "workers_and_sizes"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"workers": 2, "batch_sizes": [4, 6, 2]}, {"parts": 2, "frozen": True}],
+    ids=["plain", "workers_and_sizes", "parts"],
+)
 def test_two_processes_do_what_one_does(tmp_path, options):
     """In float64, batch normalisation and momentum included, but for the order of sums."""
     one, two = tmp_path / "one", tmp_path / "two"
@@ -54,7 +58,8 @@ def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
         process = start_script(Path(__file__).with_name("all_trainings.py"), folder, gpus)
         assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
     assert "training in 2 processes" in log_of(folders[1])
-    for stage in ("backbone", "ordinary", "aeft", "affinity", "irn", "segmenter"):
+    segmenters = ("segmenter", "deeplabv2", "deeplabv3plus", "resnet38_small", "vgg16_small")
+    for stage in ("backbone", "ordinary", "aeft", "affinity", "irn", *segmenters):
         curves = [pandas.read_csv(folder / stage / "training.csv") for folder in folders]
         pandas.testing.assert_frame_equal(*curves, rtol=1e-4)
         weights, others = (load_file(folder / stage / "weights.safetensors") for folder in folders)
@@ -114,6 +119,12 @@ def test_what_both_notice_is_told_once(tmp_path):
     assert run(tmp_path, gpus=2, factor=float("inf")) == 1
     output = (tmp_path / "output.txt").read_text()
     assert output.count("a lower 'optimisation.learning_rate' usually helps") == 1 and "Traceback" not in output
+
+
+def test_a_batch_that_makes_no_equal_parts_is_refused(tmp_path):
+    assert run(tmp_path, gpus=2, parts=3) == 1
+    output = (tmp_path / "output.txt").read_text()
+    assert "2 images in a process, which make no 3 equal parts; choose an 'optimisation.accumulate'" in output
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

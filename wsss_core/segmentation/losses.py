@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from wsss_core.config.segmentation import Segmenter
 from wsss_core.datasets.palette import IGNORED
-from wsss_core.training.distributed import mean_over_processes
+from wsss_core.training.distributed import mean_over_processes, number_of_processes
 
 BACKGROUND = 0
 
@@ -88,8 +88,8 @@ def _brought_together(logits: Tensor, labels: Tensor, at: str) -> tuple[Tensor, 
 
 
 def _number(where: Tensor) -> Tensor:
-    """How many pixels these are, at least 1; of all processes' parts of the batch their mean."""
-    return mean_over_processes(where.sum()).clamp(min=1)
+    """How many pixels these are, at least 1 in all; of all processes' parts of the batch their mean."""
+    return mean_over_processes(where.sum()).clamp(min=1 / number_of_processes())
 
 
 def _nearest(length: int, wanted: int) -> np.ndarray:
