@@ -164,6 +164,28 @@ def test_an_imported_classifier_needs_no_backbone_weights():
     assert plan.artifacts("backbone") == []
 
 
+def test_an_imported_segmenter_needs_neither_backbone_nor_labels():
+    def change(raw):
+        raw["backbones"]["trunk"] = {"network": "resnet101", "output_stride": 8, "dilated": True, "pixels": "caffe"}
+        raw["backbones"]["trunk"]["weights"] = "scratch"
+        raw["segmenters"]["authors"] = {
+            "network": "deeplabv2",
+            "backbone": "trunk",
+            "weights": "authors.safetensors",
+            "optimisation": {"epochs": 0},
+        }
+        raw["experiments"] = {
+            "imported": {"labels": "masks", "segmenter": "authors"},
+            "weak": {"cams": "cam", "affinity": "irn", "segmenter": "authors"},
+        }
+
+    plan = plan_of(change)
+    segmenter = plan.experiments["imported"]["segmenter"]
+    assert segmenter.upstream == {"dataset": plan.dataset}
+    assert plan.experiments["weak"]["segmenter"] is segmenter
+    assert {artifact.variant for artifact in plan.artifacts("backbone")} == {"small"}
+
+
 def test_settings_come_back_from_an_artifacts_parameters():
     plan = plan_of()
     for stage, section in (("classifier", "classifiers"), ("cams", "cams"), ("segmenter", "segmenters")):

@@ -190,8 +190,10 @@ class Plan:
             variant = f"{source}-{experiment.segmenter}"
             trained = self._with_trunk(settings, self._trunk_of(settings), exclude=("classifier", "prediction"))
             upstream = {"dataset": self.dataset}
-            if settings.optimisation.epochs > 0:  # else it is an imported network, used as it is
+            if settings.optimisation.epochs > 0:
                 upstream["labels"] = labels
+            else:  # an imported network, used as it is, whatever the labels
+                variant = experiment.segmenter
             if settings.weights is None:
                 upstream["initial"] = self._plan_start(settings)
             stages["segmenter"] = self._artifact("segmenter", variant, trained, upstream)
