@@ -64,3 +64,8 @@ use rule predict as predict_with_probabilities with:
         probabilities=f"{FOLDER}/predictions/{{artifact}}/probabilities/{{shard}}-of-{{shards}}.h5",
     wildcard_constraints:
         artifact=one_of(prediction_names(keep_probabilities=True)),
+    threads: asks("predict_with_probabilities", "threads")
+    resources:
+        mem_mb=asks("predict_with_probabilities", "mem_mb"),
+        runtime=asks("predict_with_probabilities", "runtime"),
+        gpu=asks("predict_with_probabilities", "gpu"),

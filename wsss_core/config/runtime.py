@@ -61,6 +61,7 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {
     "make_pseudo_labels": RuleResources(runtime=720),
     "train_segmenter": _gpu(48, 32000),
     "predict": _gpu(12),
+    "predict_with_probabilities": _gpu(12),
     "score_label_maps": RuleResources(runtime=120),
 }
 """Requests of each rule where ``resources`` in the configuration says nothing."""
