@@ -25,11 +25,32 @@ rule score_cams:
         "../workflow_scripts/score_cams.py"
 
 
+# Early, so that a wrong list is told before anything is trained.
+rule index_subset:
+    input:
+        subset=subset_file,
+        index=plan.dataset.path("index.csv"),
+        classes=plan.dataset.path("classes.json"),
+        masks=plan.masks.path("masks.csv"),
+    output:
+        masks=f"{FOLDER}/threshold/{{artifact}}/masks.csv",
+    log:
+        f"{FOLDER}/logs/index_subset/{{artifact}}.log",
+    priority: 100
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("index_masks", "threads")
+    resources:
+        mem_mb=asks("index_masks", "mem_mb"),
+        runtime=asks("index_masks", "runtime"),
+    script:
+        "../workflow_scripts/index_subset.py"
+
+
 rule score_subset:
     input:
         maps=upstream_shards("threshold", "maps", "shards", ".h5"),
-        masks=plan.masks.path("masks.csv"),
-        subset=subset_file,
+        masks=f"{FOLDER}/threshold/{{artifact}}/masks.csv",
     output:
         scores=f"{FOLDER}/threshold/{{artifact}}/scores.csv",
     log:

@@ -218,6 +218,17 @@ def test_a_chosen_threshold_has_masks_upstream_and_a_fixed_one_has_none():
     assert plan_of().artifacts("threshold") == []
 
 
+def test_an_imported_affinity_that_is_not_trained_needs_no_labels():
+    def change(raw):
+        raw["affinities"]["affinitynet"]["weights"] = "mine.safetensors"
+        raw["affinities"]["affinitynet"]["optimisation"]["epochs"] = 0
+
+    plan = plan_of(change)
+    stages = plan.experiments["cam"]
+    assert stages["affinity"].upstream == {"dataset": plan.dataset} and "affinity_labels" not in stages
+    assert stages["walked_cams"].upstream["affinity"] is stages["affinity"] and "refined_seeds" in stages
+
+
 def test_what_is_only_scored_changes_no_training():
     def with_own_thresholds(raw):
         labels = raw["affinities"]["affinitynet"]["labels"]

@@ -7,7 +7,7 @@ from torch import nn
 from wsss_core.config import load_config, read_yaml
 from wsss_core.networks.weights import describe_further, save_weights
 from wsss_core.plan import Plan
-from wsss_core.score_conditions import score_conditions, threshold_files
+from wsss_core.score_conditions import fill_in, score_conditions, threshold_files
 
 DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")
 
@@ -37,6 +37,11 @@ def stages_with(background=None, threshold=0.28, refined=None):
         ({"alpha": 4}, 0.28, "(1 - max)^4"),
         ({"walked_alpha": 16}, 0.28, "(1 - max)^16, walked along"),
         ({"times_seed_threshold": 1.5}, 0.28, "0.42 = 1.5 x the seed's 0.28 (fixed)"),
+        (
+            {"times_seed_threshold": 1.5},
+            {"best_on": "train"},
+            "{1.5 x threshold} 1.5 x the seed's {threshold} (best on train: an oracle)",
+        ),
         ({"times_seed_threshold": 1}, {"best_on": "train"}, "the seed's {threshold} (best on train: an oracle)"),
     ],
 )
@@ -44,6 +49,16 @@ def test_the_background_is_told_in_words(background, threshold, words):
     artifact = stages_with(background, threshold)["pseudo_labels"]
     assert score_conditions(artifact) == {"background": words, "crf": "yes", "without_label": "none"}
     assert bool(threshold_files(artifact)) == ("{threshold}" in words)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [(0.41, "0.27 = 0.65 x the seed's 0.41 (x)"), (0.01, "0.01 = 0.65 x the seed's 0.01 (x)")],
+)
+def test_a_chosen_threshold_and_its_multiple_are_filled_in(threshold, words):
+    assert fill_in("{0.65 x threshold} 0.65 x the seed's {threshold} (x)", threshold) == words
+    assert fill_in("{5 x threshold} 5 x {threshold}", 0.5) == "0.99 instead of 5 x 0.50"
+    assert fill_in("0.25 (best on {a}.txt)", threshold) == "0.25 (best on {a}.txt)"
 
 
 def test_refined_seeds_and_predictions():

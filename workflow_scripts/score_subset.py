@@ -7,13 +7,8 @@ from wsss_core.job import job
 with job(snakemake.log[0], snakemake.threads):
     from wsss_core.cam_store import CamStoreReader
     from wsss_core.datasets.label_maps import read_label_manifest
-    from wsss_core.evaluation.choose_threshold import score_subset
+    from wsss_core.evaluation.score import score_cams
 
+    listed = read_label_manifest([snakemake.input.masks])
     with CamStoreReader([Path(path) for path in snakemake.input.maps]) as maps:
-        score_subset(
-            Path(snakemake.input.subset),
-            maps,
-            read_label_manifest([snakemake.input.masks]),
-            Path(snakemake.output.scores),
-            walked=snakemake.params.walked,
-        )
+        score_cams(maps, listed, Path(snakemake.output.scores), snakemake.params.walked, list(listed))

@@ -244,15 +244,16 @@ class Plan:
         _add_seed_threshold(follows, seed_threshold, stages, parameters, upstream)
         stages["refined_seeds"] = self._artifact("refined_seeds", cams.variant, parameters, upstream)
         parameters = {"labels": labels.model_dump(mode="json", exclude={"refined_seed"})}
-        upstream = {"dataset": self.dataset, "cams": cams}
-        follows = any(score.times_seed_threshold is not None for score in (labels.foreground, labels.background))
-        _add_seed_threshold(follows, seed_threshold, stages, parameters, upstream)
-        stages["affinity_labels"] = self._artifact("affinity_labels", cams.variant, parameters, upstream)
+        if settings.optimisation.epochs > 0:  # else it is an imported network, used as it is
+            upstream = {"dataset": self.dataset, "cams": cams}
+            follows = any(score.times_seed_threshold is not None for score in (labels.foreground, labels.background))
+            _add_seed_threshold(follows, seed_threshold, stages, parameters, upstream)
+            stages["affinity_labels"] = self._artifact("affinity_labels", cams.variant, parameters, upstream)
         parameters = self._with_trunk(
             settings, self._trunk_of(settings), exclude=("classifier", "labels", "walk", "pseudo_labels")
         )
         upstream = {"dataset": self.dataset}
-        if settings.optimisation.epochs > 0:  # else it is an imported network, used as it is
+        if "affinity_labels" in stages:
             upstream["affinity_labels"] = stages["affinity_labels"]
         if settings.weights is None:
             upstream["initial"] = self._plan_start(settings)

@@ -1,12 +1,23 @@
 """What a score's label maps were made under, in words that stand beside the figure."""
 
-from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
+import re
+
+from wsss_core.config.background import (
+    BackgroundScore,
+    PseudoLabelBackground,
+    Threshold,
+    is_out_of_range,
+    multiple_of,
+)
 from wsss_core.config.refinement import PseudoLabels
 from wsss_core.plan import Artifact
 from wsss_core.trained_on import trained_on
 
 CHOSEN = "{threshold}"
-"""Stands for a threshold that another job chooses."""
+"""Stands for a threshold that another job chooses; ``{1.3 x threshold}`` for its multiple, see ``fill_in``."""
+BEST_ON_TRAIN = "best on train: an oracle"
+"""The source of a threshold that is chosen on all masks of the training images."""
+_MULTIPLE = re.compile(r"\{([^ {}]+) x threshold\}")
 
 
 def score_conditions(artifact: Artifact) -> dict[str, str]:
@@ -17,8 +28,8 @@ def score_conditions(artifact: Artifact) -> dict[str, str]:
 
     Returns:
         By name of a column: ``initialisation`` and ``seen_at`` (predictions), ``background`` (the background's score
-        and where it comes from; ``{threshold}`` in it is filled in once it is chosen), ``crf``, and which pixels
-        have no label.
+        and where it comes from; ``{threshold}`` in it is filled in once it is chosen, by :func:`fill_in`), ``crf``,
+        and which pixels have no label.
     """
     parameters = artifact.parameters
     if artifact.stage == "predictions":
@@ -86,11 +97,22 @@ def background_in_words(background: BackgroundScore | PseudoLabelBackground, see
     times = background.times_seed_threshold
     if times == 1:
         return f"the seed's {threshold_in_words(seed)}"
-    product = f"{times:g} x the seed's {threshold_in_words(seed)}"
-    resolved = background.resolved(seed.fixed) if isinstance(background, BackgroundScore) and seed.fixed else None
-    if isinstance(background, PseudoLabelBackground) and seed.fixed:
-        resolved = background.resolved(seed.fixed, None)
-    return product if resolved is None else f"{resolved.threshold:.2f} = {product}"
+    assert times is not None
+    template = f"{{{times!r} x threshold}} {times:g} x the seed's {threshold_in_words(seed)}"
+    return template if seed.fixed is None else fill_in(template, seed.fixed)
+
+
+def fill_in(text: str, threshold: float) -> str:
+    """Put a threshold, and what became of its multiples, in place of what stands for them.
+
+    A multiple becomes ``0.36 =``, or ``0.99 instead of`` if there is no such threshold.
+    """
+
+    def multiple(found: re.Match[str]) -> str:
+        times = float(found[1])
+        return f"{multiple_of(times, threshold):.2f} {'instead of' if is_out_of_range(times, threshold) else '='}"
+
+    return _MULTIPLE.sub(multiple, text).replace(CHOSEN, f"{threshold:.2f}")
 
 
 def threshold_in_words(choice: Threshold) -> str:
@@ -104,7 +126,7 @@ def source_of_threshold(choice: Threshold) -> str:
     """Where a threshold comes from."""
     if choice.fixed is not None:
         return "fixed"
-    return "best on train: an oracle" if choice.best_on == "train" else f"best on the images of {choice.subset}"
+    return BEST_ON_TRAIN if choice.best_on == "train" else f"best on the images of {choice.subset}"
 
 
 def _choice(artifact: Artifact, role: str, fixed: float | None) -> Threshold:

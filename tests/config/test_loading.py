@@ -165,6 +165,25 @@ def test_a_small_configuration_is_completed_with_defaults():
             ["affinities.a: 'optimisation.epochs: 0' is for a network that is imported"],
         ),
         (
+            {
+                "cams": {"cam": {**CAM, "threshold": 0.3}},
+                "affinities": {
+                    "a": {
+                        "method": "affinitynet",
+                        "backbone": "trunk",
+                        "labels": {"foreground": {"times_seed_threshold": 4}},
+                        "pseudo_labels": {"background": {"times_seed_threshold": 0.01}},
+                    }
+                },
+                "experiments": {"x": {"cams": "cam", "affinity": "a"}, "y": {"cams": "cam", "affinity": "a"}},
+            },
+            [
+                "affinities.a.pseudo_labels.background.times_seed_threshold: 0.01 times the threshold 0.3 of cams.cam "
+                "is 0.003; it must lie between 0.01 and 0.99",
+                "affinities.a.labels.foreground.times_seed_threshold: 4 times the threshold 0.3 of cams.cam is 1.2;",
+            ],
+        ),
+        (
             {"affinities": {"a": {"method": "none", "pseudo_labels": {"background": {"walked_alpha": 4}}}}},
             ["affinities.a: 'pseudo_labels.background.walked_alpha' needs a walk"],
         ),

@@ -6,18 +6,22 @@ import pytest
 from PIL import Image
 
 from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.subset import masks_of_subset, read_subset
 from wsss_core.errors import UserError
 from wsss_core.evaluation.choose_threshold import (
     choose_threshold,
     filled_in,
     read_threshold,
-    score_subset,
     threshold_from,
 )
+from wsss_core.evaluation.score import score_cams
 
 SIZE = (8, 12)
 HIGHEST = {"low": 0.4, "high": 0.8}
 """By image, the class map's value on the object; its surroundings have half of it."""
+
+TABLE = pandas.DataFrame({"image_id": ["low", "high", "scored"], "split": ["train", "train", "val"]})
 
 
 @pytest.fixture
@@ -45,7 +49,8 @@ def masks(tmp_path):
 
 def chosen_on(listed, maps, masks, folder):
     (folder / "list.txt").write_text(listed)
-    score_subset(folder / "list.txt", maps, masks, folder / "scores.csv", walked=False)
+    found = masks_of_subset(folder / "list.txt", DatasetIndex(("cat", "dog"), TABLE), masks)
+    score_cams(maps, found, folder / "scores.csv", image_ids=list(found))
     return choose_threshold(folder / "scores.csv", folder / "threshold.json", "best on a list")
 
 
@@ -67,6 +72,7 @@ def test_a_threshold_for_both_images_is_between(maps, masks, tmp_path):
     [
         ("", "names no image"),
         ("low\nother\n", r"'other' is no training image \(1 of 2"),
+        ("scored\n", "'scored' is no training image"),
         ("low\nhigh\n", "'high' has no mask"),
     ],
 )
@@ -76,10 +82,12 @@ def test_a_wrong_list_is_told(listed, message, maps, masks, tmp_path):
         chosen_on(listed, maps, masks, tmp_path)
 
 
-def test_a_list_that_is_no_text_is_told(maps, masks, tmp_path):
+def test_a_list_that_is_no_text_is_told(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"list\.txt: the list of images cannot be read"):
-        score_subset(tmp_path / "list.txt", maps, masks, tmp_path / "scores.csv", walked=False)
+        read_subset(tmp_path / "list.txt")
+    with pytest.raises(UserError, match="the list of images cannot be read"):
+        read_subset(tmp_path / "a\0b")
 
 
 def test_nothing_to_choose_by_is_told(tmp_path):

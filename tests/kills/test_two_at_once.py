@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.workflow.workflow import Workflow, job_processes, small_demo, wait_for
 
 SCRIPT = Path(__file__).with_name("make_artifacts.py")
-ROUNDS = 6
+ROUNDS = 4
 
 
 def make(*arguments):

@@ -3,6 +3,7 @@ import json
 import pandas
 import pytest
 
+from wsss_core.config.background import PseudoLabelBackground
 from wsss_core.report.summary import summarise
 
 
@@ -56,6 +57,23 @@ def test_a_chosen_threshold_is_read_and_its_source_told(experiments, tmp_path):
     table, text = summary_of(experiments, tmp_path)
     assert table.loc["weak", "seed"] == pytest.approx(20) and table.loc["weak", "walk"] == pytest.approx(40)
     assert "| 0.10 (best on train: an oracle) |" in text and "| weak † |" in text
+
+
+@pytest.mark.parametrize(("seed", "times"), [(0.3, 0.65), (0.35, 0.5), (0.01, 0.3), (0.6, 2), (0.41, 1)])
+def test_the_walk_is_scored_where_its_labels_are_made(seed, times, experiments, tmp_path):
+    hundredths = [step / 100 for step in range(100)]
+    walked = scores(tmp_path / "walked.csv", threshold=hundredths, miou=hundredths)
+    experiments["weak"]["scores"]["walk"] = walked
+    experiments["weak"]["walk_threshold"] = {**fixed(seed), "times": times}
+    labels_at = PseudoLabelBackground(times_seed_threshold=times).resolved(seed, None).threshold
+    assert summary_of(experiments, tmp_path)[0].loc["weak", "walk"] == pytest.approx(100 * labels_at)
+
+
+def test_a_list_called_oracle_is_none(experiments, tmp_path):
+    source = "best on the images of oracle.txt"
+    experiments["weak"]["seed_threshold"] = {**fixed(0.3), "source": source}
+    _, text = summary_of(experiments, tmp_path)
+    assert source in text and "†" not in text
 
 
 def test_a_background_that_walked_along_needs_no_threshold(experiments, tmp_path):

@@ -82,8 +82,19 @@ def test_all_refinements_are_scored(summary):
 def test_a_changed_list_chooses_again(chosen):
     path = chosen.folder / "held_out.txt"
     path.write_text(path.read_text().split("\n", 1)[1])
-    planned = chosen.planned("pseudo_labels")
-    assert planned == {"score_subset": 1, "choose_threshold": 1, "make_pseudo_labels": 1, "pseudo_labels": 1}
+    again = ("index_subset", "score_subset", "choose_threshold", "make_pseudo_labels", "pseudo_labels")
+    assert chosen.planned("pseudo_labels") == dict.fromkeys(again, 1)
+
+
+def test_a_stranger_in_a_list_is_told_before_anything_is_trained(tmp_path):
+    workflow = Workflow(tmp_path)
+    (tmp_path / "list.txt").write_text("nobody\n")
+    subset = {"best_on": "subset", "subset": str(tmp_path / "list.txt")}
+    workflow.config["cams"]["cam"]["threshold"] = subset
+    workflow.config["experiments"] = {"cam": {"cams": "cam"}}
+    result = workflow.attempt("--cores", "1", "--workflow-profile", "none")
+    assert result.returncode != 0 and "'nobody' is no training image (1 of 1 like it)" in result.stdout
+    assert not (workflow.results / "classifier").exists()
 
 
 def test_a_list_that_is_missing_is_told_at_once(chosen):

@@ -103,6 +103,17 @@ class PseudoLabelBackground(Parameters):
         return BackgroundScore(**_resolved(self, seed_threshold))
 
 
+def multiple_of(times: float, seed_threshold: float) -> float:
+    """A multiple of a seed's threshold: one of 0.01, ..., 0.99, the nearest."""
+    hundredths = round(times * seed_threshold * THRESHOLD_STEPS)
+    return min(max(hundredths, 1), THRESHOLD_STEPS - 1) / THRESHOLD_STEPS
+
+
+def is_out_of_range(times: float, seed_threshold: float) -> bool:
+    """Whether a multiple of a seed's threshold is beyond what :func:`multiple_of` can give."""
+    return not 1 <= round(times * seed_threshold * THRESHOLD_STEPS) < THRESHOLD_STEPS
+
+
 def _exactly_one(settings: BackgroundScore | PseudoLabelBackground) -> None:
     if sum(getattr(settings, key) is not None for key in settings.alternatives) != 1:
         raise ValueError(f"give exactly one of {', '.join(repr(key) for key in settings.alternatives)}")
@@ -115,5 +126,4 @@ def _resolved(
         return {"alpha": settings.alpha}
     if seed_threshold is None:
         raise ValueError("a multiple of the seed's threshold needs that")
-    product = round(settings.times_seed_threshold * seed_threshold * THRESHOLD_STEPS) / THRESHOLD_STEPS
-    return {"threshold": min(max(product, 1 / THRESHOLD_STEPS), 1 - 1 / THRESHOLD_STEPS)}
+    return {"threshold": multiple_of(settings.times_seed_threshold, seed_threshold)}

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from wsss_core.config.cams import SeenetCams
 from wsss_core.config.extensions import load_extension
+from wsss_core.config.multiples import unfit_multiples
 from wsss_core.config.parameters import overlay, settings_class
 from wsss_core.config.refinement import Irn
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
-from wsss_core.config.runtime import DEFAULT_RESOURCES, TRAININGS
+from wsss_core.config.runtime import DEFAULT_RESOURCES, useless_gpus
 from wsss_core.errors import UserError
 
 RESIDUAL = "resnet18, resnet34, resnet50, resnet101 or resnet_small"
@@ -105,19 +106,13 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         for key in checked.keys() - SECTIONS.keys():
             faults.extend(_check_plain(key, checked[key]))
     if config is not None:
-        unknown = list(_unknown_references(config))
-        faults.extend(unknown or _unfit_references(config))
+        faults.extend(list(_unknown_references(config)) or [*_unfit_references(config), *unfit_multiples(config)])
         faults.extend(
             _unknown(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)
             for rule in config.resources
             if rule not in DEFAULT_RESOURCES
         )
-        faults.extend(
-            f"resources.{rule}.gpu: must be 0 or 1, not {asked.gpu}: only trainings ({', '.join(TRAININGS)}) use more; "
-            "'runtime.shards' splits other work into more jobs"
-            for rule, asked in config.resources.items()
-            if asked.gpu > 1 and rule not in TRAININGS
-        )
+        faults.extend(useless_gpus(config.resources))
     if faults or config is None:
         raise ConfigError(faults)
     return config

@@ -1,5 +1,6 @@
 """How the work is run: devices, shards, memory, time. Never part of an artifact's identity."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -67,3 +68,20 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {
 """Requests of each rule where ``resources`` in the configuration says nothing."""
 TRAININGS = ("prepare_backbone", "train_classifier", "train_affinity", "train_segmenter")
 """Rules whose jobs can use more than one GPU."""
+
+
+def useless_gpus(resources: Mapping[str, RuleResources]) -> Iterator[str]:
+    """Tell of rules that ask for several GPUs and would leave all but one idle.
+
+    Args:
+        resources: what the configuration asks for, by rule.
+
+    Yields:
+        A sentence for each such rule.
+    """
+    for rule, asked in resources.items():
+        if asked.gpu > 1 and rule not in TRAININGS:
+            yield (
+                f"resources.{rule}.gpu: must be 0 or 1, not {asked.gpu}: only trainings ({', '.join(TRAININGS)}) use "
+                "more; 'runtime.shards' splits other work into more jobs"
+            )

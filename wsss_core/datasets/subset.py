@@ -1,7 +1,9 @@
-"""Lists of image ids, one a line."""
+"""Lists of image ids, one a line, on whose masks a threshold is chosen."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
 
 
@@ -15,9 +17,31 @@ def read_subset(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors mark UTF-8 at the beginning
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; it lists image ids, one a line") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no text, or a path with a null character
         raise UserError(f"{path}: the list of images cannot be read ({error})") from None
     listed = list(dict.fromkeys(filter(None, map(str.strip, lines))))
     if not listed:
         raise UserError(f"{path}: the list names no image; it holds one id a line")
     return listed
+
+
+def masks_of_subset(subset: Path, index: DatasetIndex, masks: Mapping[str, Path]) -> dict[str, Path]:
+    """The masks of the images that a text file lists, by image id, in its order.
+
+    Args:
+        subset: the list; see :func:`read_subset`.
+        index: the data set.
+        masks: mask files by image id.
+
+    Raises:
+        UserError: the list cannot be read or is empty, or an image is not in the split ``train`` or has no mask.
+    """
+    listed = read_subset(subset)
+    for known, what in ((set(index.split("train").image_ids), "is no training image"), (masks, "has no mask")):
+        strangers = [image_id for image_id in listed if image_id not in known]
+        if strangers:
+            raise UserError(
+                f"{subset}: '{strangers[0]}' {what} ({len(strangers)} of {len(listed)} like it); the list is of "
+                "training images with masks that a threshold is chosen on"
+            )
+    return {image_id: masks[image_id] for image_id in listed}

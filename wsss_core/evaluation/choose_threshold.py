@@ -9,10 +9,8 @@ from typing import Any
 import pandas
 
 from wsss_core.atomic import write_json
-from wsss_core.cam_store import CamStoreReader
-from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
-from wsss_core.evaluation.score import score_cams
+from wsss_core.score_conditions import fill_in
 
 log = logging.getLogger(__name__)
 
@@ -47,31 +45,6 @@ def choose_threshold(scores_csv: Path, threshold_json: Path, source: str) -> flo
     return float(best["threshold"])
 
 
-def score_subset(subset: Path, maps: CamStoreReader, masks: Mapping[str, Path], scores_csv: Path, walked: bool) -> None:
-    """Score class maps of listed images alone.
-
-    Args:
-        subset: text file with an image id a line; see ``read_subset``.
-        maps: class maps of at least these images.
-        masks: mask files by image id.
-        scores_csv: the table to make; see ``score_cams``.
-        walked: see ``score_cams``.
-
-    Raises:
-        UserError: the list cannot be read, is empty, or has an image without class maps or without a mask.
-    """
-    listed = read_subset(subset)
-    known = set(maps.image_ids)
-    for images, what in ((known, "is no training image"), (masks, "has no mask")):
-        strangers = [image_id for image_id in listed if image_id not in images]
-        if strangers:
-            raise UserError(
-                f"{subset}: '{strangers[0]}' {what} ({len(strangers)} of {len(listed)} like it); the list is of "
-                "training images with masks that a threshold is chosen on"
-            )
-    score_cams(maps, masks, scores_csv, walked, listed)
-
-
 def read_threshold(threshold_json: Path | str) -> dict[str, Any]:
     """What :func:`choose_threshold` has written.
 
@@ -94,5 +67,5 @@ def filled_in(conditions: Mapping[str, str], threshold_json: Sequence[str]) -> d
     """Conditions of a score (see ``score_conditions``), with the threshold that was chosen put in, if one was."""
     if not threshold_json:
         return dict(conditions)
-    chosen = f"{read_threshold(threshold_json[0])['threshold']:.2f}"
-    return {name: text.replace("{threshold}", chosen) for name, text in conditions.items()}
+    chosen = read_threshold(threshold_json[0])["threshold"]
+    return {name: fill_in(text, chosen) for name, text in conditions.items()}

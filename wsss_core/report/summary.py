@@ -7,7 +7,9 @@ from typing import Any
 import pandas
 
 from wsss_core.atomic import atomic_path, write_text
+from wsss_core.config.background import multiple_of
 from wsss_core.evaluation.choose_threshold import read_threshold
+from wsss_core.score_conditions import BEST_ON_TRAIN
 
 COLUMNS = {
     "experiment": "experiment",
@@ -84,7 +86,7 @@ def summarise(
 def _threshold(described: Mapping[str, Any]) -> float:
     """The number behind a description of a threshold."""
     chosen = described["fixed"] if described["file"] is None else read_threshold(described["file"])["threshold"]
-    return float(chosen) * described.get("times", 1)
+    return multiple_of(described.get("times", 1), float(chosen))
 
 
 def _at(curve: pandas.DataFrame, threshold: float) -> pandas.Series:
@@ -144,7 +146,7 @@ def _cell(column: str, value: Any) -> str:
 
 def _mark(row: pandas.Series) -> str:
     """What stands behind the name of an experiment that uses an oracle."""
-    return f" {ORACLE}" if any("oracle" in str(row[column]) for column in CONDITIONS) else ""
+    return f" {ORACLE}" if any(f"({BEST_ON_TRAIN})" in str(row[column]) for column in CONDITIONS) else ""
 
 
 def _notes(table: pandas.DataFrame) -> list[str]:

@@ -1,0 +1,15 @@
+"""Rule index_subset: the masks of the listed images that a threshold is chosen on."""
+
+from pathlib import Path
+
+from wsss_core.job import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from wsss_core.datasets.index import read_index
+    from wsss_core.datasets.label_maps import read_label_manifest, write_label_manifest
+    from wsss_core.datasets.subset import masks_of_subset
+
+    index = read_index(snakemake.input.index, snakemake.input.classes)
+    masks = read_label_manifest([snakemake.input.masks])
+    listed = masks_of_subset(Path(snakemake.input.subset), index, masks)
+    write_label_manifest({image_id: path.absolute() for image_id, path in listed.items()}, snakemake.output.masks)
