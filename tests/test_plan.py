@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from wsss_core.artifacts import STAGE_REVISIONS
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.stage_settings import stage_settings
-from wsss_core.plan import STAGE_REVISIONS, Plan
+from wsss_core.plan import Plan
 
 DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")
 

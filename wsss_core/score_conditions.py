@@ -2,6 +2,7 @@
 
 import re
 
+from wsss_core.artifacts import Artifact
 from wsss_core.config.background import (
     BackgroundScore,
     PseudoLabelBackground,
@@ -10,7 +11,6 @@ from wsss_core.config.background import (
     multiple_of,
 )
 from wsss_core.config.refinement import PseudoLabels
-from wsss_core.plan import Artifact
 from wsss_core.trained_on import trained_on
 
 CHOSEN = "{threshold}"
