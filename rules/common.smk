@@ -12,6 +12,7 @@ from wsss_core.score_conditions import (
     initialisation_in_words,
     score_conditions,
     source_of_threshold,
+    subset_conditions,
     threshold_files,
 )
 from wsss_core.shards import shard_names
