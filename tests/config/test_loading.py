@@ -496,3 +496,33 @@ def test_a_fixed_threshold_takes_the_place_of_a_chosen_one_and_its_list():
     config = load_config(small(cams=cams, experiments={"a": {"cams": "a"}}))
     assert config.cams["b"].threshold == config.cams["c"].threshold == Threshold(fixed=0.3)
     assert config.cams["d"].threshold == Threshold(best_on="train")
+
+
+PUBLISHED = {"seed": 55.6, "source": "a paper"}
+
+
+def test_published_figures_are_read():
+    config = load_config(small(experiments={"cam": {"cams": "cam", "published": PUBLISHED}}))
+    assert config.experiments["cam"].published.figures == {"seed": 55.6}
+
+
+@pytest.mark.parametrize(
+    ("published", "fault"),
+    [
+        ({"seed": 55.6}, "experiments.cam.published.source: is missing"),
+        ({"source": "a paper"}, "give at least one of 'seed'"),
+        ({**PUBLISHED, "val": 60}, "'published.val' is of a stage that this experiment does not come to"),
+        ({**PUBLISHED, "seed": 101}, "experiments.cam.published.seed: should be less than or equal to 100, not 101"),
+        ({**PUBLISHED, "sede": 1}, "did you mean 'seed'?"),
+    ],
+)
+def test_published_figures_that_cannot_be_compared(published, fault):
+    assert fault in "\n".join(faults_of(experiments={"cam": {"cams": "cam", "published": published}}))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_names_the_published_figures(recipe):
+    config = load_config(read_yaml(REPOSITORY / "configs" / f"{recipe}.yaml"))
+    method = recipe.split("-")[1]
+    published = config.experiments[method].published
+    assert published is not None and published.figures

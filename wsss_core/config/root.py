@@ -1,7 +1,7 @@
 """The whole configuration, and which kinds of variants each of its sections may hold."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
@@ -21,6 +21,35 @@ from wsss_core.config.runtime import RuleResources, Runtime
 from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Segmenter
 
 
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class Published(Parameters):
+    """What a paper reports for an experiment, mIoU in percent; the summary shows it beside what came out here."""
+
+    seed: Percent | None = None
+    """The class maps' seed, on the training images."""
+    pseudo_labels: Percent | None = None
+    """The pseudo labels, on the training images."""
+    val: Percent | None = None
+    """The segmenter's predictions, on the validation images."""
+    test: Percent | None = None
+    """The segmenter's predictions on VOC's test images, which its server alone can score."""
+    source: str = Field(min_length=1)
+    """Who reports it, and what they did otherwise."""
+
+    @model_validator(mode="after")
+    def _has_a_figure(self) -> "Published":
+        if not self.figures:
+            raise ValueError("give at least one of 'seed', 'pseudo_labels', 'val' and 'test'")
+        return self
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures that are given, by what they score."""
+        return self.model_dump(exclude={"source"}, exclude_none=True)
+
+
 class Experiment(Parameters):
     """A chain of variants, from CAMs to a trained segmenter; it may stop early."""
 
@@ -32,6 +61,8 @@ class Experiment(Parameters):
     """Variant in ``segmenters``; without it the experiment ends at the pseudo labels."""
     labels: Literal["pseudo", "masks"] = "pseudo"
     """What the segmenter is trained on. ``masks`` is full supervision: the upper bound, not WSSS."""
+    published: Published | None = None
+    """Published figures to compare with; no result depends on them."""
 
     @model_validator(mode="after")
     def _chain_is_whole(self) -> "Experiment":
@@ -42,6 +73,14 @@ class Experiment(Parameters):
             raise ValueError("'cams' is missing (only labels: masks goes without)")
         elif self.segmenter is not None and self.affinity is None:
             raise ValueError("'affinity' is missing: the segmenter is trained on its pseudo labels")
+        return self
+
+    @model_validator(mode="after")
+    def _published_is_made(self) -> "Experiment":
+        made = {"seed": self.cams, "pseudo_labels": self.affinity, "val": self.segmenter, "test": self.segmenter}
+        for figure in self.published.figures if self.published else ():
+            if made[figure] is None:
+                raise ValueError(f"'published.{figure}' is of a stage that this experiment does not come to")
         return self
 
 
