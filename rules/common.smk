@@ -232,6 +232,7 @@ def described(experiment):
         "labels": settings.labels,
         "seed_threshold": seed_threshold,
         "walk_threshold": threshold,
+        "published": settings.published.model_dump() if settings.published else None,
         "scores": score_files(stages),
     }
 

@@ -20,7 +20,6 @@ from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
 from wsss_core.config.runtime import RuleResources, Runtime
 from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Segmenter
 
-
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
