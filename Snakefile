@@ -27,6 +27,7 @@ include: "rules/classifier.smk"
 include: "rules/cams.smk"
 include: "rules/refinement.smk"
 include: "rules/segmentation.smk"
+include: "rules/submission.smk"
 include: "rules/scores.smk"
 include: "rules/report.smk"
 
@@ -46,6 +47,7 @@ localrules:
     pseudo_labels,
     segmenter,
     predictions,
+    voc_submission,
     link_experiment,
     summarise,
     draw_overview,
@@ -126,3 +128,8 @@ rule segmenter:
 rule predictions:
     input:
         artifact_files("predictions"),
+
+
+rule voc_submission:
+    input:
+        voc_submissions,

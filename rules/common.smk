@@ -112,6 +112,14 @@ def artifact_files(stage):
     return [file for artifact in plan.artifacts(stage) for file in final_files(artifact)]
 
 
+def voc_submissions(wildcards):
+    """The archives for the VOC server of all experiments; says what the configuration lacks for them."""
+    try:
+        return [artifact.path("results.tgz") for artifact in plan.voc_submissions().values()]
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def raw_root():
     """The raw data set's folder: where the user has it, or where it is generated."""
     generated = plan.dataset.upstream.get("generated")

@@ -26,6 +26,9 @@ STAGE_REVISIONS = {
     "pseudo_labels": 2,
     "segmenter": 1,
     "predictions": 1,
+    "test_images": 1,
+    "test_predictions": 1,
+    "voc_submission": 1,
 }
 """Every stage's revision; raise it when the stage's code gives results of another meaning."""
 

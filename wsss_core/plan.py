@@ -8,9 +8,11 @@ from pydantic import BaseModel
 from wsss_core.artifacts import Artifact
 from wsss_core.config import Config, Experiment
 from wsss_core.config.background import Threshold
+from wsss_core.config.dataset import VOC_CLASSES
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import LearnedAffinity
+from wsss_core.errors import UserError
 
 
 class Plan:
@@ -25,6 +27,7 @@ class Plan:
         self.masks = self._artifact("masks", config.dataset.format, {}, {"dataset": self.dataset})
         self.experiments = {name: self._plan_experiment(item) for name, item in config.experiments.items()}
         """By experiment, the artifact of each stage it passes through."""
+        self._submissions = self._plan_submissions()
 
     def artifact(self, stage: str, name: str) -> Artifact:
         """The artifact of this stage in the directory of this name.
@@ -52,7 +55,8 @@ class Plan:
         if dataset.generate is not None:
             upstream["generated"] = self._artifact("generated", "creatures", dataset.generate, {})
         # The name decides the results folder and the generator's settings come in through upstream.
-        parameters = dataset.model_dump(mode="json", exclude={"name", "generate"})
+        # The test list changes nothing that is learned.
+        parameters = dataset.model_dump(mode="json", exclude={"name": True, "generate": True, "splits": {"test"}})
         return self._artifact("dataset", dataset.format, parameters, upstream)
 
     def _plan_backbone(self, name: str) -> Artifact:
@@ -118,6 +122,41 @@ class Plan:
             upstream = {"dataset": self.dataset, "segmenter": stages["segmenter"]}
             stages["predictions"] = self._artifact("predictions", variant, settings.prediction, upstream)
         return stages
+
+    def _plan_submissions(self) -> dict[str, Artifact]:
+        """By experiment with a segmenter, the VOC server's archive; none without a list of test images."""
+        dataset = self.config.dataset
+        if dataset.splits.test is None:
+            return {}
+        parameters = dataset.model_dump(mode="json", exclude={"name", "generate"})
+        images = self._artifact("test_images", dataset.format, parameters, {})
+        submissions = {}
+        for name, stages in self.experiments.items():
+            if "predictions" not in stages:
+                continue
+            like = stages["predictions"]
+            parameters = {key: value for key, value in like.parameters.items() if key != "keep_probabilities"}
+            upstream = {"dataset": images, "segmenter": like.upstream["segmenter"]}
+            predictions = self._artifact("test_predictions", like.variant, parameters, upstream)
+            upstream = {"dataset": images, "predictions": predictions}
+            parameters = {"competition": self.config.experiments[name].competition}
+            submissions[name] = self._artifact("voc_submission", like.variant, parameters, upstream)
+        return submissions
+
+    def voc_submissions(self) -> dict[str, Artifact]:
+        """The archives for the VOC server, by experiment.
+
+        Raises:
+            UserError: there is no list of test images, no segmenter, or the classes are not VOC's.
+        """
+        dataset = self.config.dataset
+        if dataset.splits.test is None:
+            raise UserError("dataset.splits.test: is missing; name the list of the test images (VOC's is 'test')")
+        if dataset.classes != VOC_CLASSES:
+            raise UserError("dataset.classes: the VOC server knows VOC's twenty classes in their own order only")
+        if not self._submissions:
+            raise UserError("experiments: none has a 'segmenter', whose label maps the VOC server could score")
+        return self._submissions
 
     def _plan_threshold(self, choice: Threshold, maps: Artifact) -> Artifact:
         """The choice of a threshold by the scores of ``maps``."""

@@ -60,6 +60,9 @@ class Experiment(Parameters):
     """Variant in ``segmenters``; without it the experiment ends at the pseudo labels."""
     labels: Literal["pseudo", "masks"] = "pseudo"
     """What the segmenter is trained on. ``masks`` is full supervision: the upper bound, not WSSS."""
+    competition: Literal["comp5", "comp6"] = "comp6"
+    """The VOC server's competition that ``snakemake voc_submission`` makes the archive for: ``comp5`` if all weights
+    were trained on VOC's own images alone, ``comp6`` if other data helped, as ImageNet weights do."""
     published: Published | None = None
     """Published figures to compare with; no result depends on them."""
 
@@ -72,6 +75,12 @@ class Experiment(Parameters):
             raise ValueError("'cams' is missing (only labels: masks goes without)")
         elif self.segmenter is not None and self.affinity is None:
             raise ValueError("'affinity' is missing: the segmenter is trained on its pseudo labels")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_submitted(self) -> "Experiment":
+        if self.segmenter is None and "competition" in self.model_fields_set:
+            raise ValueError("'competition' is for a segmenter's label maps: give a 'segmenter', or leave it out")
         return self
 
     @model_validator(mode="after")

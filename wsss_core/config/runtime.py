@@ -64,6 +64,9 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {
     "predict": _gpu(12),
     "predict_with_probabilities": _gpu(12),
     "score_label_maps": RuleResources(runtime=120),
+    "index_test_images": RuleResources(runtime=120),
+    "predict_test": _gpu(12),
+    "make_voc_submission": RuleResources(runtime=60),
 }
 """Requests of each rule where ``resources`` in the configuration says nothing."""
 TRAININGS = ("prepare_backbone", "train_classifier", "train_affinity", "train_segmenter")
