@@ -526,3 +526,15 @@ def test_a_recipe_names_the_published_figures(recipe):
     method = recipe.split("-")[1]
     published = config.experiments[method].published
     assert published is not None and published.figures
+
+
+def test_generated_images_have_no_test_list():
+    dataset = {"generate": {}, "splits": {"test": "test"}}
+    assert faults_of(dataset=dataset) == [
+        "dataset: a generated data set has no list for 'splits.test'; leave it out",
+    ]
+
+
+def test_a_competition_needs_a_segmenter():
+    faults = faults_of(experiments={"cam": {"cams": "cam", "competition": "comp5"}})
+    assert len(faults) == 1 and "'competition' is for a segmenter's label maps" in faults[0]
