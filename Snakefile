@@ -23,11 +23,13 @@ wildcard_constraints:
 
 
 include: "rules/common.smk"
+include: "rules/checks.smk"
 include: "rules/dataset.smk"
 include: "rules/classifier.smk"
 include: "rules/cams.smk"
 include: "rules/refinement.smk"
 include: "rules/segmentation.smk"
+include: "rules/submission.smk"
 include: "rules/scores.smk"
 include: "rules/report.smk"
 
@@ -47,6 +49,7 @@ localrules:
     pseudo_labels,
     segmenter,
     predictions,
+    voc_submission,
     link_experiment,
     summarise,
     report_sweep,
@@ -135,3 +138,8 @@ rule predictions:
 rule sweeps:
     input:
         sweep_tables(),
+
+
+rule voc_submission:
+    input:
+        voc_submissions,

@@ -1,5 +1,6 @@
 # What the rules share. The plan is asked for parameters, and for what lies upstream.
 import os
+import re
 from functools import cache
 from pathlib import Path
 
@@ -8,7 +9,13 @@ from wsss_core.config.runtime import DEFAULT_RESOURCES
 from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
 from wsss_core.plan import Plan
-from wsss_core.score_conditions import score_conditions, source_of_threshold, threshold_files
+from wsss_core.score_conditions import (
+    initialisation_in_words,
+    score_conditions,
+    source_of_threshold,
+    subset_conditions,
+    threshold_files,
+)
 from wsss_core.shards import shard_names
 from wsss_core.sweeps import plan_sweeps
 
@@ -118,7 +125,12 @@ def final_files(artifact):
         "walked_cams": lambda: shard_paths(artifact, "shards", ".h5"),
         "pseudo_labels": lambda: shard_paths(artifact, "labels", ".csv"),
         "segmenter": lambda: weights,
-        "predictions": lambda: shard_paths(artifact, "labels", ".csv"),
+        "predictions": lambda: shard_paths(artifact, "labels", ".csv")
+        + (
+            shard_paths(artifact, "probabilities", ".h5")
+            if artifact.parameters["keep_probabilities"]
+            else []
+        ),
     }[artifact.stage]()
 
 
@@ -164,12 +176,16 @@ def confident_labels(wildcards):
     return shard_paths(artifact.upstream["affinity_labels"], "labels", ".csv")
 
 
-def starting_affinity(wildcards):
-    """The weights that an affinity network starts from: a trunk's, or an imported network's."""
-    artifact = plan.artifact("affinity", wildcards.artifact)
-    if "initial" in artifact.upstream:
-        return artifact.upstream["initial"].path("weights.safetensors")
-    return artifact.parameters["weights"]
+def starting_network(stage):
+    """The weights that a later network starts from: a trunk's, or an imported network's."""
+
+    def found(wildcards):
+        artifact = plan.artifact(stage, wildcards.artifact)
+        if "initial" in artifact.upstream:
+            return artifact.upstream["initial"].path("weights.safetensors")
+        return artifact.parameters["weights"]
+
+    return found
 
 
 def subset_file(wildcards):
@@ -185,9 +201,20 @@ def threshold_scores(wildcards):
 
 
 def training_labels(wildcards):
-    """What a segmenter is trained on: pseudo labels, or the masks (the upper bound)."""
-    labels = plan.artifact("segmenter", wildcards.artifact).upstream["labels"]
-    return final_files(labels)
+    """What a segmenter is trained on: pseudo labels, or the masks (the upper bound); nothing if it is imported."""
+    upstream = plan.artifact("segmenter", wildcards.artifact).upstream
+    return final_files(upstream["labels"]) if "labels" in upstream else []
+
+
+def prediction_names(keep_probabilities):
+    """Names of the predictions that keep the probabilities, or of those that do not."""
+    predictions = plan.artifacts("predictions")
+    return [a.name for a in predictions if a.parameters["keep_probabilities"] == keep_probabilities]
+
+
+def one_of(names):
+    """A pattern that fits these names, and nothing if there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def label_map_shards(wildcards):
@@ -221,99 +248,3 @@ def links_of(experiments):
 def scores_of(experiments):
     """The score files of experiments, or of points of a sweep."""
     return [file for name in experiments for file in score_files(STAGES[name]).values()]
-
-
-def points_of(sweep):
-    """What the report of a sweep is told of its points."""
-    return [
-        {
-            "name": point.name,
-            "values": dict(point.values),
-            "described": described(point.plan.config, point.experiment, point.stages),
-        }
-        for point in SWEEPS[sweep]
-    ]
-
-
-def sweep_tables():
-    """The tables of all sweeps."""
-    return expand(f"{FOLDER}/sweeps/{{sweep}}/table.md", sweep=SWEEPS)
-
-
-def described(config, experiment, stages):
-    """What a table says of an experiment beside its scores, and where those lie."""
-    settings = config.experiments[experiment]
-    cams = config.cams.get(settings.cams)
-    affinity = config.affinities.get(settings.affinity)
-    background = affinity.pseudo_labels.background if affinity else None
-    seed_threshold = (
-        described_threshold(cams.threshold, stages.get("seed_threshold")) if cams else None
-    )
-    if background and background.times_seed_threshold:
-        threshold = {**seed_threshold, "times": background.times_seed_threshold}
-    elif background and background.threshold:
-        threshold = described_threshold(background.threshold, stages.get("threshold"))
-    else:
-        threshold = None
-    return {
-        "labels": settings.labels,
-        "seed_threshold": seed_threshold,
-        "walk_threshold": threshold,
-        "scores": score_files(stages),
-    }
-
-
-def described_threshold(choice, chosen):
-    """A threshold and its source: the number itself, or the file of the artifact that chooses it."""
-    return {
-        "fixed": choice.fixed,
-        "file": chosen.path("threshold.json") if chosen else None,
-        "source": source_of_threshold(choice),
-    }
-
-
-CONFIGS = [plan.config, *(point.plan.config for point in POINTS.values())]
-for section in ("classifiers", "affinities"):
-    for name, variant in [item for c in CONFIGS for item in getattr(c, section).items()]:
-        weights = getattr(variant, "weights", None)
-        if weights and not os.path.isfile(weights):
-            raise WorkflowError(
-                f"{section}.{name}.weights: there is no file {weights}; "
-                "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
-            )
-for artifact in plan.artifacts("backbone"):
-    weights = artifact.parameters["weights"]
-    if weights.endswith(".safetensors") and not os.path.isfile(weights):
-        raise WorkflowError(
-            f"backbones.{artifact.variant}.weights: there is no file {weights}; "
-            "`python -m wsss_core.networks.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
-        )
-HAS_MASKS = bool(raw_folders("SegmentationClass"))
-for artifact in plan.artifacts("threshold"):
-    maps = artifact.upstream["maps"]
-    key = (
-        f"cams.{maps.variant}.threshold"
-        if maps.stage == "cams"
-        else "affinities: pseudo_labels.background.threshold"
-    )
-    if artifact.parameters["best_on"] == "subset":
-        try:
-            read_subset(Path(artifact.parameters["subset"]))
-        except UserError as error:
-            raise WorkflowError(f"{key}: {error}") from None
-    if not HAS_MASKS and os.path.isdir(raw_root()):
-        raise WorkflowError(
-            f"{key}: best_on needs masks to choose by, and {raw_root()} has no folder SegmentationClass; "
-            "give a number"
-        )
-for name, experiment in [item for c in CONFIGS for item in c.experiments.items()]:
-    if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):
-        raise WorkflowError(
-            f"experiments.{name}.labels: is 'masks', but {raw_root()} has no folder SegmentationClass"
-        )
-for name in SWEEPS:
-    if not HAS_MASKS and os.path.isdir(raw_root()):
-        raise WorkflowError(
-            f"sweeps.{name}: compares scores, and {raw_root()} has no folder SegmentationClass; "
-            "leave it out, or give the points as experiments of their own"
-        )

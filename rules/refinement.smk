@@ -54,7 +54,7 @@ rule train_affinity:
         index=upstream("affinity", "dataset", "index.csv"),
         classes=upstream("affinity", "dataset", "classes.json"),
         labels=confident_labels,
-        initial=starting_affinity,
+        initial=starting_network("affinity"),
     output:
         weights=f"{FOLDER}/affinity/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/affinity/{{artifact}}/training.csv",

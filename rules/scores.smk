@@ -21,6 +21,9 @@ rule score_cams:
         runtime=asks("score_cams", "runtime"),
     params:
         walked=lambda wildcards: wildcards.maps == "walked_cams",
+        conditions=lambda wildcards: score_conditions(
+            plan.artifact(wildcards.maps, wildcards.artifact)
+        ),
     script:
         "../workflow_scripts/score_cams.py"
 
@@ -68,6 +71,9 @@ rule score_subset:
         .upstream["maps"]
         .stage
         == "walked_cams",
+        conditions=lambda wildcards: subset_conditions(
+            plan.artifact("threshold", wildcards.artifact)
+        ),
     script:
         "../workflow_scripts/score_subset.py"
 

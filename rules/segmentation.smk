@@ -6,7 +6,7 @@ rule train_segmenter:
         index=upstream("segmenter", "dataset", "index.csv"),
         classes=upstream("segmenter", "dataset", "classes.json"),
         labels=training_labels,
-        initial=upstream("segmenter", "initial", "weights.safetensors"),
+        initial=starting_network("segmenter"),
     output:
         weights=f"{FOLDER}/segmenter/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/segmenter/{{artifact}}/training.csv",
@@ -24,6 +24,9 @@ rule train_segmenter:
         gpu=asks("train_segmenter", "gpu"),
     params:
         identity=identity("segmenter"),
+        initialisation=lambda wildcards: initialisation_in_words(
+            plan.artifact("segmenter", wildcards.artifact)
+        ),
     script:
         "../workflow_scripts/train_segmenter.py"
 
@@ -39,6 +42,8 @@ rule predict:
         f"{FOLDER}/logs/predict/{{artifact}}.{{shard}}-of-{{shards}}.log",
     benchmark:
         f"{FOLDER}/benchmarks/predict/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+    wildcard_constraints:
+        artifact=one_of(prediction_names(keep_probabilities=False)),
     conda:
         "../envs/wsss.yaml"
     threads: asks("predict", "threads")
@@ -50,3 +55,17 @@ rule predict:
         identity=identity("predictions"),
     script:
         "../workflow_scripts/predict.py"
+
+
+# The same work with one more output, which a rule cannot have for some artifacts only.
+use rule predict as predict_with_probabilities with:
+    output:
+        labels=f"{FOLDER}/predictions/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
+        probabilities=f"{FOLDER}/predictions/{{artifact}}/probabilities/{{shard}}-of-{{shards}}.h5",
+    wildcard_constraints:
+        artifact=one_of(prediction_names(keep_probabilities=True)),
+    threads: asks("predict_with_probabilities", "threads")
+    resources:
+        mem_mb=asks("predict_with_probabilities", "mem_mb"),
+        runtime=asks("predict_with_probabilities", "runtime"),
+        gpu=asks("predict_with_probabilities", "gpu"),

@@ -3,10 +3,15 @@ from pathlib import Path
 
 import pytest
 
+from wsss_core.artifacts import STAGE_REVISIONS
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.stage_settings import stage_settings
-from wsss_core.plan import STAGE_REVISIONS, Plan
+from wsss_core.errors import UserError
+from wsss_core.plan import Plan
 
+SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
+"""Stages of the VOC server's test images; the demo has none."""
+STAGES = set(STAGE_REVISIONS) - SUBMITTED
 DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")
 
 
@@ -80,15 +85,17 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
         (
             ("cams", "cam", "threshold"),
             {"best_on": "subset", "subset": "held_out.txt"},
-            set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams"},
+            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams"},
         ),
         (
             ("cams", "cam", "threshold"),
             0.5,
-            set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "threshold"},
+            set(STAGE_REVISIONS)
+            - SUBMITTED
+            - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "threshold"},
         ),
-        (("dataset", "generate", "seed"), 7, set(STAGE_REVISIONS) - {"backbone", "threshold"}),
-        (("dataset", "root"), "elsewhere", set(STAGE_REVISIONS) - {"backbone", "generated", "threshold"}),
+        (("dataset", "generate", "seed"), 7, STAGES - {"backbone", "threshold"}),
+        (("dataset", "root"), "elsewhere", STAGES - {"backbone", "generated", "threshold"}),
         (("runtime", "shards"), 5, set()),
         (("runtime", "device"), "auto", set()),
         (("resources",), {"predict": {"mem_mb": 999}}, set()),
@@ -164,6 +171,28 @@ def test_an_imported_classifier_needs_no_backbone_weights():
     assert plan.artifacts("backbone") == []
 
 
+def test_an_imported_segmenter_needs_neither_backbone_nor_labels():
+    def change(raw):
+        raw["backbones"]["trunk"] = {"network": "resnet101", "output_stride": 8, "dilated": True, "pixels": "caffe"}
+        raw["backbones"]["trunk"]["weights"] = "scratch"
+        raw["segmenters"]["authors"] = {
+            "network": "deeplabv2",
+            "backbone": "trunk",
+            "weights": "authors.safetensors",
+            "optimisation": {"epochs": 0},
+        }
+        raw["experiments"] = {
+            "imported": {"labels": "masks", "segmenter": "authors"},
+            "weak": {"cams": "cam", "affinity": "irn", "segmenter": "authors"},
+        }
+
+    plan = plan_of(change)
+    segmenter = plan.experiments["imported"]["segmenter"]
+    assert segmenter.upstream == {"dataset": plan.dataset}
+    assert plan.experiments["weak"]["segmenter"] is segmenter
+    assert {artifact.variant for artifact in plan.artifacts("backbone")} == {"small"}
+
+
 def test_settings_come_back_from_an_artifacts_parameters():
     plan = plan_of()
     for stage, section in (("classifier", "classifiers"), ("cams", "cams"), ("segmenter", "segmenters")):
@@ -221,3 +250,48 @@ def test_what_is_only_scored_changes_no_training():
     before, after = (plan_of(change).experiments["cam"] for change in (with_own_thresholds, with_another_seed))
     changed = {stage for stage in after if stage not in before or before[stage].name != after[stage].name}
     assert changed == {"seed_threshold", "refined_seeds"}
+
+
+def plan_with(**more):
+    """The plan of a data set with a list of test images."""
+
+    def change(raw):
+        raw["dataset"] = {"name": "voc12", "root": "voc", **more}
+
+    return plan_of(change)
+
+
+def test_a_list_of_test_images_changes_nothing_that_was_there():
+    before, after = plan_with(), plan_with(splits={"test": "test"})
+    assert directories(before) < directories(after)
+    assert before.experiments == after.experiments
+    assert {a.stage for a in after.artifacts() if str(a.directory) not in directories(before)} == SUBMITTED
+
+
+def test_every_experiment_with_a_segmenter_is_submitted():
+    plan = plan_with(splits={"test": "test"})
+    submitted = plan.voc_submissions()
+    assert submitted.keys() == {name for name, item in plan.config.experiments.items() if item.segmenter}
+    archive = submitted["cam"]
+    assert archive.parameters == {"competition": "comp6"}
+    assert archive.upstream["predictions"].upstream["segmenter"] is plan.experiments["cam"]["segmenter"]
+    assert archive.upstream["predictions"].upstream["dataset"] is archive.upstream["dataset"]
+    assert archive.upstream["dataset"].parameters["splits"]["test"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [({}, "splits.test: is missing"), ({"splits": {"test": "test"}, "classes": ["cat"]}, "VOC's twenty classes")],
+)
+def test_what_the_voc_server_cannot_score(dataset, message):
+    with pytest.raises(UserError, match=message):
+        plan_with(**dataset).voc_submissions()
+
+
+def test_maps_alone_cannot_be_submitted():
+    def change(raw):
+        raw["dataset"] = {"name": "voc12", "root": "voc", "splits": {"test": "test"}}
+        raw["experiments"] = {"cam": {"cams": "cam"}}
+
+    with pytest.raises(UserError, match="none has a 'segmenter'"):
+        plan_of(change).voc_submissions()

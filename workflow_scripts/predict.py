@@ -1,4 +1,4 @@
-"""Rule predict: label maps of a share of the validation images."""
+"""Rules predict and predict_test: label maps of a share of the validation or the test images."""
 
 from pathlib import Path
 
@@ -13,12 +13,15 @@ with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent, 
     from wsss_core.datasets.index import read_index
     from wsss_core.segmentation.predict import predict
 
-    index = read_index(snakemake.input.index, snakemake.input.classes).split("val")
+    index = read_index(snakemake.input.index, snakemake.input.classes)
+    if identity["stage"] == "predictions":  # the test images have an index of their own
+        index = index.split("val")
     predict(
         Prediction(**identity["parameters"]),
         index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),
         Path(snakemake.input.segmenter),
         manifest,
+        Path(kept) if (kept := snakemake.output.get("probabilities")) else None,
         inputs=list(snakemake.input),
         device=Runtime(**snakemake.config.get("runtime", {})).device,
     )

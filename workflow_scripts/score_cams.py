@@ -15,4 +15,5 @@ with job(snakemake.log[0], snakemake.threads):
             read_label_manifest([snakemake.input.masks]),
             Path(snakemake.output.scores),
             walked=snakemake.params.walked,
+            conditions=snakemake.params.conditions,
         )

@@ -11,4 +11,11 @@ with job(snakemake.log[0], snakemake.threads):
 
     listed = read_label_manifest([snakemake.input.masks])
     with CamStoreReader([Path(path) for path in snakemake.input.maps]) as maps:
-        score_cams(maps, listed, Path(snakemake.output.scores), snakemake.params.walked, list(listed))
+        score_cams(
+            maps,
+            listed,
+            Path(snakemake.output.scores),
+            walked=snakemake.params.walked,
+            image_ids=list(listed),
+            conditions=snakemake.params.conditions,
+        )

@@ -23,6 +23,7 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
         read_index(snakemake.input.index, snakemake.input.classes).split("train"),
         read_label_manifest(snakemake.input.labels),
         Path(snakemake.input.initial),
+        snakemake.params.initialisation,
         weights,
         Path(snakemake.output.training),
         inputs=list(snakemake.input),

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from glob import escape
 from pathlib import Path
 
+from wsss_core.artifacts import STAGE_REVISIONS
 from wsss_core.atomic import TEMPORARY_MARK, write_json
-from wsss_core.plan import STAGE_REVISIONS
 
 JOB_RECORDS = ("logs", "benchmarks")
 

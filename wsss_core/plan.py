@@ -1,98 +1,18 @@
-"""Which artifacts an experiment is made of, how they hang together, and where each one lies.
+"""Which artifacts an experiment is made of, and how they hang together."""
 
-An artifact's directory is named by its variant and by the digest of everything that determines
-its content: stage, revision of the stage's code, parameters, and the upstream artifacts' digests.
-"""
-
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from wsss_core.artifacts import Artifact
 from wsss_core.config import Config, Experiment
 from wsss_core.config.background import Threshold
+from wsss_core.config.dataset import VOC_CLASSES
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import LearnedAffinity
-
-STAGE_REVISIONS = {
-    "generated": 1,
-    "dataset": 1,
-    "masks": 1,
-    "backbone": 1,
-    "classifier": 1,
-    "cams": 1,
-    "threshold": 1,
-    "refined_seeds": 1,
-    "affinity_labels": 2,
-    "affinity": 2,
-    "walked_cams": 1,
-    "pseudo_labels": 2,
-    "segmenter": 1,
-    "predictions": 1,
-}
-"""Every stage's revision; raise it when the stage's code gives results of another meaning."""
-
-DIGEST_LENGTH = 10
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """What one stage makes from given parameters and upstream artifacts."""
-
-    stage: str
-    """Name of the stage; a key of ``STAGE_REVISIONS``."""
-    variant: str
-    """Human part of the directory's name: the variants it was made with."""
-    parameters: Mapping[str, Any]
-    """Everything configurable that determines the content, as plain JSON values."""
-    upstream: Mapping[str, "Artifact"]
-    """The artifacts it is made from, by the part they play."""
-    stage_folder: Path
-    """``results/<dataset>/<stage>``."""
-    digest: str = field(init=False)
-    """Hexadecimal digits that stand for the identity."""
-
-    def __post_init__(self) -> None:
-        """Compute the digest."""
-        identity = {
-            "stage": self.stage,
-            "revision": STAGE_REVISIONS[self.stage],
-            "parameters": self.parameters,
-            "upstream": {role: artifact.digest for role, artifact in self.upstream.items()},
-        }
-        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
-        object.__setattr__(self, "digest", digest)
-
-    @property
-    def name(self) -> str:
-        """Name of the directory: variant and digest."""
-        return f"{self.variant}-{self.digest}"
-
-    @property
-    def directory(self) -> Path:
-        """The artifact's directory."""
-        return self.stage_folder / self.name
-
-    def path(self, *parts: str) -> str:
-        """Path of a file in the directory, as text (what Snakemake compares)."""
-        return str(self.directory.joinpath(*parts))
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What provenance records: stage, revision, digest, parameters and upstream directories."""
-        return {
-            "stage": self.stage,
-            "revision": STAGE_REVISIONS[self.stage],
-            "digest": self.digest,
-            "parameters": dict(self.parameters),
-            "upstream": {role: str(artifact.directory) for role, artifact in self.upstream.items()},
-        }
+from wsss_core.errors import UserError
 
 
 class Plan:
@@ -112,6 +32,7 @@ class Plan:
         self.masks = self._artifact("masks", config.dataset.format, {}, {"dataset": self.dataset})
         self.experiments = {name: self._plan_experiment(item) for name, item in config.experiments.items()}
         """By experiment, the artifact of each stage it passes through."""
+        self._submissions = self._plan_submissions()
 
     def artifact(self, stage: str, name: str) -> Artifact:
         """The artifact of this stage in the directory of this name.
@@ -139,7 +60,8 @@ class Plan:
         if dataset.generate is not None:
             upstream["generated"] = self._artifact("generated", "creatures", dataset.generate, {})
         # The name decides the results folder and the generator's settings come in through upstream.
-        parameters = dataset.model_dump(mode="json", exclude={"name", "generate"})
+        # The test list changes nothing that is learned.
+        parameters = dataset.model_dump(mode="json", exclude={"name": True, "generate": True, "splits": {"test"}})
         return self._artifact("dataset", dataset.format, parameters, upstream)
 
     def _plan_backbone(self, name: str) -> Artifact:
@@ -194,11 +116,52 @@ class Plan:
             source = "masks" if experiment.labels == "masks" else labels.variant
             variant = f"{source}-{experiment.segmenter}"
             trained = self._with_trunk(settings, self._trunk_of(settings), exclude=("classifier", "prediction"))
-            upstream = {"dataset": self.dataset, "labels": labels, "initial": self._plan_start(settings)}
+            upstream = {"dataset": self.dataset}
+            if settings.optimisation.epochs > 0:
+                upstream["labels"] = labels
+            else:  # an imported network, used as it is, whatever the labels
+                variant = experiment.segmenter
+            if settings.weights is None:
+                upstream["initial"] = self._plan_start(settings)
             stages["segmenter"] = self._artifact("segmenter", variant, trained, upstream)
             upstream = {"dataset": self.dataset, "segmenter": stages["segmenter"]}
             stages["predictions"] = self._artifact("predictions", variant, settings.prediction, upstream)
         return stages
+
+    def _plan_submissions(self) -> dict[str, Artifact]:
+        """By experiment with a segmenter, the VOC server's archive; none without a list of test images."""
+        dataset = self.config.dataset
+        if dataset.splits.test is None:
+            return {}
+        parameters = dataset.model_dump(mode="json", exclude={"name", "generate"})
+        images = self._artifact("test_images", dataset.format, parameters, {})
+        submissions = {}
+        for name, stages in self.experiments.items():
+            if "predictions" not in stages:
+                continue
+            like = stages["predictions"]
+            parameters = {key: value for key, value in like.parameters.items() if key != "keep_probabilities"}
+            upstream = {"dataset": images, "segmenter": like.upstream["segmenter"]}
+            predictions = self._artifact("test_predictions", like.variant, parameters, upstream)
+            upstream = {"dataset": images, "predictions": predictions}
+            parameters = {"competition": self.config.experiments[name].competition}
+            submissions[name] = self._artifact("voc_submission", like.variant, parameters, upstream)
+        return submissions
+
+    def voc_submissions(self) -> dict[str, Artifact]:
+        """The archives for the VOC server, by experiment.
+
+        Raises:
+            UserError: there is no list of test images, no segmenter, or the classes are not VOC's.
+        """
+        dataset = self.config.dataset
+        if dataset.splits.test is None:
+            raise UserError("dataset.splits.test: is missing; name the list of the test images (VOC's is 'test')")
+        if dataset.classes != VOC_CLASSES:
+            raise UserError("dataset.classes: the VOC server knows VOC's twenty classes in their own order only")
+        if not self._submissions:
+            raise UserError("experiments: none has a 'segmenter', whose label maps the VOC server could score")
+        return self._submissions
 
     def _plan_threshold(self, choice: Threshold, maps: Artifact) -> Artifact:
         """The choice of a threshold by the scores of ``maps``."""

@@ -1,7 +1,10 @@
 """What a score's label maps were made under, in words that stand beside the figure."""
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from wsss_core.artifacts import Artifact
 from wsss_core.config.background import (
     BackgroundScore,
     PseudoLabelBackground,
@@ -10,45 +13,156 @@ from wsss_core.config.background import (
     multiple_of,
 )
 from wsss_core.config.refinement import PseudoLabels
-from wsss_core.plan import Artifact
+from wsss_core.trained_on import trained_on
 
 CHOSEN = "{threshold}"
 """Stands for a threshold that another job chooses; ``{1.3 x threshold}`` for its multiple, see ``fill_in``."""
 BEST_ON_TRAIN = "best on train: an oracle"
 """The source of a threshold that is chosen on all masks of the training images."""
+_NO = Threshold(best_on="train")
+"""Stands for a seed's threshold that no words will name."""
 _MULTIPLE = re.compile(r"\{([^ {}]+) x threshold\}")
 
 
+CONDITIONS = {
+    "split": "split",
+    "background": "background begins at",
+    "seen_at": "sees",
+    "crf": "CRF",
+    "without_label": "without label",
+    "labels": "labels used",
+    "initialisation": "starts from",
+}
+"""Columns of every table of scores that say what the scored maps were made under, and their headings for people."""
+ANY_THRESHOLD = "the row's threshold"
+"""The background of class maps, which are scored at every threshold."""
+
+
 def score_conditions(artifact: Artifact) -> dict[str, str]:
-    """Conditions of the scores of an artifact's label maps.
+    """Conditions of the scores of an artifact's maps.
 
     Args:
-        artifact: of the stage ``refined_seeds``, ``pseudo_labels`` or ``predictions``.
+        artifact: of the stage ``cams``, ``walked_cams``, ``refined_seeds``, ``pseudo_labels`` or ``predictions``.
 
     Returns:
-        By name of a column: ``background`` (the background's score and where it comes from; ``{threshold}`` in it is
-        filled in once it is chosen, by :func:`fill_in`), ``crf``, and which pixels have no label.
+        By column of ``CONDITIONS``: ``split`` (and its list, if that has another name), ``background`` (its score and
+        where that comes from; ``{threshold}`` in it is filled in once it is chosen, by :func:`fill_in`), ``seen_at``
+        (scales and mirror images), ``crf`` (on the scored maps themselves), ``without_label`` (which pixels have none;
+        pseudo labels only), ``labels`` (what networks were trained on) and ``initialisation``.
     """
-    parameters = artifact.parameters
     if artifact.stage == "predictions":
-        scales = " ".join(f"{scale:g}" for scale in parameters["scales"])
-        flip = " and mirrored" if parameters["flip"] else ""
-        return {"seen_at": f"scales {scales}{flip}", "crf": _yes(parameters["crf"])}
+        segmenter = artifact.upstream["segmenter"]
+        labels = segmenter.upstream.get("labels")
+        pseudo = labels is not None and labels.stage == "pseudo_labels"
+        return {
+            "split": _split_in_words(artifact, "val"),
+            # Whoever trains on pseudo labels inherits the way that their threshold was chosen in.
+            "background": f"its labels': {_background_of(labels)}" if labels is not None and pseudo else "learned",
+            "seen_at": _seen_at(artifact.parameters, segmenter.parameters.get("input_scales", ())),
+            "crf": _yes(artifact.parameters["crf"]),
+            "labels": _labels_in_words(labels),
+            "initialisation": initialisation_in_words(segmenter),
+        }
+    maps = artifact if artifact.stage in ("cams", "walked_cams") else _maps_of(artifact)
+    cams = maps if maps.stage == "cams" else maps.upstream["cams"]
+    conditions = {
+        "split": _split_in_words(artifact, "train"),
+        "background": _background_of(artifact),
+        "seen_at": _seen_at(cams.parameters),
+        "crf": _yes(_crf_of(artifact)),
+    }
+    if artifact.stage == "pseudo_labels":
+        unsure = artifact.parameters["pseudo_labels"]["unsure_below"]
+        conditions["without_label"] = "none" if unsure is None else f"below {unsure:g}"
+    starts = initialisation_in_words(cams.upstream["classifier"])
+    if maps is not cams:
+        starts += f"; affinity: {initialisation_in_words(maps.upstream['affinity'])}"
+    return {**conditions, "labels": "image labels", "initialisation": starts}
+
+
+def subset_conditions(threshold: Artifact) -> dict[str, str]:
+    """Conditions of the scores that a threshold is chosen by on a list of images; see :func:`score_conditions`."""
+    return {**score_conditions(threshold.upstream["maps"]), "split": f"the images of {threshold.parameters['subset']}"}
+
+
+def _maps_of(artifact: Artifact) -> Artifact:
+    """The class maps that label maps are made of."""
+    return artifact.upstream["cams" if artifact.stage == "refined_seeds" else "maps"]
+
+
+def _background_of(artifact: Artifact) -> str:
+    parameters = artifact.parameters
+    if artifact.stage == "cams":
+        return ANY_THRESHOLD
+    if artifact.stage == "walked_cams":
+        alpha = parameters["walked_alpha"]
+        return ANY_THRESHOLD if alpha is None else background_in_words(PseudoLabelBackground(walked_alpha=alpha), _NO)
     seed = _choice(artifact, "seed_threshold", parameters["seed_threshold"])
     if artifact.stage == "refined_seeds":
-        background = BackgroundScore(**parameters["background"])
-        return {"background": background_in_words(background, seed), "crf": _yes(parameters["crf"])}
-    settings = PseudoLabels(**parameters["pseudo_labels"])
-    unsure = "none" if settings.unsure_below is None else f"below {settings.unsure_below:g}"
-    return {
-        "background": background_in_words(settings.background, seed),
-        "crf": _yes(settings.crf),
-        "without_label": unsure,
-    }
+        return background_in_words(BackgroundScore(**parameters["background"]), seed)
+    return background_in_words(PseudoLabels(**parameters["pseudo_labels"]).background, seed)
+
+
+def _crf_of(artifact: Artifact) -> object:
+    if artifact.stage == "pseudo_labels":
+        return artifact.parameters["pseudo_labels"]["crf"]
+    return artifact.parameters["crf"] if artifact.stage == "refined_seeds" else None
+
+
+def _split_in_words(artifact: Artifact, split: str) -> str:
+    image_list = artifact.upstream["dataset"].parameters["splits"][split]
+    return split if image_list == split else f"{split} ({image_list}.txt)"
+
+
+def _seen_at(parameters: Mapping[str, Any], network_scales: Sequence[float] = ()) -> str:
+    """The sizes at which images are seen; a method of one's own may have no scales."""
+    size = parameters.get("size")
+    words = [f"{size} x {size} pixels"] if size else []
+    if "scales" in parameters:
+        words.append(f"scales {' '.join(f'{scale:g}' for scale in parameters['scales'])}")
+    if network_scales:
+        words.append(f"the network adds {' '.join(f'{scale:g}' for scale in network_scales)}")
+    # AdvCAM's climb always goes with the mirrored image.
+    mirrored = parameters.get("flip", parameters.get("method") == "advcam")
+    return ", ".join(words or ["as its method does"]) + (" and mirrored" if mirrored else "")
+
+
+def _labels_in_words(labels: Artifact | None) -> str:
+    """What a segmenter is trained on."""
+    if labels is None:
+        return "not trained here"
+    return "masks" if labels.stage == "masks" else f"pseudo labels {labels.variant}"
+
+
+def initialisation_in_words(artifact: Artifact) -> str:
+    """What the weights of a network had been trained on before, from the first training on.
+
+    Args:
+        artifact: of the stage ``backbone``, ``classifier`` or ``segmenter``.
+
+    Returns:
+        Such as ``ImageNet (torchvision), classifier 'ordinary'``; what is known of weights from a file stands in the
+        file (:func:`wsss_core.trained_on.trained_on`). Of a segmenter's own training nothing is said.
+    """
+    parameters, upstream = artifact.parameters, artifact.upstream
+    if artifact.stage == "backbone":
+        known = {"imagenet": "ImageNet (torchvision)", "scratch": "random weights", "pretext": "the pretext set"}
+        return known.get(parameters["weights"]) or _file_in_words(parameters["weights"])
+    before = next((upstream[role] for role in ("initial", "start_from", "backbone") if role in upstream), None)
+    start = _file_in_words(parameters["weights"]) if before is None else initialisation_in_words(before)
+    trained_here = artifact.stage == "classifier" and parameters["optimisation"]["epochs"] > 0
+    return f"{start}, classifier '{artifact.variant}'" if trained_here else start
+
+
+def _file_in_words(path: str) -> str:
+    return f"{trained_on(path) or 'nobody says what'} ({path})"
 
 
 def threshold_files(artifact: Artifact) -> list[str]:
-    """The file with the chosen threshold that an artifact depends on, if there is one."""
+    """The file with the chosen threshold that an artifact's conditions name, if there is one."""
+    if artifact.stage == "predictions":
+        labels = artifact.upstream["segmenter"].upstream.get("labels")
+        return [] if labels is None else threshold_files(labels)
     roles = ("threshold", "seed_threshold")
     return [artifact.upstream[role].path("threshold.json") for role in roles if role in artifact.upstream]
 
@@ -102,7 +216,7 @@ def source_of_threshold(choice: Threshold) -> str:
 def _choice(artifact: Artifact, role: str, fixed: float | None) -> Threshold:
     if role in artifact.upstream:
         return Threshold(**artifact.upstream[role].parameters)
-    return Threshold(fixed=fixed) if fixed is not None else Threshold(best_on="train")  # which nothing will name
+    return _NO if fixed is None else Threshold(fixed=fixed)
 
 
 def _yes(crf: object) -> str:

@@ -7,7 +7,7 @@ from wsss_core.config import ConfigError, load_config, read_yaml
 from wsss_core.config.background import Threshold
 from wsss_core.config.networks import Pretext
 from wsss_core.config.refinement import AffinityNet
-from wsss_core.config.segmentation import DeepLab
+from wsss_core.config.segmentation import DeepLab, DeepLabV2
 from wsss_core.config.training import Augmentation
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,6 +40,51 @@ def faults_of(**sections):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_configuration_loads(path):
     assert load_config(read_yaml(path)).experiments
+
+
+RECIPES = {
+    "voc12-advcam-irn": ("deeplabv2", "resnet101", 20_000 * 10),
+    "voc12-advcam-affinitynet": ("deeplabv2", "resnet101", 20_000 * 10),
+    "voc12-cgnet": ("largefov", "resnet38", 20_000 * 10),
+    "voc12-aeft": ("largefov", "resnet38", 20_000 * 10),
+    "voc12-seenet": ("largefov", "vgg16", 6_000 * 20),
+}
+"""The papers' segmenter, its trunk, and how many images it is trained on, with repetitions."""
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_trains_the_papers_segmenter_as_long_as_the_reference(recipe):
+    network, trunk, images = RECIPES[recipe]
+    config = load_config(read_yaml(REPOSITORY / "configs" / f"{recipe}.yaml"))
+    for experiment in config.experiments.values():
+        if experiment.segmenter is None:
+            continue
+        segmenter = config.segmenters[experiment.segmenter]
+        backbone = config.backbones[segmenter.backbone]
+        assert (segmenter.network, backbone.network, backbone.output_stride) == (network, trunk, 8)
+        assert trunk == "resnet38" or backbone.dilated
+        steps = segmenter.optimisation.epochs * (1464 // segmenter.optimisation.batch_size)
+        assert steps * segmenter.optimisation.batch_size == pytest.approx(images, rel=0.01)
+        assert segmenter.prediction.crf is not None
+
+
+def test_deeplabv2s_defaults_are_the_references():
+    settings = DeepLabV2(backbone="b")
+    optimisation = settings.optimisation
+    assert (optimisation.batch_size, optimisation.accumulate) == (10, 2)
+    assert (optimisation.learning_rate, optimisation.head_factor, optimisation.momentum) == (2.5e-4, 10, 0.9)
+    assert (optimisation.weight_decay, optimisation.power, optimisation.decay_every) == (5e-4, 0.9, 10)
+    assert settings.augmentation.scales == (0.5, 0.75, 1, 1.25, 1.5) and settings.augmentation.crop == 321
+    assert settings.input_scales == (0.5, 0.75) and settings.compared_at == "scores"
+    assert (settings.prediction.scales, settings.prediction.flip) == ((1,), False)  # its own scales come on top
+    assert settings.prediction.crf.model_dump(exclude={"unary", "certainty"}) == {
+        "iterations": 10,
+        "gaussian_sxy": 1,
+        "gaussian_compat": 3,
+        "bilateral_sxy": 67,
+        "bilateral_srgb": 3,
+        "bilateral_compat": 4,
+    }
 
 
 def test_a_small_configuration_is_completed_with_defaults():
@@ -180,6 +225,38 @@ def test_a_small_configuration_is_completed_with_defaults():
         (
             {"segmenters": {"d": {"network": "deeplab", "backbone": "trunk", "atrous_rates": [0]}}},
             ["segmenters.d.atrous_rates.0: should be greater than or equal to 1, not 0", "segmenters.d.atrous_rates: "],
+        ),
+        (
+            {"segmenters": {"d": {"network": "deeplabv4", "backbone": "trunk"}}},
+            ["segmenters.d.network: unknown: 'deeplabv4'; did you mean 'deeplabv2'?"],
+        ),
+        (
+            {"segmenters": {"d": {"network": "largefov", "backbone": "trunk", "atrous_rates": [6]}}},
+            ["segmenters.d.atrous_rates: unknown key: 'atrous_rates'; did you mean 'atrous_rate'?"],
+        ),
+        (
+            {"segmenters": {"d": {"network": "deeplabv2", "backbone": "trunk", "input_scales": [0.5, 1]}}},
+            ["segmenters.d: 'input_scales' must be different numbers other than 1"],
+        ),
+        (
+            {"segmenters": {"d": {"network": "deeplab", "backbone": "trunk", "optimisation": {"accumulate": 3}}}},
+            ["segmenters.d.optimisation: 'accumulate' must divide 'batch_size' (10), not be 3"],
+        ),
+        (
+            {
+                "segmenters": {
+                    "d": {"network": "deeplabv3plus", "backbone": "trunk", "optimisation": {"accumulate": 16}}
+                }
+            },
+            ["segmenters.d: 'optimisation.batch_size' / 'accumulate' must be 2 at least"],
+        ),
+        (
+            {"segmenters": {"d": {"network": "deeplabv2", "backbone": "trunk", "optimisation": {"epochs": 0}}}},
+            ["segmenters.d: 'optimisation.epochs: 0' is for a network that is imported"],
+        ),
+        (
+            {"backbones": {"trunk": {"network": "resnet18", "pixels": "caffe", "weights": "scratch"}}},
+            ["backbones.trunk: 'pixels: caffe' is only for vgg16, vgg16_small, resnet50 and resnet101"],
         ),
         ({"backbones": {"trunk": None}}, ["backbones.trunk: must be a mapping of settings, not None"]),
         ({"backbones": ["trunk"]}, ["backbones: must be a mapping of names to settings"]),
@@ -357,6 +434,8 @@ def test_one_of_two_keys_that_exclude_each_other_takes_the_other_away():
         AffinityNet(classifier="c", labels={"foreground": {"threshold": 0.3, "alpha": 2}})
     with pytest.raises(ValueError, match="at most one"):
         Augmentation(scale=(1, 2), long_side=(3, 4))
+    deeplab = DeepLabV2(backbone="b", augmentation={"scale": (0.5, 2)})
+    assert deeplab.augmentation.scales is None and deeplab.augmentation.crop == 321
 
 
 def test_an_inherited_momentum_goes_with_its_optimizer():
@@ -417,3 +496,45 @@ def test_a_fixed_threshold_takes_the_place_of_a_chosen_one_and_its_list():
     config = load_config(small(cams=cams, experiments={"a": {"cams": "a"}}))
     assert config.cams["b"].threshold == config.cams["c"].threshold == Threshold(fixed=0.3)
     assert config.cams["d"].threshold == Threshold(best_on="train")
+
+
+PUBLISHED = {"seed": 55.6, "source": "a paper"}
+
+
+def test_published_figures_are_read():
+    config = load_config(small(experiments={"cam": {"cams": "cam", "published": PUBLISHED}}))
+    assert config.experiments["cam"].published.figures == {"seed": 55.6}
+
+
+@pytest.mark.parametrize(
+    ("published", "fault"),
+    [
+        ({"seed": 55.6}, "experiments.cam.published.source: is missing"),
+        ({"source": "a paper"}, "give at least one of 'seed'"),
+        ({**PUBLISHED, "val": 60}, "'published.val' is of a stage that this experiment does not come to"),
+        ({**PUBLISHED, "seed": 101}, "experiments.cam.published.seed: should be less than or equal to 100, not 101"),
+        ({**PUBLISHED, "sede": 1}, "did you mean 'seed'?"),
+    ],
+)
+def test_published_figures_that_cannot_be_compared(published, fault):
+    assert fault in "\n".join(faults_of(experiments={"cam": {"cams": "cam", "published": published}}))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_names_the_published_figures(recipe):
+    config = load_config(read_yaml(REPOSITORY / "configs" / f"{recipe}.yaml"))
+    method = recipe.split("-")[1]
+    published = config.experiments[method].published
+    assert published is not None and published.figures
+
+
+def test_generated_images_have_no_test_list():
+    dataset = {"generate": {}, "splits": {"test": "test"}}
+    assert faults_of(dataset=dataset) == [
+        "dataset: a generated data set has no list for 'splits.test'; leave it out",
+    ]
+
+
+def test_a_competition_needs_a_segmenter():
+    faults = faults_of(experiments={"cam": {"cams": "cam", "competition": "comp5"}})
+    assert len(faults) == 1 and "'competition' is for a segmenter's label maps" in faults[0]

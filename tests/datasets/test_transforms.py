@@ -98,6 +98,16 @@ def test_sizes_lie_in_the_ranges_and_reach_both_ends():
         assert max(lengths) == high or options.get("scale")
 
 
+def test_each_of_the_given_sizes_is_taken_as_often():
+    labels = np.zeros((20, 10), np.uint8)
+    counts = {10: 0, 20: 0, 30: 0}
+    for seed in range(300):
+        torch.manual_seed(seed)
+        _, classes = plain(crop=40, scales=(0.5, 1, 1.5))(colours_by_label(labels), labels)
+        counts[int((classes == 0).any(dim=1).sum())] += 1
+    assert min(counts.values()) > 75
+
+
 def test_half_of_the_images_are_mirrored():
     image = noise(8, 8)
     transform = TrainingTransform(Augmentation(crop=8))

@@ -41,11 +41,12 @@ def test_cams_are_scored_at_every_threshold(cams, tmp_path, caplog):
     truths = {f"image{n}": np.random.default_rng(n).integers(0, 3, (6, 9)) for n in (0, 1)}
     masks = {image_id: write_map(tmp_path / f"{image_id}.png", truth) for image_id, truth in truths.items()}
     with caplog.at_level(logging.INFO):
-        score_cams(cams, masks, tmp_path / "scores.csv")
+        score_cams(cams, masks, tmp_path / "scores.csv", conditions={"split": "train", "crf": "no"})
     assert "1 of 3 images have no mask" in caplog.text
     table = pandas.read_csv(tmp_path / "scores.csv")
     assert len(table) == 100 and table["threshold"].tolist() == [n / 100 for n in range(100)]
     assert set(table["images_scored"]) == {2} and set(table["images_without_mask"]) == {1}
+    assert list(table)[:4] == ["threshold", "split", "crf", "miou"] and set(table["split"]) == {"train"}
     assert table["iou_sofa, red"].isna().all()
     for row in (0, 15, 99):
         matrix = sum(
@@ -62,11 +63,22 @@ def test_cams_are_scored_at_every_threshold(cams, tmp_path, caplog):
 def test_label_maps_have_one_row(tmp_path):
     maps = {"a": write_map(tmp_path / "a.png", [[0, 1, 255]]), "b": write_map(tmp_path / "b.png", [[2, 2, 2]])}
     masks = {"a": write_map(tmp_path / "mask.png", [[0, 1, 1]])}
-    scores = score_label_maps(maps, masks, CLASSES, tmp_path / "scores.csv")
+    scores = score_label_maps(maps, masks, CLASSES, tmp_path / "scores.csv", {"split": "val"})
     assert scores.miou == pytest.approx(0.75) and math.isnan(scores.iou[2])
     table = pandas.read_csv(tmp_path / "scores.csv")
     assert len(table) == 1 and table["miou"][0] == 0.75 and table["images_scored"][0] == 1
-    assert table["iou_background"][0] == 1 and table["iou_cat"][0] == 0.5
+    assert table["iou_background"][0] == 1 and table["iou_cat"][0] == 0.5 and table["split"][0] == "val"
+
+
+def test_the_boundary_score_is_a_mean_over_images_with_a_boundary(tmp_path):
+    pairs = {"same": ([[0, 1]], [[0, 1]]), "half": ([[0, 1]], [[0, 2]]), "plain": ([[1, 1]], [[1, 1]])}
+    maps = {name: write_map(tmp_path / f"{name}.png", predicted) for name, (predicted, _) in pairs.items()}
+    masks = {name: write_map(tmp_path / f"{name}.mask.png", true) for name, (_, true) in pairs.items()}
+    score_label_maps(maps, masks, CLASSES, tmp_path / "scores.csv")
+    expected = (1 + 1 / 3) / 2
+    assert pandas.read_csv(tmp_path / "scores.csv")["boundary_f"][0] == pytest.approx(expected, abs=1e-6)
+    score_label_maps({"plain": maps["plain"]}, masks, CLASSES, tmp_path / "scores.csv")
+    assert pandas.read_csv(tmp_path / "scores.csv")["boundary_f"].isna().all()
 
 
 def test_faults_name_the_image(cams, tmp_path):

@@ -28,9 +28,11 @@ from wsss_core.networks.authors_formats import FORMATS, TORCHVISION
 from wsss_core.networks.authors_names import mxnet_name
 from wsss_core.networks.classifier_files import classifier_description, load_classifier
 from wsss_core.networks.pretrained import import_weights, main, read_classes
+from wsss_core.networks.segmenter_files import load_segmenter
 from wsss_core.networks.trunks import build_trunk, trunk_from_torchvision
 from wsss_core.networks.weights import load_trunk, load_weights
 from wsss_core.refinement.affinity_pairs import inner_window, neighbour_offsets, pair_affinities
+from wsss_core.trained_on import trained_on
 
 NETWORKS = {
     "irn-cam": "resnet50_cam",
@@ -213,20 +215,34 @@ def test_network_of_irn(imported):
 
 def test_deeplab(imported):
     state = authors_weights("deeplabv2_msc")
-    network = deeplabv2.load_deeplabv2(imported("deeplab-pytorch", state))
+    network = load_segmenter(imported("deeplab-pytorch", state, trained_on="ImageNet, COCO, VOC"))
     own = deeplabv2.from_authors(state)
-    assert network.network.state_dict().keys() == own.keys()
-    check_same(network.network.state_dict(), {name: own[name] for name in own if "_tracked" not in name}, {"": ""})
+    assert network.state_dict().keys() == own.keys()
+    check_same(network.state_dict(), {name: own[name] for name in own if "_tracked" not in name}, {"": ""})
     assert network.classes == ("background", *VOC_CLASSES)
-    assert network.scales == (0.5, 0.75)
+    assert network.input_scales == (0.5, 0.75)
+    assert network.trunk.pixel_scale == "caffe"
 
 
 def test_deeplab_v1_is_a_backbone(imported):
     state = slim({name.removeprefix("base."): shape for name, shape in shapes_of("deeplabv2_msc").items()})
     state = {name: tensor for name, tensor in state.items() if "aspp" not in name}
-    path = imported("deeplab-pytorch", {**state, "fc.weight": torch.zeros(1000, 2048)})
-    load_trunk(path, build_trunk(Trunk(network="resnet101")))
+    path = imported("deeplab-pytorch", {**state, "fc.weight": torch.zeros(1000, 2048)}, trained_on="ImageNet")
+    load_trunk(path, build_trunk(Trunk(network="resnet101", pixels="caffe")))
+    with pytest.raises(UserError, match="for pixels: caffe, the trunk is set to pixels: imagenet"):
+        load_trunk(path, build_trunk(Trunk(network="resnet101")))
     assert load_weights(path)[1]["kind"] == "backbone"
+
+
+def test_what_deeplab_was_trained_on_has_to_be_said(imported, tmp_path):
+    """The backbone from COCO and the one from ImageNet have the same names and shapes."""
+    state = slim({name.removeprefix("base."): shape for name, shape in shapes_of("deeplabv2_msc").items()})
+    state = {name: tensor for name, tensor in state.items() if "aspp" not in name}
+    assert "say with --trained-on" in refused(imported, "deeplab-pytorch", state)
+    target = tmp_path / "out.safetensors"
+    arguments = ["import", "--format", "deeplab-pytorch", "--trained-on", "ImageNet, COCO"]
+    assert main([*arguments, str(tmp_path / "in.pth"), str(target)]) == 0
+    assert trained_on(target) == "ImageNet, COCO"
 
 
 @pytest.mark.parametrize("network", TORCHVISION)
@@ -241,6 +257,7 @@ def test_torchvision(imported, network):
     load_trunk(path, trunk)
     check_same(trunk.state_dict(), trunk_from_torchvision(state, network), {"": ""})
     assert load_weights(path)[1]["backbone"]["network"] == network
+    assert trained_on(path) == "ImageNet"
 
 
 def test_resnet38_of_mxnet(tmp_path, affinity_weights):

@@ -8,22 +8,19 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tests.parity.cases import Case, authors_weights
+from wsss_core.config.segmentation import DeepLabV2 as settings_of
 from wsss_core.config.training import Optimisation
 from wsss_core.datasets.transforms import normalise
 from wsss_core.evaluation.confusion import confusion_matrix, scores_of
-from wsss_core.networks.deeplabv2 import (
-    DeepLabV2,
-    MultiScale,
-    Pixels,
-    from_authors,
-    our_name,
-    parameter_groups,
-    resized_labels,
-    training_losses,
-)
+from wsss_core.networks.authors_formats import RESNET101
+from wsss_core.networks.deeplabv2 import DeepLabV2, from_authors, our_name
 from wsss_core.networks.pixels import CaffePixels
+from wsss_core.networks.trunks import build_trunk
+from wsss_core.segmentation.losses import resized_labels, segmentation_losses
+from wsss_core.segmentation.predict import class_probabilities
 from wsss_core.training.loop import learning_rate_factor
 
 LOGITS = {"rtol": 0.0, "atol": 1e-4}
@@ -40,12 +37,14 @@ def weights() -> dict[str, Tensor]:
     return from_authors(authors_weights("deeplabv2_msc"))
 
 
-def network_of(case: Case, pixels: Pixels = "imagenet") -> MultiScale:
-    """The authors' network, at the scales of the case; by default fed with what the authors feed."""
+def network_of(case: Case, own_pixels: bool = False) -> DeepLabV2:
+    """The authors' network, at the scales of the case; fed with what the authors feed, or with our pixels."""
     classes = [str(number) for number in range(len(weights()["pyramid.branches.0.bias"]) - 1)]
-    base = DeepLabV2(classes, pixels=pixels)
-    base.load_state_dict(weights())
-    return MultiScale(base, [scale for scale, _ in logits_at_scales(case)]).eval()
+    network = DeepLabV2(build_trunk(RESNET101), classes, input_scales=[scale for scale, _ in logits_at_scales(case)])
+    network.load_state_dict(weights())
+    if not own_pixels:
+        network.trunk.pixels = nn.Identity()
+    return network.eval()
 
 
 def logits_at_scales(case: Case) -> list[tuple[float, Tensor]]:
@@ -59,8 +58,20 @@ def test_pixels_are_those_the_authors_feed(case: Case) -> None:
     converted = CaffePixels()(torch.stack([normalise(image) for image in images]))
     torch.testing.assert_close(converted, case.tensor("input_bgr_chw"), rtol=0, atol=1e-4)
     with torch.inference_mode():
-        logits = network_of(case, "caffe")(torch.stack([normalise(image) for image in images]))
+        logits = network_of(case, own_pixels=True)(torch.stack([normalise(image) for image in images]))
     torch.testing.assert_close(logits, case.tensor("logits_max"), **LOGITS)
+
+
+@pytest.mark.golden("deeplab*.npz")
+def test_probabilities_of_an_image_file(case: Case) -> None:
+    """As the authors' test makes them: logits enlarged to the image's size, softmax."""
+    images = np.reshape(case["image_rgb"], (-1, *case["image_rgb"].shape[-3:]))
+    network, settings = network_of(case, own_pixels=True), settings_of(backbone="any").prediction
+    for image, logits in zip(images, case.tensor("logits_max"), strict=True):
+        enlarged = functional.interpolate(logits[None], size=image.shape[:2], mode="bilinear", align_corners=False)
+        with torch.inference_mode():
+            probabilities = class_probabilities(network, image, settings)
+        torch.testing.assert_close(probabilities, enlarged[0].softmax(dim=0), rtol=0, atol=1e-5)
 
 
 @pytest.mark.golden("deeplab*.npz")
@@ -68,7 +79,7 @@ def test_logits(case: Case) -> None:
     network, images = network_of(case), case.tensor("input_bgr_chw")
     with torch.inference_mode():
         torch.testing.assert_close(network(images), case.tensor("logits_max"), **LOGITS)
-        torch.testing.assert_close(network.network(images), case.tensor("logits_scale1"), **LOGITS)
+        torch.testing.assert_close(network.at_one_scale(images), case.tensor("logits_scale1"), **LOGITS)
         logits = network.all_logits(images)
     assert [list(part.shape) for part in logits] == case["train_logit_shapes"].tolist()
     for part, (_, expected) in zip(logits[1:-1], logits_at_scales(case), strict=True):
@@ -88,12 +99,14 @@ def test_losses_and_gradients(case: Case) -> None:
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.eval()
-    losses = training_losses(network(case.tensor("input_bgr_chw")), case.tensor("label"))
+    losses = segmentation_losses(
+        network.all_logits(case.tensor("input_bgr_chw")), case.tensor("label"), settings_of(backbone="any")
+    )
     np.testing.assert_allclose(losses.detach().numpy(), case["losses"], rtol=1e-5)
     total = losses.sum() / ITERATIONS_PER_STEP
     np.testing.assert_allclose(total.item(), case["total_over_iter_size2"], rtol=1e-5)
     total.backward()
-    gradients = {name: parameter.grad for name, parameter in network.network.named_parameters()}
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
     expected = {our_name(name): norm for name, norm in case.json("grad_norm_json").items()}
     assert set(expected) <= set(gradients)
     norms = {name: float(torch.linalg.vector_norm(gradients[name].double())) for name in expected}
@@ -132,7 +145,8 @@ def test_learning_rates(golden: Path) -> None:
     optimisation = Optimisation(
         learning_rate=case["base_lr"], power=case["power"], decay_every=case["step_size"], head_factor=10.0
     )
-    groups = parameter_groups(DeepLabV2(["any"], (1,) * 4, (4,) * 4), optimisation.head_factor)
+    with torch.device("meta"):
+        groups = DeepLabV2(build_trunk(RESNET101), ["any"]).parameter_groups(optimisation.head_factor)
     for iterations, expected in case["lr_after_step_at_iteration"].items():
         # What is set after the n-th iteration holds in the next one, which is number n counted from 0. Past the
         # end, the authors' rate stays.

@@ -1,3 +1,7 @@
+from contextlib import suppress
+
+import h5py
+import numpy as np
 import pandas
 import pytest
 import torch
@@ -5,16 +9,29 @@ from torch.nn import functional
 
 from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
 from wsss_core.config.crf import Crf
-from wsss_core.config.segmentation import DeepLab, Prediction
-from wsss_core.config.training import Augmentation, Optimisation
+from wsss_core.config.segmentation import (
+    DeepLab,
+    DeepLabV2,
+    DeepLabV3Plus,
+    LargeFov,
+    Prediction,
+    SegmenterOptimisation,
+)
+from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
+from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.errors import UserError
-from wsss_core.networks.deeplab import build_deeplab, load_deeplab
+from wsss_core.networks.resnet import freeze_batch_norm
+from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter
+from wsss_core.networks.weights import load_weights
+from wsss_core.probability_store import read_probabilities
+from wsss_core.segmentation.losses import segmentation_losses
 from wsss_core.segmentation.predict import class_probabilities, predict
-from wsss_core.segmentation.train_segmenter import segmentation_loss, train_segmenter
+from wsss_core.segmentation.train_segmenter import LabelMapSamples, train_segmenter
+from wsss_core.training.batches import SeededSamples
 
 
 @pytest.fixture
@@ -26,36 +43,40 @@ def data(tmp_path):
     return index, trunk, label_maps
 
 
-def train(data, folder, epochs=1, skip=True):
+ADAMW = {"optimizer": "adamw", "batch_size": 3, "learning_rate": 3e-3, "head_factor": 2}
+KINDS = {
+    "deeplab": (DeepLab, {"atrous_rates": (1, 2)}),
+    "skip": (DeepLab, {"atrous_rates": (1, 2), "low_level_skip": True}),
+    "largefov": (LargeFov, {"atrous_rate": 1, "channels": 64, "dropout": 0.1}),
+    "deeplabv2": (DeepLabV2, {"atrous_rates": (1, 2)}),
+    "deeplabv3plus": (DeepLabV3Plus, {"atrous_rates": (1, 2), "dropout": 0.1}),
+}
+
+
+def train(data, folder, epochs=1, kind="skip", optimisation=None, **settings):
     index, trunk, label_maps = data
-    parameters = DeepLab(
+    kind_of, own = KINDS[kind]
+    parameters = kind_of(
         classifier="any",
-        atrous_rates=(1, 2),
-        low_level_skip=skip,
         freeze_batch_norm=True,
-        optimisation=Optimisation(optimizer="adamw", epochs=epochs, batch_size=3, learning_rate=3e-3, head_factor=2),
+        optimisation=SegmenterOptimisation(**{"epochs": epochs, **ADAMW, **(optimisation or {})}),
         augmentation=Augmentation(crop=32),
+        **own,
+        **settings,
     )
     weights, curve = folder / "weights.safetensors", folder / "training.csv"
-    train_segmenter(parameters, TRUNK, index, label_maps, trunk, weights, curve, inputs=[trunk], device="cpu")
+    start = (trunk, "random weights")
+    train_segmenter(parameters, TRUNK, index, label_maps, *start, weights, curve, inputs=[trunk], device="cpu")
     return weights, pandas.read_csv(curve)
 
 
-def test_the_loss_leaves_unlabelled_pixels_out():
-    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
-    labels = torch.tensor([[[0, 255, 2, 255]] * 4])
-    large = functional.interpolate(logits, size=(4, 4), mode="bilinear", align_corners=False)
-    expected = functional.cross_entropy(large, labels, ignore_index=255)
-    torch.testing.assert_close(segmentation_loss(logits, labels), expected)
-    nothing = segmentation_loss(logits, torch.full_like(labels, 255))
-    nothing.backward()
-    assert nothing == 0 and (logits.grad == 0).all()
-
-
-@pytest.mark.parametrize(("skip", "agreement"), [(True, 0.9), (False, 0.8)])
-def test_a_few_images_are_learned_by_heart_and_predicted(tmp_path, data, skip, agreement):
+@pytest.mark.parametrize(
+    ("kind", "agreement"),
+    [("deeplab", 0.8), ("skip", 0.9), ("largefov", 0.8), ("deeplabv2", 0.8), ("deeplabv3plus", 0.9)],
+)
+def test_a_few_images_are_learned_by_heart_and_predicted(tmp_path, data, kind, agreement):
     index, _, _ = data
-    weights, curve = train(data, tmp_path / "segmenter", epochs=60, skip=skip)
+    weights, curve = train(data, tmp_path / "segmenter", epochs=60, kind=kind, compared_at="labels")
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0] / 3
     manifest = tmp_path / "predictions" / "labels" / "000-of-001.csv"
     predict(Prediction(scales=(1.0,), crf=None), index, weights, manifest, inputs=[weights], device="cpu")
@@ -73,7 +94,7 @@ def test_a_label_map_of_another_size_is_named(tmp_path, data):
 
 def test_probabilities_average_over_scales_and_mirror_images(data):
     torch.manual_seed(0)
-    network = build_deeplab(DeepLab(classifier="any", atrous_rates=(1,)), TRUNK, ("a", "b")).eval()
+    network = build_segmenter("deeplab", {"atrous_rates": (1,), "low_level_skip": False}, TRUNK, ("a", "b")).eval()
     image = read_image(data[0].image_paths[2])  # 33 x 41
 
     def once(pixels):
@@ -117,6 +138,146 @@ def test_the_crf_is_applied_and_a_killed_prediction_goes_on(tmp_path, data, monk
     assert all((read_mask(path) == 2).all() for path in read_label_manifest([manifest]).values())
 
 
+def test_probabilities_are_kept_on_demand_and_a_killed_job_goes_on(tmp_path, data, monkeypatch):
+    index, _, _ = data
+    weights, _ = train(data, tmp_path / "segmenter")
+    parameters = Prediction(scales=(1.0,), crf=None, keep_probabilities=True)
+    manifest = tmp_path / "predictions" / "labels" / "000-of-001.csv"
+    kept = tmp_path / "predictions" / "probabilities" / "000-of-001.h5"
+    seen, compute = [], class_probabilities
+
+    def dying(network, image, settings):
+        seen.append(image.shape)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return compute(network, image, settings)
+
+    monkeypatch.setattr("wsss_core.segmentation.predict.class_probabilities", dying)
+    for _ in range(2):
+        with suppress(KeyboardInterrupt):
+            predict(parameters, index, weights, manifest, kept, inputs=[weights], device="cpu")
+    assert len(seen) == 4  # the third image alone was made again
+    network = load_segmenter(weights)
+    for image_id, path, labels in zip(
+        index.image_ids, index.image_paths, read_label_manifest([manifest]).values(), strict=True
+    ):
+        with torch.inference_mode():
+            expected = compute(network, read_image(path), parameters).numpy()
+        probabilities = read_probabilities(kept, image_id)
+        assert np.abs(probabilities - expected).max() < 1e-3  # float16
+        assert (read_mask(labels) == expected.argmax(axis=0)).all()
+    with h5py.File(kept) as file:
+        assert list(file.attrs["classes"]) == ["background", *index.classes]
+    whole = kept.read_bytes()
+    kept.unlink()
+    manifest.unlink()  # as Snakemake does before a job
+    predict(parameters, index, weights, manifest, kept, inputs=[weights], device="cpu")
+    assert kept.read_bytes() == whole and len(seen) == 4
+    with pytest.raises(UserError, match="no probabilities of image 'nobody'"):
+        read_probabilities(kept, "nobody")
+    with pytest.raises(UserError, match="cannot be read as HDF5"):
+        read_probabilities(manifest, "one")
+
+
+def test_a_segmenter_of_other_classes_is_refused(tmp_path, data):
+    weights, _ = train(data, tmp_path / "segmenter")
+    other = DatasetIndex(("a", "b"), data[0].table)
+    with pytest.raises(UserError, match="knows the classes bird, cat, dog; the data set has a, b"):
+        predict(Prediction(), other, weights, tmp_path / "labels" / "a.csv", device="cpu")
+
+
 def test_a_trained_segmenter_knows_its_classes(tmp_path, data):
-    network = load_deeplab(train(data, tmp_path / "segmenter")[0])
+    network = load_segmenter(train(data, tmp_path / "segmenter")[0])
     assert network.classes == ("background", "bird", "cat", "dog")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, data, kind, monkeypatch):
+    whole, _ = train(data, tmp_path / "whole", epochs=3, kind=kind)
+    read = LabelMapSamples.__getitem__
+    seen = []
+
+    def dying(samples, index):
+        seen.append(index)
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return read(samples, index)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LabelMapSamples, "__getitem__", dying)
+        train(data, tmp_path / "killed", epochs=3, kind=kind)
+    again, _ = train(data, tmp_path / "killed", epochs=3, kind=kind)
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_parts_of_a_step_give_the_mean_of_their_losses(tmp_path, data):
+    """Of three images, a part each. With momentum, so that a step's size tells its gradient's."""
+    sgd = {"optimizer": "sgd", "learning_rate": 1e-3, "momentum": 0.9}
+    parted, curve = train(data, tmp_path / "parted", optimisation={**sgd, "accumulate": 3})
+    index, _, label_maps = data
+    network = load_segmenter(train(data, tmp_path / "none", epochs=1, optimisation={**sgd, "learning_rate": 1e-30})[0])
+    network.requires_grad_(True).train()
+    freeze_batch_norm(network.trunk)
+    settings = DeepLab(classifier="any")
+    samples = SeededSamples(LabelMapSamples(index, label_maps, Augmentation(crop=32)), 0)
+    losses = [
+        segmentation_losses([network(image[None])], labels[None], settings).sum()
+        for image, labels in (samples[0, number] for number in range(3))
+    ]
+    (sum(losses) / 3).backward()
+    assert curve["loss"].tolist() == pytest.approx([sum(losses).item() / 3], rel=1e-5)
+    trained = load_segmenter(parted)
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            rate = 1e-3 * (1 if name.startswith("trunk.") else 2)
+            expected = parameter - rate * (parameter.grad + 1e-4 * parameter)
+            torch.testing.assert_close(trained.get_parameter(name), expected.detach(), rtol=1e-5, atol=1e-7)
+
+
+def test_bfloat16_is_close_and_weights_stay_in_float32(tmp_path, data):
+    weights = [
+        train(data, tmp_path / precision, kind=kind, optimisation={"precision": precision})
+        for kind, precision in [("deeplabv2", "float32"), ("deeplabv2", "bfloat16")]
+    ]
+    (one, curve), (other, other_curve) = weights
+    assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in load_weights(other)[0].values())
+    assert one.read_bytes() != other.read_bytes()
+    assert other_curve["loss"].tolist() == pytest.approx(curve["loss"].tolist(), rel=0.02)
+
+
+def test_the_trunk_is_frozen_and_new_normalisation_learns(tmp_path, data):
+    before, after = load_weights(data[1])[0], load_weights(train(data, tmp_path / "it", kind="deeplabv3plus")[0])[0]
+    assert torch.equal(before["trunk.bn1.running_mean"], after["trunk.bn1.running_mean"])
+    assert torch.equal(before["trunk.bn1.weight"], after["trunk.bn1.weight"])
+    assert (after["skip.1.running_mean"] != 0).all()
+
+
+def test_the_log_says_what_the_weights_start_from(tmp_path, data, caplog):
+    with caplog.at_level("INFO"):
+        train(data, tmp_path / "it")
+    assert "deeplab: its weights start from random weights" in caplog.text
+
+
+def test_an_imported_segmenter_is_used_as_it_is_or_trained_on(tmp_path, data):
+    weights, _ = train(data, tmp_path / "first", kind="deeplabv2")
+    index, _, label_maps = data
+
+    def again(folder, kind="deeplabv2", epochs=0, index=index, **changes):
+        kind_of, own = KINDS[kind]
+        settings = kind_of(
+            backbone="any",
+            weights=str(weights),
+            optimisation={"epochs": epochs, **ADAMW, "accumulate": 1},
+            **{**own, **changes},
+        )
+        made = folder / "weights.safetensors", folder / "training.csv"
+        train_segmenter(settings, TRUNK, index, label_maps, weights, "a file", *made, device="cpu")
+        return made[0]
+
+    assert again(tmp_path / "same").read_bytes() == weights.read_bytes()
+    with pytest.raises(UserError, match=r"options is .*\[1, 2\].* not .*\[1, 3\]"):
+        again(tmp_path / "other", atrous_rates=(1, 3))
+    given = load_weights(weights)[0]
+    for kind, epochs in [("deeplabv2", 1), ("largefov", 1)]:
+        path = again(tmp_path / kind, kind, epochs, freeze_batch_norm=True)
+        assert torch.equal(load_weights(path)[0]["trunk.bn1.running_mean"], given["trunk.bn1.running_mean"])

@@ -8,15 +8,19 @@ from wsss_core.job import job
 
 folder, gpus = Path(sys.argv[1]), int(sys.argv[2])
 with job(folder / "log.txt", 2, gpus=gpus):
+    import torch
+
     from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
-    from wsss_core.backbones.prepare_backbone import prepare_backbone
+    from wsss_core.backbones.prepare_backbone import TrunkOnly, prepare_backbone
     from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
     from wsss_core.config.classifiers import AeftClassifier, OrdinaryClassifier
-    from wsss_core.config.networks import Backbone, Pretext
+    from wsss_core.config.networks import Backbone, Pretext, Trunk
     from wsss_core.config.refinement import AffinityNet, Irn
-    from wsss_core.config.segmentation import DeepLab
+    from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, SegmenterOptimisation
     from wsss_core.config.training import Augmentation, Optimisation
     from wsss_core.datasets.palette import write_label_map
+    from wsss_core.networks.trunks import build_trunk
+    from wsss_core.networks.weights import save_weights
     from wsss_core.refinement.train_affinity import train_affinity
     from wsss_core.resume import PartialWork
     from wsss_core.segmentation.train_segmenter import train_segmenter
@@ -54,5 +58,20 @@ with job(folder / "log.txt", 2, gpus=gpus):
     train_affinity(affinity, TRUNK, index, labels, trunk, *made("affinity"), device="cpu")
     boundaries = Irn(backbone="any", radius=3, optimisation=optimisation, augmentation=Augmentation(crop=36))
     train_affinity(boundaries, TRUNK, index, labels, trunk, *made("irn"), device="cpu")
-    segmenter = DeepLab(backbone="any", atrous_rates=(1, 2), **common)
-    train_segmenter(segmenter, TRUNK, index, labels, trunk, *made("segmenter"), device="cpu")
+    others = {}
+    for network in ("resnet38_small", "vgg16_small"):
+        others[network] = Trunk(network=network, output_stride=8)
+        torch.manual_seed(0)
+        save_weights(folder / f"{network}.safetensors", TrunkOnly(build_trunk(others[network])), {})
+    plain = {**common, "optimisation": SegmenterOptimisation(**optimisation.model_dump())}
+    kinds = {  # without dropout, which is another one in two processes
+        "segmenter": DeepLab(backbone="any", atrous_rates=(1, 2), **plain),
+        "deeplabv2": DeepLabV2(backbone="any", atrous_rates=(1, 2), loss="balanced", **plain),
+        "deeplabv3plus": DeepLabV3Plus(backbone="any", atrous_rates=(1, 2), dropout=0, **plain),
+        "resnet38_small": LargeFov(backbone="any", atrous_rate=2, channels=16, dropout=0, **plain),
+        "vgg16_small": LargeFov(backbone="any", atrous_rate=2, channels=16, dropout=0, loss="balanced", **plain),
+    }
+    for name, kind in kinds.items():
+        start = folder / f"{name}.safetensors" if name in others else trunk
+        settings = others.get(name, TRUNK)
+        train_segmenter(kind, settings, index, labels, start, "random weights", *made(name), device="cpu")

@@ -32,6 +32,7 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
 
     from wsss_core.config.training import Optimisation
     from wsss_core.errors import UserError
+    from wsss_core.networks.resnet import freeze_batch_norm
     from wsss_core.networks.weights import save_weights
     from wsss_core.resume import PartialWork
     from wsss_core.training.curve import write_curve
@@ -70,6 +71,8 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
         nn.Linear(8 * 36, 1),
     )
     network.double().train()
+    if options.get("frozen"):  # of the images of a part, normalisation would see other statistics
+        freeze_batch_norm(network)
     optimisation = Optimisation(epochs=3, batch_size=4, learning_rate=0.005, momentum=0.9, weight_decay=1e-3)
     groups = [ParameterGroup(network[0].parameters(), 1), ParameterGroup(network[5].parameters(), 2)]
     partial = PartialWork(folder, "training", [])
@@ -79,7 +82,7 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
     if process_number() and "warning" in options:
         logging.getLogger("wsss_core.test").warning(options["warning"])
     curve = fit(network, Samples(), loss, groups, optimisation, partial, place, options.get("workers", 0), "training",
-                lambda epoch: size[epoch])  # fmt: skip
+                lambda epoch: size[epoch], options.get("parts", 1))  # fmt: skip
     if is_main_process():
         write_curve(curve, folder / "training.csv")
         save_weights(folder / "weights.safetensors", network, {})

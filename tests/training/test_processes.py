@@ -38,6 +38,7 @@ def unbroken(tmp_path_factory):
     [
         pytest.param({}, id="plain", marks=pytest.mark.slow),
         pytest.param({"workers": 2, "batch_sizes": [4, 6, 2]}, id="workers_and_sizes"),
+        pytest.param({"parts": 2, "frozen": True}, id="parts"),
     ],
 )
 def test_two_processes_do_what_one_does(tmp_path, options):
@@ -62,7 +63,8 @@ def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
         process = start_script(Path(__file__).with_name("all_trainings.py"), folder, gpus)
         assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
     assert "training in 2 processes" in log_of(folders[1])
-    for stage in ("backbone", "ordinary", "aeft", "affinity", "irn", "segmenter"):
+    segmenters = ("segmenter", "deeplabv2", "deeplabv3plus", "resnet38_small", "vgg16_small")
+    for stage in ("backbone", "ordinary", "aeft", "affinity", "irn", *segmenters):
         curves = [pandas.read_csv(folder / stage / "training.csv") for folder in folders]
         pandas.testing.assert_frame_equal(*curves, rtol=1e-4)
         weights, others = (load_file(folder / stage / "weights.safetensors") for folder in folders)
@@ -175,3 +177,14 @@ def test_the_log_has_all_that_the_other_process_has_to_say(tmp_path):
     assert len(re.findall(rf"^{TIME} {fault}", log, re.M)) == 1
     assert re.search(rf"^{TIME} INFO training in 2 processes$", log, re.M)
     assert re.search(rf"\n{TIME} ERROR process 2 of 2 failed by a fault of the program; .*\n\Z", log)
+
+
+def test_a_batch_that_makes_no_equal_parts_is_refused(tmp_path):
+    assert run(tmp_path, gpus=2, parts=3) == 1
+    output = (tmp_path / "output.txt").read_text()
+    assert "2 images in a process, which make no 3 equal parts; choose an 'optimisation.accumulate'" in output
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
+    assert run(tmp_path, gpus=2, batch_sizes=[4, 5, 4]) == 1
+    assert "2 GPUs cannot share the 5 images of a step equally" in (tmp_path / "output.txt").read_text()

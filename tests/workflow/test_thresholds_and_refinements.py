@@ -56,10 +56,10 @@ def test_what_was_there_is_not_made_again(chosen):
 def test_every_score_says_where_its_threshold_comes_from(chosen, summary):
     oracle = summary.loc["oracle"]
     assert oracle["seed"] == oracle["seed_oracle"]
-    best = oracle["seed_oracle_threshold"]
-    assert oracle["seed_threshold"] == f"{best:.2f} (best on train: an oracle)"
+    best = float(oracle["seed_oracle_background"].split()[0])
+    assert oracle["seed_background"] == f"{best:.2f} (best on train: an oracle)"
     assert oracle["pseudo_labels_background"] == f"the seed's {best:.2f} (best on train: an oracle)"
-    assert summary.loc["cam", "seed_threshold"] == "0.28 (fixed)"
+    assert summary.loc["cam", "seed_background"] == "0.28 (fixed)"
     threshold = json.loads(next((chosen.results / "threshold").glob("cam-irn-*/threshold.json")).read_text())
     words = f"{threshold['threshold']:.2f} (best on the images of {chosen.folder / 'held_out.txt'})"
     assert summary.loc["irn", "pseudo_labels_background"] == words and threshold["images"] == LISTED

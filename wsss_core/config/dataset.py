@@ -49,6 +49,9 @@ class Splits(Parameters):
     """List of the images that networks are trained on and CAMs are drawn for."""
     val: str = "val"
     """List of the images that the segmentation network is judged on."""
+    test: str | None = None
+    """List of images that come without labels and masks. ``snakemake voc_submission`` makes their label maps, which the
+    VOC server scores; nothing else looks at them."""
 
 
 class Dataset(Parameters):
@@ -68,7 +71,7 @@ class Dataset(Parameters):
     """Names of the object classes without the background; class i has the mask value i + 1.
     Left out together with ``generate``, they are those of the embedded data set."""
     splits: Splits = Splits()
-    """Image lists for training and validation."""
+    """Image lists for training, validation and the VOC server's test."""
 
     @model_validator(mode="before")
     @classmethod
@@ -84,6 +87,8 @@ class Dataset(Parameters):
         if self.generate is not None and self.classes != CREATURE_CLASSES:
             names = ", ".join(CREATURE_CLASSES)
             raise ValueError(f"a generated data set has the classes {names}; leave 'classes' out")
+        if self.generate is not None and self.splits.test is not None:
+            raise ValueError("a generated data set has no list for 'splits.test'; leave it out")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("'classes' names a class twice")
         if len(self.classes) > 254:

@@ -48,8 +48,9 @@ class Trunk(Parameters):
     """Shares of the channels dropped inside the last two stages of ``resnet38`` in training. By default 0.3 and
     0.5, as AffinityNet and OC-CSE train; AEFT trains with 0.2 and 0.2."""
     pixels: Literal["imagenet", "caffe"] = "imagenet"
-    """Scale of pixels that ``vgg16`` sees: ``caffe`` (blue, green, red, 0 to 255 less the mean) for weights that
-    were trained in Caffe, as SeeNet's."""
+    """Scale of pixels that ``vgg16``, ``resnet50`` or ``resnet101`` sees: ``caffe`` (blue, green, red, 0 to 255 less
+    the mean) for weights that were trained in Caffe, as SeeNet's and deeplab-pytorch's. The residual networks then
+    have Caffe's form as well: strides in 1x1 convolutions, sizes rounded up by the max-pooling."""
 
     @model_validator(mode="after")
     def _settings_belong_to_the_network(self) -> "Trunk":
@@ -62,8 +63,10 @@ class Trunk(Parameters):
             raise ValueError(f"'dropout' is only for resnet38 and resnet38_small, not for {self.network}")
         if self.dropout is not None and not all(0 <= share < 1 for share in self.dropout):
             raise ValueError(f"'dropout' must be two shares from 0 to below 1, not {list(self.dropout)}")
-        if kind != "vgg16" and self.pixels != "imagenet":
-            raise ValueError(f"'pixels: caffe' is only for vgg16 and vgg16_small, not for {self.network}")
+        if kind not in ("vgg16", "resnet50", "resnet101") and self.pixels != "imagenet":
+            raise ValueError(
+                f"'pixels: caffe' is only for vgg16, vgg16_small, resnet50 and resnet101, not for {self.network}"
+            )
         return self
 
 

@@ -1,7 +1,7 @@
 """The whole configuration, and which kinds of variants each of its sections may hold."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
@@ -18,8 +18,36 @@ from wsss_core.config.networks import Backbone
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
 from wsss_core.config.runtime import RuleResources, Runtime
-from wsss_core.config.segmentation import DeepLab
+from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Segmenter
 from wsss_core.config.sweeps import Sweep
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class Published(Parameters):
+    """What a paper reports for an experiment, mIoU in percent; the summary shows it beside what came out here."""
+
+    seed: Percent | None = None
+    """The class maps' seed, on the training images."""
+    pseudo_labels: Percent | None = None
+    """The pseudo labels, on the training images."""
+    val: Percent | None = None
+    """The segmenter's predictions, on the validation images."""
+    test: Percent | None = None
+    """The segmenter's predictions on VOC's test images, which its server alone can score."""
+    source: str = Field(min_length=1)
+    """Who reports it, and what they did otherwise."""
+
+    @model_validator(mode="after")
+    def _has_a_figure(self) -> "Published":
+        if not self.figures:
+            raise ValueError("give at least one of 'seed', 'pseudo_labels', 'val' and 'test'")
+        return self
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures that are given, by what they score."""
+        return self.model_dump(exclude={"source"}, exclude_none=True)
 
 
 class Experiment(Parameters):
@@ -33,6 +61,11 @@ class Experiment(Parameters):
     """Variant in ``segmenters``; without it the experiment ends at the pseudo labels."""
     labels: Literal["pseudo", "masks"] = "pseudo"
     """What the segmenter is trained on. ``masks`` is full supervision: the upper bound, not WSSS."""
+    competition: Literal["comp5", "comp6"] = "comp6"
+    """The VOC server's competition that ``snakemake voc_submission`` makes the archive for: ``comp5`` if all weights
+    were trained on VOC's own images alone, ``comp6`` if other data helped, as ImageNet weights do."""
+    published: Published | None = None
+    """Published figures to compare with; no result depends on them."""
 
     @model_validator(mode="after")
     def _chain_is_whole(self) -> "Experiment":
@@ -43,6 +76,20 @@ class Experiment(Parameters):
             raise ValueError("'cams' is missing (only labels: masks goes without)")
         elif self.segmenter is not None and self.affinity is None:
             raise ValueError("'affinity' is missing: the segmenter is trained on its pseudo labels")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_submitted(self) -> "Experiment":
+        if self.segmenter is None and "competition" in self.model_fields_set:
+            raise ValueError("'competition' is for a segmenter's label maps: give a 'segmenter', or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _published_is_made(self) -> "Experiment":
+        made = {"seed": self.cams, "pseudo_labels": self.affinity, "val": self.segmenter, "test": self.segmenter}
+        for figure in self.published.figures if self.published else ():
+            if made[figure] is None:
+                raise ValueError(f"'published.{figure}' is of a stage that this experiment does not come to")
         return self
 
 
@@ -59,7 +106,7 @@ class Config(Parameters):
     """Ways of drawing class maps from a classifier."""
     affinities: dict[str, SerializeAsAny[Affinity]] = {}
     """Refinements of class maps to pseudo labels."""
-    segmenters: dict[str, DeepLab] = {}
+    segmenters: dict[str, SerializeAsAny[Segmenter]] = {}
     """Segmentation networks and how they are trained and applied."""
     experiments: dict[str, Experiment] = Field(min_length=1)
     """Chains of the variants above."""
@@ -98,7 +145,10 @@ SECTIONS: dict[str, Section] = {
     ),
     "cams": Section("method", {"multiscale": MultiscaleCams, "advcam": AdvCams, "seenet": SeenetCams}),
     "affinities": Section("method", {"affinitynet": AffinityNet, "irn": Irn, "none": NoAffinity}),
-    "segmenters": Section("network", {"deeplab": DeepLab}),
+    "segmenters": Section(
+        "network",
+        {"deeplab": DeepLab, "largefov": LargeFov, "deeplabv2": DeepLabV2, "deeplabv3plus": DeepLabV3Plus},
+    ),
     "experiments": Section(None, {"": Experiment}),
 }
 """The sections whose entries are named variants."""

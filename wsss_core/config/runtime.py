@@ -62,7 +62,11 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {
     "make_pseudo_labels": RuleResources(runtime=720),
     "train_segmenter": _gpu(48, 32000),
     "predict": _gpu(12),
+    "predict_with_probabilities": _gpu(12),
     "score_label_maps": RuleResources(runtime=120),
+    "index_test_images": RuleResources(runtime=120),
+    "predict_test": _gpu(12),
+    "make_voc_submission": RuleResources(runtime=60),
 }
 """Requests of each rule where ``resources`` in the configuration says nothing."""
 TRAININGS = ("prepare_backbone", "train_classifier", "train_affinity", "train_segmenter")

@@ -1,12 +1,15 @@
 """Settings of the stages `segmenter` and `predictions`."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from wsss_core.config.crf import Crf
 from wsss_core.config.parameters import Parameters, Scales
 from wsss_core.config.training import Augmentation, Optimisation
+
+Rates = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+"""Dilations of parallel convolutions."""
 
 
 class Prediction(Parameters):
@@ -18,28 +21,50 @@ class Prediction(Parameters):
     """See the mirrored image too."""
     crf: Crf | None = Crf(gaussian_sxy=1, gaussian_compat=3, bilateral_sxy=67, bilateral_srgb=3, bilateral_compat=4)
     """Constants of the CRF on the probabilities (DeepLab's by default); ``null`` for none."""
+    keep_probabilities: bool = False
+    """Keep the probabilities, as they are before the CRF, in HDF5 beside the label maps (``probabilities/``)."""
 
 
-class DeepLab(Parameters):
-    """DeepLab: atrous spatial pyramid pooling on a trunk."""
+class SegmenterOptimisation(Optimisation):
+    """How a segmenter's weights are fitted."""
+
+    accumulate: int = Field(1, ge=1)
+    """Parts that a step's images are computed in, one after the other: as much less memory. The loss is the mean of
+    the parts' losses (deeplab-pytorch: 2 parts of 5 images)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward and backward pass. ``bfloat16`` (autocast) is faster on GPUs that have it and takes
+    less memory; weights, their updates and losses stay in float32."""
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> "SegmenterOptimisation":
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"'accumulate' must divide 'batch_size' ({self.batch_size}), not be {self.accumulate}")
+        return self
+
+
+class Segmenter(Parameters):
+    """What all segmenters have in common. Subclasses add their network's settings."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("backbone", "classifier")
+    architecture: ClassVar[tuple[str, ...]] = ()
+    """Keys that the network is built from."""
 
-    network: Literal["deeplab"] = "deeplab"
-    """Sum of parallel dilated convolutions over the trunk's last features (Chen et al., 2018)."""
     backbone: str | None = None
     """Variant in ``backbones`` whose weights the trunk starts from. Exactly one of this and ``classifier``."""
     classifier: str | None = None
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
-    atrous_rates: tuple[Annotated[int, Field(ge=1)], ...] = Field((6, 12, 18, 24), min_length=1)
-    """Dilations of the parallel convolutions."""
-    low_level_skip: bool = False
-    """Join features at a quarter of the image's size to the result, for sharper borders (DeepLabV3+)."""
+    weights: str | None = Field(None, pattern=r"\.safetensors$")
+    """Path of a segmenter's file that the whole network starts from instead, such as a checkpoint that ``python -m
+    wsss_core.networks.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
     freeze_batch_norm: bool = True
     """Keep batch normalisation as it comes with the trunk."""
-    optimisation: Optimisation = Optimisation(
-        epochs=20, batch_size=10, learning_rate=2.5e-4, momentum=0.9, weight_decay=5e-4
-    )
+    loss: Literal["cross_entropy", "balanced"] = "cross_entropy"
+    """Mean cross-entropy over the labelled pixels; or ``balanced``: half the mean over pixels of the background and
+    half the mean over those of objects."""
+    compared_at: Literal["labels", "scores"] = "labels"
+    """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
+    to the scores' (nearest, as Pillow), as DeepLab's own code does."""
+    optimisation: SegmenterOptimisation = SegmenterOptimisation()
     """How the network is fitted."""
     augmentation: Augmentation = Augmentation(scale=(0.5, 1.5), crop=321)
     """Random changes to a training image and its labels."""
@@ -47,7 +72,129 @@ class DeepLab(Parameters):
     """How the trained network is applied."""
 
     @model_validator(mode="after")
-    def _one_start(self) -> "DeepLab":
+    def _one_start(self) -> "Segmenter":
         if (self.backbone is None) == (self.classifier is None):
             raise ValueError("give exactly one of 'backbone' and 'classifier' (whose weights it starts from)")
+        if self.optimisation.epochs == 0 and self.weights is None:
+            raise ValueError("'optimisation.epochs: 0' is for a network that is imported: give its 'weights'")
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the network is built from, beside the trunk and the classes, as JSON values."""
+        return self.model_dump(mode="json", include=set(self.architecture))
+
+
+class DeepLab(Segmenter):
+    """DeepLab in a small form, the demo's: atrous spatial pyramid pooling on a trunk."""
+
+    architecture: ClassVar[tuple[str, ...]] = ("atrous_rates", "low_level_skip")
+
+    network: Literal["deeplab"] = "deeplab"
+    """Sum of parallel dilated convolutions over the trunk's last features (Chen et al., 2018)."""
+    atrous_rates: Rates = (6, 12, 18, 24)
+    """Dilations of the parallel convolutions."""
+    low_level_skip: bool = False
+    """Join features at a quarter of the image's size to the result, for sharper borders, as DeepLabV3+ does."""
+    optimisation: SegmenterOptimisation = SegmenterOptimisation(
+        epochs=20, batch_size=10, learning_rate=2.5e-4, momentum=0.9, weight_decay=5e-4
+    )
+    """How the network is fitted."""
+
+
+class LargeFov(Segmenter):
+    """DeepLab-LargeFOV (Chen et al., ICLR 2015): one dilated convolution with a large field of view."""
+
+    architecture: ClassVar[tuple[str, ...]] = ("atrous_rate", "channels", "dropout")
+
+    network: Literal["largefov"] = "largefov"
+    """For VGG-16 (``output_stride: 8``, ``dilated: true``), and the DeepLab on ResNet-38 with ``channels: 512``."""
+    atrous_rate: int = Field(12, ge=1)
+    """Dilation of the convolution with the large field of view (fc6)."""
+    channels: int = Field(1024, ge=1)
+    """Channels of the two layers before the scores (fc6, fc7)."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Share of values that each of these two layers drops in training."""
+    compared_at: Literal["labels", "scores"] = "scores"
+    """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
+    to the scores' (nearest, as Pillow), as DeepLab's own code does."""
+    optimisation: SegmenterOptimisation = SegmenterOptimisation(
+        epochs=12, batch_size=20, learning_rate=1e-3, momentum=0.9, weight_decay=5e-4, milestones=(0.3333, 0.6667)
+    )
+    """How the network is fitted. The paper makes 6,000 steps of 20 images: 12 epochs of VOC's 10,582. The last layer
+    learns at ``head_factor`` times the rate, all biases at twice their layer's and without decay."""
+    augmentation: Augmentation = Augmentation(crop=321)
+    """Random changes to a training image and its labels."""
+    prediction: Prediction = Prediction(scales=(1.0,), flip=False)
+    """How the trained network is applied."""
+
+
+class DeepLabV2(Segmenter):
+    """DeepLab v2 with multi-scale inputs (Chen et al., TPAMI 2018), as deeplab-pytorch has it."""
+
+    architecture: ClassVar[tuple[str, ...]] = ("atrous_rates", "input_scales")
+
+    network: Literal["deeplabv2"] = "deeplabv2"
+    """Sum of parallel dilated convolutions; the largest score over several sizes of the image counts. For ``resnet101``
+    with ``output_stride: 8`` and ``dilated: true``."""
+    atrous_rates: Rates = (6, 12, 18, 24)
+    """Dilations of the parallel convolutions."""
+    input_scales: tuple[Annotated[float, Field(gt=0, le=8)], ...] = (0.5, 0.75)
+    """Further sizes, as multiples of the image's own, that the network sees at once, in training and in use. The loss
+    is the sum of each size's and that of the largest scores."""
+    compared_at: Literal["labels", "scores"] = "scores"
+    """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
+    to the scores' (nearest, as Pillow), as DeepLab's own code does."""
+    optimisation: SegmenterOptimisation = SegmenterOptimisation(
+        epochs=19,
+        batch_size=10,
+        accumulate=2,
+        learning_rate=2.5e-4,
+        momentum=0.9,
+        weight_decay=5e-4,
+        decay_every=10,
+    )
+    """How the network is fitted. The reference makes 20,000 steps of 10 images: 19 epochs of VOC's 10,582. The
+    pyramid's weights learn at ``head_factor`` times the rate, its biases at twice that and without decay."""
+    augmentation: Augmentation = Augmentation(scales=(0.5, 0.75, 1.0, 1.25, 1.5), crop=321)
+    """Random changes to a training image and its labels."""
+    prediction: Prediction = Prediction(scales=(1.0,), flip=False)
+    """How the trained network is applied; its own ``input_scales`` come on top."""
+
+    @model_validator(mode="after")
+    def _further_scales(self) -> "DeepLabV2":
+        if len({1.0, *self.input_scales}) != len(self.input_scales) + 1:
+            raise ValueError(f"'input_scales' must be different numbers other than 1, not {list(self.input_scales)}")
+        return self
+
+
+class DeepLabV3Plus(Segmenter):
+    """DeepLabV3+ (Chen et al., ECCV 2018), with torchvision's pyramid."""
+
+    architecture: ClassVar[tuple[str, ...]] = ("atrous_rates", "dropout")
+
+    network: Literal["deeplabv3plus"] = "deeplabv3plus"
+    """Pyramid with image pooling, and a decoder that joins features at a quarter of the image's size."""
+    atrous_rates: Rates = (6, 12, 18)
+    """Dilations of the pyramid's 3x3 convolutions."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Share of values that the pyramid drops in training."""
+    freeze_batch_norm: bool = False
+    """Keep batch normalisation as it comes with the trunk; that of the pyramid and the decoder learns in any case."""
+    optimisation: SegmenterOptimisation = SegmenterOptimisation(
+        epochs=46, batch_size=16, learning_rate=7e-3, head_factor=1, momentum=0.9, weight_decay=4e-5
+    )
+    """How the network is fitted. The paper makes 30,000 steps of 16 images: 46 epochs of VOC's 10,582."""
+    augmentation: Augmentation = Augmentation(scale=(0.5, 2.0), crop=513)
+    """Random changes to a training image and its labels."""
+    prediction: Prediction = Prediction(scales=(1.0,), flip=False, crf=None)
+    """How the trained network is applied."""
+
+    @model_validator(mode="after")
+    def _statistics_of_several_images(self) -> "DeepLabV3Plus":
+        if self.optimisation.batch_size // self.optimisation.accumulate < 2:
+            raise ValueError(
+                "'optimisation.batch_size' / 'accumulate' must be 2 at least: the pyramid normalises over the images "
+                "of a part"
+            )
         return self

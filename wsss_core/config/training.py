@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wsss_core.config.parameters import Parameters
+from wsss_core.config.parameters import Parameters, Scales
 
 
 class Optimisation(Parameters):
@@ -59,12 +59,15 @@ class Optimisation(Parameters):
 class Augmentation(Parameters):
     """Random changes to a training image (and, alike, to its label map)."""
 
-    alternatives: ClassVar[tuple[str, ...]] = ("long_side", "scale")
+    alternatives: ClassVar[tuple[str, ...]] = ("long_side", "scale", "scales")
 
     long_side: tuple[int, int] | None = None
-    """Resize so that the longer side is uniform in this range, pixels. At most one of this and ``scale``."""
+    """Resize so that the longer side is uniform in this range, pixels. At most one of this, ``scale`` and
+    ``scales``."""
     scale: tuple[float, float] | None = None
-    """Resize by a factor uniform in this range. At most one of this and ``long_side``."""
+    """Resize by a factor uniform in this range."""
+    scales: Scales | None = None
+    """Resize by one of these factors (deeplab-pytorch)."""
     crop: int = Field(512, ge=8)
     """Height and width of the random crop, pixels; smaller images are padded (labels with 255)."""
     flip: bool = True
@@ -80,8 +83,8 @@ class Augmentation(Parameters):
 
     @model_validator(mode="after")
     def _ranges(self) -> "Augmentation":
-        if self.long_side is not None and self.scale is not None:
-            raise ValueError("give at most one of 'long_side' and 'scale'")
+        if sum(getattr(self, key) is not None for key in self.alternatives) > 1:
+            raise ValueError("give at most one of 'long_side', 'scale' and 'scales'")
         for key in ("long_side", "scale"):
             ends = getattr(self, key)
             if ends is not None and not 0 < ends[0] <= ends[1]:

@@ -16,6 +16,8 @@ from wsss_core.errors import UserError
 
 SPLITS = ("train", "val")
 """The parts that images play, in the order of the index."""
+TEST = "test"
+"""The part of images without labels; they have an index of their own."""
 COLUMNS = ("image_id", "split", "image", "height", "width", "labels")
 """The columns of the index."""
 LABEL_SEPARATOR = ";"
@@ -28,8 +30,8 @@ class DatasetIndex:
     classes: tuple[str, ...]
     """Names of the K object classes without the background."""
     table: pandas.DataFrame
-    """One row an image: ``image_id``, ``split`` (train or val), ``image`` (path, relative ones to
-    the working directory), ``height`` and ``width`` (int, pixels, upright) and ``labels`` (class
+    """One row an image: ``image_id``, ``split`` (train or val; or test for all), ``image`` (path, relative
+    ones to the working directory), ``height`` and ``width`` (int, pixels, upright) and ``labels`` (class
     names in class order, joined by ``;``)."""
 
     def __len__(self) -> int:

@@ -115,6 +115,8 @@ class TrainingTransform:
         if self.augmentation.scale is not None:
             low, high = self.augmentation.scale
             return low + draw * (high - low)
+        if self.augmentation.scales is not None:
+            return self.augmentation.scales[int(draw * len(self.augmentation.scales))]
         return 1.0
 
     def _jitter(self, image: np.ndarray, draws: list[float]) -> np.ndarray:

@@ -23,6 +23,7 @@ from wsss_core.datasets.images import image_size, read_image, read_mask
 from wsss_core.datasets.index import (
     COLUMNS,
     SPLITS,
+    TEST,
     DatasetIndex,
     join_labels,
     write_index,
@@ -87,6 +88,35 @@ def index_dataset(root: Path | str, dataset: Dataset, index_csv: Path | str, cla
     write_index(index, index_csv, classes_json)
     counts = ", ".join(f"{len(index.split(split))} {split}" for split in SPLITS)
     log.info("%s: images %s; %d classes", root, counts, len(index.classes))
+
+
+def index_test_images(root: Path | str, dataset: Dataset, index_csv: Path | str, classes_json: Path | str) -> None:
+    """Check the images of the list ``splits.test`` and write their index, with ``test`` as split and without labels.
+
+    Args:
+        root: folder of the data set.
+        dataset: names of the image lists, the test images' among them, and of the classes.
+        index_csv: where the table goes, see ``DatasetIndex``.
+        classes_json: where the list of class names goes.
+
+    Raises:
+        DatasetFaults: the list or an image is missing or cannot be read, or an image is in another list as
+            well; lists everything that is wrong.
+    """
+    root, splits = Path(root), (*SPLITS, TEST)
+    faults = layout_faults(root, dataset.splits, splits)
+    listed = read_lists(root, dataset.splits, faults, splits)
+    sizes: dict[str, Size] = {}
+    image_ids = [image_id for image_id, split in listed.items() if split == TEST]
+    if (root / IMAGES).is_dir():
+        for image_id in progress(image_ids, "Checking test images", len(image_ids)):
+            _check_image(root, image_id, sizes, faults)
+    if faults:
+        raise DatasetFaults(f"the test images of the data set {root}", faults)
+    rows = [(image_id, TEST, str(image_file(root, image_id)), *sizes[image_id], "") for image_id in image_ids]
+    index = DatasetIndex(dataset.classes, pandas.DataFrame(rows, columns=list(COLUMNS)))
+    write_index(index, index_csv, classes_json)
+    log.info("%s: %d test images", root, len(index))
 
 
 def index_masks(root: Path | str, index: DatasetIndex, masks_csv: Path | str) -> None:

@@ -1,7 +1,7 @@
 """Where a data set in the PASCAL VOC layout keeps what, and which images it lists."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wsss_core.config.dataset import Splits
@@ -30,11 +30,11 @@ def mask_file(root: Path, image_id: str) -> Path:
 
 
 def list_file(root: Path, lists: Splits, split: str) -> Path:
-    """The list of the image ids of a split, ``train`` or ``val``."""
+    """The list of the image ids of a split: ``train``, ``val`` or ``test``."""
     return root / LISTS / f"{getattr(lists, split)}.txt"
 
 
-def layout_faults(root: Path, lists: Splits) -> list[Fault]:
+def layout_faults(root: Path, lists: Splits, splits: Sequence[str] = SPLITS) -> list[Fault]:
     """Folders and lists that the layout wants and that are not there."""
 
     def missing(path: Path, detail: str) -> Fault:
@@ -56,7 +56,7 @@ def layout_faults(root: Path, lists: Splits) -> list[Fault]:
             faults.append(missing(root / name, f"expected a folder with {content}{hint}"))
     if (root / LISTS).is_dir():
         there = ", ".join(sorted(path.stem for path in (root / LISTS).glob("*.txt"))) or "none"
-        for split in SPLITS:
+        for split in splits:
             path = list_file(root, lists, split)
             if not path.is_file():
                 wanted = f"expected the list of the {split} images, one id a line"
@@ -64,26 +64,28 @@ def layout_faults(root: Path, lists: Splits) -> list[Fault]:
     return faults
 
 
-def read_lists(root: Path, lists: Splits, faults: list[Fault]) -> dict[str, str]:
+def read_lists(root: Path, lists: Splits, faults: list[Fault], splits: Sequence[str] = SPLITS) -> dict[str, str]:
     """Read which image is in which split.
 
     Args:
         root: folder of the data set.
         lists: names of the lists.
         faults: what is wrong with the lists is appended here, except that one is missing.
+        splits: those to read, in this order.
 
     Returns:
         Image id to split, in the order of the lists, training images first. Ids that cannot be
         used are left out; one that is listed twice keeps its first place.
     """
-    splits: dict[str, str] = {}
-    read = list(SPLITS)
-    if lists.train == lists.val:
-        detail = "is the list of both splits; give 'train' and 'val' in 'splits' different lists"
-        faults.append(Fault(FaultKind.LIST, str(list_file(root, lists, "train")), detail))
-        read = ["train"]
-    for split in read:
+    found: dict[str, str] = {}
+    read: dict[Path, str] = {}
+    for split in splits:
         path = list_file(root, lists, split)
+        if path in read:
+            detail = f"is the list of both splits; give '{read[path]}' and '{split}' in 'splits' different lists"
+            faults.append(Fault(FaultKind.LIST, str(path), detail))
+            continue
+        read[path] = split
         if not path.is_file():
             continue
         try:
@@ -95,13 +97,13 @@ def read_lists(root: Path, lists: Splits, faults: list[Fault]) -> dict[str, str]
         if not listed:
             faults.append(Fault(FaultKind.LIST, str(path), "is empty; expected image ids"))
         for image_id, lines in listed.items():
-            other = splits.get(image_id)
+            other = found.get(image_id)
             other_list = list_file(root, lists, other).name if other else None
             for kind, detail in _entry_faults(image_id, lines, other_list):
                 faults.append(Fault(kind, str(path), detail))
             if _usable(image_id):
-                splits.setdefault(image_id, split)
-    return splits
+                found.setdefault(image_id, split)
+    return found
 
 
 def _lines_of_ids(text: str) -> dict[str, list[int]]:

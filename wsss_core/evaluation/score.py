@@ -1,8 +1,9 @@
 """Scores of class maps and of label maps against masks, as CSV files.
 
-All scores are shares in [0, 1] of all images' pixels together; an empty cell is a class that the masks do
-not show. Columns: ``threshold`` (class maps) or the conditions that label maps were made under, ``miou``,
-``precision``, ``recall``, ``pixel_accuracy``, ``images_scored``, ``images_without_mask``, ``iou_background`` and
+All scores are shares in [0, 1] of all images' pixels together, but for ``boundary_f``, a mean over images (see
+``evaluation.boundary``); an empty cell is a class that the masks do not show. Columns: ``threshold`` (class maps), the
+conditions that the maps were made under (see ``score_conditions``), ``miou``, ``precision``, ``recall``,
+``pixel_accuracy``, ``boundary_f`` (label maps), ``images_scored``, ``images_without_mask``, ``iou_background`` and
 ``iou_<class>``.
 """
 
@@ -13,11 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas
 
 from wsss_core.atomic import atomic_path
 from wsss_core.cam_store import CamStoreReader
 from wsss_core.datasets.images import read_mask
 from wsss_core.errors import UserError
+from wsss_core.evaluation.boundary import boundary_f_score
 from wsss_core.evaluation.confusion import Scores, confusion_matrix, scores_of
 from wsss_core.evaluation.thresholds import THRESHOLDS, ThresholdCounts
 from wsss_core.progress import progress
@@ -33,6 +36,7 @@ def score_cams(
     scores_csv: Path,
     walked: bool = False,
     image_ids: Sequence[str] | None = None,
+    conditions: Mapping[str, str] | None = None,
 ) -> None:
     """Score seeds at the thresholds 0, 0.01, ..., 0.99: a row each.
 
@@ -44,11 +48,13 @@ def score_cams(
             first. Where a background walked with them, it stands in place of the thresholds: there
             is one row, whose threshold is empty.
         image_ids: the images to score; all by default.
+        conditions: what the maps were made under; columns after the threshold.
 
     Raises:
         UserError: a mask does not fit its image or the classes.
     """
     image_ids = cams.image_ids if image_ids is None else image_ids
+    conditions = dict(conditions or {})
     scored = _with_mask(image_ids, masks)
     counts = ThresholdCounts(len(cams.classes))
     walked_background = False
@@ -68,12 +74,12 @@ def score_cams(
             raise UserError(f"image '{image_id}', mask {masks[image_id]}: {error}") from None
     numbers = (len(scored), len(image_ids) - len(scored))
     if walked_background:
-        row = {"threshold": "", **_row(scores_of(with_background), cams.classes, *numbers)}
+        row = {"threshold": "", **conditions, **_row(scores_of(with_background), cams.classes, *numbers)}
         log.info("mIoU %s with the background that walked along, over %d images", row["miou"], len(scored))
         _write_rows([row], scores_csv)
         return
     rows = [
-        {"threshold": f"{threshold:.2f}", **_row(scores_of(matrix), cams.classes, *numbers)}
+        {"threshold": f"{threshold:.2f}", **conditions, **_row(scores_of(matrix), cams.classes, *numbers)}
         for threshold, matrix in zip(THRESHOLDS, counts.matrices(), strict=True)
     ]
     best = max(rows, key=lambda row: float(row["miou"] or 0))
@@ -105,6 +111,7 @@ def score_label_maps(
     """
     scored = _with_mask(label_maps, masks)
     matrix = np.zeros((len(classes) + 1, len(classes) + 2), dtype=np.int64)
+    boundaries: list[float] = []
     for image_id in progress(scored, "scoring label maps"):
         prediction, truth = read_mask(label_maps[image_id]), read_mask(masks[image_id])
         try:
@@ -112,11 +119,14 @@ def score_label_maps(
         except ValueError as error:
             files = f"label map {label_maps[image_id]}, mask {masks[image_id]}"
             raise UserError(f"image '{image_id}', {files}: {error}") from None
+        boundaries.append(boundary_f_score(prediction, truth))
     scores = scores_of(matrix)
+    boundary_f = pandas.Series(boundaries, dtype=float).mean()  # leaves out images without any boundary
     conditions = dict(conditions or {})
     told = "".join(f", {name}: {value}" for name, value in conditions.items())
     log.info("mIoU %.4f over %d images%s", scores.miou, len(scored), told)
-    _write_rows([conditions | _row(scores, classes, len(scored), len(label_maps) - len(scored))], scores_csv)
+    row = _row(scores, classes, len(scored), len(label_maps) - len(scored), boundary_f)
+    _write_rows([conditions | row], scores_csv)
     return scores
 
 
@@ -133,13 +143,17 @@ def _with_mask(image_ids: Iterable[str], masks: Mapping[str, Path]) -> list[str]
     return scored
 
 
-def _row(scores: Scores, classes: Sequence[str], images: int, without_mask: int) -> dict[str, str]:
+def _row(
+    scores: Scores, classes: Sequence[str], images: int, without_mask: int, boundary_f: float | None = None
+) -> dict[str, str]:
     shares = {
         "miou": scores.miou,
         "precision": scores.precision,
         "recall": scores.recall,
         "pixel_accuracy": scores.pixel_accuracy,
     }
+    if boundary_f is not None:
+        shares["boundary_f"] = boundary_f
     ious = zip(("background", *classes), scores.iou, strict=True)
     return {
         **{name: _cell(value) for name, value in shares.items()},

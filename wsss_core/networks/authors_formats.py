@@ -10,15 +10,16 @@ from torch import Tensor, nn
 
 from wsss_core.backbones.prepare_backbone import TrunkOnly
 from wsss_core.config.networks import Trunk
+from wsss_core.config.segmentation import DeepLabV2
 from wsss_core.errors import UserError
 from wsss_core.networks import authors_names
 from wsss_core.networks.affinitynet import AffinityNetwork, save_affinitynet
 from wsss_core.networks.authors_names import Naming, by_beginning
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import save_classifier
-from wsss_core.networks.deeplabv2 import DeepLabV2, MultiScale, save_deeplabv2
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
 from wsss_core.networks.irn import build_irn, own_name, save_irn
+from wsss_core.networks.segmenter_files import build_segmenter, save_segmenter
 from wsss_core.networks.self_erasing import SelfErasingClassifier
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import save_weights
@@ -32,6 +33,7 @@ CROP_SIZE = 512
 RESNET50 = Trunk(network="resnet50", output_stride=16)
 RESNET38 = Trunk(network="resnet38", output_stride=8)
 VGG16 = Trunk(network="vgg16", output_stride=16, pixels="caffe")
+RESNET101 = Trunk(network="resnet101", output_stride=8, dilated=True, pixels="caffe")
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ _AFFINITYNET = Target(
 )
 _DEEPLAB = Target(
     "DeepLab v2 of deeplab-pytorch",
-    DeepLabV2,
-    lambda path, network: save_deeplabv2(path, MultiScale(network)),
+    lambda classes: build_segmenter("deeplabv2", DeepLabV2(backbone="any").options, RESNET101, classes),
+    save_segmenter,
     authors_names.deeplab_naming(),
     head="aspp.c0.weight",
     background=True,
@@ -141,8 +143,7 @@ def _of_psa(state: Mapping[str, Tensor], path: Path | str) -> Target:
 def _of_deeplab(state: Mapping[str, Tensor], path: Path | str) -> Target:
     if any(name.startswith("aspp.") for name in state):
         return _DEEPLAB
-    trunk = Trunk(network="resnet101", output_stride=8, dilated=True)
-    return _backbone("DeepLab v1 or v2 of deeplab-pytorch", trunk, authors_names.deeplab_naming(), "fc.")
+    return _backbone("DeepLab v1 or v2 of deeplab-pytorch", RESNET101, authors_names.deeplab_naming(), "fc.")
 
 
 def _of_torchvision(state: Mapping[str, Tensor], path: Path | str) -> Target:

@@ -1,20 +1,16 @@
-"""DeepLab: atrous spatial pyramid pooling on a residual trunk."""
+"""DeepLab in a small form: atrous spatial pyramid pooling on a trunk; and what all segmenters share."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Trunk
-from wsss_core.config.segmentation import DeepLab
-from wsss_core.networks.trunks import TrunkNetwork, build_trunk
-from wsss_core.networks.weights import load_network, save_weights
+from wsss_core.networks.trunks import TrunkNetwork
+from wsss_core.networks.weights import trainable
+from wsss_core.training.loop import ParameterGroup
 
-KIND = "segmenter"
-"""What a file's description calls this network."""
 SKIP_CHANNELS = 48
 """Channels that the low-level features are reduced to, as in DeepLabV3+."""
 DECODER_CHANNELS = 96
@@ -40,35 +36,61 @@ class AtrousPyramid(nn.Module):
         return torch.stack([branch(features) for branch in self.branches]).sum(dim=0)
 
 
-class DeepLabNetwork(nn.Module):
-    """Trunk, atrous pyramid, and, on demand, a decoder that joins low-level features.
+class SegmentationNetwork(nn.Module):
+    """What all segmenters share: a trunk, and layers on it that score every class at every place.
 
     Attributes:
+        trunk: the trunk.
         classes: names of the classes, ``background`` first.
+        description: what the network's file says of it (:mod:`wsss_core.networks.segmenter_files`).
     """
 
-    def __init__(self, trunk: TrunkNetwork, classes: Sequence[str], rates: Sequence[int], low_level_skip: bool) -> None:
+    description: dict[str, Any]
+
+    def __init__(self, trunk: TrunkNetwork, classes: Sequence[str]) -> None:
+        """Hold ``trunk``; ``classes`` are the object classes, without the background."""
+        super().__init__()
+        self.classes = ("background", *classes)
+        self.trunk = trunk
+
+    def all_logits(self, images: Tensor) -> list[Tensor]:
+        """The scores that training compares with the labels, each (B, K + 1, h_i, w_i), of images (B, 3, H, W)."""
+        return [self(images)]
+
+    def new_layers(self) -> list[nn.Parameter]:
+        """The parameters beyond the trunk's."""
+        return [parameter for name, parameter in self.named_parameters() if not name.startswith("trunk.")]
+
+    def parameter_groups(self, head_factor: float) -> list[ParameterGroup]:
+        """What is optimised: the trunk where it is not frozen; the new layers, at ``head_factor`` times its rate."""
+        return [ParameterGroup(trainable(self.trunk), 1), ParameterGroup(self.new_layers(), head_factor)]
+
+
+class DeepLabNetwork(SegmentationNetwork):
+    """Trunk, atrous pyramid, and, on demand, a decoder that joins low-level features."""
+
+    def __init__(
+        self, trunk: TrunkNetwork, classes: Sequence[str], atrous_rates: Sequence[int], low_level_skip: bool
+    ) -> None:
         """Put randomly initialised layers on ``trunk``.
 
         Args:
             trunk: the trunk.
             classes: names of the object classes, without the background.
-            rates: dilations of the pyramid.
+            atrous_rates: dilations of the pyramid.
             low_level_skip: join features at a quarter of the image's size; else none.
         """
-        super().__init__()
-        self.classes = ("background", *classes)
-        self.trunk = trunk
-        self._low_level = max(i for i, stride in enumerate(trunk.strides) if stride <= LOW_LEVEL_STRIDE)
+        super().__init__(trunk, classes)
+        self._low_level = deepest_of_stride(trunk, LOW_LEVEL_STRIDE)
         if low_level_skip:
-            self.pyramid = AtrousPyramid(trunk.channels[-1], DECODER_CHANNELS, rates)
+            self.pyramid = AtrousPyramid(trunk.channels[-1], DECODER_CHANNELS, atrous_rates)
             self.skip: nn.Module | None = _convolution(trunk.channels[self._low_level], SKIP_CHANNELS, 1)
             self.decoder: nn.Module = nn.Sequential(
                 _convolution(DECODER_CHANNELS + SKIP_CHANNELS, DECODER_CHANNELS, 3),
                 nn.Conv2d(DECODER_CHANNELS, len(self.classes), 1),
             )
         else:
-            self.pyramid = AtrousPyramid(trunk.channels[-1], len(self.classes), rates)
+            self.pyramid = AtrousPyramid(trunk.channels[-1], len(self.classes), atrous_rates)
             self.skip, self.decoder = None, nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -91,10 +113,10 @@ class DeepLabNetwork(nn.Module):
             features = torch.cat([features, self.skip(low_level)], dim=1)
         return self.decoder(features)
 
-    def new_layers(self) -> list[nn.Parameter]:
-        """The parameters beyond the trunk's."""
-        parts = [self.pyramid, self.decoder, *([self.skip] if self.skip is not None else [])]
-        return [parameter for part in parts for parameter in part.parameters()]
+
+def deepest_of_stride(trunk: TrunkNetwork, stride: int) -> int:
+    """Which of a trunk's feature maps is the deepest of at most this stride; the first, if none is as fine."""
+    return max((number for number, own in enumerate(trunk.strides) if own <= stride), default=0)
 
 
 def _convolution(channels: int, outputs: int, size: int) -> nn.Sequential:
@@ -103,34 +125,3 @@ def _convolution(channels: int, outputs: int, size: int) -> nn.Sequential:
         nn.GroupNorm(8, outputs),  # needs no batch: segmenters train on few images at a time
         nn.ReLU(inplace=True),
     )
-
-
-def build_deeplab(parameters: DeepLab, trunk: Trunk, classes: Sequence[str]) -> DeepLabNetwork:
-    """The segmenter that the settings describe, with random weights."""
-    return DeepLabNetwork(build_trunk(trunk), classes, parameters.atrous_rates, parameters.low_level_skip)
-
-
-def save_deeplab(path: Path | str, network: DeepLabNetwork, parameters: DeepLab, trunk: Trunk) -> None:
-    """Write a segmenter's weights; :func:`load_deeplab` needs nothing else."""
-    description = {
-        "kind": KIND,
-        "trunk": trunk.model_dump(mode="json"),
-        "classes": network.classes[1:],
-        "atrous_rates": parameters.atrous_rates,
-        "low_level_skip": parameters.low_level_skip,
-    }
-    save_weights(path, network, description)
-
-
-def load_deeplab(path: Path | str, device: torch.device | str = "cpu") -> DeepLabNetwork:
-    """Read a segmenter for use: in evaluation mode, weights without gradients.
-
-    Raises:
-        UserError: the file is broken, is no segmenter's, or its weights do not fit.
-    """
-
-    def build(saved: dict[str, Any]) -> DeepLabNetwork:
-        trunk = build_trunk(Trunk(**saved["trunk"]))
-        return DeepLabNetwork(trunk, saved["classes"], saved["atrous_rates"], saved["low_level_skip"])
-
-    return load_network(path, KIND, build, device)

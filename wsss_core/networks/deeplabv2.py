@@ -1,32 +1,20 @@
-"""DeepLab v2 as deeplab-pytorch has it: a residual network in Caffe's form, seen at several scales.
+"""DeepLab v2 as deeplab-pytorch has it: an atrous pyramid on a dilated trunk, which sees several scales.
 
-Chen et al., "DeepLab", TPAMI 2018. What the released code does decides where the paper says nothing: sizes
-rounded up by the max-pooling, strides in 1x1 convolutions, pixels as in Caffe.
+Chen et al., "DeepLab", TPAMI 2018. What the released code does decides where the paper says nothing.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.resnet import Bottleneck
 
-from wsss_core.datasets.palette import IGNORED
 from wsss_core.errors import UserError
-from wsss_core.networks.deeplab import AtrousPyramid
-from wsss_core.networks.pixels import DEEPLAB_MEANS, CaffePixels
-from wsss_core.networks.resnet import LAYERS, Architecture, ResNetTrunk
-from wsss_core.networks.weights import load_network, save_weights, trainable
+from wsss_core.networks.deeplab import AtrousPyramid, SegmentationNetwork
+from wsss_core.networks.trunks import TrunkNetwork
+from wsss_core.networks.weights import trainable
 from wsss_core.training.loop import ParameterGroup
-
-KIND = "deeplabv2"
-"""What a file's description calls this network."""
-OUTPUT_STRIDE = 8
-Pixels = Literal["caffe", "imagenet"]
 
 # The authors' parts of a bottleneck block, and torchvision's, which ours are.
 _PARTS = {"reduce": ("conv1", "bn1"), "conv3x3": ("conv2", "bn2"), "increase": ("conv3", "bn3")}
@@ -36,166 +24,82 @@ _STEM_NAME = re.compile(r"layer1\.conv1\.(conv|bn)\.(\w+)")
 _PYRAMID_NAME = re.compile(r"aspp\.c(\d+)\.(weight|bias)")
 
 
-class DeepLabV2(nn.Module):
-    """Bottleneck trunk of stride 8 and an atrous pyramid on it, for an image at one scale.
+class DeepLabV2(SegmentationNetwork):
+    """An atrous pyramid on a trunk; of several sizes of the image, the largest score of each class and place counts.
 
-    Attributes:
-        classes: names of the classes, ``background`` first.
-        trunk: state-dict names as torchvision's, so that ImageNet weights fit.
-        settings: the arguments that the network was made with, JSON-serialisable.
+    The authors' is on ResNet-101 of stride 8 in Caffe's form.
     """
 
     def __init__(
         self,
+        trunk: TrunkNetwork,
         classes: Sequence[str],
-        blocks: Sequence[int] = (3, 4, 23, 3),
-        widths: Sequence[int] = (64, 128, 256, 512),
-        rates: Sequence[int] = (6, 12, 18, 24),
-        pixels: Pixels = "caffe",
+        atrous_rates: Sequence[int] = (6, 12, 18, 24),
+        input_scales: Sequence[float] = (0.5, 0.75),
     ) -> None:
-        """Build the network with random weights from torch's global generator.
+        """Put a randomly initialised pyramid on ``trunk``.
 
         Args:
+            trunk: the trunk.
             classes: names of the object classes, without the background.
-            blocks: bottleneck blocks of the four layers; ResNet-101's by default.
-            widths: channels inside these blocks; a layer's output has four times as many.
-            rates: dilations of the pyramid.
-            pixels: ``caffe`` converts images to what Caffe's weights expect (:class:`CaffePixels`);
-                ``imagenet`` takes them as they come, which torchvision's weights expect.
-
-        Raises:
-            ValueError: ``blocks`` or ``widths`` are not four, or ``pixels`` is neither.
+            atrous_rates: dilations of the pyramid.
+            input_scales: the image's further sizes, as multiples of its own; may be none.
         """
-        super().__init__()
-        if len(blocks) != len(LAYERS) or len(widths) != len(LAYERS):
-            raise ValueError(f"'blocks' and 'widths' have to be four numbers each, not {blocks} and {widths}")
-        if pixels not in ("caffe", "imagenet"):
-            raise ValueError(f"'pixels' has to be 'caffe' or 'imagenet', not {pixels!r}")
-        self.settings: dict[str, Any] = {
-            "classes": list(classes),
-            "blocks": list(blocks),
-            "widths": list(widths),
-            "rates": list(rates),
-            "pixels": pixels,
-        }
-        self.classes = ("background", *classes)
-        self.pixels = CaffePixels(DEEPLAB_MEANS) if pixels == "caffe" else nn.Identity()
-        architecture = Architecture(Bottleneck, (*blocks,), (*widths,))  # type: ignore[arg-type]
-        self.trunk = ResNetTrunk(architecture, OUTPUT_STRIDE, dilated=True)
-        _bring_to_caffes_form(self.trunk)
-        self.pyramid = AtrousPyramid(self.trunk.channels[-1], len(self.classes), rates)
+        super().__init__(trunk, classes)
+        self.input_scales = tuple(input_scales)
+        self.pyramid = AtrousPyramid(trunk.channels[-1], len(self.classes), atrous_rates)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Class scores at an eighth of the image's size.
+    def at_one_scale(self, images: Tensor) -> Tensor:
+        """Class scores of images as they are.
 
         Args:
-            images: (B, 3, H, W) float, any size from 1x1; RGB, (value / 255 - mean) / deviation, or
-                with ``pixels="imagenet"`` whatever the weights belong to.
+            images: (B, 3, H, W) float, any size from 1x1, normalised.
 
         Returns:
-            Logits (B, K + 1, h, w), h is H / 8 rounded up, or one more.
+            Logits (B, K + 1, h, w); on the authors' trunk h is H / 8 rounded up, or one more.
         """
-        return self.pyramid(self.trunk(self.pixels(images))[-1])
-
-
-class MultiScale(nn.Module):
-    """A network that sees the image at several sizes; the largest score of each class and place counts.
-
-    Attributes:
-        network: sees one size.
-        scales: the image's further sizes, as multiples of its own.
-    """
-
-    def __init__(self, network: DeepLabV2, scales: Sequence[float] = (0.5, 0.75)) -> None:
-        """Wrap ``network``; without ``scales``, its scores stay as they are."""
-        super().__init__()
-        self.network = network
-        self.scales = tuple(scales)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, ``background`` first."""
-        return self.network.classes
+        return self.pyramid(self.trunk(images)[-1])
 
     def all_logits(self, images: Tensor) -> list[Tensor]:
         """Scores at each scale, and the largest of them.
 
         Args:
-            images: (B, 3, H, W), as the network takes them.
+            images: (B, 3, H, W) float, normalised.
 
         Returns:
-            Logits (B, K + 1, h_i, w_i): of the image itself, of each of ``scales``, each at its own
-            size, and their maximum at the first's size.
+            Logits (B, K + 1, h_i, w_i): of the image itself, of each of ``input_scales``, each at its own size, and
+            their maximum at the first's size. Without further scales the first alone.
         """
-        logits = [self.network(images), *(self.network(_scaled(images, scale)) for scale in self.scales)]
+        logits = [self.at_one_scale(part) for part in (images, *(_scaled(images, s) for s in self.input_scales))]
+        if not self.input_scales:
+            return logits
         size = logits[0].shape[2:]
         enlarged = [functional.interpolate(part, size=size, mode="bilinear", align_corners=False) for part in logits]
         # Not amax: where scales agree, the gradient goes to one of them, as in the authors' code.
         return [*logits, torch.stack(enlarged).max(dim=0).values]
 
-    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """In training what :meth:`all_logits` returns, else its last: the largest scores."""
-        logits = self.all_logits(images)
-        return logits if self.training else logits[-1]
+    def forward(self, images: Tensor) -> Tensor:
+        """The last of what :meth:`all_logits` returns: the largest scores."""
+        return self.all_logits(images)[-1]
 
+    def parameter_groups(self, head_factor: float = 10.0) -> list[ParameterGroup]:
+        """What the authors optimise: convolutions only; batch normalisation stays as it is.
 
-def resized_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest neighbours, as Pillow picks them.
+        Args:
+            head_factor: of the pyramid's weights; its biases learn twice as fast, without weight decay.
 
-    torch's own ``nearest`` takes corners instead of centres, and its ``nearest-exact`` computes places in
-    float32. The authors go through Pillow image by image; here only the indices are computed.
-
-    Args:
-        labels: (B, H, W), any dtype.
-        size: height and width of the result.
-
-    Returns:
-        (B, *size), same dtype.
-    """
-    rows, columns = (
-        torch.from_numpy(_nearest(length, wanted)).to(labels.device)
-        for length, wanted in zip(labels.shape[1:], size, strict=True)
-    )
-    return labels[:, rows[:, None], columns]
-
-
-def training_losses(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """Cross entropy of each scale's scores; their sum is minimised.
-
-    Labels are brought to the scores' sizes, not the reverse.
-
-    Args:
-        logits: of :meth:`MultiScale.all_logits`, (B, K + 1, h_i, w_i).
-        labels: (B, H, W) integers, 0 background, 1..K, 255 is left out.
-
-    Returns:
-        (len(logits),): means over the labelled pixels; 0 where there are none.
-    """
-    losses = []
-    for part in logits:
-        wanted = resized_labels(labels, (part.shape[2], part.shape[3])).long()
-        total = functional.cross_entropy(part, wanted, ignore_index=IGNORED, reduction="sum")
-        losses.append(total / (wanted != IGNORED).sum().clamp(min=1))
-    return torch.stack(losses)
-
-
-def parameter_groups(network: DeepLabV2, head_factor: float = 10.0) -> list[ParameterGroup]:
-    """What the authors optimise: convolutions only; batch normalisation stays as it is.
-
-    Args:
-        network: the network.
-        head_factor: of the pyramid's weights; its biases learn twice as fast, without weight decay.
-
-    Returns:
-        Groups of the trunk's convolutions, the pyramid's weights and the pyramid's biases.
-    """
-    convolutions = [part for part in network.trunk.modules() if isinstance(part, nn.Conv2d)]
-    pyramid = dict(network.pyramid.named_parameters())
-    return [
-        ParameterGroup([weight for part in convolutions for weight in trainable(part)], 1.0),
-        ParameterGroup([pyramid[name] for name in pyramid if name.endswith("weight")], head_factor),
-        ParameterGroup([pyramid[name] for name in pyramid if name.endswith("bias")], 2 * head_factor, weight_decay=0.0),
-    ]
+        Returns:
+            Groups of the trunk's convolutions, the pyramid's weights and the pyramid's biases.
+        """
+        convolutions = [part for part in self.trunk.modules() if isinstance(part, nn.Conv2d)]
+        pyramid = dict(self.pyramid.named_parameters())
+        return [
+            ParameterGroup([weight for part in convolutions for weight in trainable(part)], 1.0),
+            ParameterGroup([pyramid[name] for name in pyramid if name.endswith("weight")], head_factor),
+            ParameterGroup(
+                [pyramid[name] for name in pyramid if name.endswith("bias")], 2 * head_factor, weight_decay=0.0
+            ),
+        ]
 
 
 def our_name(name: str) -> str:
@@ -238,46 +142,6 @@ def from_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def save_deeplabv2(path: Path | str, network: MultiScale) -> None:
-    """Write a network's weights; :func:`load_deeplabv2` needs nothing else.
-
-    The names are those of the network inside, so that its trunk can be used elsewhere.
-    """
-    save_weights(path, network.network, {"kind": KIND, "scales": network.scales, **network.network.settings})
-
-
-def load_deeplabv2(path: Path | str, device: torch.device | str = "cpu") -> MultiScale:
-    """Read a network for use: in evaluation mode, weights without gradients.
-
-    Raises:
-        UserError: the file is broken, is of another network, or its weights do not fit.
-    """
-    scales: list[float] = []
-
-    def build(saved: dict[str, Any]) -> DeepLabV2:
-        scales.extend(saved["scales"])
-        return DeepLabV2(**{name: value for name, value in saved.items() if name not in ("kind", "scales")})
-
-    network = load_network(path, KIND, build, device)
-    return MultiScale(network, scales).eval()
-
-
-def _bring_to_caffes_form(trunk: ResNetTrunk) -> None:
-    """Change a dilated trunk of bottleneck blocks from torchvision's form to the authors'.
-
-    The max-pooling rounds sizes up; a block's stride sits in its first 1x1 convolution; all 3x3
-    convolutions of a layer have the same dilation (torchvision's first block has the layer before's).
-    """
-    assert isinstance(trunk.maxpool, nn.MaxPool2d)
-    trunk.maxpool.ceil_mode = True
-    for name in LAYERS:
-        layer = [block for block in trunk.get_submodule(name).children() if isinstance(block, Bottleneck)]
-        dilation = 2 ** max(0, LAYERS.index(name) - 1)
-        for block in layer:
-            block.conv1.stride, block.conv2.stride = block.conv2.stride, (1, 1)
-            block.conv2.dilation = block.conv2.padding = (dilation, dilation)
-
-
 def _scaled(images: Tensor, scale: float) -> Tensor:
     """Images resized by a factor, sizes rounded down but at least 1."""
     if min(images.shape[2:]) * scale < 1:
@@ -285,14 +149,3 @@ def _scaled(images: Tensor, scale: float) -> Tensor:
         return functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
     # By the factor, not to the size: places in the image then do not depend on the rounding.
     return functional.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
-
-
-def _nearest(length: int, wanted: int) -> np.ndarray:
-    """Indices (wanted,) int64 of the pixels that Pillow's nearest filter picks out of ``length``.
-
-    Pillow adds up steps in float64; so does this, for its rounding decides where a place falls between
-    two pixels.
-    """
-    steps = np.full(wanted, length / wanted)
-    steps[0] /= 2  # to the middle of the first pixel
-    return np.add.accumulate(steps).astype(np.int64).clip(max=length - 1)

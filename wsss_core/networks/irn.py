@@ -15,6 +15,7 @@ from torch.nn import functional
 from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
 from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, freeze_batch_norm
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "irn"
@@ -176,7 +177,7 @@ class IrnNetwork(nn.Module):
         """The stem's output, pooled, and those of layer1 to layer4; the trunk is frozen, so without gradient."""
         trunk = self.trunk
         with torch.no_grad():
-            features = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(images))))
+            features = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(trunk.pixels(images)))))
             stages = [features]
             for name in LAYERS:
                 features = trunk.get_submodule(name)(features)
@@ -198,7 +199,8 @@ def build_irn(settings: Trunk, crop_size: int, radius: int = 10, displacement: b
     """
     if settings.network not in ARCHITECTURES:
         raise UserError(f"IRN needs a trunk of {', '.join(ARCHITECTURES)}, not {settings.network}")
-    trunk = ResNetTrunk(ARCHITECTURES[settings.network], settings.output_stride, settings.dilated)
+    trunk = build_trunk(settings)
+    assert isinstance(trunk, ResNetTrunk)
     return IrnNetwork(trunk, crop_size, radius, displacement)
 
 

@@ -15,15 +15,26 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
+from wsss_core.atomic import atomic_path
 from wsss_core.config.dataset import VOC_CLASSES
 from wsss_core.errors import UserError
 from wsss_core.networks.authors_files import read_checkpoint, read_mxnet_checkpoint
 from wsss_core.networks.authors_formats import COUNTER, FORMATS, Target
+from wsss_core.networks.weights import describe_further
+from wsss_core.trained_on import TRAINED_ON as TRAINED_ON_KEY
 
+TRAINED_ON = {"torchvision": "ImageNet", "mxnet-params": "ImageNet"}
+"""What is known of formats that hold nothing else."""
 _NAMES_IN_A_SENTENCE = 5
 
 
-def import_weights(form: str, source: Path | str, target: Path | str, classes: Sequence[str] | None = None) -> int:
+def import_weights(
+    form: str,
+    source: Path | str,
+    target: Path | str,
+    classes: Sequence[str] | None = None,
+    trained_on: str | None = None,
+) -> int:
     """Turn a file of another program's weights into one of this workflow; equal input gives equal bytes.
 
     Args:
@@ -32,13 +43,16 @@ def import_weights(form: str, source: Path | str, target: Path | str, classes: S
         target: the .safetensors file to write, or overwrite; it appears whole or not at all.
         classes: names of the classes in the order of the network's last layer; by default those of PASCAL
             VOC, if it has as many. Not for networks that know no classes.
+        trained_on: the data that the weights were trained on, in words, for logs and tables of scores; by default
+            what ``TRAINED_ON`` knows of the format.
 
     Returns:
         Number of weights in the file.
 
     Raises:
         UserError: ``source`` is missing, damaged or of another network than ``form`` says, ``classes`` do
-            not fit, or ``target`` cannot be written.
+            not fit, ``target`` cannot be written, or ``trained_on`` is needed: DeepLab's weights are published
+            from ImageNet and from COCO.
     """
     if form not in FORMATS:
         raise UserError(f"there is no format '{form}'; use one of {', '.join(FORMATS)}")
@@ -53,8 +67,17 @@ def import_weights(form: str, source: Path | str, target: Path | str, classes: S
     with torch.device("meta"):  # needs neither memory nor random weights until the file is known to fit
         network = chosen.build(_classes(chosen, state, source, classes))
     _fill(network, chosen, state, source)
+    trained_on = trained_on or TRAINED_ON.get(form)
+    if trained_on is None and form == "deeplab-pytorch":
+        raise UserError(
+            f"{source}: say with --trained-on what the weights were trained on, such as 'ImageNet, COCO': scores of "
+            "segmenters that start from COCO are not comparable with others, and will say so"
+        )
     try:
-        chosen.save(target, network)
+        with atomic_path(target) as temporary:
+            chosen.save(temporary, network)
+            if trained_on is not None:
+                describe_further(temporary, **{TRAINED_ON_KEY: trained_on})
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror or error})") from error
     except safetensors.SafetensorError as error:  # such as a full disk
@@ -157,12 +180,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command.add_argument("--format", required=True, choices=FORMATS, help="what the file is")
     command.add_argument("--classes", help="class names with commas between, or a text file with one per line")
+    command.add_argument("--trained-on", help="the data that the weights were trained on, such as 'ImageNet, COCO'")
     command.add_argument("source", metavar="IN", help="the file to read")
     command.add_argument("target", metavar="OUT", help="the .safetensors file to write")
     options = parser.parse_args(arguments)
     try:
         classes = None if options.classes is None else read_classes(options.classes)
-        count = import_weights(options.format, options.source, options.target, classes)
+        count = import_weights(options.format, options.source, options.target, classes, options.trained_on)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -46,9 +46,16 @@ class ResNetTrunk(nn.Module):
     Attributes:
         channels: channels of the outputs of layer1 to layer4.
         strides: pixels of the image per cell of those outputs, each way.
+        pixel_scale: ``imagenet``, or ``caffe`` if pixels are changed.
     """
 
-    def __init__(self, architecture: Architecture, output_stride: int = 32, dilated: bool = False) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        output_stride: int = 32,
+        dilated: bool = False,
+        pixels: nn.Module | None = None,
+    ) -> None:
         """Build the network with random weights from torch's global generator.
 
         Args:
@@ -56,14 +63,27 @@ class ResNetTrunk(nn.Module):
             output_stride: layers that would pass this stride keep the size of their input.
             dilated: dilate the convolutions behind a removed stride, so that each sees what it
                 saw before; the outputs then contain the original network's.
+            pixels: changes normalised images to the scale that weights from Caffe were trained on; the network
+                then has Caffe's form (He et al.'s own, as deeplab-pytorch has it): a bottleneck's stride sits in
+                its first 1x1 convolution, the 3x3 convolutions of a layer have one dilation, and the max-pooling
+                rounds sizes up.
+
+        Raises:
+            ValueError: ``pixels`` are given, but the blocks are no bottlenecks, of which Caffe's networks are made.
         """
         super().__init__()
+        caffe = pixels is not None
+        self.pixels = nn.Identity() if pixels is None else pixels
+        self.pixel_scale = "caffe" if caffe else "imagenet"
         block, kernel = architecture.block, architecture.stem_kernel
+        if caffe and block is not Bottleneck:
+            raise ValueError("Caffe's form is one of bottleneck blocks")
         inputs = architecture.widths[0]
         self.conv1 = nn.Conv2d(3, inputs, kernel, stride=2, padding=kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(inputs)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if architecture.max_pool else nn.Identity()
+        pooling = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=caffe)
+        self.maxpool = pooling if architecture.max_pool else nn.Identity()
         stride, dilation = (4 if architecture.max_pool else 2), 1
         channels, strides = [], []
         for number, name in enumerate(LAYERS):
@@ -71,8 +91,10 @@ class ResNetTrunk(nn.Module):
             kept = wanted if stride * wanted <= output_stride else 1
             layer = _make_layer(block, inputs, architecture.widths[number], architecture.blocks[number], wanted, kept)
             if dilated:
-                _dilate(layer, dilation, dilation * wanted // kept)
-                dilation *= wanted // kept
+                before, dilation = dilation, dilation * wanted // kept
+                _dilate(layer, dilation if caffe else before, dilation)
+            if isinstance(first := layer[0], Bottleneck) and caffe:
+                first.conv1.stride, first.conv2.stride = first.conv2.stride, (1, 1)
             self.add_module(name, layer)
             inputs, stride = architecture.widths[number] * block.expansion, stride * kept
             channels.append(inputs)
@@ -88,9 +110,9 @@ class ResNetTrunk(nn.Module):
 
         Returns:
             Four tensors (B, C_i, h_i, w_i), values >= 0, with C_i of ``channels`` and h_i about
-            H / ``strides``[i], rounded up.
+            H / ``strides``[i], rounded up (in Caffe's form it may be one more).
         """
-        features = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # (B, C, h, w)
+        features = self.maxpool(self.relu(self.bn1(self.conv1(self.pixels(images)))))  # (B, C, h, w)
         maps = []
         for name in LAYERS:
             features = self.get_submodule(name)(features)  # (B, C_i, h_i, w_i)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from wsss_core.config.networks import Trunk
-from wsss_core.networks.pixels import VGG16_MEANS, CaffePixels
+from wsss_core.networks.pixels import DEEPLAB_MEANS, VGG16_MEANS, CaffePixels
 from wsss_core.networks.resnet import ARCHITECTURES, ResNetTrunk
 from wsss_core.networks.resnet38 import RESNET38_ARCHITECTURES, ResNet38Trunk
 from wsss_core.networks.vgg16 import VGG16_ARCHITECTURES, Vgg16Trunk
@@ -19,10 +19,11 @@ def build_trunk(settings: Trunk) -> TrunkNetwork:
     if settings.network in RESNET38_ARCHITECTURES:
         return ResNet38Trunk(RESNET38_ARCHITECTURES[settings.network], settings.dropout)
     if settings.network in VGG16_ARCHITECTURES:
-        pixels: nn.Module | None = CaffePixels(VGG16_MEANS) if settings.pixels == "caffe" else None
+        pixels = CaffePixels(VGG16_MEANS) if settings.pixels == "caffe" else None
         architecture = VGG16_ARCHITECTURES[settings.network]
         return Vgg16Trunk(architecture, settings.output_stride, settings.dilated, pixels)
-    return ResNetTrunk(ARCHITECTURES[settings.network], settings.output_stride, settings.dilated)
+    pixels = CaffePixels(DEEPLAB_MEANS) if settings.pixels == "caffe" else None
+    return ResNetTrunk(ARCHITECTURES[settings.network], settings.output_stride, settings.dilated, pixels)
 
 
 def trunk_from_torchvision(state: Mapping[str, Tensor], network: str) -> dict[str, Tensor]:

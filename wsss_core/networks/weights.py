@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from wsss_core.atomic import atomic_path
 from wsss_core.errors import UserError
+from wsss_core.trained_on import DESCRIPTION_KEY
 
-DESCRIPTION_KEY = "network"
-"""The only key of a file's metadata: more keys than one are written in random order."""
 Network = TypeVar("Network", bound=nn.Module)
 TRUNK_PREFIX = "trunk."
 _NAMES_IN_A_SENTENCE = 3
@@ -32,6 +31,13 @@ def save_weights(path: Path | str, network: nn.Module, description: Mapping[str,
     metadata = {DESCRIPTION_KEY: json.dumps(description, sort_keys=True)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata)
+
+
+def describe_further(path: Path | str, **further: Any) -> None:
+    """Add to the description in a file that :func:`save_weights` wrote, atomically."""
+    state, description = load_weights(path)
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, {DESCRIPTION_KEY: json.dumps({**description, **further}, sort_keys=True)})
 
 
 def load_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -8,16 +8,13 @@ import matplotlib
 import pandas
 
 from wsss_core.atomic import atomic_path, write_text
-from wsss_core.report.summary import (
-    COLUMNS,
-    CONDITIONS,
+from wsss_core.report.score_table import FIGURES, score_table, write_table
+from wsss_core.report.score_text import (
     CONDITIONS_HEADING,
-    PERCENT,
-    markdown_table,
-    marked,
-    notes,
-    score_table,
-    write_table,
+    conditions_in_text,
+    figures_in_text,
+    notes_in_text,
+    sources_in_text,
 )
 from wsss_core.sweeps import short_names, value_in_words
 
@@ -35,14 +32,13 @@ def report_sweep(
     Args:
         title: data set, sweep and experiment, in words.
         points: each with its ``name``, its ``values`` by key and, as ``described``, what
-            :func:`wsss_core.report.summary.score_table` is told of an experiment.
+            :func:`wsss_core.report.score_table.score_table` is told of an experiment.
         table_csv: where the table goes for programs, with the keys in full as columns.
         text_markdown: where it goes for people.
         picture: the plot, PNG, which the text shows; in the same folder.
 
     Returns:
-        The table: values, as YAML has them, then the columns of ``COLUMNS`` and ``CONDITIONS`` by
-        the names of the points.
+        The table: values, as YAML has them, then the columns of ``COLUMNS`` by the names of the points.
     """
     values = pandas.DataFrame([point["values"] for point in points], dtype=object)
     scores = score_table({point["name"]: point["described"] for point in points})
@@ -50,22 +46,17 @@ def report_sweep(
     fields = short_names(values.columns)
     write_table(table, table_csv)
     write_text(text_markdown, _markdown(title, table, fields, picture.name))
-    reached = [column for column in PERCENT if table[column].notna().any()]
+    reached = [figure for figure in FIGURES if table[figure].notna().any()]
     _draw(title, values, table[reached], fields, picture)
     return table
 
 
 def _markdown(title: str, table: pandas.DataFrame, fields: Mapping[str, str], picture: str) -> str:
-    def reached(headings: Mapping[str, str]) -> dict[str, str]:
-        told = {c: heading for c, heading in headings.items() if c != "experiment" and table[c].notna().any()}
-        return {**fields, **told}
-
-    first = next(iter(fields))
-    scores = {column: heading for column, heading in COLUMNS.items() if column != "labels"}
+    reached = {figure: heading for figure, heading in FIGURES.items() if table[figure].notna().any()}
     keys = [f"`{short}` is `{field}`" for field, short in fields.items()]
-    lines = [f"# {title} (mIoU, %)", "", *markdown_table(marked(table, first), reached(scores)), ""]
-    lines += [f"{'; '.join(keys)}.", "", *notes(table), "", f"![{title}]({picture})", ""]
-    lines += [f"## {CONDITIONS_HEADING}", "", *markdown_table(table, reached(CONDITIONS))]
+    lines = [f"# {title} (mIoU, %)", "", *figures_in_text(table, fields, reached), ""]
+    lines += [f"{'; '.join(keys)}.", "", *sources_in_text(table), *notes_in_text(table), ""]
+    lines += [f"![{title}]({picture})", "", f"## {CONDITIONS_HEADING}", "", *conditions_in_text(table, fields)]
     return "\n".join(lines) + "\n"
 
 
@@ -79,7 +70,7 @@ def _draw(
     """
     first, *others = fields
     places, ticks = _axis(values[first])
-    titles = [COLUMNS[str(column)].rstrip("*") for column in scores]
+    titles = [FIGURES[str(column)].rstrip("*") for column in scores]
     if others:
         lines = [_combination(row, fields, others) for _, row in values.iterrows()]
         panels = [(name, scores[column], lines) for name, column in zip(titles, scores, strict=True)]

@@ -1,6 +1,6 @@
 """Stage `predictions`: label maps of images by a trained segmenter."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +8,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wsss_core.atomic import atomic_path
 from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.devices import choose_device
-from wsss_core.networks.deeplab import DeepLabNetwork, load_deeplab
+from wsss_core.errors import UserError
+from wsss_core.networks.deeplab import SegmentationNetwork
+from wsss_core.networks.segmenter_files import load_segmenter
+from wsss_core.probability_store import write_probabilities
+from wsss_core.resume import PartialWork
 
 
-def class_probabilities(network: DeepLabNetwork, image: np.ndarray, parameters: Prediction) -> Tensor:
+def class_probabilities(network: SegmentationNetwork, image: np.ndarray, parameters: Prediction) -> Tensor:
     """Probabilities of every class at every pixel, averaged over scales and mirror images.
 
     Args:
@@ -48,6 +53,7 @@ def predict(
     index: DatasetIndex,
     weights: Path,
     manifest_csv: Path,
+    probabilities_h5: Path | None = None,
     inputs: Sequence[Path | str] = (),
     device: str = "auto",
 ) -> None:
@@ -58,19 +64,34 @@ def predict(
         index: the shard's images.
         weights: the segmenter's weights.
         manifest_csv: the manifest to make; see ``write_label_maps``.
+        probabilities_h5: the file to make of the probabilities before the CRF; None to keep none.
         inputs: files that the result depends on, for resuming.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: the weights are not a segmenter's.
+        UserError: the weights are not a segmenter's, or are one's for other classes than the data set's.
     """
-    network = load_deeplab(weights, choose_device(device))
+    network = load_segmenter(weights, choose_device(device))
+    if network.classes[1:] != tuple(index.classes):
+        raise UserError(
+            f"{weights}: the segmenter knows the classes {', '.join(network.classes[1:])}; "
+            f"the data set has {', '.join(index.classes)}"
+        )
     images = index.image_paths
+    kept = None
+    if probabilities_h5 is not None:
+        kept = PartialWork(manifest_csv.parent.parent, f"probabilities-{probabilities_h5.stem}", inputs)
+
+    def probabilities_of(image: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return class_probabilities(network, image, parameters).cpu().numpy()
 
     def make(position: int) -> np.ndarray:
         image = read_image(images[position])
-        with torch.inference_mode():
-            scores = class_probabilities(network, image, parameters).cpu().numpy()
+        scores = probabilities_of(image)
+        if kept is not None:
+            with atomic_path(kept.path(f"{position}.npy")) as temporary:
+                np.save(temporary, scores.astype(np.float16))
         if parameters.crf is not None:
             from wsss_core.refinement.crf import dense_crf
 
@@ -78,3 +99,14 @@ def predict(
         return scores.argmax(axis=0).astype(np.uint8)
 
     write_label_maps(index, make, manifest_csv, inputs, "predicting")
+    if kept is None or probabilities_h5 is None or kept.restore(probabilities_h5):
+        return
+
+    def all_kept() -> Iterator[tuple[str, np.ndarray]]:
+        for position, image_id in enumerate(index.image_ids):
+            file = kept.path(f"{position}.npy")
+            # Label maps of an earlier run were put back, and its probabilities are gone.
+            yield image_id, np.load(file) if file.exists() else probabilities_of(read_image(images[position]))
+
+    write_probabilities(probabilities_h5, network.classes, all_kept())
+    kept.finish(probabilities_h5)

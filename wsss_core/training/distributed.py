@@ -5,6 +5,7 @@ trains alone. ``wsss_core.training.processes`` starts the processes.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -109,6 +110,11 @@ def data_parallel(network: nn.Module, loss: Loss) -> Loss:
     return DistributedDataParallel(_Losses(network, loss), find_unused_parameters=True)
 
 
+def without_averaging(loss: Loss) -> AbstractContextManager[None]:
+    """Let gradients of what :func:`data_parallel` returned stay apart until a backward pass after it averages all."""
+    return loss.no_sync() if isinstance(loss, DistributedDataParallel) else nullcontext()
+
+
 class _Losses(nn.Module):
     """Losses as the forward pass of a module, which is what DistributedDataParallel wraps."""
 
@@ -131,6 +137,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         """Normalise (B, C, H, W) by channel; the running statistics move as in one process with all images."""
         if not self.training:
             return super().forward(input)
+        given, input = input.dtype, input if input.dtype == torch.float64 else input.float()  # under autocast
         channels = (1, -1, 1, 1)
         sums = torch.cat([input.sum(dim=(0, 2, 3)), input.new_tensor([input.numel() / input.shape[1]])])
         *_, count = total = _SummedOverProcesses.apply(sums)
@@ -144,7 +151,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = torch.rsqrt(variance + self.eps) * self.weight
-        return centred * scale.view(channels) + self.bias.view(channels)
+        return (centred * scale.view(channels) + self.bias.view(channels)).to(given)
 
 
 class _SummedOverProcesses(torch.autograd.Function):

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from itertools import accumulate
 from typing import Any
 
@@ -25,6 +26,7 @@ from wsss_core.training.distributed import (
     is_main_process,
     number_of_processes,
     process_number,
+    without_averaging,
 )
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ def fit(
     workers: int = 0,
     description: str = "training",
     batch_size: BatchSize | None = None,
+    parts: int = 1,
+    precision: str = "float32",
 ) -> list[dict[str, float]]:
     """Train ``network`` in place; go on from the last checkpoint if there is one.
 
@@ -68,12 +72,16 @@ def fit(
         description: for the progress bar and the log.
         batch_size: images of a step, by epoch; by default those of ``optimisation``, which the learning
             rate's decay is reckoned by in any case.
+        parts: equal parts that a step's images are computed in, one after the other; the mean of the parts'
+            losses is minimised.
+        precision: ``float32`` (that of the weights), or ``bfloat16`` for autocast in the forward and backward pass.
 
     Returns:
         One row per epoch: ``epoch`` (from 1), mean of every named loss, ``learning_rate`` at its end.
 
     Raises:
-        UserError: there are no samples, they cannot be shared equally, or the loss is not finite any more.
+        UserError: there are no samples, they cannot be shared equally, the GPU lacks the precision, or the loss is
+            not finite any more.
         SystemExit: SIGTERM came, and another one's handler has not ended the process.
     """
     if optimisation.epochs > 0 and len(samples) == 0:
@@ -87,6 +95,15 @@ def fit(
                 f"{description}: {processes} GPUs cannot share the {batches.images(epoch)} images of a step equally; "
                 "choose another batch size, or another number of GPUs ('gpu' in 'resources')"
             )
+        if batches.images(epoch) // processes % parts:
+            raise UserError(
+                f"{description}: a step has {batches.images(epoch) // processes} images in a process, which make no "
+                f"{parts} equal parts; choose an 'optimisation.accumulate' that divides them, such as 1"
+            )
+    if precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UserError(
+            f"{description}: this GPU does not compute in bfloat16; set 'optimisation.precision' to float32"
+        )
     # Convolutions on the CPU are a quarter faster in this layout; float32 ones on CUDA are not.
     network.to(device)
     if device.type == "cpu":
@@ -123,11 +140,16 @@ def fit(
                 factor = learning_rate_factor(epoch_ends[epoch] + position.step, steps, optimisation)
                 for group in optimizer.param_groups:
                     group["lr"] = optimisation.learning_rate * group["factor"] * factor
-                losses = losses_of(_to_device(batch, device), epoch)
                 optimizer.zero_grad(set_to_none=True)
-                losses["loss"].backward()
+                computed: list[dict[str, float]] = []
+                for part in _split(_to_device(batch, device), parts):
+                    with without_averaging(losses_of) if len(computed) + 1 < parts else nullcontext():
+                        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                            losses = losses_of(part, epoch)
+                        (losses["loss"] / parts).backward()
+                    computed.append({name: float(value.detach()) for name, value in losses.items()})
                 optimizer.step()
-                values = average({name: float(value.detach()) for name, value in losses.items()})
+                values = average({name: sum(part[name] for part in computed) / parts for name in computed[0]})
                 if not math.isfinite(values["loss"]):
                     raise UserError(
                         f"{description}: the loss is {values['loss']} at epoch {epoch + 1}; "
@@ -180,6 +202,18 @@ def _to_device(batch: Batch, device: torch.device) -> Batch:
     if isinstance(batch, list | tuple):
         return type(batch)(_to_device(value, device) for value in batch)
     return batch
+
+
+def _split(batch: Batch, parts: int) -> list[Batch]:
+    """Equal parts of a batch, from the first images on."""
+    if parts == 1:
+        return [batch]
+    if isinstance(batch, Tensor):
+        return list(batch.chunk(parts))
+    if isinstance(batch, dict):
+        pieces = {key: _split(value, parts) for key, value in batch.items()}
+        return [{key: piece[number] for key, piece in pieces.items()} for number in range(parts)]
+    return [type(batch)(piece) for piece in zip(*(_split(value, parts) for value in batch), strict=True)]
 
 
 def _ignore_signals(worker: int) -> None:

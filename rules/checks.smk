@@ -1,0 +1,46 @@
+# What a configuration needs on the disk, looked at before anything runs.
+HAS_MASKS = bool(raw_folders("SegmentationClass"))
+CONFIGS = [plan.config, *(point.plan.config for point in POINTS.values())]
+for section in ("classifiers", "affinities", "segmenters"):
+    for name, variant in [item for c in CONFIGS for item in getattr(c, section).items()]:
+        weights = getattr(variant, "weights", None)
+        if weights and not os.path.isfile(weights):
+            raise WorkflowError(
+                f"{section}.{name}.weights: there is no file {weights}; "
+                "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
+            )
+for artifact in plan.artifacts("backbone"):
+    weights = artifact.parameters["weights"]
+    if weights.endswith(".safetensors") and not os.path.isfile(weights):
+        raise WorkflowError(
+            f"backbones.{artifact.variant}.weights: there is no file {weights}; "
+            "`python -m wsss_core.networks.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
+        )
+for artifact in plan.artifacts("threshold"):
+    maps = artifact.upstream["maps"]
+    key = (
+        f"cams.{maps.variant}.threshold"
+        if maps.stage == "cams"
+        else "affinities: pseudo_labels.background.threshold"
+    )
+    if artifact.parameters["best_on"] == "subset":
+        try:
+            read_subset(Path(artifact.parameters["subset"]))
+        except UserError as error:
+            raise WorkflowError(f"{key}: {error}") from None
+    if not HAS_MASKS and os.path.isdir(raw_root()):
+        raise WorkflowError(
+            f"{key}: best_on needs masks to choose by, and {raw_root()} has no folder SegmentationClass; "
+            "give a number"
+        )
+for name, experiment in [item for c in CONFIGS for item in c.experiments.items()]:
+    if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):
+        raise WorkflowError(
+            f"experiments.{name}.labels: is 'masks', but {raw_root()} has no folder SegmentationClass"
+        )
+for name in SWEEPS:
+    if not HAS_MASKS and os.path.isdir(raw_root()):
+        raise WorkflowError(
+            f"sweeps.{name}: compares scores, and {raw_root()} has no folder SegmentationClass; "
+            "leave it out, or give the points as experiments of their own"
+        )

@@ -1,0 +1,90 @@
+"""Artifacts: what the stages make, what determines it, and where it lies.
+
+An artifact's directory is named by its variant and by the digest of everything that determines
+its content: stage, revision of the stage's code, parameters, and the upstream artifacts' digests.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STAGE_REVISIONS = {
+    "generated": 1,
+    "dataset": 1,
+    "masks": 1,
+    "backbone": 1,
+    "classifier": 1,
+    "cams": 1,
+    "threshold": 1,
+    "refined_seeds": 1,
+    "affinity_labels": 2,
+    "affinity": 2,
+    "walked_cams": 1,
+    "pseudo_labels": 2,
+    "segmenter": 1,
+    "predictions": 1,
+    "test_images": 1,
+    "test_predictions": 1,
+    "voc_submission": 1,
+}
+"""Every stage's revision; raise it when the stage's code gives results of another meaning."""
+
+DIGEST_LENGTH = 10
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What one stage makes from given parameters and upstream artifacts."""
+
+    stage: str
+    """Name of the stage; a key of ``STAGE_REVISIONS``."""
+    variant: str
+    """Human part of the directory's name: the variants it was made with."""
+    parameters: Mapping[str, Any]
+    """Everything configurable that determines the content, as plain JSON values."""
+    upstream: Mapping[str, "Artifact"]
+    """The artifacts it is made from, by the part they play."""
+    stage_folder: Path
+    """``results/<dataset>/<stage>``."""
+    digest: str = field(init=False)
+    """Hexadecimal digits that stand for the identity."""
+
+    def __post_init__(self) -> None:
+        """Compute the digest."""
+        identity = {
+            "stage": self.stage,
+            "revision": STAGE_REVISIONS[self.stage],
+            "parameters": self.parameters,
+            "upstream": {role: artifact.digest for role, artifact in self.upstream.items()},
+        }
+        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
+        object.__setattr__(self, "digest", digest)
+
+    @property
+    def name(self) -> str:
+        """Name of the directory: variant and digest."""
+        return f"{self.variant}-{self.digest}"
+
+    @property
+    def directory(self) -> Path:
+        """The artifact's directory."""
+        return self.stage_folder / self.name
+
+    def path(self, *parts: str) -> str:
+        """Path of a file in the directory, as text (what Snakemake compares)."""
+        return str(self.directory.joinpath(*parts))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What provenance records: stage, revision, digest, parameters and upstream directories."""
+        return {
+            "stage": self.stage,
+            "revision": STAGE_REVISIONS[self.stage],
+            "digest": self.digest,
+            "parameters": dict(self.parameters),
+            "upstream": {role: str(artifact.directory) for role, artifact in self.upstream.items()},
+        }

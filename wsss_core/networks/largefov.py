@@ -1,0 +1,79 @@
+"""DeepLab-LargeFOV: a dilated convolution with a large field of view on a trunk.
+
+Chen et al., "Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs", ICLR 2015,
+section 3.1; VGG-16's fc6 becomes a 3x3 convolution of dilation 12, fc7 a 1x1 convolution.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_core.networks.deeplab import SegmentationNetwork
+from wsss_core.networks.initialisation import initialise_for_relu
+from wsss_core.networks.trunks import TrunkNetwork
+from wsss_core.training.loop import ParameterGroup
+
+
+class LargeFovNetwork(SegmentationNetwork):
+    """Trunk, two layers with dropout, scores. Layers have the names of Caffe's: ``fc6``, ``fc7``, ``fc8``."""
+
+    def __init__(
+        self, trunk: TrunkNetwork, classes: Sequence[str], atrous_rate: int, channels: int, dropout: float
+    ) -> None:
+        """Put randomly initialised layers on ``trunk``.
+
+        Args:
+            trunk: the trunk.
+            classes: names of the object classes, without the background.
+            atrous_rate: dilation of ``fc6``.
+            channels: of ``fc6`` and ``fc7``.
+            dropout: share of their values that is dropped in training.
+        """
+        super().__init__(trunk, classes)
+        self.fc6 = nn.Conv2d(trunk.channels[-1], channels, 3, padding=atrous_rate, dilation=atrous_rate)
+        self.fc7 = nn.Conv2d(channels, channels, 1)
+        self.fc8 = nn.Conv2d(channels, len(self.classes), 1)
+        self.dropout = nn.Dropout(dropout)
+        initialise_for_relu(self.fc6)
+        initialise_for_relu(self.fc7)
+        nn.init.normal_(self.fc8.weight, std=0.01)
+        assert self.fc8.bias is not None
+        nn.init.zeros_(self.fc8.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores at the trunk's stride.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+
+        Returns:
+            Logits (B, K + 1, h, w).
+        """
+        features = self.trunk(images)[-1]
+        for layer in (self.fc6, self.fc7):
+            features = self.dropout(functional.relu(layer(features)))
+        return self.fc8(features)
+
+    def parameter_groups(self, head_factor: float = 10.0) -> list[ParameterGroup]:
+        """As the released solver has it: biases learn at twice their layer's rate and do not decay.
+
+        Args:
+            head_factor: of ``fc8``.
+
+        Returns:
+            Groups of weights and biases of the trunk, ``fc6`` and ``fc7``, and of ``fc8``. Parameters of batch
+            normalisation, which VGG-16 lacks, are among the first.
+        """
+        biases = {id(part.bias) for part in self.modules() if isinstance(part, nn.Conv2d) and part.bias is not None}
+        weights_of: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+        biases_of: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                (biases_of if id(parameter) in biases else weights_of)[name.startswith("fc8.")].append(parameter)
+        return [
+            ParameterGroup(weights_of[False], 1.0),
+            ParameterGroup(biases_of[False], 2.0, weight_decay=0.0),
+            ParameterGroup(weights_of[True], head_factor),
+            ParameterGroup(biases_of[True], 2 * head_factor, weight_decay=0.0),
+        ]

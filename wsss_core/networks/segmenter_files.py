@@ -1,0 +1,63 @@
+"""Segmenters by name, and their files: each says which network it holds, and is rebuilt without anything else."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wsss_core.config.networks import Trunk
+from wsss_core.networks.deeplab import DeepLabNetwork, SegmentationNetwork
+from wsss_core.networks.deeplabv2 import DeepLabV2
+from wsss_core.networks.deeplabv3plus import DeepLabV3PlusNetwork
+from wsss_core.networks.largefov import LargeFovNetwork
+from wsss_core.networks.trunks import build_trunk
+from wsss_core.networks.weights import load_network, save_weights
+
+KIND = "segmenter"
+"""What a file's description calls these networks."""
+NETWORKS: dict[str, type[SegmentationNetwork]] = {
+    "deeplab": DeepLabNetwork,
+    "largefov": LargeFovNetwork,
+    "deeplabv2": DeepLabV2,
+    "deeplabv3plus": DeepLabV3PlusNetwork,
+}
+"""By the name that ``network`` has in the configuration."""
+
+
+def build_segmenter(name: str, options: Mapping[str, Any], trunk: Trunk, classes: Sequence[str]) -> SegmentationNetwork:
+    """A segmenter with random weights from torch's global generator.
+
+    Args:
+        name: a key of ``NETWORKS``.
+        options: what the network takes beside trunk and classes, as ``Segmenter.options`` gives them.
+        trunk: the trunk's settings.
+        classes: names of the object classes, without the background.
+    """
+    network = NETWORKS[name](build_trunk(trunk), classes, **options)
+    network.description = {
+        "kind": KIND,
+        "network": name,
+        "options": dict(options),
+        "trunk": trunk.model_dump(mode="json"),
+        "classes": list(classes),
+    }
+    return network
+
+
+def save_segmenter(path: Path | str, network: SegmentationNetwork) -> None:
+    """Write a segmenter of :func:`build_segmenter`; :func:`load_segmenter` needs nothing else."""
+    save_weights(path, network, network.description)
+
+
+def load_segmenter(path: Path | str, device: torch.device | str = "cpu") -> SegmentationNetwork:
+    """Read a segmenter for use: in evaluation mode, weights without gradients.
+
+    Raises:
+        UserError: the file is broken, is no segmenter's, or its weights do not fit.
+    """
+
+    def build(saved: dict[str, Any]) -> SegmentationNetwork:
+        return build_segmenter(saved["network"], saved["options"], Trunk(**saved["trunk"]), saved["classes"])
+
+    return load_network(path, KIND, build, device)

@@ -1,0 +1,124 @@
+"""The scores of experiments in one table: what each step was worth, and under which conditions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from wsss_core.atomic import atomic_path
+from wsss_core.config.background import multiple_of
+from wsss_core.evaluation.choose_threshold import read_threshold
+from wsss_core.score_conditions import CONDITIONS
+
+FIGURES = {
+    "seed": "seed",
+    "seed_oracle": "seed at its best threshold*",
+    "refined_seed": "+ CRF",
+    "walk": "walk",
+    "pseudo_labels": "pseudo labels",
+    "val": "DeepLab, val",
+}
+"""What is scored: columns with the mIoU, and their headings for people."""
+MEASURES = {
+    "precision": "precision",
+    "recall": "recall",
+    "pixel_accuracy": "pixel accuracy",
+    "boundary_f": "boundary F",
+}
+"""Further scores of each figure, and their headings; columns ``<figure>_<measure>``."""
+PUBLISHED = ("seed", "pseudo_labels", "val", "test")
+"""What papers report; columns ``<figure>_published``."""
+COLUMNS = (
+    *("experiment", "labels", *FIGURES),
+    *(f"{figure}_published" for figure in PUBLISHED),
+    "published_source",
+    *(f"{figure}_{more}" for figure in FIGURES for more in (*MEASURES, *CONDITIONS)),
+)
+"""Columns of :func:`score_table`; all scores in percent. The last ones say of each figure what it was scored under."""
+
+
+def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFrame:
+    """A row per experiment: scores in percent after each step, beside what papers report for it.
+
+    Seed, CRF-refined seed, walked maps and pseudo labels are scored on the training split, the
+    segmenter's predictions on the validation split.
+
+    Args:
+        experiments: by name: ``labels`` (``pseudo`` or ``masks``), ``seed_threshold`` and
+            ``walk_threshold`` (each None, or ``fixed`` or the ``file`` it was chosen in, ``source``,
+            and ``times``, which it is multiplied by), ``published`` (None, or a ``config.root.Published``
+            as JSON values), and ``scores``, the score files by what they score. An experiment that stops
+            early, or a data set without masks, has fewer.
+
+    Returns:
+        The table, with the columns of ``COLUMNS``.
+    """
+    rows = []
+    for name, experiment in experiments.items():
+        scores = experiment["scores"]
+        row: dict[str, Any] = {"experiment": name, "labels": experiment["labels"]}
+        if "seed" in scores:
+            row |= _seed(pandas.read_csv(scores["seed"]), experiment["seed_threshold"])
+        if "walk" in scores:
+            row |= _walk(pandas.read_csv(scores["walk"]), experiment["walk_threshold"])
+        for what in ("refined_seed", "pseudo_labels", "val"):
+            if what in scores:
+                row |= _figure(what, pandas.read_csv(scores[what]).iloc[0])
+        if published := experiment["published"]:
+            row |= {f"{what}_published": published[what] for what in PUBLISHED}
+            row["published_source"] = published["source"]
+        rows.append(row)
+    return pandas.DataFrame(rows, columns=list(COLUMNS))
+
+
+def write_table(table: pandas.DataFrame, table_csv: Path) -> None:
+    """Write a table of scores for programs."""
+    with atomic_path(table_csv) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f")
+
+
+def _figure(what: str, scored: pandas.Series, background: str | None = None) -> dict[str, Any]:
+    """The columns of one figure, from its row of a table of scores; ``background`` stands for what is said there."""
+    columns = {what: 100 * float(scored["miou"])}
+    columns |= {f"{what}_{measure}": 100 * float(scored[measure]) for measure in MEASURES if measure in scored}
+    said: dict[str, Any] = {f"{what}_{name}": scored[name] for name in CONDITIONS if name in scored}
+    if background is not None:
+        said[f"{what}_background"] = background
+    return columns | said
+
+
+def _threshold(described: Mapping[str, Any]) -> tuple[float, str]:
+    """The number behind a description of a threshold, and both in words."""
+    chosen = described["fixed"] if described["file"] is None else read_threshold(described["file"])["threshold"]
+    times, words = described.get("times", 1), f"{chosen:.2f} ({described['source']})"
+    threshold = multiple_of(times, float(chosen))
+    return threshold, words if times == 1 else f"{threshold:.2f} = {times:g} x the seed's {words}"
+
+
+def _at(curve: pandas.DataFrame, threshold: float) -> pandas.Series:
+    """The row of the nearest threshold."""
+    return curve.iloc[int((curve["threshold"] - threshold).abs().argmin())]
+
+
+def _seed(curve: pandas.DataFrame, described: Mapping[str, Any]) -> dict[str, Any]:
+    """The seed's scores at its threshold and, as an oracle, at the best one; none without masks."""
+    if curve["miou"].isna().all():
+        return {}
+    threshold, words = _threshold(described)
+    curve = curve[curve["threshold"] > 0]  # as thresholds are chosen
+    best = curve.iloc[int(curve["miou"].argmax())]
+    return {
+        **_figure("seed", _at(curve, threshold), words),
+        **_figure("seed_oracle", best, f"{best['threshold']:.2f} (the best one, by the masks)"),
+    }
+
+
+def _walk(curve: pandas.DataFrame, described: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The scores of walked maps: at the pseudo labels' threshold, or with the background that walked along."""
+    if curve["threshold"].isna().all():
+        return _figure("walk", curve.iloc[0])
+    if described is None:
+        return {}
+    threshold, words = _threshold(described)
+    return _figure("walk", _at(curve, threshold), words)

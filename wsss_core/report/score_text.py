@@ -1,0 +1,99 @@
+"""A table of scores for people: Markdown with one decimal, and what its figures mean."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas
+
+from wsss_core.report.score_table import FIGURES, MEASURES
+from wsss_core.score_conditions import BEST_ON_TRAIN, CONDITIONS
+
+CONDITIONS_HEADING = "Every figure, and what it was scored under"
+ORACLE = "†"
+"""Marks experiments that use masks to choose a threshold."""
+
+
+def figures_in_text(
+    table: pandas.DataFrame, named: Mapping[str, str], figures: Mapping[str, str] = FIGURES
+) -> list[str]:
+    """Markdown table with the mIoU of each figure of each experiment, published ones beside them in brackets.
+
+    Args:
+        table: of :func:`wsss_core.report.score_table.score_table`, and perhaps more columns.
+        named: columns that say which experiment it is, and their headings; oracles are marked in the first.
+        figures: the figures to show, and their headings.
+    """
+    cells = [[*named.values(), *figures.values()]]
+    for _, row in table.iterrows():
+        name, *more = (str(row[column]) for column in named)
+        cells.append([f"{name}{_mark(row)}", *more, *(_percent(row[f]) + _published(row, f) for f in figures)])
+    return _markdown_table(cells)
+
+
+def conditions_in_text(table: pandas.DataFrame, named: Mapping[str, str]) -> list[str]:
+    """Markdown table with a line for each figure of each experiment: all that was scored, and under which conditions.
+
+    Args:
+        table: as for :func:`figures_in_text`.
+        named: columns that say which experiment it is, and their headings.
+    """
+    cells = [[*named.values(), "figure", "mIoU", "published", *MEASURES.values(), *CONDITIONS.values()]]
+    for _, row in table.iterrows():
+        for what, heading in FIGURES.items():
+            if pandas.isna(row[what]):
+                continue
+            names = [str(row[column]) for column in named]
+            published = _percent(row.get(f"{what}_published"))
+            measures = [_percent(row[f"{what}_{measure}"]) for measure in MEASURES]
+            said = [row[f"{what}_{name}"] for name in CONDITIONS]
+            told = ["–" if pandas.isna(value) else str(value) for value in said]
+            cells.append([*names, heading, _percent(row[what]), published, *measures, *told])
+    return _markdown_table(cells)
+
+
+def notes_in_text(table: pandas.DataFrame) -> list[str]:
+    """Lines below a table of scores: what they were taken on, and what is not weak supervision."""
+    lines = [
+        "Seed, + CRF, walk (without a CRF after it) and pseudo labels: training split. DeepLab: validation split.",
+        "*Best on train: chosen with the masks, an oracle.",
+    ]
+    rows = [row for _, row in table.iterrows()]
+    if any(map(_mark, rows)):
+        lines.append(f"{ORACLE} A threshold of this experiment was chosen so (see below): not weak supervision alone.")
+    if (table["labels"] == "masks").any():
+        lines.append("Trained on masks: full supervision, the upper bound of the same segmenter; not weak supervision.")
+    return lines
+
+
+def sources_in_text(table: pandas.DataFrame) -> list[str]:
+    """Lines that say who published the figures in brackets."""
+    lines = []
+    for _, row in table.iterrows():
+        if not pandas.isna(row["published_source"]):
+            test = row["test_published"]
+            served = "" if pandas.isna(test) else f"; VOC test {test:.1f}, by its server"
+            lines.append(f"[ ] Published for {row['experiment']}: {row['published_source']}{served}.")
+    return lines
+
+
+def _markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table, its first line the headings."""
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return lines
+
+
+def _percent(value: float | None) -> str:
+    return "–" if pandas.isna(value) else f"{value:.1f}"
+
+
+def _published(row: pandas.Series, what: str) -> str:
+    value = row.get(f"{what}_published")
+    return "" if pandas.isna(value) else f" [{value:.1f}]"
+
+
+def _mark(row: pandas.Series) -> str:
+    """What stands behind the name of an experiment that uses an oracle."""
+    return f" {ORACLE}" if any(f"({BEST_ON_TRAIN})" in str(row[f"{what}_background"]) for what in FIGURES) else ""
