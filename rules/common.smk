@@ -10,6 +10,7 @@ from wsss_core.errors import UserError
 from wsss_core.plan import Plan
 from wsss_core.score_conditions import (
     initialisation_in_words,
+    labels_in_words,
     score_conditions,
     source_of_threshold,
     threshold_files,
@@ -87,6 +88,7 @@ def final_files(artifact):
     return {
         "dataset": lambda: [artifact.path("index.csv"), artifact.path("classes.json")],
         "masks": lambda: [artifact.path("masks.csv")],
+        "listed_masks": lambda: [artifact.path("masks.csv")],
         "backbone": lambda: weights,
         "classifier": lambda: weights,
         "cams": lambda: shard_paths(artifact, "shards", ".h5"),
@@ -161,8 +163,8 @@ def starting_network(stage):
 
 
 def subset_file(wildcards):
-    """The list of images that a threshold is chosen on."""
-    return plan.artifact("threshold", wildcards.artifact).parameters["subset"]
+    """The list of images whose masks choose a threshold or train a segmenter."""
+    return plan.artifact(wildcards.listing, wildcards.artifact).parameters["subset"]
 
 
 def threshold_scores(wildcards):
@@ -173,7 +175,7 @@ def threshold_scores(wildcards):
 
 
 def training_labels(wildcards):
-    """What a segmenter is trained on: pseudo labels, or the masks (the upper bound); nothing if it is imported."""
+    """What a segmenter is trained on beside listed masks: pseudo labels, or all masks (the upper bound); may be nothing."""
     upstream = plan.artifact("segmenter", wildcards.artifact).upstream
     return final_files(upstream["labels"]) if "labels" in upstream else []
 
@@ -228,7 +230,7 @@ def described(experiment):
     else:
         threshold = None
     return {
-        "labels": settings.labels,
+        "labels": labels_in_words(settings),
         "seed_threshold": seed_threshold,
         "walk_threshold": threshold,
         "scores": score_files(stages),
@@ -278,7 +280,16 @@ for artifact in plan.artifacts("threshold"):
             "give a number"
         )
 for name, experiment in plan.config.experiments.items():
-    if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):
-        raise WorkflowError(
-            f"experiments.{name}.labels: is 'masks', but {raw_root()} has no folder SegmentationClass"
-        )
+    if experiment.masks_of is not None:
+        try:
+            read_subset(Path(experiment.masks_of.file))
+        except UserError as error:
+            raise WorkflowError(f"experiments.{name}.masks_of: {error}") from None
+    for key, used in {
+        "labels": experiment.labels == "masks",
+        "masks_of": experiment.masks_of is not None,
+    }.items():
+        if used and not HAS_MASKS and os.path.isdir(raw_root()):
+            raise WorkflowError(
+                f"experiments.{name}.{key}: needs masks, but {raw_root()} has no folder SegmentationClass"
+            )

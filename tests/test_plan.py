@@ -80,15 +80,20 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
         (
             ("cams", "cam", "threshold"),
             {"best_on": "subset", "subset": "held_out.txt"},
-            set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams"},
+            set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "listed_masks", "backbone", "classifier", "cams"},
         ),
         (
             ("cams", "cam", "threshold"),
             0.5,
-            set(STAGE_REVISIONS) - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "threshold"},
+            set(STAGE_REVISIONS)
+            - {"generated", "dataset", "masks", "listed_masks", "backbone", "classifier", "cams", "threshold"},
         ),
-        (("dataset", "generate", "seed"), 7, set(STAGE_REVISIONS) - {"backbone", "threshold"}),
-        (("dataset", "root"), "elsewhere", set(STAGE_REVISIONS) - {"backbone", "generated", "threshold"}),
+        (("dataset", "generate", "seed"), 7, set(STAGE_REVISIONS) - {"backbone", "threshold", "listed_masks"}),
+        (
+            ("dataset", "root"),
+            "elsewhere",
+            set(STAGE_REVISIONS) - {"backbone", "generated", "threshold", "listed_masks"},
+        ),
         (("runtime", "shards"), 5, set()),
         (("runtime", "device"), "auto", set()),
         (("resources",), {"predict": {"mem_mb": 999}}, set()),

@@ -2,6 +2,7 @@
 
 import re
 
+from wsss_core.config import Experiment
 from wsss_core.config.background import (
     BackgroundScore,
     PseudoLabelBackground,
@@ -51,6 +52,18 @@ def score_conditions(artifact: Artifact) -> dict[str, str]:
         "crf": _yes(settings.crf),
         "without_label": unsure,
     }
+
+
+def labels_in_words(experiment: Experiment) -> str:
+    """What an experiment's segmenter is trained on.
+
+    Returns:
+        ``pseudo``, ``masks`` (of all training images), ``masks of list.txt``, or ``masks of list.txt, pseudo``.
+    """
+    if experiment.masks_of is None:
+        return experiment.labels
+    masks = f"masks of {experiment.masks_of.file}"
+    return masks if experiment.labels == "masks" else f"{masks}, {experiment.labels}"
 
 
 def initialisation_in_words(artifact: Artifact) -> str:
