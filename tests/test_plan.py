@@ -248,3 +248,25 @@ def test_what_is_only_scored_changes_no_training():
     before, after = (plan_of(change).experiments["cam"] for change in (with_own_thresholds, with_another_seed))
     changed = {stage for stage in after if stage not in before or before[stage].name != after[stage].name}
     assert changed == {"seed_threshold", "refined_seeds"}
+
+
+def test_masks_of_some_images_change_the_segmenter_alone():
+    def change(raw, masks_of="list.txt"):
+        raw["experiments"]["semi"] = {**raw["experiments"]["cam"], "masks_of": masks_of}
+        raw["experiments"]["listed"] = {"labels": "masks", "segmenter": "deeplab", "masks_of": "list.txt"}
+
+    stages = plan_of(change).experiments
+    weak, semi, listed = (stages[name] for name in ("cam", "semi", "listed"))
+    assert {stage for stage in semi if semi[stage] is not weak.get(stage)} == {
+        *("listed_masks", "segmenter", "predictions")
+    }
+    assert semi["segmenter"].variant == "cam-affinitynet-some_masks-deeplab"
+    assert semi["segmenter"].upstream["labels"] is weak["pseudo_labels"]
+    assert semi["segmenter"].upstream["listed_masks"] is listed["listed_masks"] is semi["listed_masks"]
+    assert listed["segmenter"].variant == "some_masks-deeplab" and "labels" not in listed["segmenter"].upstream
+    assert "masks_of" not in weak["segmenter"].parameters
+    other = plan_of(lambda raw: change(raw, {"file": "list.txt", "share": 0.5})).experiments["semi"]
+    assert other["listed_masks"].name == semi["listed_masks"].name
+    assert other["segmenter"].name != semi["segmenter"].name
+    rebuilt = stage_settings("segmenters", semi["segmenter"].parameters)
+    assert rebuilt == stage_settings("segmenters", weak["segmenter"].parameters)
