@@ -17,6 +17,7 @@ wildcard_constraints:
     shard=r"\d{3}",  # which part of the images, from 0
     shards=r"\d{3}",  # of how many parts
     maps=r"cams|walked_cams",  # stages that make class maps
+    listing=r"threshold|listed_masks",  # stages that use the masks of a list of images
     stage=r"refined_seeds|pseudo_labels|predictions",  # stages whose label maps are scored
     experiment=r"[A-Za-z0-9_.=@-]+",  # a name in `experiments`, or of a point of a sweep
     sweep=r"[A-Za-z0-9_]+",  # a name in `sweeps`

@@ -34,10 +34,19 @@ for artifact in plan.artifacts("threshold"):
             "give a number"
         )
 for name, experiment in [item for c in CONFIGS for item in c.experiments.items()]:
-    if experiment.labels == "masks" and not HAS_MASKS and os.path.isdir(raw_root()):
-        raise WorkflowError(
-            f"experiments.{name}.labels: is 'masks', but {raw_root()} has no folder SegmentationClass"
-        )
+    if experiment.masks_of is not None:
+        try:
+            read_subset(Path(experiment.masks_of.file))
+        except UserError as error:
+            raise WorkflowError(f"experiments.{name}.masks_of: {error}") from None
+    for key, used in {
+        "labels": experiment.labels == "masks",
+        "masks_of": experiment.masks_of is not None,
+    }.items():
+        if used and not HAS_MASKS and os.path.isdir(raw_root()):
+            raise WorkflowError(
+                f"experiments.{name}.{key}: needs masks, but {raw_root()} has no folder SegmentationClass"
+            )
 for name in SWEEPS:
     if not HAS_MASKS and os.path.isdir(raw_root()):
         raise WorkflowError(

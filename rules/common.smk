@@ -11,6 +11,7 @@ from wsss_core.errors import UserError
 from wsss_core.plan import Plan
 from wsss_core.score_conditions import (
     initialisation_in_words,
+    labels_in_words,
     score_conditions,
     source_of_threshold,
     subset_conditions,
@@ -115,6 +116,7 @@ def final_files(artifact):
     return {
         "dataset": lambda: [artifact.path("index.csv"), artifact.path("classes.json")],
         "masks": lambda: [artifact.path("masks.csv")],
+        "listed_masks": lambda: [artifact.path("masks.csv")],
         "backbone": lambda: weights,
         "classifier": lambda: weights,
         "cams": lambda: shard_paths(artifact, "shards", ".h5"),
@@ -189,8 +191,8 @@ def starting_network(stage):
 
 
 def subset_file(wildcards):
-    """The list of images that a threshold is chosen on."""
-    return plan.artifact("threshold", wildcards.artifact).parameters["subset"]
+    """The list of images whose masks choose a threshold or train a segmenter."""
+    return plan.artifact(wildcards.listing, wildcards.artifact).parameters["subset"]
 
 
 def threshold_scores(wildcards):
@@ -201,7 +203,7 @@ def threshold_scores(wildcards):
 
 
 def training_labels(wildcards):
-    """What a segmenter is trained on: pseudo labels, or the masks (the upper bound); nothing if it is imported."""
+    """What a segmenter is trained on beside listed masks: pseudo labels, or all masks (the upper bound); may be nothing."""
     upstream = plan.artifact("segmenter", wildcards.artifact).upstream
     return final_files(upstream["labels"]) if "labels" in upstream else []
 

@@ -34,7 +34,7 @@ def described(config, experiment, stages):
     else:
         threshold = None
     return {
-        "labels": settings.labels,
+        "labels": labels_in_words(settings),
         "seed_threshold": seed_threshold,
         "walk_threshold": threshold,
         "published": settings.published.model_dump() if settings.published else None,

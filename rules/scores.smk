@@ -1,4 +1,4 @@
-# Scores against masks: the only rules, beside the mask-supervised upper bound, that see a mask.
+# Scores against masks: the only rules, beside trainings that an experiment gives masks to, that see a mask.
 
 
 rule score_cams:
@@ -36,9 +36,9 @@ rule index_subset:
         classes=plan.dataset.path("classes.json"),
         masks=plan.masks.path("masks.csv"),
     output:
-        masks=f"{FOLDER}/threshold/{{artifact}}/masks.csv",
+        masks=f"{FOLDER}/{{listing}}/{{artifact}}/masks.csv",
     log:
-        f"{FOLDER}/logs/index_subset/{{artifact}}.log",
+        f"{FOLDER}/logs/index_subset/{{listing}}.{{artifact}}.log",
     priority: 100
     conda:
         "../envs/wsss.yaml"

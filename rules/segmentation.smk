@@ -6,6 +6,7 @@ rule train_segmenter:
         index=upstream("segmenter", "dataset", "index.csv"),
         classes=upstream("segmenter", "dataset", "classes.json"),
         labels=training_labels,
+        masks=upstream_if_any("segmenter", "listed_masks", "masks.csv"),
         initial=starting_network("segmenter"),
     output:
         weights=f"{FOLDER}/segmenter/{{artifact}}/weights.safetensors",

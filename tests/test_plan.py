@@ -11,7 +11,7 @@ from wsss_core.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
 """Stages of the VOC server's test images; the demo has none."""
-STAGES = set(STAGE_REVISIONS) - SUBMITTED
+STAGES = set(STAGE_REVISIONS) - SUBMITTED - {"listed_masks"}
 DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")
 
 
@@ -90,9 +90,7 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
         (
             ("cams", "cam", "threshold"),
             0.5,
-            set(STAGE_REVISIONS)
-            - SUBMITTED
-            - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "threshold"},
+            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "threshold"},
         ),
         (("dataset", "generate", "seed"), 7, STAGES - {"backbone", "threshold"}),
         (("dataset", "root"), "elsewhere", STAGES - {"backbone", "generated", "threshold"}),
@@ -295,3 +293,25 @@ def test_maps_alone_cannot_be_submitted():
 
     with pytest.raises(UserError, match="none has a 'segmenter'"):
         plan_of(change).voc_submissions()
+
+
+def test_masks_of_some_images_change_the_segmenter_alone():
+    def change(raw, masks_of="list.txt"):
+        raw["experiments"]["semi"] = {**raw["experiments"]["cam"], "masks_of": masks_of}
+        raw["experiments"]["listed"] = {"labels": "masks", "segmenter": "deeplab", "masks_of": "list.txt"}
+
+    stages = plan_of(change).experiments
+    weak, semi, listed = (stages[name] for name in ("cam", "semi", "listed"))
+    assert {stage for stage in semi if semi[stage] is not weak.get(stage)} == {
+        *("listed_masks", "segmenter", "predictions")
+    }
+    assert semi["segmenter"].variant == "cam-affinitynet-some_masks-deeplab"
+    assert semi["segmenter"].upstream["labels"] is weak["pseudo_labels"]
+    assert semi["segmenter"].upstream["listed_masks"] is listed["listed_masks"] is semi["listed_masks"]
+    assert listed["segmenter"].variant == "some_masks-deeplab" and "labels" not in listed["segmenter"].upstream
+    assert "masks_of" not in weak["segmenter"].parameters
+    other = plan_of(lambda raw: change(raw, {"file": "list.txt", "share": 0.5})).experiments["semi"]
+    assert other["listed_masks"].name == semi["listed_masks"].name
+    assert other["segmenter"].name != semi["segmenter"].name
+    rebuilt = stage_settings("segmenters", semi["segmenter"].parameters)
+    assert rebuilt == stage_settings("segmenters", weak["segmenter"].parameters)

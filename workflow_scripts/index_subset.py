@@ -1,4 +1,4 @@
-"""Rule index_subset: the masks of the listed images that a threshold is chosen on."""
+"""Rule index_subset: the masks of listed images, which choose a threshold or train a segmenter."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rule train_segmenter: a segmentation network, from pseudo labels (or masks, as upper bound)."""
+"""Rule train_segmenter: a segmentation network, from pseudo labels, masks, or both."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ gpus = snakemake.resources.get("gpu", 0)
 with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     from wsss_core.config.networks import Trunk
     from wsss_core.config.runtime import Runtime
+    from wsss_core.config.semi_supervised import MasksOf
     from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
     from wsss_core.datasets.label_maps import read_label_manifest
@@ -26,6 +27,8 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
         snakemake.params.initialisation,
         weights,
         Path(snakemake.output.training),
+        masks=read_label_manifest(snakemake.input.masks),
+        masks_of=MasksOf(**parameters["masks_of"]) if "masks_of" in parameters else None,
         inputs=list(snakemake.input),
         device=runtime.device,
         workers=runtime.workers,

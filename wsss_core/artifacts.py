@@ -15,6 +15,7 @@ STAGE_REVISIONS = {
     "generated": 1,
     "dataset": 1,
     "masks": 1,
+    "listed_masks": 1,
     "backbone": 1,
     "classifier": 1,
     "cams": 1,

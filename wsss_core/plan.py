@@ -112,13 +112,14 @@ class Plan:
             self._plan_pseudo_labels(experiment, stages)
         if experiment.segmenter is not None:
             settings = self.config.segmenters[experiment.segmenter]
-            labels = self.masks if experiment.labels == "masks" else stages["pseudo_labels"]
-            source = "masks" if experiment.labels == "masks" else labels.variant
-            variant = f"{source}-{experiment.segmenter}"
             trained = self._with_trunk(settings, self._trunk_of(settings), exclude=("classifier", "prediction"))
             upstream = {"dataset": self.dataset}
             if settings.optimisation.epochs > 0:
-                upstream["labels"] = labels
+                labels = self._plan_labels(experiment, stages)
+                variant = "-".join([*labels, experiment.segmenter])
+                upstream |= {"listed_masks" if word == "some_masks" else "labels": a for word, a in labels.items()}
+                if experiment.masks_of is not None:
+                    trained["masks_of"] = experiment.masks_of.model_dump(mode="json")
             else:  # an imported network, used as it is, whatever the labels
                 variant = experiment.segmenter
             if settings.weights is None:
@@ -162,6 +163,15 @@ class Plan:
         if not self._submissions:
             raise UserError("experiments: none has a 'segmenter', whose label maps the VOC server could score")
         return self._submissions
+
+    def _plan_labels(self, experiment: Experiment, stages: dict[str, Artifact]) -> dict[str, Artifact]:
+        """What a segmenter is trained on, in a word each."""
+        labels = {} if experiment.labels == "masks" else {stages["pseudo_labels"].variant: stages["pseudo_labels"]}
+        if experiment.masks_of is not None:
+            subset = {"subset": experiment.masks_of.file}
+            stages["listed_masks"] = self._artifact("listed_masks", "listed", subset, {"masks": self.masks})
+            labels["some_masks"] = stages["listed_masks"]
+        return labels or {"masks": self.masks}
 
     def _plan_threshold(self, choice: Threshold, maps: Artifact) -> Artifact:
         """The choice of a threshold by the scores of ``maps``."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wsss_core.artifacts import Artifact
+from wsss_core.config import Experiment
 from wsss_core.config.background import (
     BackgroundScore,
     PseudoLabelBackground,
@@ -60,7 +61,7 @@ def score_conditions(artifact: Artifact) -> dict[str, str]:
             "background": f"its labels': {_background_of(labels)}" if labels is not None and pseudo else "learned",
             "seen_at": _seen_at(artifact.parameters, segmenter.parameters.get("input_scales", ())),
             "crf": _yes(artifact.parameters["crf"]),
-            "labels": _labels_in_words(labels),
+            "labels": _trained_with(segmenter),
             "initialisation": initialisation_in_words(segmenter),
         }
     maps = artifact if artifact.stage in ("cams", "walked_cams") else _maps_of(artifact)
@@ -127,11 +128,27 @@ def _seen_at(parameters: Mapping[str, Any], network_scales: Sequence[float] = ()
     return ", ".join(words or ["as its method does"]) + (" and mirrored" if mirrored else "")
 
 
-def _labels_in_words(labels: Artifact | None) -> str:
-    """What a segmenter is trained on."""
-    if labels is None:
-        return "not trained here"
-    return "masks" if labels.stage == "masks" else f"pseudo labels {labels.variant}"
+def _trained_with(segmenter: Artifact) -> str:
+    """The labels that a segmenter was trained with."""
+    words = []
+    if "listed_masks" in segmenter.upstream:
+        words.append(f"masks of {segmenter.upstream['listed_masks'].parameters['subset']}")
+    if "labels" in segmenter.upstream:
+        labels = segmenter.upstream["labels"]
+        words.append("masks" if labels.stage == "masks" else f"pseudo labels {labels.variant}")
+    return ", ".join(words) or "not trained here"
+
+
+def labels_in_words(experiment: Experiment) -> str:
+    """What an experiment's segmenter is trained on.
+
+    Returns:
+        ``pseudo``, ``masks`` (of all training images), ``masks of list.txt``, or ``masks of list.txt, pseudo``.
+    """
+    if experiment.masks_of is None:
+        return experiment.labels
+    masks = f"masks of {experiment.masks_of.file}"
+    return masks if experiment.labels == "masks" else f"{masks}, {experiment.labels}"
 
 
 def initialisation_in_words(artifact: Artifact) -> str:

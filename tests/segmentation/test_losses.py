@@ -56,3 +56,22 @@ def test_without_labels_the_losses_are_0_and_have_gradients(loss, at):
     losses.sum().backward()
     assert losses.tolist() == [0]
     assert torch.equal(logits.grad, torch.zeros(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced"])
+def test_an_images_pixels_count_as_much_as_its_weight(logits, labels, loss):
+    each = functional.cross_entropy(logits[1], labels.long(), ignore_index=255, reduction="none")
+    totals = []
+    for kinds in [(0, 1, 2)] if loss == "cross_entropy" else [(0,), (1, 2)]:
+        total, count = 0.0, 0.0
+        for image, weight in enumerate((1.0, 0.3)):
+            for y in range(8):
+                for x in range(12):
+                    if labels[image, y, x].item() in kinds:
+                        total += weight * each[image, y, x].item()
+                        count += weight
+        totals.append(total / count)
+    found = segmentation_losses(logits[1:], labels, of(loss=loss), torch.tensor([1.0, 0.3]))
+    assert found.tolist() == pytest.approx([sum(totals) / len(totals)])
+    one_of_them = segmentation_losses(logits[1:], labels, of(loss=loss), torch.tensor([0.0, 0.3]))
+    torch.testing.assert_close(one_of_them, segmentation_losses([logits[1][1:]], labels[1:], of(loss=loss)))

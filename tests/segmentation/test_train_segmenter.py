@@ -17,6 +17,7 @@ from wsss_core.config.segmentation import (
     Prediction,
     SegmenterOptimisation,
 )
+from wsss_core.config.semi_supervised import AuxiliaryDecoders, MasksOf
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
@@ -29,8 +30,9 @@ from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter
 from wsss_core.networks.weights import load_weights
 from wsss_core.probability_store import read_probabilities
 from wsss_core.segmentation.losses import segmentation_losses
+from wsss_core.segmentation.mixed_labels import LabelMapSamples
 from wsss_core.segmentation.predict import class_probabilities, predict
-from wsss_core.segmentation.train_segmenter import LabelMapSamples, train_segmenter
+from wsss_core.segmentation.train_segmenter import train_segmenter
 from wsss_core.training.batches import SeededSamples
 
 
@@ -53,7 +55,11 @@ KINDS = {
 }
 
 
-def train(data, folder, epochs=1, kind="skip", optimisation=None, **settings):
+SOME_MASKS = {"file": "list.txt", "share": 0.5, "pseudo_weight": 0.5}
+EVERY_DECODER = {"decoders": dict.fromkeys(AuxiliaryDecoders().counts, 1)}
+
+
+def train(data, folder, epochs=1, kind="skip", optimisation=None, masks=None, masks_of=None, **settings):
     index, trunk, label_maps = data
     kind_of, own = KINDS[kind]
     parameters = kind_of(
@@ -66,7 +72,8 @@ def train(data, folder, epochs=1, kind="skip", optimisation=None, **settings):
     )
     weights, curve = folder / "weights.safetensors", folder / "training.csv"
     start = (trunk, "random weights")
-    train_segmenter(parameters, TRUNK, index, label_maps, *start, weights, curve, inputs=[trunk], device="cpu")
+    made = {"weights": weights, "training_csv": curve, "masks": masks, "masks_of": masks_of and MasksOf(**masks_of)}
+    train_segmenter(parameters, TRUNK, index, label_maps, *start, **made, inputs=[trunk], device="cpu")
     return weights, pandas.read_csv(curve)
 
 
@@ -191,9 +198,13 @@ def test_a_trained_segmenter_knows_its_classes(tmp_path, data):
     assert network.classes == ("background", "bird", "cat", "dog")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "consistency"])
 def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, data, kind, monkeypatch):
-    whole, _ = train(data, tmp_path / "whole", epochs=3, kind=kind)
+    settings = {"kind": kind}
+    if kind == "consistency":
+        masks = {"two": data[2]["two"]}
+        settings = {"consistency": EVERY_DECODER, "masks": masks, "masks_of": SOME_MASKS}
+    whole, _ = train(data, tmp_path / "whole", epochs=3, **settings)
     read = LabelMapSamples.__getitem__
     seen = []
 
@@ -205,8 +216,8 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, data, kind, monke
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(LabelMapSamples, "__getitem__", dying)
-        train(data, tmp_path / "killed", epochs=3, kind=kind)
-    again, _ = train(data, tmp_path / "killed", epochs=3, kind=kind)
+        train(data, tmp_path / "killed", epochs=3, **settings)
+    again, _ = train(data, tmp_path / "killed", epochs=3, **settings)
     assert again.read_bytes() == whole.read_bytes()
 
 
@@ -222,7 +233,7 @@ def test_parts_of_a_step_give_the_mean_of_their_losses(tmp_path, data):
     samples = SeededSamples(LabelMapSamples(index, label_maps, Augmentation(crop=32)), 0)
     losses = [
         segmentation_losses([network(image[None])], labels[None], settings).sum()
-        for image, labels in (samples[0, number] for number in range(3))
+        for image, labels, _ in (samples[0, number] for number in range(3))
     ]
     (sum(losses) / 3).backward()
     assert curve["loss"].tolist() == pytest.approx([sum(losses).item() / 3], rel=1e-5)
@@ -281,3 +292,45 @@ def test_an_imported_segmenter_is_used_as_it_is_or_trained_on(tmp_path, data):
     for kind, epochs in [("deeplabv2", 1), ("largefov", 1)]:
         path = again(tmp_path / kind, kind, epochs, freeze_batch_norm=True)
         assert torch.equal(load_weights(path)[0]["trunk.bn1.running_mean"], given["trunk.bn1.running_mean"])
+
+
+def test_masks_outweigh_wrong_pseudo_labels(tmp_path, data):
+    """Of all three images, pseudo labels say one class; of two there are masks."""
+    index, trunk, masks = data
+    wrong = {name: tmp_path / "wrong" / f"{name}.png" for name in SIZES}
+    for name, path in wrong.items():
+        write_label_map(path, np.full(SIZES[name], 2, np.uint8))
+    listed = {name: masks[name] for name in ("one", "two")}
+    correct = []
+    for weight in (0.01, 5):
+        masks_of = {"file": "list.txt", "pseudo_weight": weight}
+        path, _ = train(
+            (index, trunk, wrong), tmp_path / str(weight), 40, masks=listed, masks_of=masks_of, compared_at="labels"
+        )
+        manifest = tmp_path / f"predictions-{weight}" / "labels" / "000-of-001.csv"
+        predict(Prediction(scales=(1.0,), crf=None), index, path, manifest, inputs=[path], device="cpu")
+        found = read_label_manifest([manifest])
+        correct.append((read_mask(found["none"]) == true_labels("none")).mean())
+    assert correct[0] > 0.9 and correct[1] < 0.5
+
+
+def test_consistency_trains_a_segmenter_of_the_ordinary_kind(tmp_path, data, caplog):
+    index, trunk, masks = data
+    listed = {"one": masks["one"]}
+    with caplog.at_level("INFO"):
+        path, curve = train(
+            (index, trunk, {}),
+            tmp_path / "it",
+            kind="deeplabv2",
+            masks=listed,
+            masks_of={"file": "list.txt", "share": 0.5},
+            consistency=EVERY_DECODER | {"ramp_up": 0},
+            optimisation={"accumulate": 3},
+        )
+    assert "training on 1 images with masks and 2 others" in caplog.text
+    row = curve.iloc[0]
+    assert row["consistency"] > 0 and row["auxiliary"] == 0  # the other images have no label
+    assert row["loss"] == pytest.approx(row["supervised"] + row["consistency"], rel=1e-5)
+    plain, _ = train(data, tmp_path / "plain", kind="deeplabv2")
+    assert load_weights(path)[0].keys() == load_weights(plain)[0].keys()
+    assert load_segmenter(path).description == load_segmenter(plain).description

@@ -17,6 +17,7 @@ with job(folder / "log.txt", 2, gpus=gpus):
     from wsss_core.config.networks import Backbone, Pretext, Trunk
     from wsss_core.config.refinement import AffinityNet, Irn
     from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, SegmenterOptimisation
+    from wsss_core.config.semi_supervised import Consistency, MasksOf
     from wsss_core.config.training import Augmentation, Optimisation
     from wsss_core.datasets.palette import write_label_map
     from wsss_core.networks.trunks import build_trunk
@@ -71,7 +72,13 @@ with job(folder / "log.txt", 2, gpus=gpus):
         "resnet38_small": LargeFov(backbone="any", atrous_rate=2, channels=16, dropout=0, **plain),
         "vgg16_small": LargeFov(backbone="any", atrous_rate=2, channels=16, dropout=0, loss="balanced", **plain),
     }
+    # Of the perturbations, those without a draw, which is another one in two processes.
+    decoders = {"noise": 0, "drop": 0, "dropout": 0, "cutout": 0, "adversarial": 0}
+    consistency = Consistency(decoders=decoders, ramp_up=0.5)
+    kinds["semi"] = DeepLab(backbone="any", atrous_rates=(1, 2), consistency=consistency, **plain)
+    masks_of = MasksOf(file="list.txt", share=0.5, pseudo_weight=0.5)
     for name, kind in kinds.items():
+        semi = {"masks": {"two": labels["two"]}, "masks_of": masks_of} if name == "semi" else {}
         start = folder / f"{name}.safetensors" if name in others else trunk
         settings = others.get(name, TRUNK)
-        train_segmenter(kind, settings, index, labels, start, "random weights", *made(name), device="cpu")
+        train_segmenter(kind, settings, index, labels, start, "random weights", *made(name), **semi, device="cpu")

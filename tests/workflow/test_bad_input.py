@@ -90,4 +90,4 @@ def test_training_on_masks_that_are_not_there_is_told_before_anything_runs(tmp_p
     tree.write_lists()
     result = voc_workflow(tmp_path, tree).attempt("--dry-run")
     assert result.returncode != 0
-    assert "experiments.full.labels: is 'masks', but" in result.stdout and "SegmentationClass" in result.stdout
+    assert "experiments.full.labels: needs masks, but" in result.stdout and "SegmentationClass" in result.stdout

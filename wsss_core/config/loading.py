@@ -9,16 +9,15 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from wsss_core.config.cams import SeenetCams
 from wsss_core.config.extensions import load_extension
 from wsss_core.config.multiples import unfit_multiples
 from wsss_core.config.parameters import overlay, settings_class
-from wsss_core.config.refinement import Irn
+from wsss_core.config.references import unfit_references
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES, useless_gpus
+from wsss_core.config.supervision import unfit_supervision
 from wsss_core.errors import UserError
 
-RESIDUAL = "resnet18, resnet34, resnet50, resnet101 or resnet_small"
 VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 
@@ -108,7 +107,10 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         for key in checked.keys() - SECTIONS.keys():
             faults.extend(_check_plain(key, checked[key]))
     if config is not None:
-        faults.extend(list(_unknown_references(config)) or [*_unfit_references(config), *unfit_multiples(config)])
+        faults.extend(
+            list(_unknown_references(config))
+            or [*unfit_references(config), *unfit_multiples(config), *unfit_supervision(config)]
+        )
         faults.extend(
             unknown_name(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)
             for rule in config.resources
@@ -198,67 +200,6 @@ def _unknown_references(config: Config) -> Iterable[str]:
                 reference, known = getattr(variant, field, None), getattr(config, target)
                 if reference is not None and reference not in known:
                     yield unknown_name((section, name, field), f"no such variant in '{target}'", reference, known)
-
-
-def _unfit_references(config: Config) -> Iterable[str]:
-    """References to variants that exist, but cannot serve."""
-    circular = False
-    for name in config.classifiers:
-        if circle := _circle(config, name):
-            circular = True
-            yield f"classifiers.{name}: needs itself to be trained first: {' -> '.join(circle)}"
-    if circular:
-        return
-    for name, classifier in config.classifiers.items():
-        if classifier.start_from is None:
-            continue
-        own = config.backbones[classifier.backbone]
-        other = config.backbones[config.classifiers[classifier.start_from].backbone]
-        if own.network != other.network:
-            yield (
-                f"classifiers.{name}.start_from: '{classifier.start_from}' is a {other.network}; this classifier's "
-                f"backbone is a {own.network}, which its weights do not fit"
-            )
-        elif own.pixels != other.pixels:
-            yield (
-                f"classifiers.{name}.start_from: '{classifier.start_from}' sees pixels: {other.pixels}, this "
-                f"classifier's backbone pixels: {own.pixels}"
-            )
-    yield from _unfit_trunks(config)
-    for name, cams in config.cams.items():
-        objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one
-        if isinstance(cams, SeenetCams) and objective != "seenet":
-            yield (
-                f"cams.{name}.classifier: method seenet needs a classifier with objective 'seenet'; "
-                f"'{cams.classifier}' has '{objective}'"
-            )
-
-
-def _unfit_trunks(config: Config) -> Iterable[str]:
-    """Affinities whose trunk their method has no use for."""
-    for name, affinity in config.affinities.items():
-        if isinstance(affinity, Irn):
-            key = "classifier" if affinity.backbone is None else "backbone"
-            variant = affinity.backbone or config.classifiers[str(affinity.classifier)].backbone
-            network = config.backbones[variant].network
-            if network.startswith(("resnet38", "vgg16")):
-                yield f"affinities.{name}.{key}: method irn needs a residual trunk ({RESIDUAL}); this one is {network}"
-
-
-def _circle(config: Config, start: str) -> list[str]:
-    """The way from a classifier over those it needs back to itself; empty if there is none."""
-    ways = [[start]]
-    seen: set[str] = set()
-    while ways:
-        way = ways.pop()
-        for field in ("start_from", "ordinary"):
-            needed = getattr(config.classifiers[way[-1]], field, None)
-            if needed == start:
-                return [*way, start]
-            if needed is not None and needed not in seen:
-                seen.add(needed)
-                ways.append([*way, needed])
-    return []
 
 
 def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, ...]) -> list[str]:

@@ -19,6 +19,7 @@ from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
 from wsss_core.config.runtime import RuleResources, Runtime
 from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Segmenter
+from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.config.sweeps import Sweep
 
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -66,6 +67,10 @@ class Experiment(Parameters):
     were trained on VOC's own images alone, ``comp6`` if other data helped, as ImageNet weights do."""
     published: Published | None = None
     """Published figures to compare with; no result depends on them."""
+    masks_of: MasksOf | None = None
+    """Semi-supervision: the segmenter is trained on the masks of these images, and on pseudo labels of the others. With
+    ``labels: masks``, on these masks alone; a segmenter with ``consistency`` also sees the other images, without
+    label."""
 
     @model_validator(mode="after")
     def _chain_is_whole(self) -> "Experiment":
@@ -76,6 +81,11 @@ class Experiment(Parameters):
             raise ValueError("'cams' is missing (only labels: masks goes without)")
         elif self.segmenter is not None and self.affinity is None:
             raise ValueError("'affinity' is missing: the segmenter is trained on its pseudo labels")
+        if self.masks_of is not None:
+            if self.segmenter is None:
+                raise ValueError("'masks_of' needs a 'segmenter', which is trained on these masks")
+            if self.labels == "masks" and "pseudo_weight" in self.masks_of.model_fields_set:
+                raise ValueError("'masks_of.pseudo_weight' is for pseudo labels, and labels: masks uses none")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from wsss_core.config.crf import Crf
 from wsss_core.config.parameters import Parameters, Scales
+from wsss_core.config.semi_supervised import Consistency
 from wsss_core.config.training import Augmentation, Optimisation
 
 Rates = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
@@ -61,6 +62,8 @@ class Segmenter(Parameters):
     loss: Literal["cross_entropy", "balanced"] = "cross_entropy"
     """Mean cross-entropy over the labelled pixels; or ``balanced``: half the mean over pixels of the background and
     half the mean over those of objects."""
+    consistency: Consistency | None = None
+    """Cross-consistency training on the images without masks; ``null`` for none."""
     compared_at: Literal["labels", "scores"] = "labels"
     """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
     to the scores' (nearest, as Pillow), as DeepLab's own code does."""
@@ -77,6 +80,8 @@ class Segmenter(Parameters):
             raise ValueError("give exactly one of 'backbone' and 'classifier' (whose weights it starts from)")
         if self.optimisation.epochs == 0 and self.weights is None:
             raise ValueError("'optimisation.epochs: 0' is for a network that is imported: give its 'weights'")
+        if self.optimisation.epochs == 0 and self.consistency is not None:
+            raise ValueError("'consistency' is a way of training, and 'optimisation.epochs' is 0")
         return self
 
     @property

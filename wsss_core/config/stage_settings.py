@@ -13,7 +13,8 @@ def stage_settings(section: str, parameters: Mapping[str, Any]) -> Any:
     Args:
         section: the section that the stage's variants are in.
         parameters: as :class:`wsss_core.plan.Plan` gives them to the artifact: references to other variants
-            are left out, because those artifacts are upstream, and ``trunk`` stands in for the backbone.
+            are left out, because those artifacts are upstream, and ``trunk`` stands in for the backbone. A
+            segmenter's ``masks_of`` is its experiment's.
 
     Returns:
         An object of the section's settings class. The references that it must have read ``upstream``.
@@ -29,5 +30,5 @@ def stage_settings(section: str, parameters: Mapping[str, Any]) -> Any:
         for name in REFERENCES[section]
         if name in kind.model_fields and (name == "backbone" or kind.model_fields[name].is_required())
     }
-    own = {name: value for name, value in parameters.items() if name not in ("trunk", "extension")}
+    own = {name: value for name, value in parameters.items() if name not in ("trunk", "extension", "masks_of")}
     return kind(**own, **references)

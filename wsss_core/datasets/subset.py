@@ -1,4 +1,4 @@
-"""Lists of image ids, one a line, on whose masks a threshold is chosen."""
+"""Lists of image ids, one a line, whose masks choose a threshold or train a segmenter."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +42,6 @@ def masks_of_subset(subset: Path, index: DatasetIndex, masks: Mapping[str, Path]
         if strangers:
             raise UserError(
                 f"{subset}: '{strangers[0]}' {what} ({len(strangers)} of {len(listed)} like it); the list is of "
-                "training images with masks that a threshold is chosen on"
+                "training images with masks"
             )
     return {image_id: masks[image_id] for image_id in listed}

@@ -1,5 +1,6 @@
 """DeepLab in a small form: atrous spatial pyramid pooling on a trunk; and what all segmenters share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class AtrousPyramid(nn.Module):
         return torch.stack([branch(features) for branch in self.branches]).sum(dim=0)
 
 
-class SegmentationNetwork(nn.Module):
+class SegmentationNetwork(nn.Module, ABC):
     """What all segmenters share: a trunk, and layers on it that score every class at every place.
 
     Attributes:
@@ -53,9 +54,32 @@ class SegmentationNetwork(nn.Module):
         self.classes = ("background", *classes)
         self.trunk = trunk
 
-    def all_logits(self, images: Tensor) -> list[Tensor]:
-        """The scores that training compares with the labels, each (B, K + 1, h_i, w_i), of images (B, 3, H, W)."""
-        return [self(images)]
+    @abstractmethod
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """What the layers on the trunk make of its feature maps.
+
+        Args:
+            maps: what the trunk returns for images (B, 3, H, W), normalised.
+
+        Returns:
+            Logits (B, K + 1, h, w), on the network's own grid.
+        """
+
+    def all_logits(self, images: Tensor, maps: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """The scores that training compares with the labels; the last ones are those the network predicts by.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            maps: what the trunk returns for them; computed if not given.
+
+        Returns:
+            Logits, each (B, K + 1, h_i, w_i).
+        """
+        return [self.decode(self.trunk(images) if maps is None else maps)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K + 1, h, w), the last of :meth:`all_logits`, of images (B, 3, H, W), normalised."""
+        return self.all_logits(images)[-1]
 
     def new_layers(self) -> list[nn.Parameter]:
         """The parameters beyond the trunk's."""
@@ -93,17 +117,8 @@ class DeepLabNetwork(SegmentationNetwork):
             self.pyramid = AtrousPyramid(trunk.channels[-1], len(self.classes), atrous_rates)
             self.skip, self.decoder = None, nn.Identity()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Class scores on the network's own grid.
-
-        Args:
-            images: (B, 3, H, W), normalised.
-
-        Returns:
-            Logits (B, K + 1, h, w): at the trunk's stride, or at a quarter of the image's size with
-            the skip.
-        """
-        maps = self.trunk(images)
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """Class scores (B, K + 1, h, w): at the trunk's stride, or at a quarter of the image's size with the skip."""
         features = self.pyramid(maps[-1])
         if self.skip is not None:
             low_level = maps[self._low_level]

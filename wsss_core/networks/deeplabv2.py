@@ -49,38 +49,33 @@ class DeepLabV2(SegmentationNetwork):
         self.input_scales = tuple(input_scales)
         self.pyramid = AtrousPyramid(trunk.channels[-1], len(self.classes), atrous_rates)
 
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """Class scores (B, K + 1, h, w) of one scale; on the authors' trunk h is H / 8 rounded up, or one more."""
+        return self.pyramid(maps[-1])
+
     def at_one_scale(self, images: Tensor) -> Tensor:
-        """Class scores of images as they are.
+        """Class scores (B, K + 1, h, w) of images (B, 3, H, W) as they are, of any size from 1x1, normalised."""
+        return self.decode(self.trunk(images))
 
-        Args:
-            images: (B, 3, H, W) float, any size from 1x1, normalised.
-
-        Returns:
-            Logits (B, K + 1, h, w); on the authors' trunk h is H / 8 rounded up, or one more.
-        """
-        return self.pyramid(self.trunk(images)[-1])
-
-    def all_logits(self, images: Tensor) -> list[Tensor]:
+    def all_logits(self, images: Tensor, maps: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Scores at each scale, and the largest of them.
 
         Args:
             images: (B, 3, H, W) float, normalised.
+            maps: what the trunk returns for them; computed if not given.
 
         Returns:
             Logits (B, K + 1, h_i, w_i): of the image itself, of each of ``input_scales``, each at its own size, and
             their maximum at the first's size. Without further scales the first alone.
         """
-        logits = [self.at_one_scale(part) for part in (images, *(_scaled(images, s) for s in self.input_scales))]
+        first = self.at_one_scale(images) if maps is None else self.decode(maps)
+        logits = [first, *(self.at_one_scale(_scaled(images, scale)) for scale in self.input_scales)]
         if not self.input_scales:
             return logits
         size = logits[0].shape[2:]
         enlarged = [functional.interpolate(part, size=size, mode="bilinear", align_corners=False) for part in logits]
         # Not amax: where scales agree, the gradient goes to one of them, as in the authors' code.
         return [*logits, torch.stack(enlarged).max(dim=0).values]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The last of what :meth:`all_logits` returns: the largest scores."""
-        return self.all_logits(images)[-1]
 
     def parameter_groups(self, head_factor: float = 10.0) -> list[ParameterGroup]:
         """What the authors optimise: convolutions only; batch normalisation stays as it is.

@@ -46,16 +46,8 @@ class DeepLabV3PlusNetwork(SegmentationNetwork):
             nn.Conv2d(CHANNELS, len(self.classes), 1),
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Class scores at a quarter of the image's size (or the trunk's finest feature map's).
-
-        Args:
-            images: (B, 3, H, W), normalised.
-
-        Returns:
-            Logits (B, K + 1, h, w).
-        """
-        maps = self.trunk(images)
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """Class scores (B, K + 1, h, w) at a quarter of the image's size (or the trunk's finest feature map's)."""
         low_level = maps[self._low_level]
         features = functional.interpolate(
             self.pyramid(maps[-1]), size=low_level.shape[2:], mode="bilinear", align_corners=False

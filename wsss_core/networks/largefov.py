@@ -41,16 +41,9 @@ class LargeFovNetwork(SegmentationNetwork):
         assert self.fc8.bias is not None
         nn.init.zeros_(self.fc8.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Class scores at the trunk's stride.
-
-        Args:
-            images: (B, 3, H, W), normalised.
-
-        Returns:
-            Logits (B, K + 1, h, w).
-        """
-        features = self.trunk(images)[-1]
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """Class scores (B, K + 1, h, w) at the trunk's stride."""
+        features = maps[-1]
         for layer in (self.fc6, self.fc7):
             features = self.dropout(functional.relu(layer(features)))
         return self.fc8(features)

@@ -61,6 +61,8 @@ def notes_in_text(table: pandas.DataFrame) -> list[str]:
         lines.append(f"{ORACLE} A threshold of this experiment was chosen so (see below): not weak supervision alone.")
     if (table["labels"] == "masks").any():
         lines.append("Trained on masks: full supervision, the upper bound of the same segmenter; not weak supervision.")
+    if table["labels"].str.startswith("masks of ").any():
+        lines.append("Trained on masks of a list: semi-supervision. The training split scored here has its images.")
     return lines
 
 

@@ -9,54 +9,79 @@ from torch.nn import functional
 
 from wsss_core.config.segmentation import Segmenter
 from wsss_core.datasets.palette import IGNORED
-from wsss_core.training.distributed import mean_over_processes, number_of_processes
+from wsss_core.training.distributed import mean_over_processes
 
 BACKGROUND = 0
+SMALLEST_WEIGHT = 1e-9
+"""Stands for the sum of the weights where no pixel counts, so that a loss is 0 there and not NaN."""
 
 
-def segmentation_losses(logits: Sequence[Tensor], labels: Tensor, parameters: Segmenter) -> Tensor:
+def segmentation_losses(
+    logits: Sequence[Tensor], labels: Tensor, parameters: Segmenter, weights: Tensor | None = None
+) -> Tensor:
     """The loss of each of a network's outputs; their sum is minimised.
 
     Args:
         logits: of ``SegmentationNetwork.all_logits``, (B, K + 1, h_i, w_i).
         labels: (B, H, W) integers, 0 background, 1..K, 255 is left out.
         parameters: ``loss`` and ``compared_at``.
+        weights: (B,) float, >= 0: how much each image's pixels count; by default all the same.
 
     Returns:
         (len(logits),) float32 or float64, >= 0: 0 where there are no labelled pixels.
     """
     loss = balanced_cross_entropy if parameters.loss == "balanced" else cross_entropy
-    return torch.stack([loss(*_brought_together(part, labels, parameters.compared_at)) for part in logits])
+    return torch.stack([loss(*_brought_together(part, labels, parameters.compared_at), weights) for part in logits])
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Cross entropy over the labelled pixels; of all processes' parts of the batch, if several train.
 
     Args:
         logits: (B, K + 1, h, w).
         labels: (B, h, w) int64; 255 is left out.
+        weights: (B,) of the images; 1 by default.
 
     Returns:
-        The mean over labelled pixels; 0 if there are none.
+        The weighted mean over labelled pixels; 0 if there are none.
     """
-    total = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
-    return total / _number(labels != IGNORED)
+    each = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+    return weighted_mean(each, labels != IGNORED, weights)
 
 
-def balanced_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def balanced_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Cross entropy with the background and the objects averaged apart (as OC-CSE's and AEFT's segmenters have it).
 
     Args:
         logits: (B, K + 1, h, w).
         labels: (B, h, w) int64; 255 is left out.
+        weights: (B,) of the images; 1 by default.
 
     Returns:
-        Half the mean over pixels of the background and half that over pixels of objects, each 0 if there are none.
+        Half the weighted mean over pixels of the background and half that over pixels of objects, each 0 if there are
+        none.
     """
     each = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
     background = labels == BACKGROUND
     objects = (labels != IGNORED) & ~background
-    return sum((each[where].sum() / _number(where) for where in (background, objects)), each.new_zeros(())) / 2
+    return (weighted_mean(each, background, weights) + weighted_mean(each, objects, weights)) / 2
+
+
+def weighted_mean(each: Tensor, where: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over some pixels; of all processes' parts of the batch, if several train.
+
+    Args:
+        each: (B, h, w) float.
+        where: (B, h, w) bool, the pixels that count.
+        weights: (B,) how much each image's pixels count; 1 by default.
+
+    Returns:
+        The sum of weighted values over the sum of weights, 0-dimensional; 0 where no pixel counts.
+    """
+    amounts = where.to(each.dtype) if weights is None else where * weights.to(each.dtype)[:, None, None]
+    # In float64: a float32 sum of pixels of weight 1 is exact only up to 16 million of them.
+    total = mean_over_processes(amounts.sum(dtype=torch.float64))
+    return (each * amounts).sum() / total.clamp(min=SMALLEST_WEIGHT).to(each.dtype)
 
 
 def resized_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -85,11 +110,6 @@ def _brought_together(logits: Tensor, labels: Tensor, at: str) -> tuple[Tensor, 
     if at == "scores":
         return logits, resized_labels(labels, (logits.shape[2], logits.shape[3])).long()
     return functional.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False), labels.long()
-
-
-def _number(where: Tensor) -> Tensor:
-    """How many pixels these are, at least 1 in all; of all processes' parts of the batch their mean."""
-    return mean_over_processes(where.sum()).clamp(min=1 / number_of_processes())
 
 
 def _nearest(length: int, wanted: int) -> np.ndarray:

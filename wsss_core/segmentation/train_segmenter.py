@@ -9,10 +9,8 @@ from torch import Tensor
 
 from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import Segmenter
-from wsss_core.config.training import Augmentation
-from wsss_core.datasets.images import read_image, read_mask
+from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import SegmentationNetwork
@@ -20,39 +18,14 @@ from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
 from wsss_core.networks.weights import load_trunk
 from wsss_core.resume import PartialWork
+from wsss_core.segmentation.consistency import CrossConsistency
 from wsss_core.segmentation.losses import segmentation_losses
+from wsss_core.segmentation.mixed_labels import LabelMapSamples, order_with_share
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process
-from wsss_core.training.loop import fit, mix_seed
+from wsss_core.training.loop import ParameterGroup, fit, mix_seed
 
 log = logging.getLogger(__name__)
-
-
-class LabelMapSamples:
-    """Training images with their label maps."""
-
-    def __init__(self, index: DatasetIndex, label_maps: Mapping[str, Path], augmentation: Augmentation) -> None:
-        """Take the images of ``index`` that have a label map."""
-        pairs = zip(index.image_ids, index.image_paths, strict=True)
-        self.files = [(path, label_maps[image_id]) for image_id, path in pairs if image_id in label_maps]
-        if not self.files:
-            raise UserError(f"none of the {len(index)} training images has a label map or mask to be trained on")
-        self.transform = TrainingTransform(augmentation)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        image_file, label_file = self.files[index]
-        image, labels = read_image(image_file), read_mask(label_file)
-        if image.shape[:2] != labels.shape:
-            raise UserError(
-                f"{label_file}: the label map is {labels.shape[0]} x {labels.shape[1]} pixels, "
-                f"its image {image_file} {image.shape[0]} x {image.shape[1]}"
-            )
-        image_tensor, label_tensor = self.transform(image, labels)
-        assert label_tensor is not None
-        return image_tensor, label_tensor
 
 
 def train_segmenter(
@@ -64,6 +37,8 @@ def train_segmenter(
     initialisation: str,
     weights: Path,
     training_csv: Path,
+    masks: Mapping[str, Path] | None = None,
+    masks_of: MasksOf | None = None,
     inputs: Sequence[Path | str] = (),
     device: str = "auto",
     workers: int = 0,
@@ -79,7 +54,9 @@ def train_segmenter(
             ``epochs: 0``, to use as it is); without that setting a file with the trunk's weights.
         initialisation: what these weights have been trained on, in words; for the log.
         weights: the file of weights to make.
-        training_csv: the training curve to make: epoch, loss, learning rate.
+        training_csv: the training curve to make: epoch, losses, learning rate.
+        masks: of some images, in place of ``label_maps``; palette PNGs by image id.
+        masks_of: how these images are mixed with the others; None if there are no such two kinds.
         inputs: files that the result depends on, for resuming.
         device: ``auto``, ``cpu`` or ``cuda``.
         workers: processes that load images.
@@ -105,16 +82,35 @@ def train_segmenter(
         network.train()
         if parameters.freeze_batch_norm:
             freeze_batch_norm(network.trunk)
+        # Without a list of masks, the label maps are all pseudo labels or all masks.
+        unlabelled = parameters.consistency is not None and not label_maps
+        samples = LabelMapSamples(index, label_maps, parameters.augmentation, masks, unlabelled)
+        if masks_of is not None:
+            number = sum(samples.has_mask)
+            log.info("training on %d images with masks and %d others", number, len(samples) - number)
+        share = None if masks_of is None else masks_of.share
+        groups, whole = network.parameter_groups(optimisation.head_factor), None
+        if parameters.consistency is not None:
+            steps = len(samples) // max(1, min(optimisation.batch_size, len(samples))) * optimisation.epochs
+            whole = CrossConsistency(network, parameters.consistency, steps * optimisation.accumulate)
+            groups.append(ParameterGroup(whole.decoders.parameters(), optimisation.head_factor))
 
-        def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
-            images, labels = batch
-            return {"loss": segmentation_losses(network.all_logits(images), labels, parameters).sum()}
+        def loss(batch: tuple[Tensor, Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
+            images, labels, has_mask = batch
+            weights = None if masks_of is None else torch.where(has_mask, 1.0, masks_of.pseudo_weight)
+            maps = network.trunk(images)
+            logits = network.all_logits(images, maps)
+            supervised = segmentation_losses(logits, labels, parameters, weights).sum()
+            if whole is None:
+                return {"loss": supervised}
+            further = whole.losses(maps, logits[-1], labels, has_mask, parameters)
+            return {"loss": supervised + sum(further.values()), "supervised": supervised, **further}
 
         curve = fit(
-            network,
-            LabelMapSamples(index, label_maps, parameters.augmentation),
+            network if whole is None else whole,
+            samples,
             loss,
-            network.parameter_groups(optimisation.head_factor),
+            groups,
             optimisation,
             partial,
             choose_device(device),
@@ -122,6 +118,7 @@ def train_segmenter(
             "training the segmenter",
             parts=optimisation.accumulate,
             precision=optimisation.precision,
+            order=None if share is None else order_with_share(samples.has_mask, share),
         )
     if is_main_process():
         write_curve(curve, training_csv)

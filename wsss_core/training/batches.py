@@ -9,6 +9,9 @@ from torch.utils.data import Dataset
 Batch = Any
 BatchSize = Callable[[int], int]
 """From the epoch to the images of a step."""
+Order = Callable[[torch.Generator], list[int]]
+"""Draws the samples of an epoch, as many as there are, in their order. A sample may come several times: of N samples,
+the r-th repetition (from 0) of sample i is called r * N + i, and has random changes of its own."""
 
 
 class Samples(Protocol):
@@ -36,19 +39,27 @@ class SeededSamples(Dataset[Batch]):
         self.samples, self.seed = samples, seed
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """The sample of an epoch and an index."""
+        """The sample of an epoch and an index; beyond the samples, a repetition (see ``Order``)."""
         epoch, index = key
         with torch.random.fork_rng(devices=[]):
             # The CPU's generator alone: torch.manual_seed would also restart the device's, but only
             # where samples are loaded in this process.
             torch.default_generator.manual_seed(mix_seed(self.seed, epoch, index))
-            return self.samples[index]
+            return self.samples[index % len(self.samples)]
 
 
 class EpochBatches:
     """Yields this process's part of the batches of one epoch, as lists of (epoch, index)."""
 
-    def __init__(self, samples: int, batch_size: BatchSize, seed: int, process: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self,
+        samples: int,
+        batch_size: BatchSize,
+        seed: int,
+        process: int = 0,
+        processes: int = 1,
+        order: Order | None = None,
+    ) -> None:
         """Batches of epoch 0, until :meth:`begin` is called.
 
         Args:
@@ -57,7 +68,9 @@ class EpochBatches:
             seed: of the order.
             process: this process's place among those that train together.
             processes: their number.
+            order: draws the samples of an epoch; by default each once, shuffled.
         """
+        self.order = order or self._shuffled
         self.samples, self.batch_size, self.seed = samples, batch_size, seed
         self.process, self.processes = process, processes
         self.begin(0)
@@ -79,9 +92,12 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
-        order = torch.randperm(self.samples, generator=generator).tolist()
+        order = self.order(generator)
         images = self.images(self.epoch)
         part = images // self.processes
         for step in range(self.step, self.steps(self.epoch)):
             start = step * images + self.process * part
             yield [(self.epoch, index) for index in order[start : start + part]]
+
+    def _shuffled(self, generator: torch.Generator) -> list[int]:
+        return torch.randperm(self.samples, generator=generator).tolist()

@@ -16,7 +16,7 @@ from wsss_core.errors import UserError
 from wsss_core.progress import Progress
 from wsss_core.resume import PartialWork
 from wsss_core.termination import STOPPED_BY_SIGTERM, ignore_signals, signals_deferred
-from wsss_core.training.batches import Batch, BatchSize, EpochBatches, Samples, SeededSamples, mix_seed
+from wsss_core.training.batches import Batch, BatchSize, EpochBatches, Order, Samples, SeededSamples, mix_seed
 from wsss_core.training.checkpoint import Checkpoint, Position
 from wsss_core.training.distributed import (
     Loss,
@@ -53,6 +53,7 @@ def fit(
     batch_size: BatchSize | None = None,
     parts: int = 1,
     precision: str = "float32",
+    order: Order | None = None,
 ) -> list[dict[str, float]]:
     """Train ``network`` in place; go on from the last checkpoint if there is one.
 
@@ -75,6 +76,7 @@ def fit(
         parts: equal parts that a step's images are computed in, one after the other; the mean of the parts'
             losses is minimised.
         precision: ``float32`` (that of the weights), or ``bfloat16`` for autocast in the forward and backward pass.
+        order: draws the samples of each epoch; by default each once, shuffled.
 
     Returns:
         One row per epoch: ``epoch`` (from 1), mean of every named loss, ``learning_rate`` at its end.
@@ -88,7 +90,7 @@ def fit(
         raise UserError(f"{description}: there is no image to train on")
     process, processes = process_number(), number_of_processes()
     batch_size = batch_size or (lambda epoch: optimisation.batch_size)
-    batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes)
+    batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, order)
     for epoch in range(optimisation.epochs):
         if batches.images(epoch) % processes:
             raise UserError(

@@ -1,0 +1,73 @@
+"""Settings of training on full masks of some images and less of the others."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from wsss_core.config.parameters import Parameters
+
+
+class MasksOf(Parameters):
+    """Images whose masks a segmenter is trained on, and how they are mixed with the others."""
+
+    file: str = Field(min_length=1)
+    """A text file with ids of training images that have masks, one a line. A path alone in place of the block is short
+    for this."""
+    share: float | None = Field(None, gt=0, lt=1)
+    """Share of these images among those of each step; an epoch has as many steps as without it. Default: every image
+    comes once in an epoch."""
+    pseudo_weight: float = Field(1.0, ge=0)
+    """How much a pixel of a pseudo label counts in the loss; one of a mask counts 1."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, settings: Any) -> Any:
+        return {"file": settings} if isinstance(settings, str) else settings
+
+
+class AuxiliaryDecoders(Parameters):
+    """How many auxiliary decoders see each kind of perturbed features (from memory, the authors' numbers)."""
+
+    noise: int = Field(6, ge=0)
+    """Every feature is multiplied by 1 + u, u uniform in -0.3..0.3."""
+    drop: int = Field(6, ge=0)
+    """The places of the strongest features, above 0.7 to 0.9 of the largest channel mean, are set to 0."""
+    dropout: int = Field(6, ge=0)
+    """Half of the channels are set to 0."""
+    cutout: int = Field(6, ge=0)
+    """In the bounding box of every object that the main decoder sees, a random part of 0.4 of each side is set to 0."""
+    without_objects: int = Field(2, ge=0)
+    """Places that the main decoder takes for objects are set to 0."""
+    without_context: int = Field(2, ge=0)
+    """Places that it takes for background are set to 0."""
+    adversarial: int = Field(2, ge=0)
+    """A step of length 2 is added in the direction that changes the auxiliary decoder's result most."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Number of decoders by kind of perturbation."""
+        return self.model_dump()
+
+    @model_validator(mode="after")
+    def _some(self) -> "AuxiliaryDecoders":
+        if not any(self.counts.values()):
+            raise ValueError("at least one decoder is needed; 'consistency: null' trains without")
+        return self
+
+
+class Consistency(Parameters):
+    """Cross-consistency training (Ouali et al., CVPR 2020) on the images without masks.
+
+    Auxiliary decoders see perturbed features of the trunk, and learn to give the main decoder's probabilities.
+    """
+
+    decoders: AuxiliaryDecoders = AuxiliaryDecoders()
+    """How many auxiliary decoders see each kind of perturbation. They are not part of the trained network."""
+    weight: float = Field(30.0, gt=0)
+    """Weight of the mean squared difference of probabilities, after the ramp-up."""
+    pseudo_weight: float = Field(0.4, ge=0)
+    """Weight, after the ramp-up, of the auxiliary decoders' own loss on pseudo labels; images without label have
+    none."""
+    ramp_up: float = Field(0.1, ge=0, le=1)
+    """Share of all steps over which both weights rise, as exp(-5 (1 - t)^2) for t from 0 to 1."""

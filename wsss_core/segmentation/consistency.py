@@ -1,0 +1,92 @@
+"""Cross-consistency training (Ouali et al., CVPR 2020): auxiliary decoders on perturbed features of the trunk."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_core.config.segmentation import Segmenter
+from wsss_core.config.semi_supervised import Consistency
+from wsss_core.networks.deeplab import SegmentationNetwork
+from wsss_core.segmentation.losses import BACKGROUND, segmentation_losses
+from wsss_core.segmentation.perturbations import PERTURBATIONS
+from wsss_core.training.distributed import mean_over_processes
+
+
+class CrossConsistency(nn.Module):
+    """A segmenter and the auxiliary decoders that it is trained with: 1x1 convolutions on the trunk's last features.
+
+    Attributes:
+        network: the segmenter.
+        decoders: the auxiliary decoders; ``kinds`` has the perturbation of each.
+        passes: how many times losses were taken, kept in the state dict so that a resumed ramp-up goes on.
+    """
+
+    passes: Tensor
+
+    def __init__(self, network: SegmentationNetwork, settings: Consistency, passes: int) -> None:
+        """Put random decoders beside ``network``.
+
+        Args:
+            network: the segmenter.
+            settings: decoders, weights and ramp-up.
+            passes: how many times losses will be taken in the whole training.
+        """
+        super().__init__()
+        self.network, self.settings = network, settings
+        self.kinds = [kind for kind, count in settings.decoders.counts.items() for _ in range(count)]
+        channels = network.trunk.channels[-1]
+        self.decoders = nn.ModuleList(nn.Conv2d(channels, len(network.classes), 1) for _ in self.kinds)
+        self.ramp = settings.ramp_up * passes
+        self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
+
+    def losses(
+        self, maps: Sequence[Tensor], logits: Tensor, labels: Tensor, has_mask: Tensor, parameters: Segmenter
+    ) -> dict[str, Tensor]:
+        """The losses of the auxiliary decoders, weighted, on the images that have no mask.
+
+        Args:
+            maps: the trunk's feature maps of a batch; the last is (B, C, h, w).
+            logits: the main decoder's (B, K + 1, h', w') for the same images; they get no gradient from here.
+            labels: (B, H, W) integers, 255 where there is none.
+            has_mask: (B,) bool.
+            parameters: how decoders are compared with pseudo labels.
+
+        Returns:
+            ``consistency``, the mean over decoders of the mean squared difference of probabilities, and, unless it
+            has no weight, ``auxiliary``, the decoders' mean loss on the pseudo labels. Both times their weights.
+        """
+        rise = ramp_up(int(self.passes), self.ramp)
+        self.passes += 1
+        features = maps[-1][~has_mask]
+        with torch.no_grad():
+            size = (features.shape[2], features.shape[3])
+            main = functional.interpolate(logits[~has_mask].float(), size=size, mode="bilinear", align_corners=False)
+            objects, wanted = main.argmax(dim=1) != BACKGROUND, main.softmax(dim=1)
+        scores = [
+            decoder(PERTURBATIONS[kind](features, objects, decoder)).float()
+            for kind, decoder in zip(self.kinds, self.decoders, strict=True)
+        ]
+        squares = torch.stack([(part.softmax(dim=1) - wanted).square().sum() for part in scores]).mean()
+        number = mean_over_processes(torch.tensor(wanted.numel(), device=wanted.device))
+        losses = {"consistency": rise * self.settings.weight * squares / number.clamp(min=1)}
+        if self.settings.pseudo_weight > 0:
+            own = segmentation_losses(scores, labels[~has_mask], parameters).mean()
+            losses["auxiliary"] = rise * self.settings.pseudo_weight * own
+        return losses
+
+
+def ramp_up(done: int, ramp: float) -> float:
+    """How much of their weight the losses on images without masks have.
+
+    Args:
+        done: passes made before, from 0.
+        ramp: passes over which the weight rises; may be 0.
+
+    Returns:
+        exp(-5 (1 - t)^2), with t from 0 at the first pass to 1 at the end of the ramp, and 1 after it.
+    """
+    remaining = 1 - min(1.0, done / ramp) if ramp > 0 else 0.0
+    return math.exp(-5 * remaining**2)

@@ -1,0 +1,115 @@
+"""Training images that have a mask, a pseudo label, or neither; and how often each kind comes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsss_core.config.training import Augmentation
+from wsss_core.datasets.images import read_image, read_mask
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.transforms import TrainingTransform
+from wsss_core.errors import UserError
+
+
+class LabelMapSamples:
+    """Training images with their label maps, and whether these are masks.
+
+    Attributes:
+        has_mask: of each sample, whether its label map is one of ``masks``.
+    """
+
+    def __init__(
+        self,
+        index: DatasetIndex,
+        label_maps: Mapping[str, Path],
+        augmentation: Augmentation,
+        masks: Mapping[str, Path] | None = None,
+        unlabelled: bool = False,
+    ) -> None:
+        """Take the images of ``index`` that have a label map or mask.
+
+        Args:
+            index: the training images.
+            label_maps: files by image id.
+            augmentation: random changes.
+            masks: files by image id, which go before ``label_maps``.
+            unlabelled: take the other images too, without label.
+
+        Raises:
+            UserError: no image has a label map.
+        """
+        masks = masks or {}
+        found = [masks.get(image_id, label_maps.get(image_id)) for image_id in index.image_ids]
+        if not any(found):
+            raise UserError(f"none of the {len(index)} training images has a label map or mask to be trained on")
+        taken = [unlabelled or label_map is not None for label_map in found]
+        rows = zip(index.image_ids, index.image_paths, found, taken, strict=True)
+        chosen = [(image_id, path, label_map) for image_id, path, label_map, kept in rows if kept]
+        self.files = [(path, label_map) for _, path, label_map in chosen]
+        self.has_mask = [image_id in masks for image_id, _, _ in chosen]
+        self.transform = TrainingTransform(augmentation)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, bool]:
+        image_file, label_file = self.files[index]
+        image = read_image(image_file)
+        labels = np.full(image.shape[:2], IGNORED, np.uint8) if label_file is None else read_mask(label_file)
+        if image.shape[:2] != labels.shape:
+            raise UserError(
+                f"{label_file}: the label map is {labels.shape[0]} x {labels.shape[1]} pixels, "
+                f"its image {image_file} {image.shape[0]} x {image.shape[1]}"
+            )
+        image_tensor, label_tensor = self.transform(image, labels)
+        assert label_tensor is not None
+        return image_tensor, label_tensor, self.has_mask[index]
+
+
+def order_with_share(has_mask: Sequence[bool], share: float) -> Callable[[torch.Generator], list[int]]:
+    """Orders of samples in which a share of any stretch, to within one sample, has masks.
+
+    So it is in every step, in each process's part of a step, and in each part that a step is computed in.
+
+    Args:
+        has_mask: of each of N samples.
+        share: of samples with masks, in (0, 1).
+
+    Returns:
+        Draws N samples: of each kind, all of them shuffled, and again as often as needed. Those that come again are
+        numbered as :data:`wsss_core.training.batches.Order` says.
+
+    Raises:
+        UserError: all samples, or none, have masks.
+    """
+    number = len(has_mask)
+    with_mask = [sample for sample in range(number) if has_mask[sample]]
+    others = [sample for sample in range(number) if not has_mask[sample]]
+    if not with_mask or not others:
+        raise UserError(
+            f"'masks_of.share' mixes images with and without masks, and {len(with_mask)} of {number} have one"
+        )
+
+    def draw(generator: torch.Generator) -> list[int]:
+        # Rounded down, these are how many samples up to each place have masks.
+        places = np.floor(np.arange(number + 1) * share + 1e-9).astype(int)
+        masked = np.diff(places).astype(bool)
+        order = np.empty(number, dtype=int)
+        order[masked] = _repeated(with_mask, int(masked.sum()), number, generator)
+        order[~masked] = _repeated(others, int((~masked).sum()), number, generator)
+        return order.tolist()
+
+    return draw
+
+
+def _repeated(kind: Sequence[int], wanted: int, number: int, generator: torch.Generator) -> list[int]:
+    """So many samples of a kind, each as often as any other one, or once more; shuffled anew for each round."""
+    drawn: list[int] = []
+    for repetition in range(-(-wanted // len(kind))):
+        order = torch.randperm(len(kind), generator=generator).tolist()
+        drawn += [repetition * number + kind[position] for position in order]
+    return drawn[:wanted]
