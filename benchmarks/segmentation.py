@@ -1,0 +1,160 @@
+"""What a segmenter makes of pseudo labels, of masks, and of both, over several data seeds.
+
+``python -m benchmarks.segmentation`` trains the demo's segmenter on one generated data set per seed, through the
+workflow itself: on the pseudo labels of every method (after AffinityNet), on the masks of a tenth of the images and the
+plain CAM's pseudo labels of the others, and on all masks. A second call computes nothing again.
+
+Three things are asked. How much is lost between the pseudo labels, scored on the training images, and the
+predictions on validation images (pseudo labels know each image's labels; predictions do not)? How far is that from
+what masks give? And does the order of the methods' pseudo labels carry over to the predictions? The last line is
+``loss=<points of mIoU from pseudo labels to val> bound=<points from val to that of all masks> order=<rank correlation
+of the methods' means> pairs=<share of pairs of methods, of each seed, in the same order before and after>``.
+"""
+
+import argparse
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from benchmarks.methods import METHODS, REPOSITORY, configuration, run
+from benchmarks.tables import machine, rows_of
+from wsss_core.atomic import write_text
+from wsss_core.config import load_config, read_yaml
+from wsss_core.plan import Plan
+
+EVERY = 10
+"""One of so many training images has a mask, in the semi-supervised experiment."""
+SHARE = 0.3
+"""Share of images with masks in each of its steps."""
+WEAK, SEMI, FULL = "cam", "semi", "full"
+Scores = dict[str, dict[str, float]]
+"""By experiment ``labels`` (on the training images; none for masks) and ``val``: mIoU in percent."""
+
+
+def segmentation_configuration(
+    demo: Mapping[str, Any], seed: int, results: Path, images: int | None = None
+) -> dict[str, Any]:
+    """The demo's configuration for one data seed, with masks of none, some and all images; writes the list of some."""
+    config = configuration(demo, seed, results, images, ablations=())
+    number = config["dataset"]["generate"]["train_images"]
+    listed = results / f"one-of-{EVERY}-of-{number}.txt"
+    write_text(listed, "".join(f"creature_{image:06d}\n" for image in range(0, number, EVERY)))
+    experiments = {method: demo["experiments"][method] for method in METHODS}
+    experiments[SEMI] = {**experiments[WEAK], "masks_of": {"file": str(listed), "share": SHARE}}
+    config["experiments"] = {**experiments, FULL: demo["experiments"][FULL]}
+    return config
+
+
+def scores_of_seed(config: Mapping[str, Any]) -> Scores:
+    """The scores of a configuration that has been run."""
+    scores: Scores = {}
+    for name, stages in Plan(load_config(config)).experiments.items():
+        scores[name] = {"val": _miou(stages["predictions"].path("labels.scores.csv"))}
+        if "pseudo_labels" in stages:
+            scores[name]["labels"] = _miou(stages["pseudo_labels"].path("labels.scores.csv"))
+    return scores
+
+
+def _miou(scores_csv: str) -> float:
+    return 100 * float(rows_of(scores_csv)[0]["miou"])
+
+
+def report(scores: Mapping[int, Scores], config: Mapping[str, Any]) -> str:
+    """The table as Markdown, and the last line for programs.
+
+    Args:
+        scores: by seed.
+        config: of any seed.
+    """
+    generate = config["dataset"]["generate"]
+    lines = [
+        "# What a segmenter makes of its labels on `creatures`",
+        "",
+        f"`python -m benchmarks.segmentation`, {machine()}. {len(scores)} data seeds ({', '.join(map(str, scores))}), "
+        f"{generate['train_images']} training and {generate['val_images']} validation images of {generate['size']} "
+        "pixels. mIoU in percent, mean ± standard deviation over seeds; differences are paired by seed. `semi`: the "
+        f"masks of every {EVERY}th image and `{WEAK}`'s pseudo labels of the others; `full`: all masks.",
+        "",
+        "| labels of | pseudo labels, train | DeepLab, val | val less labels | val less full | less full, each seed |",
+        "|---|---|---|---|---|---|",
+    ]
+    lost, missing = [], []
+    for name in (*METHODS, SEMI, FULL):
+        found = [seed[name] for seed in scores.values()]
+        to_full = [seed[name]["val"] - seed[FULL]["val"] for seed in scores.values()]
+        cells = ["–", _text([f["val"] for f in found]), "–", "–", "–"]
+        if name != FULL:
+            to_labels = [f["val"] - f["labels"] for f in found]
+            cells[0], cells[3] = _text([f["labels"] for f in found]), _text(to_full, "+")
+            cells[4] = " ".join(f"{value:+.1f}" for value in to_full)
+            if name != SEMI:
+                cells[2] = _text(to_labels, "+")
+                lost += to_labels
+                missing += to_full
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    order, pairs = order_kept(scores)
+    lines += [
+        "",
+        f"loss={-statistics.fmean(lost):.2f} bound={-statistics.fmean(missing):.2f} "
+        f"order={order:.2f} pairs={pairs:.2f}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def order_kept(scores: Mapping[int, Scores]) -> tuple[float, float]:
+    """How well the order of the methods' pseudo labels carries over to val.
+
+    Returns:
+        Spearman's rank correlation of the methods' means over seeds; and the share of pairs of methods, within each
+        seed, that are in the same order before and after.
+    """
+    table = pandas.DataFrame(
+        [
+            (seed, method, *(found[method][key] for key in ("labels", "val")))
+            for seed, found in scores.items()
+            for method in METHODS
+        ],
+        columns=["seed", "method", "labels", "val"],
+    )
+    ranks = table.groupby("method")[["labels", "val"]].mean().rank()
+    same = [
+        (one["labels"] - other["labels"]) * (one["val"] - other["val"]) > 0
+        for found in scores.values()
+        for one, other in itertools.combinations([found[method] for method in METHODS], 2)
+    ]
+    return float(ranks["labels"].corr(ranks["val"])), statistics.fmean(same)
+
+
+def _text(values: Sequence[float], sign: str = "") -> str:
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{sign}.1f}{spread}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing and print the table after every seed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.segmentation", description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="data seeds")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--images", type=int, help="training images (default: the demo's)")
+    parser.add_argument("--results", type=Path, default=REPOSITORY / "results" / "benchmark")
+    parser.add_argument("--write", type=Path, help="Markdown file for the table")
+    options = parser.parse_args(arguments)
+    demo = read_yaml(REPOSITORY / "config.yaml")
+    results = options.results.resolve()
+    scores = {}
+    for seed in options.seeds:
+        config = segmentation_configuration(demo, seed, results, options.images)
+        run(config, results / f"segmentation-seed-{seed}.yaml", options.cores)
+        scores[seed] = scores_of_seed(config)
+        text = report(scores, config)
+        print(text, flush=True)
+    if options.write is not None:
+        write_text(options.write, text)
+
+
+if __name__ == "__main__":
+    main()
