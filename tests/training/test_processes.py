@@ -22,6 +22,7 @@ from tests.training.jobs import (
 )
 from wsss_core.training.batches import EpochBatches
 
+SEGMENTER = Path(__file__).with_name("segmenter_training.py")
 TIME = r"\d{4}-\d\d-\d\d [\d:,]+"
 
 
@@ -64,7 +65,8 @@ def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
         assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
     assert "training in 2 processes" in log_of(folders[1])
     segmenters = ("segmenter", "deeplabv2", "deeplabv3plus", "resnet38_small", "vgg16_small", "semi")
-    for stage in ("backbone", "ordinary", "aeft", "affinity", "irn", *segmenters):
+    stages = ("backbone", "ordinary", "aeft", "affinity", "irn", *segmenters)
+    for stage in stages:
         curves = [pandas.read_csv(folder / stage / "training.csv") for folder in folders]
         pandas.testing.assert_frame_equal(*curves, rtol=1e-4)
         weights, others = (load_file(folder / stage / "weights.safetensors") for folder in folders)
@@ -79,20 +81,25 @@ def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
         path.unlink()
     process = start_script(Path(__file__).with_name("all_trainings.py"), folder, 2)
     assert process.wait(timeout=120) == 0, (folder / "output.txt").read_text()
-    assert log_of(folder).count("an earlier run had finished") == 6 and "epoch 1" not in log_of(folder)
+    assert log_of(folder).count("an earlier run had finished") == len(stages) and "epoch 1" not in log_of(folder)
     assert {path: path.read_bytes() for path in finished} == finished
 
 
-def killed_and_run_again(folder, epoch, pause):
-    """The results of two processes that are killed in this epoch (from 0), and run again."""
-    process = start(folder, gpus=2, dropout=0.3, pause=0.1)
-    wait_for_line(folder, f"epoch {epoch}, loss" if epoch else "process 1 trains", process)
+def kill_in_epoch(folder, epoch, pause, process):
+    """Kill a job's main process so many seconds after this epoch (from 0) has begun; the others end with it."""
+    wait_for_line(folder, f"epoch {epoch}, loss" if epoch else "training in 2 processes", process)
     time.sleep(pause)
     processes = family(process)
     process.kill()
     process.wait()
     wait_until_gone(processes)
     assert not (folder / "weights.safetensors").exists()
+
+
+def killed_and_run_again(folder, epoch, pause):
+    """The results of two processes that are killed in this epoch (from 0), and run again."""
+    process = start(folder, gpus=2, dropout=0.3, pause=0.1)
+    kill_in_epoch(folder, epoch, pause, process)
     assert run(folder, gpus=2, dropout=0.3) == 0
     assert epoch == 0 or f"continuing after epoch {epoch} and" in log_of(folder)
     return results_of(folder)
@@ -106,6 +113,28 @@ def test_killed_in_some_epoch_two_processes_end_as_unbroken_ones(tmp_path, unbro
 @pytest.mark.parametrize("epoch", [0, 1, 2])
 def test_killed_in_any_epoch_two_processes_end_as_unbroken_ones(tmp_path, unbroken, dice, epoch):
     assert killed_and_run_again(tmp_path, epoch, dice.uniform(0, 0.3)) == unbroken
+
+
+@pytest.fixture(scope="module")
+def unbroken_segmenter(tmp_path_factory):
+    """The results of a segmenter's training in two processes that nothing happened to."""
+    folder = tmp_path_factory.mktemp("segmenter")
+    process = start_script(SEGMENTER, folder, 2, "0")
+    assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
+    return results_of(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epoch", [0, 1, 2, 3])
+def test_a_segmenter_killed_in_any_epoch_ends_as_the_unbroken_one(tmp_path, unbroken_segmenter, dice, epoch):
+    """With dropout, crops, images with masks in every step, and perturbed decoders: all that is drawn by chance."""
+    process = start_script(SEGMENTER, tmp_path, 2, "1")
+    kill_in_epoch(tmp_path, epoch, dice.uniform(0, 0.8), process)
+    process = start_script(SEGMENTER, tmp_path, 2, "0")
+    assert process.wait(timeout=300) == 0, (tmp_path / "output.txt").read_text()
+    kept = re.search(r"continuing after epoch (\d+) and", log_of(tmp_path))
+    assert int(kept[1] if kept else 0) >= epoch - 1  # an epoch is told just before it is kept
+    assert results_of(tmp_path) == unbroken_segmenter
 
 
 def test_a_warning_stops_both_after_the_same_step(tmp_path, unbroken):
