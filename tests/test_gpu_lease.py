@@ -163,10 +163,12 @@ def test_jobs_within_one_allocation_share_its_gpus(monkeypatch, tmp_path):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
         with leased_gpus(1):
             assert visible() == "1"
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-        monkeypatch.setenv("SLURM_JOB_ID", "18")  # its GPU 0 is another one
-        with leased_gpus(1):
-            assert visible() == "0"
+        for variable, value in (("SLURM_JOB_ID", "18"), ("SLURMD_NODENAME", "n2")):
+            monkeypatch.setenv(variable, value)
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")  # another GPU 0
+            with leased_gpus(1):
+                assert visible() == "0"
+            monkeypatch.setenv("SLURM_JOB_ID", "17")
 
 
 @pytest.mark.parametrize(("allotted", "number", "other"), [("0", 1, 1), ("0,1", 1, 2), ("0,1", 2, 1), ("0,1", 2, 2)])

@@ -59,9 +59,9 @@ def leased_gpus(number: int) -> Iterator[None]:
         )
     prefix = "gpu"
     if allocation is not None:
-        # GPU 0 of one allocation may be another one than that of the next, and a requeued job does not wait for
-        # what SLURM has lost sight of.
-        prefix = f"slurm-{allocation}-{os.environ.get('SLURM_RESTART_COUNT', '0')}-gpu"
+        # GPU 0 of one allocation may be another one than that of the next; and of one node than of another, where a
+        # job goes on whose first node is lost (the folder may be on a disk that nodes share).
+        prefix = f"slurm-{allocation}-{os.environ.get('SLURMD_NODENAME', '')}-gpu"
     leases = _acquire(number, gpus, prefix)
     _show(leases)
     log.info("computing on GPU %s", ", ".join(leases))

@@ -61,7 +61,7 @@ EnforcePartLimits=ALL
 # Ended jobs stay to be looked at.
 MinJobAge=86400
 SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1
-KillWait=5
+KillWait=30
 SlurmdTimeout=6
 ReturnToService=2
 {nodes}

@@ -45,6 +45,7 @@ def test_a_killed_job_is_tried_again_with_more_memory_and_time(variant, cluster)
     process = workflow.start("classifier")
     # The first attempt wants more memory than it asked for; the second has it, and is cancelled.
     workflow.wait_for(process, lambda: len(workflow.at_work("training")) == 2, seconds=240)
+    (workflow.folder / "eat_training").unlink()
     cluster.run("scancel", str(attempts()[-1].number))
     workflow.release("training")
     workflow.finish(process)
