@@ -1,14 +1,9 @@
 # What a configuration needs on the disk, looked at before anything runs.
 HAS_MASKS = bool(raw_folders("SegmentationClass"))
 CONFIGS = [plan.config, *(point.plan.config for point in POINTS.values())]
-for section in ("classifiers", "affinities", "segmenters"):
-    for name, variant in [item for c in CONFIGS for item in getattr(c, section).items()]:
-        weights = getattr(variant, "weights", None)
-        if weights and not os.path.isfile(weights):
-            raise WorkflowError(
-                f"{section}.{name}.weights: there is no file {weights}; "
-                "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
-            )
+unfit = dict.fromkeys(fault for c in CONFIGS for fault in unfit_weights(c))
+if unfit:
+    raise WorkflowError("\n".join(unfit))
 for artifact in plan.artifacts("backbone"):
     weights = artifact.parameters["weights"]
     if weights.endswith(".safetensors") and not os.path.isfile(weights):

@@ -7,7 +7,9 @@ from pathlib import Path
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.runtime import DEFAULT_RESOURCES
 from wsss_core.datasets.subset import read_subset
+from wsss_core.datasets.voc_layout import list_file
 from wsss_core.errors import UserError
+from wsss_core.imported_weights import unfit_weights
 from wsss_core.plan import Plan
 from wsss_core.score_conditions import (
     initialisation_in_words,
@@ -60,8 +62,8 @@ def identity(stage):
 
 def upstream(stage, role, file):
     """A file of the artifact that plays `role` for the artifact of `stage`."""
-    if role == "dataset":  # there is one, so Snakemake need not ask for each job
-        return plan.dataset.path(file)
+    if role == "dataset" and all(a.upstream[role] is plan.dataset for a in plan.artifacts(stage)):
+        return plan.dataset.path(file)  # so Snakemake need not ask for each job
     return lambda wildcards: plan.artifact(stage, wildcards.artifact).upstream[role].path(file)
 
 
@@ -154,6 +156,13 @@ def raw_folders(*names):
     """
     folders = [os.path.join(raw_root(), name) for name in names]
     return [f for f in folders if plan.config.dataset.generate or os.path.isdir(f)]
+
+
+def image_lists(*splits):
+    """The files that list the raw data set's images: a folder's time does not tell that one was edited."""
+    dataset = plan.config.dataset
+    paths = [str(list_file(Path(raw_root()), dataset.splits, split)) for split in splits]
+    return [path for path in paths if not dataset.generate and os.path.isfile(path)]
 
 
 def backbone_file(wildcards):

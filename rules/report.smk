@@ -7,7 +7,11 @@ def points_of(sweep):
         {
             "name": point.name,
             "values": dict(point.values),
-            "described": described(point.plan.config, point.experiment, point.stages),
+            # What is published is not of these values.
+            "described": {
+                **described(point.plan.config, point.experiment, point.stages),
+                "published": None,
+            },
         }
         for point in SWEEPS[sweep]
     ]
@@ -34,7 +38,7 @@ def described(config, experiment, stages):
     else:
         threshold = None
     return {
-        "labels": labels_in_words(settings),
+        "labels": labels_in_words(settings, stages.get("segmenter")),
         "seed_threshold": seed_threshold,
         "walk_threshold": threshold,
         "published": settings.published.model_dump() if settings.published else None,

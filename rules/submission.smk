@@ -12,6 +12,7 @@ def voc_submissions(wildcards):
 rule index_test_images:
     input:
         folders=raw_folders("JPEGImages", "ImageSets"),
+        lists=image_lists("train", "val", "test"),
     output:
         index=f"{FOLDER}/test_images/{{artifact}}/index.csv",
         classes=f"{FOLDER}/test_images/{{artifact}}/classes.json",

@@ -286,6 +286,19 @@ def test_what_the_voc_server_cannot_score(dataset, message):
         plan_with(**dataset).voc_submissions()
 
 
+def test_what_saw_other_images_is_no_comp5():
+    def change(raw, **backbone):
+        raw["dataset"] = {"name": "voc12", "root": "voc", "splits": {"test": "test"}}
+        raw["backbones"]["small"] = {"network": "resnet18", "output_stride": 8, **backbone}
+        raw["segmenters"]["deeplab"] = {"network": "deeplab", "backbone": "small"}
+        raw["experiments"] = {"full": {"labels": "masks", "segmenter": "deeplab", "competition": "comp5"}}
+
+    with pytest.raises(UserError, match=r"experiments.full.competition: comp5 .* start from ImageNet \(torchvision\)"):
+        plan_of(change).voc_submissions()
+    (archive,) = plan_of(lambda raw: change(raw, weights="scratch")).voc_submissions().values()
+    assert archive.name.startswith("masks-deeplab-comp5-")
+
+
 def test_maps_alone_cannot_be_submitted():
     def change(raw):
         raw["dataset"] = {"name": "voc12", "root": "voc", "splits": {"test": "test"}}

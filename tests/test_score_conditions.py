@@ -7,7 +7,13 @@ from torch import nn
 from wsss_core.config import load_config, read_yaml
 from wsss_core.networks.weights import describe_further, save_weights
 from wsss_core.plan import Plan
-from wsss_core.score_conditions import fill_in, score_conditions, subset_conditions, threshold_files
+from wsss_core.score_conditions import (
+    fill_in,
+    labels_in_words,
+    score_conditions,
+    subset_conditions,
+    threshold_files,
+)
 
 DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")
 
@@ -144,11 +150,48 @@ def test_lists_scales_and_sizes_are_told():
     assert predictions["split"] == "val" and predictions["seen_at"] == "scales 1, the network adds 0.5 0.75"
 
 
-def test_a_segmenter_that_is_not_trained_here_says_so():
-    def change(raw):
-        raw["segmenters"]["deeplab"] |= {"weights": "mine.safetensors", "optimisation": {"epochs": 0}}
+WEAK, MASKS = DEMO["experiments"]["cam"], {"labels": "masks", "segmenter": "deeplab"}
+IMPORTED = {"weights": "mine.safetensors", "optimisation": {"epochs": 0}}
+MIXED = {"file": "a.txt", "share": 0.5, "pseudo_weight": 0.2}
 
-    assert score_conditions(plan_of(change)["cam"]["predictions"])["labels"] == "not trained here"
+
+@pytest.mark.parametrize(
+    ("experiment", "segmenter", "short", "long"),
+    [
+        (WEAK, {}, "pseudo", "pseudo labels cam-affinitynet"),
+        (WEAK, {"consistency": {}}, "pseudo", "pseudo labels cam-affinitynet; cross-consistency"),
+        (MASKS, {}, "masks", "masks"),
+        (
+            {**WEAK, "masks_of": "a.txt"},
+            {},
+            "masks of a.txt, pseudo",
+            "masks of a.txt, pseudo labels cam-affinitynet",
+        ),
+        (
+            {**WEAK, "masks_of": MIXED},
+            {"consistency": {}},
+            "masks of a.txt, pseudo",
+            "masks of a.txt (0.5 of each step), pseudo labels cam-affinitynet (weight 0.2); cross-consistency",
+        ),
+        ({**MASKS, "masks_of": "a.txt"}, {}, "masks of a.txt", "masks of a.txt"),
+        (
+            {**MASKS, "masks_of": "a.txt"},
+            {"consistency": {}},
+            "masks of a.txt, others without label",
+            "masks of a.txt, others without label; cross-consistency",
+        ),
+        (WEAK, IMPORTED, "not trained here", "not trained here"),
+        (MASKS, IMPORTED, "not trained here", "not trained here"),
+    ],
+)
+def test_the_labels_used_are_told_in_words(experiment, segmenter, short, long):
+    raw = copy.deepcopy(DEMO)
+    raw["segmenters"]["deeplab"] |= segmenter
+    raw["experiments"] = {"it": experiment}
+    config = load_config(raw)
+    stages = Plan(config).experiments["it"]
+    assert labels_in_words(config.experiments["it"], stages["segmenter"]) == short
+    assert score_conditions(stages["predictions"])["labels"] == long
 
 
 def initialisation(segmenter, backbone):

@@ -11,5 +11,6 @@ with job(snakemake.log[0], snakemake.threads):
 
     index = read_index(snakemake.input.index, snakemake.input.classes)
     masks = read_label_manifest([snakemake.input.masks])
-    listed = masks_of_subset(Path(snakemake.input.subset), index, masks)
+    trained_on = snakemake.wildcards.listing == "listed_masks"
+    listed = masks_of_subset(Path(snakemake.input.subset), index, masks, not_all=trained_on)
     write_label_manifest({image_id: path.absolute() for image_id, path in listed.items()}, snakemake.output.masks)

@@ -13,7 +13,7 @@ with job(snakemake.log[0], snakemake.threads, identity, archive.parent):
 
     make_voc_submission(
         read_label_manifest(snakemake.input.labels),
-        read_index(snakemake.input.index, snakemake.input.classes),
+        read_index(snakemake.input.index, snakemake.input.classes).split("test"),
         identity["parameters"]["competition"],
         archive,
     )

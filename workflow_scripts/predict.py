@@ -14,8 +14,7 @@ with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent, 
     from wsss_core.segmentation.predict import predict
 
     index = read_index(snakemake.input.index, snakemake.input.classes)
-    if identity["stage"] == "predictions":  # the test images have an index of their own
-        index = index.split("val")
+    index = index.split("val" if identity["stage"] == "predictions" else "test")
     predict(
         Prediction(**identity["parameters"]),
         index.shard(int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)),

@@ -13,6 +13,7 @@ from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.errors import UserError
+from wsss_core.score_conditions import initialisation_in_words
 
 
 class Plan:
@@ -145,15 +146,17 @@ class Plan:
             upstream = {"dataset": images, "segmenter": like.upstream["segmenter"]}
             predictions = self._artifact("test_predictions", like.variant, parameters, upstream)
             upstream = {"dataset": images, "predictions": predictions}
-            parameters = {"competition": self.config.experiments[name].competition}
-            submissions[name] = self._artifact("voc_submission", like.variant, parameters, upstream)
+            competition = self.config.experiments[name].competition
+            variant = f"{like.variant}-{competition}"
+            submissions[name] = self._artifact("voc_submission", variant, {"competition": competition}, upstream)
         return submissions
 
     def voc_submissions(self) -> dict[str, Artifact]:
         """The archives for the VOC server, by experiment.
 
         Raises:
-            UserError: there is no list of test images, no segmenter, or the classes are not VOC's.
+            UserError: there is no list of test images, no segmenter, the classes are not VOC's, or weights that were
+                trained on other images are to go into comp5.
         """
         dataset = self.config.dataset
         if dataset.splits.test is None:
@@ -162,6 +165,13 @@ class Plan:
             raise UserError("dataset.classes: the VOC server knows VOC's twenty classes in their own order only")
         if not self._submissions:
             raise UserError("experiments: none has a 'segmenter', whose label maps the VOC server could score")
+        for name, archive in self._submissions.items():
+            start = initialisation_in_words(archive.upstream["predictions"].upstream["segmenter"])
+            if archive.parameters["competition"] == "comp5" and any(other in start for other in ("ImageNet", "COCO")):
+                raise UserError(
+                    f"experiments.{name}.competition: comp5 is for weights that saw VOC's own images alone, and these "
+                    f"start from {start}; it is comp6"
+                )
         return self._submissions
 
     def _plan_labels(self, experiment: Experiment, stages: dict[str, Artifact]) -> dict[str, Artifact]:

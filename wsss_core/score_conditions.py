@@ -129,26 +129,37 @@ def _seen_at(parameters: Mapping[str, Any], network_scales: Sequence[float] = ()
 
 
 def _trained_with(segmenter: Artifact) -> str:
-    """The labels that a segmenter was trained with."""
+    """The labels that a segmenter was trained with, and how they were mixed."""
+    mixed = segmenter.parameters.get("masks_of") or {}
+    share, weight = mixed.get("share"), mixed.get("pseudo_weight", 1)
+    listed = "" if share is None else f" ({share:g} of each step)"
+    pseudo = "pseudo labels {variant}" + ("" if weight == 1 else f" (weight {weight:g})")
+    words = _labels_of(segmenter, listed, pseudo)
+    return f"{words}; cross-consistency" if segmenter.parameters.get("consistency") else words
+
+
+def _labels_of(segmenter: Artifact, listed: str, pseudo: str) -> str:
+    """Masks, pseudo labels or both; ``listed`` stands behind a list of masks, ``pseudo`` for pseudo labels."""
+    upstream = segmenter.upstream
     words = []
-    if "listed_masks" in segmenter.upstream:
-        words.append(f"masks of {segmenter.upstream['listed_masks'].parameters['subset']}")
-    if "labels" in segmenter.upstream:
-        labels = segmenter.upstream["labels"]
-        words.append("masks" if labels.stage == "masks" else f"pseudo labels {labels.variant}")
+    if "listed_masks" in upstream:
+        words.append(f"masks of {upstream['listed_masks'].parameters['subset']}{listed}")
+    if "labels" in upstream:
+        labels = upstream["labels"]
+        words.append("masks" if labels.stage == "masks" else pseudo.format(variant=labels.variant))
+    elif words and segmenter.parameters.get("consistency"):
+        words.append("others without label")
     return ", ".join(words) or "not trained here"
 
 
-def labels_in_words(experiment: Experiment) -> str:
-    """What an experiment's segmenter is trained on.
+def labels_in_words(experiment: Experiment, segmenter: Artifact | None) -> str:
+    """What an experiment's segmenter is trained on, in short; without one, what it would be.
 
     Returns:
-        ``pseudo``, ``masks`` (of all training images), ``masks of list.txt``, or ``masks of list.txt, pseudo``.
+        ``pseudo``, ``masks`` (of all training images), ``masks of list.txt, pseudo`` (or ``others without label``),
+        ``masks of list.txt`` (those images alone), or ``not trained here``.
     """
-    if experiment.masks_of is None:
-        return experiment.labels
-    masks = f"masks of {experiment.masks_of.file}"
-    return masks if experiment.labels == "masks" else f"{masks}, {experiment.labels}"
+    return experiment.labels if segmenter is None else _labels_of(segmenter, "", "pseudo")
 
 
 def initialisation_in_words(artifact: Artifact) -> str:

@@ -520,6 +520,11 @@ def test_published_figures_that_cannot_be_compared(published, fault):
     assert fault in "\n".join(faults_of(experiments={"cam": {"cams": "cam", "published": published}}))
 
 
+def test_published_figures_are_of_the_experiment_that_says_them():
+    experiments = {"cam": {"cams": "cam", "published": PUBLISHED}, "mine": {"extends": "cam"}}
+    assert load_config(small(experiments=experiments)).experiments["mine"].published is None
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_names_the_published_figures(recipe):
     config = load_config(read_yaml(REPOSITORY / "configs" / f"{recipe}.yaml"))

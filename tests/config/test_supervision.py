@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from wsss_core.config import ConfigError, load_config, read_yaml
-from wsss_core.score_conditions import labels_in_words
+from wsss_core.config.semi_supervised import MasksOf
 
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 WEAK = DEMO["experiments"]["cam"]
@@ -65,17 +65,11 @@ def test_what_would_have_no_effect_is_a_fault(experiment, segmenter, fault):
     assert fault in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("experiment", "consistency", "words"),
-    [
-        (WEAK, None, "pseudo"),
-        (WEAK, {}, "pseudo"),
-        (MASKS, None, "masks"),
-        ({**WEAK, "masks_of": "a.txt"}, None, "masks of a.txt, pseudo"),
-        ({**WEAK, "masks_of": {"file": "a.txt", "share": 0.5, "pseudo_weight": 0}}, {}, "masks of a.txt, pseudo"),
-        ({**MASKS, "masks_of": "a.txt"}, None, "masks of a.txt"),
-        ({**MASKS, "masks_of": {"file": "a.txt", "share": 0.5}}, {}, "masks of a.txt"),
-    ],
-)
-def test_the_labels_used_are_told_in_words(experiment, consistency, words):
-    assert labels_in_words(checked(experiment, consistency=consistency)) == words
+def test_a_path_alone_is_a_block_that_others_are_laid_over():
+    raw = copy.deepcopy(DEMO)
+    raw["experiments"] = {"it": {**WEAK, "masks_of": "a.txt"}, "more": {"extends": "it", "masks_of": {"share": 0.5}}}
+    raw["experiments"]["other"] = {"extends": "more", "masks_of": "b.txt"}
+    experiments = load_config(raw).experiments
+    assert experiments["it"].masks_of == MasksOf(file="a.txt")
+    assert experiments["more"].masks_of == MasksOf(file="a.txt", share=0.5)
+    assert experiments["other"].masks_of == MasksOf(file="b.txt")

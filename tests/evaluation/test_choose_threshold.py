@@ -62,6 +62,15 @@ def test_the_listed_images_alone_decide(listed, expected, maps, masks, tmp_path)
     assert pandas.read_csv(tmp_path / "scores.csv")["images_scored"].unique().tolist() == [1]
 
 
+def test_a_list_of_all_images_leaves_nothing_for_pseudo_labels(tmp_path, masks):
+    index = DatasetIndex(("cat", "dog"), TABLE)
+    ids = index.split("train").image_ids
+    (tmp_path / "all.txt").write_text("\n".join(ids))
+    assert len(masks_of_subset(tmp_path / "all.txt", index, masks)) == len(ids)
+    with pytest.raises(UserError, match=f"lists all {len(ids)} training images"):
+        masks_of_subset(tmp_path / "all.txt", index, masks, not_all=True)
+
+
 def test_a_threshold_for_both_images_is_between(maps, masks, tmp_path):
     # From 0.4 on the low image's object is gone, below it the high image's surroundings are object: twice as much.
     assert chosen_on("low\nhigh\n", maps, masks, tmp_path) == 0.4

@@ -54,7 +54,7 @@ def workflow(tmp_path):
 
 def test_the_archives_are_made_and_nothing_else(workflow):
     workflow.run("voc_submission")
-    archives = list(workflow.results.glob("voc_submission/net-*/results.tgz"))
+    archives = list(workflow.results.glob("voc_submission/net-comp*/results.tgz"))
     packed = set()
     for path in archives:
         with tarfile.open(path) as archive:

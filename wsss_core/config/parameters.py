@@ -29,11 +29,14 @@ class Parameters(BaseModel):
     """Keys that exclude each other: to give one is to take an inherited other one away."""
     belongs_to: ClassVar[Mapping[str, str]] = {}
     """Keys that go with a choice made under another key: an inherited one goes when that changes."""
+    short_for: ClassVar[str | None] = None
+    """The key that a value alone, in place of the block, is short for; a block laid over it keeps that key."""
 
     @model_validator(mode="before")
     @classmethod
     def _complete_blocks(cls, settings: Any) -> Any:
         """Lay a block that is given in part over the default that this place has for it."""
+        settings = in_full(settings, cls)
         if not isinstance(settings, Mapping):
             return settings
         completed = dict(settings)
@@ -61,13 +64,20 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any], block: type[Base
             gone.add(key)
     merged = {key: value for key, value in below.items() if key not in gone}
     for key, value in above.items():
-        inner = merged.get(key)
+        field = block.model_fields.get(key) if block else None
+        kind = settings_class(field.annotation) if field else None
+        inner = in_full(merged.get(key), kind)
         if isinstance(value, Mapping) and isinstance(inner, Mapping):
-            field = block.model_fields.get(key) if block else None
-            merged[key] = overlay(inner, value, settings_class(field.annotation) if field else None)
+            merged[key] = overlay(inner, value, kind)
         else:
             merged[key] = value
     return merged
+
+
+def in_full(settings: Any, block: type[BaseModel] | None) -> Any:
+    """A value that is short for a block, as that block; all else as it is."""
+    key = getattr(block, "short_for", None)
+    return {key: settings} if key is not None and isinstance(settings, str) else settings
 
 
 def settings_class(annotation: Any) -> type[Parameters] | None:

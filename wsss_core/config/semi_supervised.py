@@ -1,7 +1,7 @@
 """Settings of training on full masks of some images and less of the others."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ from wsss_core.config.parameters import Parameters
 class MasksOf(Parameters):
     """Images whose masks a segmenter is trained on, and how they are mixed with the others."""
 
+    short_for: ClassVar[str | None] = "file"
+
     file: str = Field(min_length=1)
     """A text file with ids of training images that have masks, one a line. A path alone in place of the block is short
     for this."""
@@ -19,11 +21,6 @@ class MasksOf(Parameters):
     comes once in an epoch."""
     pseudo_weight: float = Field(1.0, ge=0)
     """How much a pixel of a pseudo label counts in the loss; one of a mask counts 1."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _path_alone(cls, settings: Any) -> Any:
-        return {"file": settings} if isinstance(settings, str) else settings
 
 
 class AuxiliaryDecoders(Parameters):

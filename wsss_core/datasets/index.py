@@ -59,13 +59,13 @@ class DatasetIndex:
         return matrix
 
     def split(self, name: str) -> "DatasetIndex":
-        """The images of one split, ``train`` or ``val``, in the same order.
+        """The images of one split, ``train``, ``val`` or ``test``, in the same order.
 
         Raises:
             ValueError: there is no split of this name.
         """
-        if name not in SPLITS:
-            raise ValueError(f"no split {name!r}; there are {', '.join(SPLITS)}")
+        if name not in (*SPLITS, TEST):
+            raise ValueError(f"no split {name!r}; there are {', '.join((*SPLITS, TEST))}")
         return self._rows(self.table[self.table["split"] == name])
 
     def shard(self, k: int, n: int) -> "DatasetIndex":

@@ -14,27 +14,32 @@ def read_subset(path: Path) -> list[str]:
         UserError: the file is missing, no text, or names no image.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors mark UTF-8 at the beginning
+        text = path.read_text(encoding="utf-8-sig")  # some editors mark UTF-8 at the beginning
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; it lists image ids, one a line") from None
     except (OSError, ValueError) as error:  # no text, or a path with a null character
         raise UserError(f"{path}: the list of images cannot be read ({error})") from None
-    listed = list(dict.fromkeys(filter(None, map(str.strip, lines))))
+    # Not splitlines: some characters that it takes for ends of lines may be part of a name.
+    listed = list(dict.fromkeys(filter(None, map(str.strip, text.split("\n")))))
     if not listed:
         raise UserError(f"{path}: the list names no image; it holds one id a line")
     return listed
 
 
-def masks_of_subset(subset: Path, index: DatasetIndex, masks: Mapping[str, Path]) -> dict[str, Path]:
+def masks_of_subset(
+    subset: Path, index: DatasetIndex, masks: Mapping[str, Path], not_all: bool = False
+) -> dict[str, Path]:
     """The masks of the images that a text file lists, by image id, in its order.
 
     Args:
         subset: the list; see :func:`read_subset`.
         index: the data set.
         masks: mask files by image id.
+        not_all: the list is to leave training images for something else.
 
     Raises:
-        UserError: the list cannot be read or is empty, or an image is not in the split ``train`` or has no mask.
+        UserError: the list cannot be read or is empty, or an image is not in the split ``train`` or has no mask; or it
+            names all training images, with ``not_all``.
     """
     listed = read_subset(subset)
     for known, what in ((set(index.split("train").image_ids), "is no training image"), (masks, "has no mask")):
@@ -44,4 +49,9 @@ def masks_of_subset(subset: Path, index: DatasetIndex, masks: Mapping[str, Path]
                 f"{subset}: '{strangers[0]}' {what} ({len(strangers)} of {len(listed)} like it); the list is of "
                 "training images with masks"
             )
+    if not_all and len(listed) == len(index.split("train")):
+        raise UserError(
+            f"{subset}: lists all {len(listed)} training images, and 'masks_of' is for masks of some; leave it out and "
+            "give 'labels: masks'"
+        )
     return {image_id: masks[image_id] for image_id in listed}

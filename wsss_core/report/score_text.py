@@ -62,7 +62,10 @@ def notes_in_text(table: pandas.DataFrame) -> list[str]:
     if (table["labels"] == "masks").any():
         lines.append("Trained on masks: full supervision, the upper bound of the same segmenter; not weak supervision.")
     if table["labels"].str.startswith("masks of ").any():
-        lines.append("Trained on masks of a list: semi-supervision. The training split scored here has its images.")
+        lines.append(
+            "Trained on masks of a list: not weak supervision alone (without more behind it, on those images alone). "
+            "The scores on the training split are of all its images, the listed ones among them."
+        )
     return lines
 
 

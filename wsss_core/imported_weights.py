@@ -1,0 +1,76 @@
+"""Whether the files that networks start from can serve, as far as they say it themselves: asked before anything runs.
+
+Without torch and without reading weights, as planning the workflow asks for it. What shows only when the weights are
+read (names, shapes) is told by the job that reads them.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors
+
+from wsss_core.config import Config
+from wsss_core.config.extensions import source_of
+from wsss_core.errors import UserError
+from wsss_core.trained_on import DESCRIPTION_KEY
+
+HOW_TO_IMPORT = "`python -m wsss_core.networks.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
+
+
+def unfit_weights(config: Config) -> Iterator[str]:
+    """A line for each ``weights`` of a classifier, affinity or segmenter that is no file of such a network.
+
+    Args:
+        config: checked, so that all variants that it refers to are there.
+    """
+    for section in ("classifiers", "affinities", "segmenters"):
+        for name, variant in getattr(config, section).items():
+            path = getattr(variant, "weights", None)
+            if path is None:
+                continue
+            key = f"{section}.{name}.weights"
+            if not Path(path).is_file():
+                yield f"{key}: there is no file {path}; {HOW_TO_IMPORT}"
+                continue
+            try:
+                description = _description(path)
+            except UserError as error:
+                yield f"{key}: {error}; {HOW_TO_IMPORT}"
+                continue
+            # An extension's network may be called anything.
+            if source_of(variant) is None:
+                yield from (f"{key}: {path} {fault}" for fault in _faults(config, section, variant, description))
+
+
+def _description(path: str) -> dict[str, Any]:
+    """What a file says of the network in it."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            description = json.loads((file.metadata() or {})[DESCRIPTION_KEY])
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is damaged or no .safetensors file ({error})") from None
+    except (KeyError, ValueError):
+        description = None
+    if not isinstance(description, dict):
+        raise UserError(f"{path} does not say which network its weights belong to")
+    return description
+
+
+def _faults(config: Config, section: str, variant: Any, description: dict[str, Any]) -> Iterator[str]:
+    kinds = {"classifiers": "classifier", "segmenters": "segmenter"}
+    wanted, given = kinds.get(section) or variant.method, description.get("kind", "unknown network")
+    if given != wanted:
+        yield f"holds weights of a {given}, not of a {wanted}"
+        return
+    trunk = description.get("trunk")
+    network = trunk.get("network") if isinstance(trunk, dict) else None
+    backbone = variant.backbone or config.classifiers[variant.classifier].backbone
+    own = config.backbones[backbone].network
+    if network is not None and network != own:
+        yield f"has a {network} for a trunk; backbones.{backbone} is a {own}"
+    if section == "segmenters" and variant.optimisation.epochs == 0:
+        for key, value in {"network": variant.network, "options": variant.options}.items():
+            if key in description and description[key] != value:
+                yield f"is used without training, and its {key} is {description[key]}, not {value}"
