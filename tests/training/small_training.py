@@ -32,12 +32,13 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
 
     from wsss_core.config.training import Optimisation
     from wsss_core.errors import UserError
+    from wsss_core.networks.parameter_groups import ParameterGroup
     from wsss_core.networks.resnet import freeze_batch_norm
     from wsss_core.networks.weights import save_weights
     from wsss_core.resume import PartialWork
     from wsss_core.training.curve import write_curve
     from wsss_core.training.distributed import is_main_process, process_number
-    from wsss_core.training.loop import ParameterGroup, fit
+    from wsss_core.training.loop import fit
 
     IMAGES = 22
 

@@ -7,11 +7,12 @@ from torch.nn import functional
 
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.resume import PartialWork
 from wsss_core.training import loop
 from wsss_core.training.batches import mix_seed
 from wsss_core.training.curve import write_curve
-from wsss_core.training.loop import ParameterGroup, fit, learning_rate_factor
+from wsss_core.training.loop import fit, learning_rate_factor
 
 CPU = torch.device("cpu")
 SGD = Optimisation(epochs=3, batch_size=4, learning_rate=0.05, momentum=0.9, weight_decay=1e-3, warmup_steps=2)

@@ -2,10 +2,9 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import accumulate
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.progress import Progress
 from wsss_core.resume import PartialWork
 from wsss_core.termination import STOPPED_BY_SIGTERM, ignore_signals, signals_deferred
@@ -30,14 +30,6 @@ from wsss_core.training.distributed import (
 )
 
 log = logging.getLogger(__name__)
-
-
-class ParameterGroup(dict[str, Any]):
-    """An optimiser's group: ``params`` and ``factor``, its multiple of the learning rate."""
-
-    def __init__(self, parameters: Iterable[nn.Parameter], factor: float, **options: Any) -> None:
-        """Make a group; ``options`` (``weight_decay=0``) override the optimiser's own."""
-        super().__init__(params=list(parameters), factor=factor, **options)
 
 
 def fit(
