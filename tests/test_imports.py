@@ -50,3 +50,8 @@ def test_the_package_itself_is_imported_at_once():
     code = "import time; start = time.process_time(); import wsss_core, sys; print(time.process_time() - start)"
     seconds, *modules = said_by(f"{code}; print(*sys.modules)")
     assert float(seconds) < 0.3 and "torch" not in modules
+
+
+def test_networks_know_nothing_of_their_training():
+    for module in sorted((REPOSITORY / "wsss_core" / "networks").glob("*.py")):
+        assert not [line for line in imports_of(module) if "wsss_core.training" in line], module

@@ -1,4 +1,4 @@
-"""What imported weights were trained on, as their file says. Without torch: planning the workflow asks for it."""
+"""What weights were trained on, as their file says. Without torch: planning the workflow asks for it."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ TRAINED_ON = "trained_on"
 
 
 def trained_on(path: Path | str) -> str | None:
-    """What the weights in a .safetensors file were trained on, in the words of who imported them.
+    """What the weights in a .safetensors file were trained on, in the words of who imported or trained them.
 
     Returns:
         None if the file does not say it, or cannot be read: whoever uses the weights tells that.

@@ -22,10 +22,11 @@ from wsss_core.datasets.creatures import generate_creatures
 from wsss_core.datasets.label_maps import write_label_manifest, write_label_maps
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.errors import UserError
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import load_weights, save_weights
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
-from wsss_core.training.loop import ParameterGroup, fit
+from wsss_core.training.loop import fit
 
 NOISE = np.random.default_rng(0)
 LARGE = nn.Linear(1000, 500)  # 2 MB

@@ -14,10 +14,11 @@ from wsss_core.config.training import Optimisation
 from wsss_core.networks.authors_names import AEFT_CLASSIFIER, RESNET38_CLASSIFIER, Naming, by_beginning
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.pretrained import import_weights
 from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.weights import trainable
-from wsss_core.training.loop import ParameterGroup, _make_optimizer
+from wsss_core.training.loop import _make_optimizer
 
 Imported = Callable[[str], Path]
 """From the name of a network in ``NETWORKS`` to its file."""

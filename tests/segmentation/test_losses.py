@@ -59,19 +59,32 @@ def test_without_labels_the_losses_are_0_and_have_gradients(loss, at):
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "balanced"])
-def test_an_images_pixels_count_as_much_as_its_weight(logits, labels, loss):
+@pytest.mark.parametrize("weights", [(1.0, 0.3), (0.3, 0.3), (0.0, 0.3), (0.0, 0.0)])
+def test_an_images_pixels_count_as_much_as_its_weight(logits, labels, loss, weights):
+    """Of the pixels that count, the number is divided by: a weight does not cancel out where all have it."""
     each = functional.cross_entropy(logits[1], labels.long(), ignore_index=255, reduction="none")
     totals = []
     for kinds in [(0, 1, 2)] if loss == "cross_entropy" else [(0,), (1, 2)]:
-        total, count = 0.0, 0.0
-        for image, weight in enumerate((1.0, 0.3)):
+        total, count = 0.0, 0
+        for image, weight in enumerate(weights):
             for y in range(8):
                 for x in range(12):
-                    if labels[image, y, x].item() in kinds:
+                    if labels[image, y, x].item() in kinds and weight > 0:
                         total += weight * each[image, y, x].item()
-                        count += weight
-        totals.append(total / count)
-    found = segmentation_losses(logits[1:], labels, of(loss=loss), torch.tensor([1.0, 0.3]))
+                        count += 1
+        totals.append(total / count if count else 0)
+    found = segmentation_losses(logits[1:], labels, of(loss=loss), torch.tensor(weights))
     assert found.tolist() == pytest.approx([sum(totals) / len(totals)])
-    one_of_them = segmentation_losses(logits[1:], labels, of(loss=loss), torch.tensor([0.0, 0.3]))
-    torch.testing.assert_close(one_of_them, segmentation_losses([logits[1][1:]], labels[1:], of(loss=loss)))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced"])
+def test_a_step_of_pseudo_labels_is_as_much_smaller_as_their_weight(logits, labels, loss):
+    parameters, scores = of(loss=loss), logits[1].requires_grad_(True)
+    gradients, losses = {}, {}
+    for weight in (1.0, 0.5, 0.0):
+        losses[weight] = segmentation_losses([scores], labels, parameters, torch.full((2,), weight)).sum()
+        (gradients[weight],) = torch.autograd.grad(losses[weight], scores)
+    torch.testing.assert_close(losses[0.5], losses[1.0] / 2)
+    torch.testing.assert_close(gradients[0.5], gradients[1.0] / 2)
+    assert losses[0.0] == 0 and torch.equal(gradients[0.0], torch.zeros_like(scores))
+    torch.testing.assert_close(losses[1.0], segmentation_losses([scores], labels, parameters).sum())

@@ -41,6 +41,27 @@ def test_a_share_needs_both_kinds():
         order_with_share([True] * 4, 0.5)
 
 
+@pytest.mark.parametrize("share", [0.03, 0.3, 0.97])
+def test_over_the_epochs_each_place_has_its_share(share):
+    """Also a share of less than one image of a step, of which an epoch's last images have no place."""
+    batches = EpochBatches(50, lambda epoch: 8, 0, order=order_with_share(HAS_MASK, share, used=48))
+    counts = np.zeros((6, 8))
+    for epoch in range(2000):
+        batches.begin(epoch)
+        counts += [[HAS_MASK[sample % 50] for _, sample in step] for step in batches]
+    spread = (share * (1 - share) / 2000) ** 0.5
+    assert abs(counts / 2000 - share).max() < 5 * spread
+    assert counts.sum() / 2000 / 48 == pytest.approx(share, abs=spread / 2)
+
+
+def test_a_share_without_a_place_is_refused_and_the_least_one_named():
+    with pytest.raises(UserError, match=r"'masks_of.share' is 0.02, .* one of the 48 images .* 0.021 or more"):
+        order_with_share(HAS_MASK, 0.02, used=48)
+    order_with_share(HAS_MASK, 0.021, used=48)
+    for used in range(2, 51):
+        order_with_share(HAS_MASK, 1 / used, used)
+
+
 def test_processes_share_the_masks_of_a_step():
     parts = []
     for process in (0, 1):

@@ -26,13 +26,14 @@ from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.errors import UserError
 from wsss_core.networks.resnet import freeze_batch_norm
-from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter
+from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
 from wsss_core.networks.weights import load_weights
 from wsss_core.probability_store import read_probabilities
 from wsss_core.segmentation.losses import segmentation_losses
 from wsss_core.segmentation.mixed_labels import LabelMapSamples
 from wsss_core.segmentation.predict import class_probabilities, predict
 from wsss_core.segmentation.train_segmenter import train_segmenter
+from wsss_core.trained_on import trained_on
 from wsss_core.training.batches import SeededSamples
 
 
@@ -198,12 +199,14 @@ def test_a_trained_segmenter_knows_its_classes(tmp_path, data):
     assert network.classes == ("background", "bird", "cat", "dog")
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "consistency"])
+@pytest.mark.parametrize("kind", [*KINDS, "consistency", "parts"])
 def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, data, kind, monkeypatch):
     settings = {"kind": kind}
     if kind == "consistency":
         masks = {"two": data[2]["two"]}
         settings = {"consistency": EVERY_DECODER, "masks": masks, "masks_of": SOME_MASKS}
+    elif kind == "parts":
+        settings = {"optimisation": {"accumulate": 3}}
     whole, _ = train(data, tmp_path / "whole", epochs=3, **settings)
     read = LabelMapSamples.__getitem__
     seen = []
@@ -282,8 +285,11 @@ def test_an_imported_segmenter_is_used_as_it_is_or_trained_on(tmp_path, data):
             **{**own, **changes},
         )
         made = folder / "weights.safetensors", folder / "training.csv"
-        train_segmenter(settings, TRUNK, index, label_maps, weights, "a file", *made, device="cpu")
+        train_segmenter(settings, TRUNK, index, label_maps, weights, f"a file ({said})", *made, device="cpu")
         return made[0]
+
+    said = "random weights, segmentation labels of 3 images"
+    assert trained_on(weights) == said
 
     assert again(tmp_path / "same").read_bytes() == weights.read_bytes()
     with pytest.raises(UserError, match=r"options is .*\[1, 2\].* not .*\[1, 3\]"):
@@ -292,6 +298,43 @@ def test_an_imported_segmenter_is_used_as_it_is_or_trained_on(tmp_path, data):
     for kind, epochs in [("deeplabv2", 1), ("largefov", 1)]:
         path = again(tmp_path / kind, kind, epochs, freeze_batch_norm=True)
         assert torch.equal(load_weights(path)[0]["trunk.bn1.running_mean"], given["trunk.bn1.running_mean"])
+        assert trained_on(path) == f"a file ({said}), segmentation labels of 3 images"
+
+
+def test_a_file_that_does_not_say_what_it_was_trained_on_is_used_all_the_same(tmp_path, data):
+    """As those of earlier versions; what is used as it is says no more than before."""
+    index, _, label_maps = data
+    settings = DeepLab(backbone="any", weights="old.safetensors", atrous_rates=(1,), optimisation={"epochs": 0})
+    old, path = tmp_path / "old.safetensors", tmp_path / "new" / "weights.safetensors"
+    network = build_segmenter("deeplab", settings.options, TRUNK, index.classes)
+    save_segmenter(old, network)
+    curve = tmp_path / "new" / "training.csv"
+    train_segmenter(settings, TRUNK, index, label_maps, old, "nobody says what (old)", path, curve, device="cpu")
+    assert path.read_bytes() == old.read_bytes() and trained_on(path) is None
+    save_segmenter(path, network, "ImageNet, COCO")
+    assert load_segmenter(path).description == load_segmenter(old).description
+    assert trained_on(path) == "ImageNet, COCO"
+
+
+def test_a_part_too_small_for_the_network_is_refused(tmp_path, data):
+    """Of DeepLabV3+'s pooled features, one image has a single value a channel."""
+    index, trunk, label_maps = data
+    one = (index, trunk, {"two": label_maps["two"]})
+    with pytest.raises(UserError, match=r"of a step are 1, .* deeplabv3plus .* 2 at least; train on more images"):
+        train(one, tmp_path / "one", kind="deeplabv3plus")
+    two = (index, trunk, {name: label_maps[name] for name in ("one", "two")})
+    with pytest.raises(UserError, match=r"are 2, in parts: 2, .* lower 'optimisation.accumulate'"):
+        train(two, tmp_path / "two", kind="deeplabv3plus", optimisation={"batch_size": 4, "accumulate": 2})
+    train(two, tmp_path / "whole", kind="deeplabv3plus")
+    train(one, tmp_path / "other", kind="deeplab")
+
+
+def test_a_share_of_less_than_one_image_of_an_epoch_is_refused(tmp_path, data):
+    """Two images are in an epoch's step, and the third is left out."""
+    few = {"masks": {"one": data[2]["one"]}, "masks_of": {"file": "list.txt", "share": 0.45}}
+    with pytest.raises(UserError, match=r"'masks_of.share' is 0.45, .* the 2 images .* 0.5 or more"):
+        train(data, tmp_path / "few", **few, optimisation={"batch_size": 2})
+    train(data, tmp_path / "enough", **few)
 
 
 def test_masks_outweigh_wrong_pseudo_labels(tmp_path, data):

@@ -8,6 +8,7 @@ from wsss_core.job import job
 
 folder, gpus = Path(sys.argv[1]), int(sys.argv[2])
 with job(folder / "log.txt", 2, gpus=gpus):
+    import pandas
     import torch
 
     from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
@@ -19,7 +20,8 @@ with job(folder / "log.txt", 2, gpus=gpus):
     from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, SegmenterOptimisation
     from wsss_core.config.semi_supervised import Consistency, MasksOf
     from wsss_core.config.training import Augmentation, Optimisation
-    from wsss_core.datasets.palette import write_label_map
+    from wsss_core.datasets.index import DatasetIndex
+    from wsss_core.datasets.palette import IGNORED, write_label_map
     from wsss_core.networks.trunks import build_trunk
     from wsss_core.networks.weights import save_weights
     from wsss_core.refinement.train_affinity import train_affinity
@@ -82,3 +84,15 @@ with job(folder / "log.txt", 2, gpus=gpus):
         start = folder / f"{name}.safetensors" if name in others else trunk
         settings = others.get(name, TRUNK)
         train_segmenter(kind, settings, index, labels, start, "random weights", *made(name), **semi, device="cpu")
+    # Steps in parts: what is in a part, and how many pixels it has, is the same in two processes.
+    rows = pandas.concat([index.table] * 3).head(8)
+    many = DatasetIndex(index.classes, rows.assign(image_id=[f"{number}" for number in range(8)]))
+    partly = {}
+    for number, (image_id, shown) in enumerate(zip(many.image_ids, rows["image_id"], strict=True)):
+        label_map = true_labels(shown)
+        label_map[3 + 4 * number :] = IGNORED
+        partly[image_id] = folder / "partly" / f"{image_id}.png"
+        write_label_map(partly[image_id], label_map)
+    in_parts = SegmenterOptimisation(**{**optimisation.model_dump(), "batch_size": 8, "accumulate": 2})
+    parted = DeepLab(backbone="any", atrous_rates=(1, 2), **{**common, "optimisation": in_parts})
+    train_segmenter(parted, TRUNK, many, partly, trunk, "random weights", *made("parted"), device="cpu")

@@ -32,12 +32,12 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
 
     from wsss_core.config.training import Optimisation
     from wsss_core.errors import UserError
-    from wsss_core.networks.resnet import freeze_batch_norm
+    from wsss_core.networks.parameter_groups import ParameterGroup
     from wsss_core.networks.weights import save_weights
     from wsss_core.resume import PartialWork
     from wsss_core.training.curve import write_curve
     from wsss_core.training.distributed import is_main_process, process_number
-    from wsss_core.training.loop import ParameterGroup, fit
+    from wsss_core.training.loop import fit
 
     IMAGES = 22
 
@@ -71,8 +71,6 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
         nn.Linear(8 * 36, 1),
     )
     network.double().train()
-    if options.get("frozen"):  # of the images of a part, normalisation would see other statistics
-        freeze_batch_norm(network)
     optimisation = Optimisation(epochs=3, batch_size=4, learning_rate=0.005, momentum=0.9, weight_decay=1e-3)
     groups = [ParameterGroup(network[0].parameters(), 1), ParameterGroup(network[5].parameters(), 2)]
     partial = PartialWork(folder, "training", [])

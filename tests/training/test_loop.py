@@ -7,11 +7,12 @@ from torch.nn import functional
 
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.resume import PartialWork
 from wsss_core.training import loop
-from wsss_core.training.batches import mix_seed
+from wsss_core.training.batches import EpochBatches, mix_seed
 from wsss_core.training.curve import write_curve
-from wsss_core.training.loop import ParameterGroup, fit, learning_rate_factor
+from wsss_core.training.loop import fit, learning_rate_factor
 
 CPU = torch.device("cpu")
 SGD = Optimisation(epochs=3, batch_size=4, learning_rate=0.05, momentum=0.9, weight_decay=1e-3, warmup_steps=2)
@@ -184,6 +185,15 @@ def test_processes_have_to_share_every_epochs_batches_equally(tmp_path, monkeypa
     partial = PartialWork(tmp_path, "training", [])
     with pytest.raises(UserError, match="2 GPUs cannot share the 5 images of a step equally"):
         fit(make_network(), NoisySamples(), None, groups, SGD, partial, CPU, batch_size=sizes.__getitem__)
+
+
+def test_processes_share_each_part_of_a_step():
+    """A list of a process has its samples of the first part, then of the next."""
+    (whole,) = EpochBatches(13, lambda epoch: 12, seed=0)
+    shares = [next(iter(EpochBatches(13, lambda epoch: 12, 0, process, 2, parts=3))) for process in (0, 1)]
+    for part in range(3):
+        assert [sample for share in shares for sample in share[2 * part : 2 * part + 2]] == whole[4 * part :][:4]
+    assert next(iter(EpochBatches(13, lambda epoch: 12, 0, parts=3))) == whole
 
 
 def test_fewer_samples_than_a_batch_make_one_batch(tmp_path):

@@ -39,7 +39,7 @@ def unbroken(tmp_path_factory):
     [
         pytest.param({}, id="plain", marks=pytest.mark.slow),
         pytest.param({"workers": 2, "batch_sizes": [4, 6, 2]}, id="workers_and_sizes"),
-        pytest.param({"parts": 2, "frozen": True}, id="parts"),
+        pytest.param({"parts": 2}, id="parts"),
     ],
 )
 def test_two_processes_do_what_one_does(tmp_path, options):
@@ -64,7 +64,7 @@ def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
         process = start_script(Path(__file__).with_name("all_trainings.py"), folder, gpus)
         assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
     assert "training in 2 processes" in log_of(folders[1])
-    segmenters = ("segmenter", "deeplabv2", "deeplabv3plus", "resnet38_small", "vgg16_small", "semi")
+    segmenters = ("segmenter", "deeplabv2", "deeplabv3plus", "resnet38_small", "vgg16_small", "semi", "parted")
     stages = ("backbone", "ordinary", "aeft", "affinity", "irn", *segmenters)
     for stage in stages:
         curves = [pandas.read_csv(folder / stage / "training.csv") for folder in folders]

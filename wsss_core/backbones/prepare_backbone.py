@@ -14,12 +14,13 @@ from wsss_core.datasets.pretext import pretext_images
 from wsss_core.datasets.transforms import normalise
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.trunks import TrunkNetwork, build_trunk, trunk_from_torchvision
 from wsss_core.networks.weights import load_state, load_trunk, save_weights
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process
-from wsss_core.training.loop import ParameterGroup, fit, mix_seed
+from wsss_core.training.loop import fit, mix_seed
 
 
 class TrunkOnly(nn.Module):

@@ -20,12 +20,13 @@ from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process, number_of_processes
-from wsss_core.training.loop import ParameterGroup, fit, mix_seed
+from wsss_core.training.loop import fit, mix_seed
 
 log = logging.getLogger(__name__)
 

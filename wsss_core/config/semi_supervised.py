@@ -17,10 +17,11 @@ class MasksOf(Parameters):
     """A text file with ids of training images that have masks, one a line. A path alone in place of the block is short
     for this."""
     share: float | None = Field(None, gt=0, lt=1)
-    """Share of these images among those of each step; an epoch has as many steps as without it. Default: every image
-    comes once in an epoch."""
+    """Share of these images among those of each step, to within one image, and exactly on average over the epochs; an
+    epoch has as many steps as without it. Default: every image comes once in an epoch."""
     pseudo_weight: float = Field(1.0, ge=0)
-    """How much a pixel of a pseudo label counts in the loss; one of a mask counts 1."""
+    """How much a pixel of a pseudo label counts in the loss; one of a mask counts 1. Their weighted sum is divided by
+    their number, so that a step of pseudo labels alone is as much smaller; 0 leaves them out of the number too."""
 
 
 class AuxiliaryDecoders(Parameters):

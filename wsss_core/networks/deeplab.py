@@ -2,15 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.trunks import TrunkNetwork
 from wsss_core.networks.weights import trainable
-from wsss_core.training.loop import ParameterGroup
 
 SKIP_CHANNELS = 48
 """Channels that the low-level features are reduced to, as in DeepLabV3+."""
@@ -44,9 +44,11 @@ class SegmentationNetwork(nn.Module, ABC):
         trunk: the trunk.
         classes: names of the classes, ``background`` first.
         description: what the network's file says of it (:mod:`wsss_core.networks.segmenter_files`).
+        least_images: the smallest batch that it can be trained on.
     """
 
     description: dict[str, Any]
+    least_images: ClassVar[int] = 1
 
     def __init__(self, trunk: TrunkNetwork, classes: Sequence[str]) -> None:
         """Hold ``trunk``; ``classes`` are the object classes, without the background."""

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import AtrousPyramid, SegmentationNetwork
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.trunks import TrunkNetwork
 from wsss_core.networks.weights import trainable
-from wsss_core.training.loop import ParameterGroup
 
 # The authors' parts of a bottleneck block, and torchvision's, which ours are.
 _PARTS = {"reduce": ("conv1", "bn1"), "conv3x3": ("conv2", "bn2"), "increase": ("conv3", "bn3")}

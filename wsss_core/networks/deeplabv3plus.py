@@ -5,6 +5,7 @@ DeepLabV3; the decoder's convolutions are ordinary ones, not separable.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ CHANNELS = 256
 
 class DeepLabV3PlusNetwork(SegmentationNetwork):
     """Trunk, pyramid, and a decoder that joins features at a quarter of the image's size."""
+
+    least_images: ClassVar[int] = 2
+    """Of one image, the pooled features are a single value a channel, which cannot be normalised."""
 
     def __init__(
         self, trunk: TrunkNetwork, classes: Sequence[str], atrous_rates: Sequence[int], dropout: float

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.initialisation import initialise_for_relu
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.trunks import TrunkNetwork
-from wsss_core.training.loop import ParameterGroup
 
 
 class LargeFovNetwork(SegmentationNetwork):

@@ -13,6 +13,7 @@ from wsss_core.networks.deeplabv3plus import DeepLabV3PlusNetwork
 from wsss_core.networks.largefov import LargeFovNetwork
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_network, save_weights
+from wsss_core.trained_on import TRAINED_ON
 
 KIND = "segmenter"
 """What a file's description calls these networks."""
@@ -45,9 +46,17 @@ def build_segmenter(name: str, options: Mapping[str, Any], trunk: Trunk, classes
     return network
 
 
-def save_segmenter(path: Path | str, network: SegmentationNetwork) -> None:
-    """Write a segmenter of :func:`build_segmenter`; :func:`load_segmenter` needs nothing else."""
-    save_weights(path, network, network.description)
+def save_segmenter(path: Path | str, network: SegmentationNetwork, trained_on: str | None = None) -> None:
+    """Write a segmenter of :func:`build_segmenter`; :func:`load_segmenter` needs nothing else.
+
+    Args:
+        path: a .safetensors file.
+        network: the segmenter.
+        trained_on: what its weights were trained on, in words, for :func:`wsss_core.trained_on.trained_on`; None if
+            nobody says.
+    """
+    told = {} if trained_on is None else {TRAINED_ON: trained_on}
+    save_weights(path, network, {**network.description, **told})
 
 
 def load_segmenter(path: Path | str, device: torch.device | str = "cpu") -> SegmentationNetwork:

@@ -17,9 +17,9 @@ from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import LearnedAffinity, Walk
 from wsss_core.config.root import SECTIONS
 from wsss_core.errors import UserError
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import read_description
 from wsss_core.refinement.crf import background_score
-from wsss_core.training.loop import ParameterGroup
 
 LabelReduction = Callable[[Tensor], Tensor]
 """From a label map, int64 (H, W), to one label for each cell of the grid, int64 (ceil(H / stride), ...)."""

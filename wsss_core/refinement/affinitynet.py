@@ -14,6 +14,7 @@ from wsss_core.config.refinement import AffinityNet, IrnWalk, Walk
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.networks.affinitynet import AffinityNetwork, load_affinitynet, save_affinitynet
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import trainable
@@ -28,7 +29,6 @@ from wsss_core.refinement.affinity_pairs import (
 from wsss_core.refinement.pair_labels import PairLabels, pair_labels, pair_losses
 from wsss_core.refinement.random_walk import random_walk
 from wsss_core.refinement.reduced_labels import majority_labels
-from wsss_core.training.loop import ParameterGroup
 
 
 class AffinityNetMethod(AffinityMethod, name="affinitynet"):

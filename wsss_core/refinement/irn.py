@@ -17,6 +17,7 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.networks.irn import STRIDE, IrnNetwork, build_irn, load_irn, save_irn
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.progress import Progress
 from wsss_core.refinement.affinity_method import AffinityMethod, LabelReduction
 from wsss_core.refinement.boundary_paths import boundary_paths
@@ -24,7 +25,6 @@ from wsss_core.refinement.boundary_walk import walk_within_boundaries
 from wsss_core.refinement.irn_losses import irn_losses
 from wsss_core.refinement.pair_labels import pair_labels
 from wsss_core.refinement.reduced_labels import middle_labels
-from wsss_core.training.loop import ParameterGroup
 
 IMAGES_AT_ONCE = 8
 """Images in a batch when the mean displacement is taken."""

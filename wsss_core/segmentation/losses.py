@@ -12,8 +12,6 @@ from wsss_core.datasets.palette import IGNORED
 from wsss_core.training.distributed import mean_over_processes
 
 BACKGROUND = 0
-SMALLEST_WEIGHT = 1e-9
-"""Stands for the sum of the weights where no pixel counts, so that a loss is 0 there and not NaN."""
 
 
 def segmentation_losses(
@@ -25,7 +23,7 @@ def segmentation_losses(
         logits: of ``SegmentationNetwork.all_logits``, (B, K + 1, h_i, w_i).
         labels: (B, H, W) integers, 0 background, 1..K, 255 is left out.
         parameters: ``loss`` and ``compared_at``.
-        weights: (B,) float, >= 0: how much each image's pixels count; by default all the same.
+        weights: (B,) float, >= 0: how much each image's pixels count, as :func:`weighted_mean` has it; 1 by default.
 
     Returns:
         (len(logits),) float32 or float64, >= 0: 0 where there are no labelled pixels.
@@ -43,7 +41,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None)
         weights: (B,) of the images; 1 by default.
 
     Returns:
-        The weighted mean over labelled pixels; 0 if there are none.
+        The :func:`weighted_mean` over labelled pixels; 0 if there are none.
     """
     each = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
     return weighted_mean(each, labels != IGNORED, weights)
@@ -58,8 +56,8 @@ def balanced_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | Non
         weights: (B,) of the images; 1 by default.
 
     Returns:
-        Half the weighted mean over pixels of the background and half that over pixels of objects, each 0 if there are
-        none.
+        Half the :func:`weighted_mean` over pixels of the background and half that over pixels of objects, each 0 if
+        there are none.
     """
     each = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
     background = labels == BACKGROUND
@@ -68,20 +66,23 @@ def balanced_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | Non
 
 
 def weighted_mean(each: Tensor, where: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean over some pixels; of all processes' parts of the batch, if several train.
+    """Mean over some pixels, each times its weight; of all processes' parts of the batch, if several train.
+
+    It is no quotient of weighted sums: there, a weight that all pixels of a batch share would cancel out.
 
     Args:
         each: (B, h, w) float.
         where: (B, h, w) bool, the pixels that count.
-        weights: (B,) how much each image's pixels count; 1 by default.
+        weights: (B,) how much each image's pixels count, >= 0, and 0 not at all; 1 by default.
 
     Returns:
-        The sum of weighted values over the sum of weights, 0-dimensional; 0 where no pixel counts.
+        The sum of weighted values over the number of pixels of a weight above 0, 0-dimensional; 0 if there are none.
     """
     amounts = where.to(each.dtype) if weights is None else where * weights.to(each.dtype)[:, None, None]
-    # In float64: a float32 sum of pixels of weight 1 is exact only up to 16 million of them.
-    total = mean_over_processes(amounts.sum(dtype=torch.float64))
-    return (each * amounts).sum() / total.clamp(min=SMALLEST_WEIGHT).to(each.dtype)
+    # In float64: a float32 count is exact only up to 16 million, and is divided by the number of processes.
+    number = mean_over_processes((amounts > 0).sum(dtype=torch.float64))
+    # Where no process has a pixel, 0 is divided by something.
+    return (each * amounts).sum() / torch.where(number > 0, number, 1).to(each.dtype)
 
 
 def resized_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,5 +1,6 @@
 """Training images that have a mask, a pseudo label, or neither; and how often each kind comes."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,12 +15,15 @@ from wsss_core.datasets.palette import IGNORED
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
 
+_ROUNDING = 1e-9
+
 
 class LabelMapSamples:
     """Training images with their label maps, and whether these are masks.
 
     Attributes:
         has_mask: of each sample, whether its label map is one of ``masks``.
+        labelled: how many samples have a label map.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class LabelMapSamples:
         chosen = [(image_id, path, label_map) for image_id, path, label_map, kept in rows if kept]
         self.files = [(path, label_map) for _, path, label_map in chosen]
         self.has_mask = [image_id in masks for image_id, _, _ in chosen]
+        self.labelled = sum(label_map is not None for _, label_map in self.files)
         self.transform = TrainingTransform(augmentation)
 
     def __len__(self) -> int:
@@ -70,21 +75,25 @@ class LabelMapSamples:
         return image_tensor, label_tensor, self.has_mask[index]
 
 
-def order_with_share(has_mask: Sequence[bool], share: float) -> Callable[[torch.Generator], list[int]]:
+def order_with_share(
+    has_mask: Sequence[bool], share: float, used: int | None = None
+) -> Callable[[torch.Generator], list[int]]:
     """Orders of samples in which a share of any stretch, to within one sample, has masks.
 
-    So it is in every step, in each process's part of a step, and in each part that a step is computed in.
+    So it is in every step, in each part that a step is computed in, and in each process's share of a part. Where
+    the first mask comes is drawn anew for each order, so that over the epochs every place has its share.
 
     Args:
         has_mask: of each of N samples.
         share: of samples with masks, in (0, 1).
+        used: how many samples the steps of an epoch hold, N by default; the last ones of an order are left out.
 
     Returns:
         Draws N samples: of each kind, all of them shuffled, and again as often as needed. Those that come again are
         numbered as :data:`wsss_core.training.batches.Order` says.
 
     Raises:
-        UserError: all samples, or none, have masks.
+        UserError: all samples, or none, have masks, or the share of those used is less than one sample.
     """
     number = len(has_mask)
     with_mask = [sample for sample in range(number) if has_mask[sample]]
@@ -93,10 +102,17 @@ def order_with_share(has_mask: Sequence[bool], share: float) -> Callable[[torch.
         raise UserError(
             f"'masks_of.share' mixes images with and without masks, and {len(with_mask)} of {number} have one"
         )
+    used = number if used is None else used
+    if used * share < 1 - _ROUNDING:
+        raise UserError(
+            f"'masks_of.share' is {share}, by which fewer than one of the {used} images that an epoch's steps hold "
+            f"would have a mask; it has to be {math.ceil(1000 / used) / 1000:g} or more"
+        )
 
     def draw(generator: torch.Generator) -> list[int]:
-        # Rounded down, these are how many samples up to each place have masks.
-        places = np.floor(np.arange(number + 1) * share + 1e-9).astype(int)
+        phase = torch.rand((), generator=generator, dtype=torch.float64).item()
+        # Rounded down, these are how many samples up to each place have masks, but for a constant below 1.
+        places = np.floor(np.arange(number + 1) * share + phase).astype(int)
         masked = np.diff(places).astype(bool)
         order = np.empty(number, dtype=int)
         order[masked] = _repeated(with_mask, int(masked.sum()), number, generator)

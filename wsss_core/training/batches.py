@@ -49,7 +49,11 @@ class SeededSamples(Dataset[Batch]):
 
 
 class EpochBatches:
-    """Yields this process's part of the batches of one epoch, as lists of (epoch, index)."""
+    """Yields this process's share of the batches of one epoch, as lists of (epoch, index).
+
+    A step may be computed in parts, one after the other. Each process has its share of every part, so that a part
+    has the same images whatever the number of processes.
+    """
 
     def __init__(
         self,
@@ -59,20 +63,23 @@ class EpochBatches:
         process: int = 0,
         processes: int = 1,
         order: Order | None = None,
+        parts: int = 1,
     ) -> None:
         """Batches of epoch 0, until :meth:`begin` is called.
 
         Args:
             samples: number of samples.
-            batch_size: images of a step, of all processes together; has to be a multiple of their number.
+            batch_size: images of a step, of all processes together; has to be a multiple of their number times
+                that of parts.
             seed: of the order.
             process: this process's place among those that train together.
             processes: their number.
             order: draws the samples of an epoch; by default each once, shuffled.
+            parts: equal stretches of a step; a list has this process's samples of the first, then of the next.
         """
         self.order = order or self._shuffled
         self.samples, self.batch_size, self.seed = samples, batch_size, seed
-        self.process, self.processes = process, processes
+        self.process, self.processes, self.parts = process, processes, parts
         self.begin(0)
 
     def begin(self, epoch: int, step: int = 0) -> None:
@@ -94,10 +101,11 @@ class EpochBatches:
         generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
         order = self.order(generator)
         images = self.images(self.epoch)
-        part = images // self.processes
+        part = images // self.parts
+        share = part // self.processes
         for step in range(self.step, self.steps(self.epoch)):
-            start = step * images + self.process * part
-            yield [(self.epoch, index) for index in order[start : start + part]]
+            starts = [step * images + number * part + self.process * share for number in range(self.parts)]
+            yield [(self.epoch, index) for start in starts for index in order[start : start + share]]
 
     def _shuffled(self, generator: torch.Generator) -> list[int]:
         return torch.randperm(self.samples, generator=generator).tolist()

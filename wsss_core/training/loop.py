@@ -2,10 +2,9 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import accumulate
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
+from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.progress import Progress
 from wsss_core.resume import PartialWork
 from wsss_core.termination import STOPPED_BY_SIGTERM, ignore_signals, signals_deferred
@@ -30,14 +30,6 @@ from wsss_core.training.distributed import (
 )
 
 log = logging.getLogger(__name__)
-
-
-class ParameterGroup(dict[str, Any]):
-    """An optimiser's group: ``params`` and ``factor``, its multiple of the learning rate."""
-
-    def __init__(self, parameters: Iterable[nn.Parameter], factor: float, **options: Any) -> None:
-        """Make a group; ``options`` (``weight_decay=0``) override the optimiser's own."""
-        super().__init__(params=list(parameters), factor=factor, **options)
 
 
 def fit(
@@ -59,7 +51,7 @@ def fit(
 
     There is one after every epoch. SIGTERM and SIGINT let the step under way be finished and make another one
     there, and then end the process. Where several processes train together (``wsss_core.training.distributed``),
-    each computes the loss of a part of the batch; all of them return.
+    each computes the loss of its share of the batch, or of each of its parts; all of them return.
 
     Args:
         network: the network, in the mode (train, frozen layers) it is to be trained in.
@@ -73,8 +65,8 @@ def fit(
         description: for the progress bar and the log.
         batch_size: images of a step, by epoch; by default those of ``optimisation``, which the learning
             rate's decay is reckoned by in any case.
-        parts: equal parts that a step's images are computed in, one after the other; the mean of the parts'
-            losses is minimised.
+        parts: equal parts that a step's images are computed in, one after the other, each by all processes
+            together; the mean of the parts' losses is minimised.
         precision: ``float32`` (that of the weights), or ``bfloat16`` for autocast in the forward and backward pass.
         order: draws the samples of each epoch; by default each once, shuffled.
 
@@ -90,7 +82,7 @@ def fit(
         raise UserError(f"{description}: there is no image to train on")
     process, processes = process_number(), number_of_processes()
     batch_size = batch_size or (lambda epoch: optimisation.batch_size)
-    batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, order)
+    batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, order, parts)
     for epoch in range(optimisation.epochs):
         if batches.images(epoch) % processes:
             raise UserError(
