@@ -2,6 +2,7 @@
 HAS_MASKS = bool(raw_folders("SegmentationClass"))
 CONFIGS = [plan.config, *(point.plan.config for point in POINTS.values())]
 unfit = dict.fromkeys(fault for c in CONFIGS for fault in unfit_weights(c))
+unfit.update(dict.fromkeys(unshared_steps(plan)))
 if unfit:
     raise WorkflowError("\n".join(unfit))
 for artifact in plan.artifacts("backbone"):

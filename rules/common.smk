@@ -20,6 +20,7 @@ from wsss_core.score_conditions import (
     threshold_files,
 )
 from wsss_core.shards import shard_names
+from wsss_core.shared_steps import unshared_steps
 from wsss_core.sweeps import plan_sweeps
 
 # Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.

@@ -10,7 +10,8 @@ from wsss_core.networks.weights import save_weights
 
 DEMO = read_yaml(Path(__file__).parents[1] / "config.yaml")
 OPTIONS = {"atrous_rates": [1, 2, 4], "low_level_skip": True}
-FITTING = {"kind": "segmenter", "network": "deeplab", "options": OPTIONS, "trunk": {"network": "resnet_small"}}
+SMALL = load_config(DEMO).backbones["small"].trunk.model_dump(mode="json")
+FITTING = {"kind": "segmenter", "network": "deeplab", "options": OPTIONS, "trunk": SMALL}
 
 
 def faults(path, section="segmenters", variant="deeplab", epochs=0):
@@ -25,8 +26,12 @@ def faults(path, section="segmenters", variant="deeplab", epochs=0):
     [
         (FITTING, 0, None),
         ({**FITTING, "kind": "classifier"}, 0, "holds weights of a classifier, not of a segmenter"),
-        ({**FITTING, "trunk": {"network": "vgg16"}}, 3, "has a vgg16 for a trunk; backbones.small is a resnet_small"),
-        ({**FITTING, "network": "largefov"}, 0, "is used without training, and its network is largefov, not deeplab"),
+        ({**FITTING, "trunk": {"network": "vgg16"}}, 3, "has a trunk with network: vgg16; backbones.small has resnet_"),
+        ({**FITTING, "trunk": {**SMALL, "pixels": "caffe"}}, 3, "has a trunk with pixels: caffe; backbones.small has"),
+        ({**FITTING, "trunk": {**SMALL, "output_stride": 16}}, 0, "has a trunk with output_stride: 16; backbones.sm"),
+        ({**FITTING, "trunk": {**SMALL, "output_stride": 16}}, 3, None),  # its weights fit
+        ({**FITTING, "classes": ["cat"]}, 0, "is used as it is, and its classes is ['cat'], not ['"),
+        ({**FITTING, "network": "largefov"}, 0, "is used as it is, and its network is largefov, not deeplab"),
         ({**FITTING, "network": "largefov"}, 3, None),  # its trunk is enough
         ({**FITTING, "options": {}}, 0, "and its options is {}, not"),
         ("no object", 0, "does not say which network its weights belong to; `python -m"),

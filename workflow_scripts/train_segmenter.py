@@ -29,6 +29,7 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
         Path(snakemake.output.training),
         masks=read_label_manifest(snakemake.input.masks),
         masks_of=MasksOf(**parameters["masks_of"]) if "masks_of" in parameters else None,
+        dataset=snakemake.config["dataset"]["name"],
         inputs=list(snakemake.input),
         device=runtime.device,
         workers=runtime.workers,

@@ -64,13 +64,19 @@ def _faults(config: Config, section: str, variant: Any, description: dict[str, A
     if given != wanted:
         yield f"holds weights of a {given}, not of a {wanted}"
         return
-    trunk = description.get("trunk")
-    network = trunk.get("network") if isinstance(trunk, dict) else None
+    whole = section == "affinities" or variant.optimisation.epochs == 0
     backbone = variant.backbone or config.classifiers[variant.classifier].backbone
-    own = config.backbones[backbone].network
-    if network is not None and network != own:
-        yield f"has a {network} for a trunk; backbones.{backbone} is a {own}"
-    if section == "segmenters" and variant.optimisation.epochs == 0:
-        for key, value in {"network": variant.network, "options": variant.options}.items():
-            if key in description and description[key] != value:
-                yield f"is used without training, and its {key} is {description[key]}, not {value}"
+    own = config.backbones[backbone].trunk.model_dump(mode="json")
+    trunk = description.get("trunk")
+    for key, value in (trunk if isinstance(trunk, dict) else {}).items():
+        # Of a network that is trained further the trunk's weights have to fit; dropout matters in training alone.
+        if key in own and value != own[key] and (key in ("network", "pixels") or (whole and key != "dropout")):
+            yield f"has a trunk with {key}: {value}; backbones.{backbone} has {own[key]}"
+    if not whole:
+        return
+    wanted_too = {"classes": list(config.dataset.classes)}
+    if section == "segmenters":
+        wanted_too |= {"network": variant.network, "options": variant.options}
+    for key, value in wanted_too.items():
+        if key in description and description[key] != value:
+            yield f"is used as it is, and its {key} is {description[key]}, not {value}"

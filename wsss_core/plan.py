@@ -13,7 +13,10 @@ from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.errors import UserError
-from wsss_core.score_conditions import initialisation_in_words
+from wsss_core.score_conditions import sources_of_weights
+
+OTHER_IMAGES = ("imagenet", "coco")
+"""Data sets that weights are known to come from; they may not go into the VOC server's comp5."""
 
 
 class Plan:
@@ -166,11 +169,11 @@ class Plan:
         if not self._submissions:
             raise UserError("experiments: none has a 'segmenter', whose label maps the VOC server could score")
         for name, archive in self._submissions.items():
-            start = initialisation_in_words(archive.upstream["predictions"].upstream["segmenter"])
-            if archive.parameters["competition"] == "comp5" and any(other in start for other in ("ImageNet", "COCO")):
+            other = sorted(s for s in sources_of_weights(archive) if any(w in s.casefold() for w in OTHER_IMAGES))
+            if archive.parameters["competition"] == "comp5" and other:
                 raise UserError(
                     f"experiments.{name}.competition: comp5 is for weights that saw VOC's own images alone, and these "
-                    f"start from {start}; it is comp6"
+                    f"go back to {' and '.join(other)}; it is comp6"
                 )
         return self._submissions
 

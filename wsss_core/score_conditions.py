@@ -182,6 +182,21 @@ def initialisation_in_words(artifact: Artifact) -> str:
     return f"{start}, classifier '{artifact.variant}'" if trained_here else start
 
 
+def sources_of_weights(artifact: Artifact) -> set[str]:
+    """What all weights that an artifact goes back to come from, its labels' included, as far as it is known.
+
+    Returns:
+        ``ImageNet``, and what files say of themselves.
+    """
+    sources: set[str] = set()
+    weights = artifact.parameters.get("weights")
+    if artifact.stage == "backbone" and weights == "imagenet":
+        sources.add("ImageNet")
+    elif artifact.stage in ("backbone", "classifier", "affinity", "segmenter") and weights:
+        sources |= {told for told in [trained_on(weights)] if told is not None}
+    return sources.union(*map(sources_of_weights, artifact.upstream.values()))
+
+
 def _file_in_words(path: str) -> str:
     return f"{trained_on(path) or 'nobody says what'} ({path})"
 

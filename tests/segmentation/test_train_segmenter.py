@@ -74,7 +74,7 @@ def train(data, folder, epochs=1, kind="skip", optimisation=None, masks=None, ma
     weights, curve = folder / "weights.safetensors", folder / "training.csv"
     start = (trunk, "random weights")
     made = {"weights": weights, "training_csv": curve, "masks": masks, "masks_of": masks_of and MasksOf(**masks_of)}
-    train_segmenter(parameters, TRUNK, index, label_maps, *start, **made, inputs=[trunk], device="cpu")
+    train_segmenter(parameters, TRUNK, index, label_maps, *start, **made, dataset="mine", inputs=[trunk], device="cpu")
     return weights, pandas.read_csv(curve)
 
 
@@ -288,7 +288,7 @@ def test_an_imported_segmenter_is_used_as_it_is_or_trained_on(tmp_path, data):
         train_segmenter(settings, TRUNK, index, label_maps, weights, f"a file ({said})", *made, device="cpu")
         return made[0]
 
-    said = "random weights, segmentation labels of 3 images"
+    said = "random weights, segmentation labels of 3 images of mine"
     assert trained_on(weights) == said
 
     assert again(tmp_path / "same").read_bytes() == weights.read_bytes()

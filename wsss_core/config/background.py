@@ -16,6 +16,7 @@ class Threshold(Parameters):
 
     alternatives: ClassVar[tuple[str, ...]] = ("fixed", "best_on")
     belongs_to: ClassVar[Mapping[str, str]] = {"subset": "best_on"}
+    short_type: ClassVar[str | None] = "number"
 
     fixed: float | None = Field(None, gt=0, lt=1)
     """The threshold itself, with two decimals."""

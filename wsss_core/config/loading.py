@@ -15,7 +15,6 @@ from wsss_core.config.parameters import overlay, settings_class
 from wsss_core.config.references import unfit_references
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES, useless_gpus
-from wsss_core.config.shared_steps import unshared_steps
 from wsss_core.config.supervision import unfit_supervision
 from wsss_core.errors import UserError
 
@@ -112,12 +111,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     if config is not None:
         faults.extend(
             list(_unknown_references(config))
-            or [
-                *unfit_references(config),
-                *unfit_multiples(config),
-                *unfit_supervision(config),
-                *unshared_steps(config),
-            ]
+            or [*unfit_references(config), *unfit_multiples(config), *unfit_supervision(config)]
         )
         faults.extend(
             unknown_name(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)
@@ -195,7 +189,8 @@ def _resolve_extends(
     inherited = _resolve_extends(section, parent, variants, (*children, name), faults)
     if inherited is None:
         return None
-    inherited.pop(OF_ONE_EXPERIMENT, None)
+    if section == "experiments":
+        inherited.pop(OF_ONE_EXPERIMENT, None)
     kinds = SECTIONS[section]
     kind_name = own.get(kinds.kind_key, inherited.get(kinds.kind_key)) if kinds.kind_key else None
     known = kinds.kind_key is None or str(kind_name) in kinds.kinds

@@ -30,7 +30,9 @@ class Parameters(BaseModel):
     belongs_to: ClassVar[Mapping[str, str]] = {}
     """Keys that go with a choice made under another key: an inherited one goes when that changes."""
     short_for: ClassVar[str | None] = None
-    """The key that a value alone, in place of the block, is short for; a block laid over it keeps that key."""
+    """The key that a text alone, in place of the block, is short for; a block laid over it keeps that key."""
+    short_type: ClassVar[str | None] = None
+    """JSON type of a value alone that is short for the block, for the schema."""
 
     @model_validator(mode="before")
     @classmethod

@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from wsss_core.atomic import write_text
+from wsss_core.config.background import Threshold
 from wsss_core.config.parameters import Parameters, settings_class
 from wsss_core.config.root import SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES, RuleResources
+from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.config.sweeps import Sweep
 
 SCHEMA_FILE = "config.schema.json"
@@ -42,6 +44,8 @@ def json_schema() -> dict[str, Any]:
             }
             variants.append({"$ref": f"#/$defs/{kind.__name__}"})
         root["properties"][section]["additionalProperties"] = variants[0] if len(variants) == 1 else {"anyOf": variants}
+    for block in (MasksOf, Threshold):
+        schema[block.__name__] = {"anyOf": [{"type": block.short_type}, schema[block.__name__]]}
     root["properties"]["resources"]["propertyNames"] = {"enum": sorted(DEFAULT_RESOURCES)}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": dict(sorted(schema.items()))}
 

@@ -1,10 +1,10 @@
-"""References between variants: what an experiment uses, and those to variants that exist, but cannot serve."""
+"""References to variants that exist, but cannot serve."""
 
 from collections.abc import Iterable
 
 from wsss_core.config.cams import SeenetCams
 from wsss_core.config.refinement import Irn
-from wsss_core.config.root import REFERENCES, Config
+from wsss_core.config.root import Config
 
 RESIDUAL = "resnet18, resnet34, resnet50, resnet101 or resnet_small"
 
@@ -68,18 +68,3 @@ def _circle(config: Config, start: str) -> list[str]:
                 seen.add(needed)
                 ways.append([*way, needed])
     return []
-
-
-def used_variants(config: Config, experiment: str) -> set[tuple[str, str]]:
-    """Section and name of all variants that an experiment's settings lead to, and its own."""
-    used: set[tuple[str, str]] = set()
-    found = [("experiments", experiment)]
-    while found:
-        section, name = found.pop()
-        used.add((section, name))
-        variant = getattr(config, section)[name]
-        for key, target in REFERENCES.get(section, {}).items():
-            reference = getattr(variant, key, None)
-            if reference is not None and (target, reference) not in used:
-                found.append((target, reference))
-    return used

@@ -12,6 +12,7 @@ class MasksOf(Parameters):
     """Images whose masks a segmenter is trained on, and how they are mixed with the others."""
 
     short_for: ClassVar[str | None] = "file"
+    short_type: ClassVar[str | None] = "string"
 
     file: str = Field(min_length=1)
     """A text file with ids of training images that have masks, one a line. A path alone in place of the block is short

@@ -104,9 +104,12 @@ def order_with_share(
         )
     used = number if used is None else used
     if used * share < 1 - _ROUNDING:
+        remedy = (
+            f"it has to be {math.ceil(1000 / used) / 1000:g} or more" if used > 1 else "more training images are needed"
+        )
         raise UserError(
             f"'masks_of.share' is {share}, by which fewer than one of the {used} images that an epoch's steps hold "
-            f"would have a mask; it has to be {math.ceil(1000 / used) / 1000:g} or more"
+            f"would have a mask; {remedy}"
         )
 
     def draw(generator: torch.Generator) -> list[int]:

@@ -41,6 +41,7 @@ def train_segmenter(
     training_csv: Path,
     masks: Mapping[str, Path] | None = None,
     masks_of: MasksOf | None = None,
+    dataset: str | None = None,
     inputs: Sequence[Path | str] = (),
     device: str = "auto",
     workers: int = 0,
@@ -59,6 +60,7 @@ def train_segmenter(
         training_csv: the training curve to make: epoch, losses, learning rate.
         masks: of some images, in place of ``label_maps``; palette PNGs by image id.
         masks_of: how these images are mixed with the others; None if there are no such two kinds.
+        dataset: name of the data set, for the file of weights: it is part of what the network was trained on.
         inputs: files that the result depends on, for resuming.
         device: ``auto``, ``cpu`` or ``cuda``.
         workers: processes that load images.
@@ -86,7 +88,8 @@ def train_segmenter(
         unlabelled = parameters.consistency is not None and not label_maps
         samples = LabelMapSamples(index, label_maps, parameters.augmentation, masks, unlabelled)
         curve = _fit_segmenter(network, parameters, samples, masks_of, partial, device, workers)
-        told = f"{initialisation}, segmentation labels of {samples.labelled} images"
+        of = "" if dataset is None else f" of {dataset}"
+        told = f"{initialisation}, segmentation labels of {samples.labelled} images{of}"
     if is_main_process():
         write_curve(curve, training_csv)
         save_segmenter(weights, network, told)
@@ -152,7 +155,7 @@ def _fit_segmenter(
 def _check_parts(network: SegmentationNetwork, images: int, parts: int) -> None:
     """Refuse a step of so many images if its parts are too small for the network."""
     least = network.least_images
-    if images // parts < least:
+    if least > 1 and images // parts < least:
         remedy = (
             "lower 'optimisation.accumulate'"
             if images >= least
