@@ -48,7 +48,7 @@ def test_table_plot_and_links_are_made(swept):
     assert table["pseudo_labels"].nunique() == 4
     summary = pandas.read_csv(swept.results / "summary.csv").set_index("experiment")
     assert list(summary.index) == ["advcam"]
-    same = ["seed", "pseudo_labels", "seed_threshold", "pseudo_labels_background"]
+    same = ["seed", "pseudo_labels", "seed_background", "pseudo_labels_background"]
     assert (table.loc[NAMES[3], same] == summary.loc["advcam", same]).all()
     assert (folder / "plot.png").stat().st_size > 10_000
     links = json.loads((swept.results / "experiments" / NAMES[0] / "links.json").read_text())
