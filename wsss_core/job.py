@@ -18,7 +18,7 @@ from filelock import FileLock
 from wsss_core.atomic import write_json
 from wsss_core.errors import UserError, disk_full, full_disk_told
 from wsss_core.gpu_lease import leased_gpus
-from wsss_core.termination import end_at_signals, ignore_signals
+from wsss_core.termination import end_at_signals, ignore_signals, signals_deferred
 from wsss_core.training.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
 
 RECORDED_PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pydensecrf2", "pillow", "scipy", "wsss-core")
@@ -60,7 +60,8 @@ def job(
     end_at_signals()
     start = time.monotonic()
     try:
-        _set_up_log(Path(log_file))
+        with signals_deferred():  # until there is a log that says so
+            _set_up_log(Path(log_file))
         with leased_gpus(gpus), _processes(gpus):
             yield
             ignore_signals()

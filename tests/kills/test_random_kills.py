@@ -156,7 +156,9 @@ def strike_and_repair(workflow: Workflow, job: Job, way: str, moment: Moment) ->
         assert all(path.read_bytes() == expected[str(path)] for path in there)
         told = "" if there else progress_of(job)[1]
         if way == "warn the job":
-            assert all("stopped by SIGTERM" in log or "done in" in log for log in logs_of(workflow, job.rule))
+            # Snakemake empties the log; an interpreter that is only starting dies without a word.
+            ends = ("stopped by SIGTERM", "done in")
+            assert all(not log or any(end in log for end in ends) for log in logs_of(workflow, job.rule))
             assert not list(job.work.parent.rglob(".writing-*"))
         if way == "kill everything":
             workflow.run("--unlock")

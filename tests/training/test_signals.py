@@ -2,11 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.training.jobs import family, log_of, results_of, run, start, wait_for_line, wait_until_gone
+from tests.training.jobs import REPOSITORY, family, log_of, results_of, run, start, wait_for_line, wait_until_gone
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +58,18 @@ def test_a_warning_before_training_ends_the_job_at_once(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 128 + signal.SIGTERM
     assert not (tmp_path / ".partial").exists()
+
+
+def test_a_warning_while_the_log_is_set_up_stands_in_the_log(tmp_path):
+    code = (
+        "import logging, os, signal\nfrom wsss_core.job import job\n"
+        "create = logging.FileHandler\n"
+        "def interrupted(*arguments, **keywords):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return create(*arguments, **keywords)\n"
+        "logging.FileHandler = interrupted\n"
+        f"with job({str(tmp_path / 'log.txt')!r}, 1): print('begun')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE)
+    assert result.returncode == 128 + signal.SIGTERM and result.stdout == ""
+    assert "stopped by SIGTERM" in log_of(tmp_path)
