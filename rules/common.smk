@@ -6,6 +6,7 @@ from pathlib import Path
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.runtime import DEFAULT_RESOURCES
 from wsss_core.datasets.subset import read_subset
+from wsss_core.datasets.voc_layout import list_file
 from wsss_core.errors import UserError
 from wsss_core.plan import Plan
 from wsss_core.score_conditions import score_conditions, source_of_threshold, threshold_files
@@ -140,6 +141,13 @@ def raw_folders(*names):
     """
     folders = [os.path.join(raw_root(), name) for name in names]
     return [f for f in folders if plan.config.dataset.generate or os.path.isdir(f)]
+
+
+def image_lists(*splits):
+    """The files that list the raw data set's images: a folder's time does not tell that one was edited."""
+    dataset = plan.config.dataset
+    paths = [str(list_file(Path(raw_root()), dataset.splits, split)) for split in splits]
+    return [path for path in paths if not dataset.generate and os.path.isfile(path)]
 
 
 def backbone_file(wildcards):

@@ -26,6 +26,7 @@ rule generate_creatures:
 rule index_dataset:
     input:
         folders=raw_folders("JPEGImages", "Annotations", "ImageSets"),
+        lists=image_lists("train", "val"),
     output:
         index=f"{FOLDER}/dataset/{{artifact}}/index.csv",
         classes=f"{FOLDER}/dataset/{{artifact}}/classes.json",
