@@ -91,3 +91,22 @@ def test_training_on_masks_that_are_not_there_is_told_before_anything_runs(tmp_p
     result = voc_workflow(tmp_path, tree).attempt("--dry-run")
     assert result.returncode != 0
     assert "experiments.full.labels: needs masks, but" in result.stdout and "SegmentationClass" in result.stdout
+
+    assert "experiments.full.labels: is 'masks', but" in result.stdout and "SegmentationClass" in result.stdout
+
+
+def test_an_edited_list_is_seen(tmp_path):
+    tree = VocTree(tmp_path / "voc", ["cat", "dog"])
+    for number, split in enumerate(("train", "train", "val")):
+        tree.add(f"image{number}", ["cat", "dog"], split, size=(20, 30))
+    tree.write_lists()
+    workflow = voc_workflow(tmp_path, tree)
+    del workflow.config["experiments"]["full"]
+    workflow.run("dataset")
+    assert workflow.planned("dataset") == {}
+    listed = tree.root / "ImageSets/Segmentation/train.txt"
+    listed.write_text("image1\n")
+    assert workflow.planned("dataset").get("index_dataset") == 1
+    workflow.run("dataset")
+    (index,) = workflow.results.glob("dataset/*/index.csv")
+    assert "image1" in index.read_text() and "image0" not in index.read_text()
