@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.measuring import heading, last_line
 from wsss_core.config.crf import Crf
+from wsss_core.image_pool import ImagePool
 from wsss_core.refinement.crf import dense_crf
-from wsss_core.refinement.image_pool import ImagePool
 
 Scene = tuple[np.ndarray, np.ndarray]
 """An image, uint8 (H, W, 3), and its score maps, float32 (L, H, W)."""

@@ -1,5 +1,6 @@
 # What a configuration needs on the disk, looked at before anything runs.
-HAS_MASKS = bool(raw_folders("SegmentationClass"))
+HAS_MASKS = bool(plan.config.dataset.generated) or RAW.has_masks()
+WHERE_MASKS = " and ".join(map(str, RAW.mask_inputs()))
 CONFIGS = [plan.config, *(point.plan.config for point in POINTS.values())]
 unfit = dict.fromkeys(fault for c in CONFIGS for fault in unfit_weights(c))
 unfit.update(dict.fromkeys(unshared_steps(plan)))
@@ -26,7 +27,7 @@ for artifact in plan.artifacts("threshold"):
             raise WorkflowError(f"{key}: {error}") from None
     if not HAS_MASKS and os.path.isdir(raw_root()):
         raise WorkflowError(
-            f"{key}: best_on needs masks to choose by, and {raw_root()} has no folder SegmentationClass; "
+            f"{key}: best_on needs masks to choose by, and there are none: {WHERE_MASKS} is missing; "
             "give a number"
         )
 for name, experiment in [item for c in CONFIGS for item in c.experiments.items()]:
@@ -41,11 +42,11 @@ for name, experiment in [item for c in CONFIGS for item in c.experiments.items()
     }.items():
         if used and not HAS_MASKS and os.path.isdir(raw_root()):
             raise WorkflowError(
-                f"experiments.{name}.{key}: needs masks, but {raw_root()} has no folder SegmentationClass"
+                f"experiments.{name}.{key}: needs masks, but there are none: {WHERE_MASKS} is missing"
             )
 for name in SWEEPS:
     if not HAS_MASKS and os.path.isdir(raw_root()):
         raise WorkflowError(
-            f"sweeps.{name}: compares scores, and {raw_root()} has no folder SegmentationClass; "
+            f"sweeps.{name}: compares scores of masks, and there are none: {WHERE_MASKS} is missing; "
             "leave it out, or give the points as experiments of their own"
         )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.runtime import DEFAULT_RESOURCES
+from wsss_core.datasets.formats import raw_dataset
+from wsss_core.datasets.index import SPLITS, TEST
 from wsss_core.datasets.subset import read_subset
-from wsss_core.datasets.voc_layout import list_file
 from wsss_core.errors import UserError
 from wsss_core.imported_weights import unfit_weights
 from wsss_core.plan import Plan
@@ -150,20 +151,15 @@ def raw_root():
     return str(generated.directory if generated else plan.config.dataset.root)
 
 
-def raw_folders(*names):
-    """Those of the raw data set's folders that are there (or will be generated).
+RAW = raw_dataset(raw_root(), plan.config.dataset)
+
+
+def raw_inputs(paths):
+    """Those of the raw data set's folders and files that are there (or will be generated).
 
     A missing one is no input: `index_dataset` names it together with all other faults.
     """
-    folders = [os.path.join(raw_root(), name) for name in names]
-    return [f for f in folders if plan.config.dataset.generate or os.path.isdir(f)]
-
-
-def image_lists(*splits):
-    """The files that list the raw data set's images: a folder's time does not tell that one was edited."""
-    dataset = plan.config.dataset
-    paths = [str(list_file(Path(raw_root()), dataset.splits, split)) for split in splits]
-    return [path for path in paths if not dataset.generate and os.path.isfile(path)]
+    return [str(p) for p in paths if plan.config.dataset.generated or p.exists()]
 
 
 def backbone_file(wildcards):

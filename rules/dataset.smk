@@ -25,11 +25,13 @@ rule generate_creatures:
 
 rule index_dataset:
     input:
-        folders=raw_folders("JPEGImages", "Annotations", "ImageSets"),
-        lists=image_lists("train", "val"),
+        raw=raw_inputs(RAW.inputs()),
     output:
         index=f"{FOLDER}/dataset/{{artifact}}/index.csv",
         classes=f"{FOLDER}/dataset/{{artifact}}/classes.json",
+        report=f"{FOLDER}/dataset/{{artifact}}/dataset_report.html",
+        counts=f"{FOLDER}/dataset/{{artifact}}/dataset_report.csv",
+        skipped=f"{FOLDER}/dataset/{{artifact}}/skipped.csv",
     log:
         f"{FOLDER}/logs/index_dataset/{{artifact}}.log",
     benchmark:
@@ -50,11 +52,12 @@ rule index_dataset:
 
 rule index_masks:
     input:
-        masks=raw_folders("SegmentationClass"),
+        raw=raw_inputs(RAW.mask_inputs()),
         index=upstream("masks", "dataset", "index.csv"),
         classes=upstream("masks", "dataset", "classes.json"),
     output:
         masks=f"{FOLDER}/masks/{{artifact}}/masks.csv",
+        skipped=f"{FOLDER}/masks/{{artifact}}/skipped.csv",
     log:
         f"{FOLDER}/logs/index_masks/{{artifact}}.log",
     benchmark:
@@ -69,5 +72,6 @@ rule index_masks:
     params:
         identity=identity("masks"),
         root=lambda wildcards: raw_root(),
+        dataset=lambda wildcards: plan.dataset.parameters,
     script:
         "../workflow_scripts/index_masks.py"

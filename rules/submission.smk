@@ -11,8 +11,7 @@ def voc_submissions(wildcards):
 
 rule index_test_images:
     input:
-        folders=raw_folders("JPEGImages", "ImageSets"),
-        lists=image_lists("train", "val", "test"),
+        raw=raw_inputs(RAW.inputs((*SPLITS, TEST))),
     output:
         index=f"{FOLDER}/test_images/{{artifact}}/index.csv",
         classes=f"{FOLDER}/test_images/{{artifact}}/classes.json",

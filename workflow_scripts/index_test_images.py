@@ -7,8 +7,9 @@ from wsss_core.job import job
 identity, root = snakemake.params.identity, snakemake.params.root
 index_csv = Path(snakemake.output.index)
 with job(snakemake.log[0], snakemake.threads, identity, index_csv.parent):
-    from wsss_core.config.dataset import Dataset
-    from wsss_core.datasets.voc import index_test_images
+    from wsss_core.config.dataset import dataset_settings
+    from wsss_core.datasets.formats import raw_dataset
+    from wsss_core.datasets.index_dataset import index_test_images
 
-    dataset = Dataset(**{**identity["parameters"], "root": root})
-    index_test_images(root, dataset, index_csv, snakemake.output.classes)
+    raw = raw_dataset(root, dataset_settings({**identity["parameters"], "root": root}))
+    index_test_images(raw, index_csv, Path(snakemake.output.classes), snakemake.threads)

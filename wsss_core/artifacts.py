@@ -13,8 +13,8 @@ from typing import Any
 
 STAGE_REVISIONS = {
     "generated": 1,
-    "dataset": 1,
-    "masks": 1,
+    "dataset": 2,
+    "masks": 2,
     "listed_masks": 1,
     "backbone": 1,
     "classifier": 1,

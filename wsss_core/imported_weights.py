@@ -74,7 +74,9 @@ def _faults(config: Config, section: str, variant: Any, description: dict[str, A
             yield f"has a trunk with {key}: {value}; backbones.{backbone} has {own[key]}"
     if not whole:
         return
-    wanted_too = {"classes": list(config.dataset.classes)}
+    wanted_too: dict[str, Any] = {}
+    if config.dataset.class_names is not None:  # else only the data set's own files tell them
+        wanted_too["classes"] = list(config.dataset.class_names)
     if section == "segmenters":
         wanted_too |= {"network": variant.network, "options": variant.options}
     for key, value in wanted_too.items():

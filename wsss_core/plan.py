@@ -61,8 +61,8 @@ class Plan:
     def _plan_dataset(self) -> Artifact:
         dataset = self.config.dataset
         upstream = {}
-        if dataset.generate is not None:
-            upstream["generated"] = self._artifact("generated", "creatures", dataset.generate, {})
+        if dataset.generated is not None:
+            upstream["generated"] = self._artifact("generated", "creatures", dataset.generated, {})
         # The name decides the results folder and the generator's settings come in through upstream.
         # The test list changes nothing that is learned.
         parameters = dataset.model_dump(mode="json", exclude={"name": True, "generate": True, "splits": {"test"}})
@@ -136,7 +136,7 @@ class Plan:
     def _plan_submissions(self) -> dict[str, Artifact]:
         """By experiment with a segmenter, the VOC server's archive; none without a list of test images."""
         dataset = self.config.dataset
-        if dataset.splits.test is None:
+        if dataset.test_list is None:
             return {}
         parameters = dataset.model_dump(mode="json", exclude={"name", "generate"})
         images = self._artifact("test_images", dataset.format, parameters, {})
@@ -162,9 +162,9 @@ class Plan:
                 trained on other images are to go into comp5.
         """
         dataset = self.config.dataset
-        if dataset.splits.test is None:
+        if dataset.test_list is None:
             raise UserError("dataset.splits.test: is missing; name the list of the test images (VOC's is 'test')")
-        if dataset.classes != VOC_CLASSES:
+        if dataset.class_names != VOC_CLASSES:
             raise UserError("dataset.classes: the VOC server knows VOC's twenty classes in their own order only")
         if not self._submissions:
             raise UserError("experiments: none has a 'segmenter', whose label maps the VOC server could score")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsss_core.config.dataset import CREATURE_CLASSES, VOC_CLASSES, Creatures, Dataset
+from wsss_core.config.dataset import CREATURE_CLASSES, VOC_CLASSES, Creatures, VocDataset
 from wsss_core.datasets import creatures
 from wsss_core.datasets.creature_drawing import BACKGROUNDS, SMALLEST_VISIBLE
 from wsss_core.datasets.creatures import FIRST_VAL_NUMBER, creature_picture, generate_creatures
@@ -208,11 +208,11 @@ def test_other_sizes_show_the_same(size):
 
 
 def test_generated_data_sets_have_their_classes_without_saying():
-    assert Dataset(generate=Creatures()).classes == CREATURE_CLASSES
-    assert Dataset.model_validate({"generate": {}}).classes == CREATURE_CLASSES
-    assert Dataset(root=Path("VOC2012")).classes == VOC_CLASSES
+    assert VocDataset(generate=Creatures()).classes == CREATURE_CLASSES
+    assert VocDataset.model_validate({"generate": {}}).classes == CREATURE_CLASSES
+    assert VocDataset(root=Path("VOC2012")).classes == VOC_CLASSES
     with pytest.raises(ValueError, match="leave 'classes' out"):
-        Dataset(generate=Creatures(), classes=("cat",))
+        VocDataset(generate=Creatures(), classes=("cat",))
 
 
 def test_palette_has_the_known_colours():

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.datasets.voc_tree import VocTree, cut_short, faults_of, indexed, masked, small_tree
+from tests.datasets.voc_tree import VocTree, cut_short, faults_of, index_into, indexed, masked, small_tree
 from wsss_core.config.dataset import Splits
 from wsss_core.datasets import images, voc
 from wsss_core.datasets.faults import FaultKind
+from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.index import read_index
+from wsss_core.datasets.index_masks import index_masks
 from wsss_core.datasets.label_maps import read_label_manifest
-from wsss_core.datasets.voc import index_dataset, index_masks
 
 
 @pytest.fixture
@@ -50,10 +51,10 @@ def test_index_does_not_look_at_masks(tree, monkeypatch):
 
 def test_relative_root_stays_relative(tree, monkeypatch):
     monkeypatch.chdir(tree.root.parent)
-    index_dataset("voc", tree.dataset, "index.csv", "classes.json")
+    index_into(Path("."), Path("voc"), tree.dataset)
     index = read_index("index.csv", "classes.json")
     assert index.image_paths[0] == Path("voc/JPEGImages/0001.jpg")
-    index_masks("voc", index, "masks.csv")
+    index_masks(raw_dataset("voc", tree.dataset), index, "masks.csv", "skipped_masks.csv")
     assert read_label_manifest(["masks.csv"])["nan"].samefile("voc/SegmentationClass/nan.png")
 
 

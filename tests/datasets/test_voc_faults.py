@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.datasets.voc_tree import VocTree, cut_short, faults_of, indexed, small_tree
-from wsss_core.config.dataset import Dataset, Splits
+from tests.datasets.voc_tree import VocTree, cut_short, faults_of, index_into, indexed, small_tree
+from wsss_core.config.dataset import Dataset, Splits, VocDataset
 from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind
-from wsss_core.datasets.voc import index_dataset
 
 
 @pytest.fixture
@@ -25,23 +24,23 @@ def only_fault(tree: VocTree, kind: FaultKind, dataset: Dataset | None = None) -
     assert [fault.kind for fault in error.faults] == [kind], str(error)
     assert str(error).startswith(f"1 fault in the data set {tree.root}:\n\n{kind} (1):\n")
     assert f"  {error.faults[0].file}: {error.faults[0].detail}" in str(error)
-    assert not (tree.root.parent / "made").exists()
+    assert [path.name for path in (tree.root.parent / "made").iterdir()] == ["faults.csv"]
     return error.faults[0]
 
 
 def test_missing_root(tmp_path):
-    dataset = Dataset(root=tmp_path / "no")
-    error = faults_of(lambda: index_dataset(tmp_path / "no", dataset, "i.csv", "c.json"))
+    dataset = VocDataset(root=tmp_path / "no")
+    error = faults_of(lambda: index_into(tmp_path / "made", tmp_path / "no", dataset))
     assert len(error.faults) == 1
     assert f"{tmp_path / 'no'}: does not exist; expected a folder that holds JPEG" in str(error)
     (tmp_path / "no").write_text("")
-    error = faults_of(lambda: index_dataset(tmp_path / "no", dataset, "i.csv", "c.json"))
+    error = faults_of(lambda: index_into(tmp_path / "made", tmp_path / "no", dataset))
     assert "is a file" in str(error)
 
 
 def test_root_one_folder_too_high(tree):
     root = tree.root.parent
-    error = faults_of(lambda: index_dataset(root, tree.dataset, "i.csv", "c.json"))
+    error = faults_of(lambda: index_into(root / "made", root, tree.dataset))
     assert {fault.kind for fault in error.faults} == {FaultKind.LAYOUT}
     assert {Path(fault.file).name for fault in error.faults} == {
         "JPEGImages",
@@ -245,7 +244,7 @@ def test_every_fault_at_once(tree):
         assert f"\n\n{kind} (1):\n  {file}: " in message
         assert words in message
     assert message.startswith("13 faults in the data set")
-    assert not (tree.root.parent / "made").exists()
+    assert [path.name for path in (tree.root.parent / "made").iterdir()] == ["faults.csv"]
 
 
 def test_faults_of_lists_and_folders_at_once(tree):

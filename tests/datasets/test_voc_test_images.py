@@ -3,10 +3,11 @@
 import pytest
 
 from tests.datasets.voc_tree import cut_short, faults_of, indexed, small_tree
-from wsss_core.config.dataset import Dataset, Splits
+from wsss_core.config.dataset import Splits, VocDataset
 from wsss_core.datasets.faults import FaultKind
+from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.index import read_index
-from wsss_core.datasets.voc import index_test_images
+from wsss_core.datasets.index_dataset import index_test_images
 
 
 @pytest.fixture
@@ -21,9 +22,9 @@ def tree(tmp_path):
 
 
 def index_of(tree, **lists):
-    dataset = Dataset(name="tree", root=tree.root, classes=tree.classes, splits=Splits(test="test", **lists))
+    dataset = VocDataset(name="tree", root=tree.root, classes=tree.classes, splits=Splits(test="test", **lists))
     made = tree.root.parent / "tested"
-    index_test_images(tree.root, dataset, made / "index.csv", made / "classes.json")
+    index_test_images(raw_dataset(tree.root, dataset), made / "index.csv", made / "classes.json")
     return read_index(made / "index.csv", made / "classes.json")
 
 

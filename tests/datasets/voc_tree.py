@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsss_core.config.dataset import Dataset
+from wsss_core.config.dataset import Dataset, VocDataset
 from wsss_core.datasets.faults import DatasetFaults
+from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.index import DatasetIndex, read_index
+from wsss_core.datasets.index_dataset import index_dataset
+from wsss_core.datasets.index_masks import index_masks
 from wsss_core.datasets.label_maps import read_label_manifest
-from wsss_core.datasets.voc import index_dataset, index_masks
 
 Size = tuple[int, int]
 """Height and width, pixels."""
@@ -30,9 +32,9 @@ class VocTree:
             (root / folder).mkdir(parents=True)
 
     @property
-    def dataset(self) -> Dataset:
+    def dataset(self) -> VocDataset:
         """The block of the configuration that reads this data set."""
-        return Dataset(name="tree", root=self.root, classes=self.classes)
+        return VocDataset(name="tree", root=self.root, classes=self.classes)
 
     def add(
         self,
@@ -122,17 +124,23 @@ def small_tree(root: Path) -> VocTree:
     return tree.write_lists()
 
 
+def index_into(made: Path, root: Path, dataset: Dataset) -> None:
+    """Index a data set into the folder ``made``."""
+    report, counts, skipped = (made / name for name in ("report.html", "report.csv", "skipped.csv"))
+    index_dataset(raw_dataset(root, dataset), made / "index.csv", made / "classes.json", report, counts, skipped)
+
+
 def indexed(tree: VocTree, dataset: Dataset | None = None) -> DatasetIndex:
     """Index a tree into the folder ``made`` beside it."""
     made = tree.root.parent / "made"
-    index_dataset(tree.root, dataset or tree.dataset, made / "index.csv", made / "classes.json")
+    index_into(made, tree.root, dataset or tree.dataset)
     return read_index(made / "index.csv", made / "classes.json")
 
 
 def masked(tree: VocTree) -> dict[str, Path]:
     """Index a tree and its masks into the folder ``made`` beside it."""
     path = tree.root.parent / "made" / "masks.csv"
-    index_masks(tree.root, indexed(tree), path)
+    index_masks(raw_dataset(tree.root, tree.dataset), indexed(tree), path, path.with_name("skipped_masks.csv"))
     return read_label_manifest([path])
 
 

@@ -1,4 +1,4 @@
-"""What the data set is and where its images lie."""
+"""What the data set is and where its images lie; a class of settings for each layout on the disk."""
 
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,6 +15,21 @@ VOC_CLASSES = (
 )
 # fmt: on
 """The twenty object classes of PASCAL VOC, in the order of their palette indices 1 to 20."""
+
+# fmt: off
+COCO_CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
+    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple",
+    "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
+    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone",
+    "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear",
+    "hair drier", "toothbrush",
+)
+# fmt: on
+"""The eighty object classes of MS-COCO, in the order of their ids (1 to 90, with gaps)."""
 
 CREATURE_CLASSES = (
     "cyanring_newt",
@@ -54,17 +69,51 @@ class Splits(Parameters):
     VOC server scores; nothing else looks at them."""
 
 
-class Dataset(Parameters):
-    """A data set on disk, or one to be generated first."""
+class CocoSplits(Parameters):
+    """Which of MS-COCO's image folders play which part."""
 
-    alternatives: ClassVar[tuple[str, ...]] = ("root", "generate")
+    train: str = "train2014"
+    """Folder of the images that networks are trained on; ``annotations/instances_<name>.json`` describes them."""
+    val: str = "val2014"
+    """Folder of the images that the segmentation network is judged on, with its own ``instances_<name>.json``."""
+
+
+class Dataset(Parameters):
+    """A data set on disk: what the settings of every layout have in common."""
 
     name: str = Field("creatures", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Name of the folder in ``results/`` that everything made from this data set goes to."""
+    format: str = "voc"
+    """Layout of the folder."""
+    root: Path | None = None
+    """Folder that holds the data set."""
+    on_fault: Literal["stop", "skip"] = "stop"
+    """What becomes of images with a fault (missing, unreadable, of an unknown class, ...): ``stop`` tells all faults
+    and makes nothing; ``skip`` goes on without those images and records them in ``skipped.csv``."""
+
+    @property
+    def generated(self) -> Creatures | None:
+        """Settings of the data set to generate first, if it is generated."""
+        return None
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the object classes without the background; None if only the data set's own files tell them."""
+        return None
+
+    @property
+    def test_list(self) -> str | None:
+        """The list of images without labels, if there is one."""
+        return None
+
+
+class VocDataset(Dataset):
+    """A data set in the PASCAL VOC devkit's layout, or one to be generated in it first."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("root", "generate")
+
     format: Literal["voc"] = "voc"
     """Layout of the folder: ``voc`` is the PASCAL VOC devkit's (JPEGImages, Annotations, ...)."""
-    root: Path | None = None
-    """Folder that holds JPEGImages, Annotations and ImageSets; not given with ``generate``."""
     generate: Creatures | None = None
     """Generate the embedded data set instead of reading one from ``root``."""
     classes: tuple[str, ...] = Field(VOC_CLASSES, min_length=1)
@@ -72,6 +121,21 @@ class Dataset(Parameters):
     Left out together with ``generate``, they are those of the embedded data set."""
     splits: Splits = Splits()
     """Image lists for training, validation and the VOC server's test."""
+
+    @property
+    def generated(self) -> Creatures | None:
+        """Settings of the data set to generate first, if it is generated."""
+        return self.generate
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the object classes without the background."""
+        return self.classes
+
+    @property
+    def test_list(self) -> str | None:
+        """The list of images without labels, if there is one."""
+        return self.splits.test
 
     @model_validator(mode="before")
     @classmethod
@@ -81,7 +145,7 @@ class Dataset(Parameters):
         return values
 
     @model_validator(mode="after")
-    def _one_source(self) -> "Dataset":
+    def _one_source(self) -> "VocDataset":
         if (self.root is None) == (self.generate is None):
             raise ValueError("give exactly one of 'root' (a folder) and 'generate' (settings)")
         if self.generate is not None and self.classes != CREATURE_CLASSES:
@@ -89,10 +153,79 @@ class Dataset(Parameters):
             raise ValueError(f"a generated data set has the classes {names}; leave 'classes' out")
         if self.generate is not None and self.splits.test is not None:
             raise ValueError("a generated data set has no list for 'splits.test'; leave it out")
-        if len(set(self.classes)) != len(self.classes):
-            raise ValueError("'classes' names a class twice")
-        if len(self.classes) > 254:
-            raise ValueError("'classes' has over 254 names; masks are 8-bit with 255 for 'ignore'")
-        if any(not name or ";" in name or name == "background" for name in self.classes):
-            raise ValueError("class names must not be empty, hold ';' or be 'background'")
+        check_class_names(self.classes)
         return self
+
+
+class CocoDataset(Dataset):
+    """A data set described by MS-COCO's ``instances_*.json``."""
+
+    format: Literal["coco"]
+    """Layout of the folder: ``coco`` is MS-COCO's (a folder of images per split, and ``annotations``)."""
+    root: Path
+    """Folder that holds the image folders and ``annotations/instances_<split>.json``."""
+    classes: tuple[str, ...] = Field(COCO_CLASSES, min_length=1)
+    """Names of the object classes without the background, as the JSON files name them; class i has the mask value
+    i + 1, whatever its id in the files."""
+    splits: CocoSplits = CocoSplits()
+    """Image folders for training and validation."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the object classes without the background."""
+        return self.classes
+
+    @model_validator(mode="after")
+    def _right_classes(self) -> "CocoDataset":
+        check_class_names(self.classes)
+        return self
+
+
+class FolderDataset(Dataset):
+    """A folder of images and a table of their labels."""
+
+    format: Literal["folder"]
+    """Layout of the folder: ``folder`` is a folder of images and a CSV file of labels."""
+    root: Path
+    """Folder that holds the image folder and the tables."""
+    classes: tuple[str, ...] | None = Field(None, min_length=1)
+    """Names of the object classes without the background, in the order of their mask values (class i has i + 1);
+    by default those that the table of labels has, in its columns' order or sorted."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the object classes without the background, if the configuration gives them."""
+        return self.classes
+
+    @model_validator(mode="after")
+    def _right_classes(self) -> "FolderDataset":
+        check_class_names(self.classes or ())
+        return self
+
+
+DATASET_FORMATS: dict[str, type[Dataset]] = {"voc": VocDataset, "coco": CocoDataset, "folder": FolderDataset}
+"""The settings of each layout, by the key ``format``."""
+
+
+def check_class_names(classes: tuple[str, ...]) -> None:
+    """Refuse class names that masks, tables or people could not tell apart.
+
+    Raises:
+        ValueError: saying what is wrong with the names.
+    """
+    if len(set(classes)) != len(classes):
+        raise ValueError("'classes' names a class twice")
+    if len(classes) > 254:
+        raise ValueError("'classes' has over 254 names; masks are 8-bit with 255 for 'ignore'")
+    if any(not name or ";" in name or name == "background" for name in classes):
+        raise ValueError("class names must not be empty, hold ';' or be 'background'")
+
+
+def dataset_settings(values: dict[str, Any]) -> Dataset:
+    """The settings of a data set from plain values, by their ``format`` (``voc`` if there is none).
+
+    Raises:
+        KeyError: there is no such format.
+        pydantic.ValidationError: the values are not right.
+    """
+    return DATASET_FORMATS[values.get("format", "voc")].model_validate(values)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from wsss_core.config.dataset import DATASET_FORMATS, Dataset, dataset_settings
 from wsss_core.config.extensions import load_extension
 from wsss_core.config.multiples import unfit_multiples
 from wsss_core.config.parameters import overlay, settings_class
@@ -86,7 +87,9 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     for key, value in raw.items():
         if value is None:
             continue  # a key with nothing below it, as if it were not there
-        if key not in SECTIONS:
+        if key == "dataset" and isinstance(value, Mapping):
+            checked[key] = _check_dataset(value, faults)
+        elif key not in SECTIONS:
             checked[key] = value
         elif isinstance(value, Mapping):
             checked[key] = _check_section(key, value, faults)
@@ -106,7 +109,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         except ValidationError as error:
             faults.extend(_sentences(error, Config, ()))
     else:  # tell of the other sections' faults as well
-        for key in checked.keys() - SECTIONS.keys():
+        for key in checked.keys() - SECTIONS.keys() - {"dataset"}:
             faults.extend(_check_plain(key, checked[key]))
     if config is not None:
         faults.extend(
@@ -122,6 +125,19 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     if faults or config is None:
         raise ConfigError(faults)
     return config
+
+
+def _check_dataset(values: Mapping[str, Any], faults: list[str]) -> Dataset | None:
+    """The data set's settings, by their format; what is wrong is added to ``faults``."""
+    name = str(values.get("format", "voc"))
+    if name not in DATASET_FORMATS:
+        faults.append(unknown_name(("dataset", "format"), "unknown", name, DATASET_FORMATS))
+        return None
+    try:
+        return dataset_settings(dict(values))
+    except ValidationError as error:
+        faults.extend(_sentences(error, DATASET_FORMATS[name], ("dataset",)))
+        return None
 
 
 def _check_plain(key: str, value: Any) -> list[str]:

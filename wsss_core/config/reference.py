@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from wsss_core.atomic import write_text
 from wsss_core.config.background import Threshold
+from wsss_core.config.dataset import DATASET_FORMATS
 from wsss_core.config.parameters import Parameters, settings_class
 from wsss_core.config.root import SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES, RuleResources
@@ -29,7 +30,7 @@ def json_schema() -> dict[str, Any]:
     In a section of variants every key of every kind of variant is known; which ones a kind may
     have is checked when the configuration is loaded.
     """
-    kinds = {kind for section in SECTIONS.values() for kind in section.kinds.values()}
+    kinds = {kind for section in SECTIONS.values() for kind in section.kinds.values()} | {*DATASET_FORMATS.values()}
     models = [(model, "validation") for model in (Config, *sorted(kinds, key=lambda kind: kind.__name__))]
     _, definitions = models_json_schema(models, ref_template="#/$defs/{model}")  # type: ignore[arg-type]
     schema = definitions["$defs"]
@@ -44,6 +45,10 @@ def json_schema() -> dict[str, Any]:
             }
             variants.append({"$ref": f"#/$defs/{kind.__name__}"})
         root["properties"][section]["additionalProperties"] = variants[0] if len(variants) == 1 else {"anyOf": variants}
+    root["properties"]["dataset"] = {
+        "anyOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in DATASET_FORMATS.values()],
+        "description": root["properties"]["dataset"]["description"],
+    }
     for block in (MasksOf, Threshold):
         schema[block.__name__] = {"anyOf": [{"type": block.short_type}, schema[block.__name__]]}
     root["properties"]["resources"]["propertyNames"] = {"enum": sorted(DEFAULT_RESOURCES)}
@@ -62,7 +67,8 @@ def reference_table() -> str:
         "names to settings. `extends: <name>` takes over another variant's settings of the same section; blocks are",
         "merged key by key, a value `null` takes an inherited optional value away.",
     ]
-    lines += _block("dataset", Config.model_fields["dataset"].annotation)
+    for name, layout in DATASET_FORMATS.items():
+        lines += _block("dataset", layout, f" with `format: {name}`")
     for section, description in SECTIONS.items():
         for kind_name, kind in description.kinds.items():
             choice = f" with `{description.kind_key}: {kind_name}`" if description.kind_key else ""

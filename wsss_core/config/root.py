@@ -106,7 +106,7 @@ class Experiment(Parameters):
 class Config(Parameters):
     """Everything that ``config.yaml`` may say."""
 
-    dataset: Dataset
+    dataset: SerializeAsAny[Dataset]
     """The images and their labels."""
     backbones: dict[str, Backbone] = {}
     """Trunks and where their weights come from."""

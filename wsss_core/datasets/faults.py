@@ -1,9 +1,12 @@
 """Everything that is wrong with a data set, in one message instead of one per run."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
+from wsss_core.atomic import atomic_path
 from wsss_core.errors import UserError
 
 
@@ -25,6 +28,9 @@ class FaultKind(str, Enum):
     BROKEN_MASK = "a mask cannot be read"
     MASK_SIZE = "a mask has another size than its image"
     MASK_VALUES = "a mask has values beyond the class list"
+    RARE_CLASS = "a class has few training images"
+    TINY_IMAGE = "an image is tiny"
+    OTHER_SIZE = "an image has another size than is said of it"
 
     def __str__(self) -> str:
         """The heading."""
@@ -41,6 +47,8 @@ class Fault:
     """The file or folder to look at."""
     detail: str
     """What is wrong there and what would be right."""
+    image_id: str | None = None
+    """The image that is at fault and could be left out; None if the whole data set is."""
 
 
 class DatasetFaults(UserError):
@@ -66,6 +74,14 @@ class DatasetFaults(UserError):
     def __reduce__(self) -> tuple[type["DatasetFaults"], tuple[str, list[Fault], int]]:
         """Make copies through pickle (from a worker process) carry the faults."""
         return type(self), (self.subject, self.faults, self.printed_per_kind)
+
+
+def write_faults(path: Path | str, faults: Sequence[Fault]) -> None:
+    """Write faults as a CSV file with the columns image_id (empty: the whole data set), kind, file and detail."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["image_id", "kind", "file", "detail"])
+        writer.writerows([fault.image_id or "", str(fault.kind), fault.file, fault.detail] for fault in faults)
 
 
 def _message(subject: str, faults: Sequence[Fault], printed_per_kind: int) -> str:

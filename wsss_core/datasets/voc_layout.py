@@ -100,7 +100,7 @@ def read_lists(root: Path, lists: Splits, faults: list[Fault], splits: Sequence[
             other = found.get(image_id)
             other_list = list_file(root, lists, other).name if other else None
             for kind, detail in _entry_faults(image_id, lines, other_list):
-                faults.append(Fault(kind, str(path), detail))
+                faults.append(Fault(kind, str(path), detail, image_id))
             if _usable(image_id):
                 found.setdefault(image_id, split)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 from wsss_core.cam_store import CamStoreReader
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
-from wsss_core.refinement.image_pool import ImagePool
+from wsss_core.image_pool import ImagePool
 
 
 def write_label_maps_of_cams(

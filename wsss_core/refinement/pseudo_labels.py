@@ -13,7 +13,7 @@ from wsss_core.config.refinement import PseudoLabels
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
 from wsss_core.errors import UserError
-from wsss_core.refinement.image_pool import ImagePool
+from wsss_core.image_pool import ImagePool
 from wsss_core.refinement.pseudo_label_map import pseudo_label_map
 
 

@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from wsss_core.errors import UserError
-from wsss_core.refinement.image_pool import ImagePool
+from wsss_core.image_pool import ImagePool
 
 IMAGE_IDS = ["a", "b", "c", "d", "e"]
 
@@ -52,8 +52,8 @@ def test_workers_do_not_run_an_unguarded_script_again(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(
         textwrap.dedent("""
-        from tests.refinement.test_image_pool import square
-        from wsss_core.refinement.image_pool import ImagePool
+        from tests.test_image_pool import square
+        from wsss_core.image_pool import ImagePool
 
         print("job starts")
         with ImagePool(square, lambda position: (position,), ["a", "b"], 2) as pool:

@@ -1,0 +1,28 @@
+"""Names of classes that a data set's files use and the class list lacks."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from wsss_core.datasets.faults import Fault, FaultKind
+
+
+def unknown_class_faults(found: Iterable[tuple[str, str, str]], classes: Sequence[str]) -> list[Fault]:
+    """Labels of other classes; each unknown name once first, then the further places with it.
+
+    Args:
+        found: name, image id, and the file that has it (with line, where it has many images).
+        classes: the class list.
+    """
+    folded = {name.casefold(): name for name in classes}
+    first: dict[str, Fault] = {}
+    further: list[Fault] = []
+    advice: dict[str, str] = {}
+    for name, image_id, file in found:
+        if name not in advice:
+            near = difflib.get_close_matches(name.casefold(), folded, n=1)
+            advice[name] = f"did you mean {folded[near[0]]!r}?" if near else "add it to 'classes'"
+        detail = f"{name!r} is not in the class list ({advice[name]})"
+        fault = Fault(FaultKind.UNKNOWN_CLASS, file, detail, image_id)
+        if first.setdefault(name, fault) is not fault:
+            further.append(fault)
+    return [*first.values(), *further]

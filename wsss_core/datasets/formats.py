@@ -1,0 +1,15 @@
+"""The formats of data sets, by the name that ``dataset.format`` has for each."""
+
+from pathlib import Path
+
+from wsss_core.config.dataset import Dataset, VocDataset
+from wsss_core.datasets.raw_dataset import RawDataset
+from wsss_core.datasets.voc import VocFolder
+
+FORMATS: dict[type[Dataset], type[RawDataset]] = {VocDataset: VocFolder}
+"""How a data set with settings of a class is read."""
+
+
+def raw_dataset(root: Path | str, settings: Dataset) -> RawDataset:
+    """The data set in the folder ``root``, to be read as its settings say."""
+    return FORMATS[type(settings)](Path(root), settings)

@@ -1,0 +1,56 @@
+"""Decoding every image of a data set once, in several processes, to know its size and that it can be read."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from wsss_core.datasets.faults import Fault, FaultKind
+from wsss_core.datasets.images import image_size, read_image
+from wsss_core.datasets.raw_dataset import ListedImage
+from wsss_core.errors import UserError
+from wsss_core.image_pool import ImagePool
+from wsss_core.progress import progress
+
+Size = tuple[int, int]
+"""Height and width, pixels."""
+OTHER_SUFFIXES = ("", ".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG")
+
+
+def check_images(images: Sequence[ListedImage], threads: int = 1) -> tuple[dict[str, Size], list[Fault]]:
+    """Decode images.
+
+    Args:
+        images: the images to look at.
+        threads: processes that decode.
+
+    Returns:
+        Size by image id, also of a damaged image if its header tells it; and a fault for each image that is missing
+        or cannot be decoded, in the order of ``images``.
+    """
+    sizes: dict[str, Size] = {}
+    faults: list[Fault] = []
+    with ImagePool(_look_at, lambda at: (images[at].image,), [image.image_id for image in images], threads) as pool:
+        for at in progress(range(len(images)), "Checking images"):
+            size, fault = pool(at)
+            if size is not None:
+                sizes[images[at].image_id] = size
+            if fault is not None:
+                faults.append(Fault(fault[0], str(images[at].image), fault[1], images[at].image_id))
+    return sizes, faults
+
+
+def _look_at(path: Path) -> tuple[Size | None, tuple[FaultKind, str] | None]:
+    """The image's size, if it can be told, and what is wrong with its file."""
+    if not os.path.isfile(path):
+        near = [path.with_suffix(suffix).name for suffix in OTHER_SUFFIXES if path.with_suffix(suffix).is_file()]
+        hint = f" ({near[0]!r} is there: save or rename it as {path.suffix or path.name})" if near else ""
+        return None, (FaultKind.MISSING_IMAGE, f"add the image{hint} or take {path.stem!r} off its list")
+    try:
+        height, width, _ = read_image(path).shape
+    except UserError as error:
+        size = None
+        with suppress(UserError):
+            size = image_size(path)
+        return size, (FaultKind.BROKEN_IMAGE, str(error).removeprefix(f"{path}: "))
+    return (height, width), None

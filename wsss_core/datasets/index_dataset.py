@@ -1,0 +1,160 @@
+"""From a data set's folder to its index, checked in full: all that is wrong is told at once, and nothing half made."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas
+
+from wsss_core.datasets.dataset_report import write_dataset_report
+from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind, write_faults
+from wsss_core.datasets.image_check import Size, check_images
+from wsss_core.datasets.index import COLUMNS, SPLITS, TEST, DatasetIndex, join_labels, write_index
+from wsss_core.datasets.index_masks import check_masks
+from wsss_core.datasets.raw_dataset import ListedImage, Listing, RawDataset
+
+FEW_IMAGES = 10
+"""A class with fewer training images than this is worth a warning."""
+TINY = 32
+"""An image that is lower or narrower than so many pixels is worth a warning."""
+KEPT_ONCE = (FaultKind.REPEATED_ID, FaultKind.SHARED_ID)
+"""Faults of images that are listed more than once: the first place counts."""
+log = logging.getLogger(__name__)
+
+
+def index_dataset(
+    raw: RawDataset,
+    index_csv: Path | str,
+    classes_json: Path | str,
+    report_html: Path | str,
+    report_csv: Path | str,
+    skipped_csv: Path | str,
+    threads: int = 1,
+) -> None:
+    """Check a data set and write its index, the table of images and their classes, and a report about it.
+
+    Every image is decoded once. Masks are not read, unless something is wrong anyway: then their faults are listed
+    with the others. Training images that show no class are left out, as nothing can be learned from them.
+
+    Args:
+        raw: the data set; ``raw.settings.on_fault`` says whether images with a fault stop this or are left out.
+        index_csv: where the table goes, see ``DatasetIndex``.
+        classes_json: where the list of class names goes.
+        report_html: where the page about the data set goes, see ``write_dataset_report``.
+        report_csv: where the page's counts go.
+        skipped_csv: where the images that were left out go, and why; with the heading alone if none was.
+        threads: processes that decode images.
+
+    Raises:
+        DatasetFaults: something is wrong with the data set; lists everything that is. ``faults.csv`` beside
+            ``index_csv`` has it as a table.
+    """
+    listing = raw.list_images()
+    sizes, broken = check_images(listing.images, threads)
+    faults = [*listing.faults, *broken]
+    skip = raw.settings.on_fault == "skip"
+    faults_csv = Path(index_csv).with_name("faults.csv")
+    if any(fault.image_id is None for fault in faults) if skip else faults:
+        everything = _index(listing, listing.images, sizes)
+        faults += check_masks(raw, everything, threads)
+        write_faults(faults_csv, faults)
+        raise DatasetFaults(f"the data set {raw.root}", faults)
+    faults_csv.unlink(missing_ok=True)
+
+    left_out = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}
+    unlabelled = [image for image in listing.images if image.split == "train" and not image.labels]
+    left_out |= {image.image_id for image in unlabelled}
+    images = [image for image in listing.images if image.image_id not in left_out]
+    warnings = [*listing.warnings, *_oddities(raw, listing, images, sizes)]
+    skipped = [*faults, *(_without_label(image) for image in unlabelled)]
+    index = _index(listing, images, sizes)
+    for split in SPLITS:
+        if len(index.split(split)) == 0:
+            detail = f"no image is left in the split {split!r}; mend the faults, or the lists"
+            raise DatasetFaults(f"the data set {raw.root}", [*faults, Fault(FaultKind.LIST, str(raw.root), detail)])
+    for kind, number in _counts([*warnings, *skipped]).items():
+        log.warning("%s: %s (%d); %s", raw.root, kind, number, "see the report " + str(report_html))
+    if left_out:
+        log.info("%s: %d images are left out, listed in %s", raw.root, len(left_out), skipped_csv)
+    write_faults(skipped_csv, skipped)
+    write_dataset_report(str(raw.root), index, warnings, skipped, report_html, report_csv)
+    write_index(index, index_csv, classes_json)
+    counts = ", ".join(f"{len(index.split(split))} {split}" for split in SPLITS)
+    log.info("%s: images %s; %d classes", raw.root, counts, len(index.classes))
+
+
+def index_test_images(raw: RawDataset, index_csv: Path | str, classes_json: Path | str, threads: int = 1) -> None:
+    """Check the images of the list of test images and write their index, with ``test`` as split and without labels.
+
+    Args:
+        raw: the data set.
+        index_csv: where the table goes, see ``DatasetIndex``.
+        classes_json: where the list of class names goes.
+        threads: processes that decode images.
+
+    Raises:
+        DatasetFaults: the list or an image is missing or cannot be read, or an image is in another list as
+            well; lists everything that is wrong. No test image is ever skipped: the server wants them all.
+    """
+    listing = raw.list_images((*SPLITS, TEST))
+    images = [image for image in listing.images if image.split == TEST]
+    sizes, broken = check_images(images, threads)
+    of_labels = (FaultKind.MISSING_ANNOTATION, FaultKind.BROKEN_ANNOTATION, FaultKind.UNKNOWN_CLASS)
+    faults = [*(fault for fault in listing.faults if fault.kind not in of_labels), *broken]
+    if faults:
+        raise DatasetFaults(f"the test images of the data set {raw.root}", faults)
+    index = _index(listing, images, sizes)
+    write_index(index, index_csv, classes_json)
+    log.info("%s: %d test images", raw.root, len(index))
+
+
+def _index(listing: Listing, images: Sequence[ListedImage], sizes: Mapping[str, Size]) -> DatasetIndex:
+    """The index of ``images``; one whose size is not known has 0 for it."""
+    rows = [
+        (
+            image.image_id,
+            image.split,
+            str(image.image),
+            *sizes.get(image.image_id, (0, 0)),
+            join_labels(set(image.labels), listing.classes),
+        )
+        for image in images
+    ]
+    return DatasetIndex(listing.classes, pandas.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def _oddities(
+    raw: RawDataset, listing: Listing, images: Sequence[ListedImage], sizes: Mapping[str, Size]
+) -> list[Fault]:
+    """What can be worked with, but ought to be known."""
+    odd = []
+    train = [image for image in images if image.split == "train"]
+    counts = {name: 0 for name in listing.classes}
+    for image in train:
+        for name in image.labels:
+            counts[name] += 1
+    for name, number in counts.items():
+        if number < FEW_IMAGES:
+            detail = f"{number} training images show {name!r}; a class is hardly learned from under {FEW_IMAGES}"
+            odd.append(Fault(FaultKind.RARE_CLASS, str(raw.root), detail))
+    for image in images:
+        height, width = sizes[image.image_id]
+        if image.size is not None and image.size != (height, width):
+            described = f"{image.size[0]} high and {image.size[1]} wide"
+            detail = f"{image.described_in} says {described}; it is {height} high and {width} wide, which is used"
+            odd.append(Fault(FaultKind.OTHER_SIZE, str(image.image), detail, image.image_id))
+        if min(height, width) < TINY:
+            detail = f"is {height} high and {width} wide; networks see little in under {TINY} pixels"
+            odd.append(Fault(FaultKind.TINY_IMAGE, str(image.image), detail, image.image_id))
+        if image.split == "val" and not image.labels:
+            odd.append(Fault(FaultKind.NO_CLASS, image.described_in, "shows no class; it is scored", image.image_id))
+    return odd
+
+
+def _without_label(image: ListedImage) -> Fault:
+    detail = "shows no class and is left out of the training; name what it shows, if it shows something"
+    return Fault(FaultKind.NO_CLASS, image.described_in, detail, image.image_id)
+
+
+def _counts(faults: Sequence[Fault]) -> dict[FaultKind, int]:
+    return {kind: n for kind in FaultKind if (n := sum(fault.kind == kind for fault in faults))}
