@@ -67,18 +67,18 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
     [
         (("segmenters", "deeplab", "prediction", "flip"), False, {"predictions"}),
         (
-            ("affinities", "affinitynet", "walk", "beta"),
+            ("affinities", "irn", "walk", "beta"),
             3,
             {"walked_cams", "pseudo_labels", "segmenter", "predictions"},
         ),
-        (("affinities", "affinitynet", "pseudo_labels", "crf"), None, {"pseudo_labels", "segmenter", "predictions"}),
+        (("affinities", "irn", "pseudo_labels", "crf"), None, {"pseudo_labels", "segmenter", "predictions"}),
         (
-            ("affinities", "affinitynet", "pseudo_labels", "background"),
+            ("affinities", "irn", "pseudo_labels", "background"),
             {"walked_alpha": 4},
             {"walked_cams", "pseudo_labels", "segmenter", "predictions"},
         ),
         (
-            ("affinities", "affinitynet", "pseudo_labels", "background"),
+            ("affinities", "irn", "pseudo_labels", "background"),
             {"threshold": {"best_on": "train"}},
             {"threshold", "pseudo_labels", "segmenter", "predictions"},
         ),
@@ -150,7 +150,10 @@ def test_an_unknown_artifact_is_no_silent_none():
 
 
 def test_a_classifier_needs_what_it_starts_from_and_is_judged_by():
-    plan = plan_of()
+    def change(raw):
+        raw["experiments"]["advcam_cgnet"] = {"cams": "advcam_cgnet"}
+
+    plan = plan_of(change)
     cgnet = plan.experiments["cgnet"]["classifier"]
     assert cgnet.upstream["start_from"] is cgnet.upstream["ordinary"]
     assert cgnet.upstream["ordinary"].variant == "ordinary38"
@@ -215,7 +218,7 @@ def test_pseudo_labels_without_affinity_come_from_the_class_maps():
 def test_a_chosen_threshold_has_masks_upstream_and_a_fixed_one_has_none():
     def change(raw):
         raw["cams"]["cam"]["threshold"] = {"best_on": "train"}
-        raw["affinities"]["affinitynet"]["labels"]["foreground"] = {"times_seed_threshold": 1}
+        raw["affinities"]["irn"]["labels"]["foreground"] = {"times_seed_threshold": 1}
 
     stages = plan_of(change).experiments["cam"]
     assert stages["affinity_labels"].upstream["seed_threshold"].upstream.keys() == {"maps", "masks"}
@@ -225,8 +228,8 @@ def test_a_chosen_threshold_has_masks_upstream_and_a_fixed_one_has_none():
 
 def test_an_imported_affinity_that_is_not_trained_needs_no_labels():
     def change(raw):
-        raw["affinities"]["affinitynet"]["weights"] = "mine.safetensors"
-        raw["affinities"]["affinitynet"]["optimisation"]["epochs"] = 0
+        raw["affinities"]["irn"]["weights"] = "mine.safetensors"
+        raw["affinities"]["irn"]["optimisation"]["epochs"] = 0
 
     plan = plan_of(change)
     stages = plan.experiments["cam"]
@@ -236,14 +239,14 @@ def test_an_imported_affinity_that_is_not_trained_needs_no_labels():
 
 def test_what_is_only_scored_changes_no_training():
     def with_own_thresholds(raw):
-        labels = raw["affinities"]["affinitynet"]["labels"]
+        labels = raw["affinities"]["irn"]["labels"]
         labels["foreground"], labels["background"] = {"threshold": 0.3}, {"threshold": 0.1}
-        raw["affinities"]["affinitynet"]["pseudo_labels"]["background"] = {"threshold": 0.3}
+        raw["affinities"]["irn"]["pseudo_labels"]["background"] = {"threshold": 0.3}
 
     def with_another_seed(raw):
         with_own_thresholds(raw)
         raw["cams"]["cam"]["threshold"] = {"best_on": "train"}
-        raw["affinities"]["affinitynet"]["labels"]["refined_seed"] = {"times_seed_threshold": 0.9}
+        raw["affinities"]["irn"]["labels"]["refined_seed"] = {"times_seed_threshold": 0.9}
 
     before, after = (plan_of(change).experiments["cam"] for change in (with_own_thresholds, with_another_seed))
     changed = {stage for stage in after if stage not in before or before[stage].name != after[stage].name}
@@ -318,7 +321,7 @@ def test_masks_of_some_images_change_the_segmenter_alone():
     assert {stage for stage in semi if semi[stage] is not weak.get(stage)} == {
         *("listed_masks", "segmenter", "predictions")
     }
-    assert semi["segmenter"].variant == "cam-affinitynet-some_masks-deeplab"
+    assert semi["segmenter"].variant == "cam-irn-some_masks-deeplab"
     assert semi["segmenter"].upstream["labels"] is weak["pseudo_labels"]
     assert semi["segmenter"].upstream["listed_masks"] is listed["listed_masks"] is semi["listed_masks"]
     assert listed["segmenter"].variant == "some_masks-deeplab" and "labels" not in listed["segmenter"].upstream

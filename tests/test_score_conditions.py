@@ -24,7 +24,7 @@ ORDINARY = "the pretext set, classifier 'ordinary'"
 def stages_with(background=None, threshold=0.28, refined=None):
     raw = copy.deepcopy(DEMO)
     raw["cams"]["cam"]["threshold"] = threshold
-    affinity = raw["affinities"]["affinitynet"]
+    affinity = raw["affinities"]["irn"]
     if background:
         affinity["pseudo_labels"]["background"] = background
     if refined:
@@ -103,10 +103,10 @@ def test_predictions_say_what_their_network_was_trained_on():
     predictions = stages_with()["predictions"]
     assert score_conditions(predictions) == {
         "split": "val",
-        "background": "its labels': the seed's 0.28 (fixed)",
+        "background": "its labels': 0.18 = 0.65 x the seed's 0.28 (fixed)",
         "seen_at": "scales 1 and mirrored",
         "crf": "yes",
-        "labels": "pseudo labels cam-affinitynet",
+        "labels": "pseudo labels cam-irn",
         "initialisation": ORDINARY,
     }
     assert threshold_files(predictions) == []
@@ -117,7 +117,7 @@ def test_predictions_say_what_their_network_was_trained_on():
 def test_an_oracle_behind_the_labels_is_told_of_predictions_too():
     stages = stages_with(threshold={"best_on": "train"})
     words = score_conditions(stages["predictions"])["background"]
-    assert words == "its labels': the seed's {threshold} (best on train: an oracle)"
+    assert words == "its labels': {0.65 x threshold} 0.65 x the seed's {threshold} (best on train: an oracle)"
     assert threshold_files(stages["predictions"]) == [stages["seed_threshold"].path("threshold.json")]
 
 
@@ -158,20 +158,20 @@ MIXED = {"file": "a.txt", "share": 0.5, "pseudo_weight": 0.2}
 @pytest.mark.parametrize(
     ("experiment", "segmenter", "short", "long"),
     [
-        (WEAK, {}, "pseudo", "pseudo labels cam-affinitynet"),
-        (WEAK, {"consistency": {}}, "pseudo", "pseudo labels cam-affinitynet; cross-consistency"),
+        (WEAK, {}, "pseudo", "pseudo labels cam-irn"),
+        (WEAK, {"consistency": {}}, "pseudo", "pseudo labels cam-irn; cross-consistency"),
         (MASKS, {}, "masks", "masks"),
         (
             {**WEAK, "masks_of": "a.txt"},
             {},
             "masks of a.txt, pseudo",
-            "masks of a.txt, pseudo labels cam-affinitynet",
+            "masks of a.txt, pseudo labels cam-irn",
         ),
         (
             {**WEAK, "masks_of": MIXED},
             {"consistency": {}},
             "masks of a.txt, pseudo",
-            "masks of a.txt (0.5 of each step), pseudo labels cam-affinitynet (weight 0.2); cross-consistency",
+            "masks of a.txt (0.5 of each step), pseudo labels cam-irn (weight 0.2); cross-consistency",
         ),
         ({**MASKS, "masks_of": "a.txt"}, {}, "masks of a.txt", "masks of a.txt"),
         (

@@ -63,8 +63,8 @@ def test_a_value_written_into_the_file_later_finds_what_the_sweep_made():
         ("classifiers.ordinary38.optimisation.seed", [1, 2], "cgnet", "classifier"),  # what CGNet starts from
         ("cams.advcam.classifier", ["aeft", "cgnet"], "advcam", "classifier"),
         ("cams.advcam.steps", [1, 2], "advcam", "cams"),
-        ("affinities.affinitynet.labels.foreground.alpha", [4, 8], "advcam", "affinity_labels"),
-        ("affinities.affinitynet.walk.beta", [4, 8], "advcam", "walked_cams"),
+        ("affinities.irn.labels.foreground.alpha", [4, 8], "advcam", "affinity_labels"),
+        ("affinities.irn.walk.beta", [4, 8], "advcam", "walked_cams"),
         ("experiments.advcam.affinity", ["affinitynet", "irn"], "advcam", "affinity_labels"),
         ("segmenters.deeplab.optimisation.epochs", [1, 2], "full", "segmenter"),
         ("segmenters.deeplab.prediction.crf", [None, {"iterations": 3}], "advcam", "predictions"),
@@ -93,9 +93,9 @@ def test_a_variant_that_two_stages_use_changes_in_both():
 
 
 def test_one_of_two_keys_that_exclude_each_other_takes_the_other_away():
-    field = "affinities.affinitynet.pseudo_labels.background.walked_alpha"
+    field = "affinities.irn.pseudo_labels.background.walked_alpha"
     _, points = planned({field: [4, 8]})
-    background = points[0].plan.config.affinities["affinitynet"].pseudo_labels.background
+    background = points[0].plan.config.affinities["irn"].pseudo_labels.background
     assert background.walked_alpha == 4 and background.times_seed_threshold is None
 
 
@@ -112,7 +112,7 @@ def _seeds_only(raw):
 def test_variants_that_extend_the_swept_one_follow_as_in_the_file():
     fields = {"cams.advcam.step_size": [0.1, 0.3]}
     with pytest.raises(ConfigError, match=r"does not use it, but 'cams\.advcam_cgnet'"):
-        planned(fields, "advcam_cgnet")
+        planned(fields, "advcam_cgnet", lambda raw: raw["experiments"].update(advcam_cgnet={"cams": "advcam_cgnet"}))
     fields = {"classifiers.ordinary.optimisation.learning_rate": [0.001, 0.002]}
 
     def both(raw):
@@ -136,8 +136,8 @@ def test_variants_that_extend_the_swept_one_follow_as_in_the_file():
             "sweeps.s.fields.cams.advcam.step: unknown key: 'step'; did you mean 'steps'? allowed: ",
         ),
         (
-            {"affinities.affinitynet.labels.foreground.alfa": [1, 2]},
-            "sweeps.s.fields.affinities.affinitynet.labels.foreground.alfa: unknown key: 'alfa'; did you mean 'alpha'?",
+            {"affinities.irn.labels.foreground.alfa": [1, 2]},
+            "sweeps.s.fields.affinities.irn.labels.foreground.alfa: unknown key: 'alfa'; did you mean 'alpha'?",
         ),
         (
             {"cams.advcam.steps": [6, "many"]},

@@ -49,7 +49,7 @@ def test_a_changed_threshold_leaves_the_maps_alone(finished):
 
 def test_a_changed_crf_after_the_walk_walks_no_more(finished):
     changed = finished.changed()
-    changed.config["affinities"]["affinitynet"]["pseudo_labels"]["crf"] = None
+    changed.config["affinities"]["irn"]["pseudo_labels"]["crf"] = None
     planned = without_people(changed.planned("pseudo_labels"))
     assert planned == {"make_pseudo_labels": 2, "pseudo_labels": 1}
 
@@ -64,7 +64,7 @@ def test_how_it_runs_is_no_reason_to_run_again(finished):
 def test_a_new_experiment_reuses_what_it_shares(finished):
     changed = finished.changed()
     changed.config["segmenters"]["brief"] = {"extends": "deeplab", "optimisation": {"epochs": 1}}
-    changed.config["experiments"]["brief"] = {"cams": "advcam", "affinity": "affinitynet", "segmenter": "brief"}
+    changed.config["experiments"]["brief"] = {"cams": "advcam", "affinity": "irn", "segmenter": "brief"}
     assert without_people(changed.planned()) == {"train_segmenter": 1, "predict": 1, "score_label_maps": 1}
 
 

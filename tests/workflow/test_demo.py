@@ -30,9 +30,7 @@ def test_the_demo_shows_what_each_step_is_worth(tmp_path):
     methods = table.loc[METHODS]
     assert (methods["seed"] < methods["refined_seed"]).all()
     assert methods["refined_seed"].mean() < methods["pseudo_labels"].mean()
-    assert table.loc["cam_irn", "pseudo_labels"] > table.loc["cam", "refined_seed"]
     assert (methods["val"] < table.loc["full", "val"]).all()
     assert table.loc["advcam", "seed"] > table.loc["cam", "seed"]
-    assert table.loc["advcam_cgnet", "seed"] > 0
     assert minutes < MINUTES
     shutil.rmtree(tmp_path)

@@ -70,7 +70,7 @@ def test_no_training_has_a_mask_upstream_but_segmenters_that_are_given_masks(job
     assert {rule for rule, _ in with_masks} == {"train_segmenter", "predict"}
     variants = {re.search(r"/(?:segmenter|predictions)/([\w-]+)-[0-9a-f]{10}/", output)[1] for _, output in with_masks}
     # experiments.full has labels: masks, experiments.semi has masks_of
-    assert variants == {"masks-deeplab", "cam-affinitynet-some_masks-deeplab"}
+    assert variants == {"masks-deeplab", "cam-irn-some_masks-deeplab"}
 
 
 def test_scores_do_have_masks_upstream(jobs):

@@ -50,9 +50,9 @@ def test_masks_and_pseudo_labels_are_mixed_and_told(finished, tmp_path):
         "few": f"masks of {listed}",
     }
     assert summary["val"].notna().all()
-    (log,) = workflow.results.glob("logs/train_segmenter/cam-affinitynet-some_masks-deeplab-*.log")
+    (log,) = workflow.results.glob("logs/train_segmenter/cam-irn-some_masks-deeplab-*.log")
     assert "training on 8 images with masks and 72 others" in log.read_text()
-    (curve,) = workflow.results.glob("segmenter/cam-affinitynet-some_masks-consistent-*/training.csv")
+    (curve,) = workflow.results.glob("segmenter/cam-irn-some_masks-consistent-*/training.csv")
     assert {"supervised", "consistency", "auxiliary"} <= set(pandas.read_csv(curve).columns)
     listing = workflow.folder / "masks.txt"
     listing.write_text(listing.read_text().split("\n", 1)[1])
