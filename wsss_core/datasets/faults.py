@@ -58,22 +58,26 @@ class DatasetFaults(UserError):
         faults: every fault, also those that the message leaves out.
     """
 
-    def __init__(self, subject: str, faults: Sequence[Fault], printed_per_kind: int = 50) -> None:
+    def __init__(
+        self, subject: str, faults: Sequence[Fault], table: Path | str | None = None, printed_per_kind: int = 50
+    ) -> None:
         """Compose the message.
 
         Args:
             subject: what was looked at, such as ``the data set data/voc``.
             faults: at least one fault, in any order.
+            table: the file that ``write_faults`` wrote them to, if it did; the message names it.
             printed_per_kind: how many faults of one kind the message lists.
         """
         self.subject = subject
         self.faults = list(faults)
+        self.table = table
         self.printed_per_kind = printed_per_kind
-        super().__init__(_message(subject, self.faults, printed_per_kind))
+        super().__init__(_message(subject, self.faults, table, printed_per_kind))
 
-    def __reduce__(self) -> tuple[type["DatasetFaults"], tuple[str, list[Fault], int]]:
+    def __reduce__(self) -> tuple[type["DatasetFaults"], tuple[str, list[Fault], Path | str | None, int]]:
         """Make copies through pickle (from a worker process) carry the faults."""
-        return type(self), (self.subject, self.faults, self.printed_per_kind)
+        return type(self), (self.subject, self.faults, self.table, self.printed_per_kind)
 
 
 def write_faults(path: Path | str, faults: Sequence[Fault]) -> None:
@@ -84,7 +88,7 @@ def write_faults(path: Path | str, faults: Sequence[Fault]) -> None:
         writer.writerows([fault.image_id or "", str(fault.kind), fault.file, fault.detail] for fault in faults)
 
 
-def _message(subject: str, faults: Sequence[Fault], printed_per_kind: int) -> str:
+def _message(subject: str, faults: Sequence[Fault], table: Path | str | None, printed_per_kind: int) -> str:
     lines = [f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in {subject}:"]
     for kind in FaultKind:
         of_kind = [fault for fault in faults if fault.kind == kind]
@@ -94,4 +98,6 @@ def _message(subject: str, faults: Sequence[Fault], printed_per_kind: int) -> st
         lines += [f"  {fault.file}: {fault.detail}" for fault in of_kind[:printed_per_kind]]
         if len(of_kind) > printed_per_kind:
             lines.append(f"  ... and {len(of_kind) - printed_per_kind} more")
+    if table is not None:
+        lines += ["", f"All of them, as a table: {table}"]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.images import image_size, read_image
 from wsss_core.datasets.raw_dataset import ListedImage
 from wsss_core.errors import UserError
-from wsss_core.image_pool import ImagePool
+from wsss_core.image_pool import ImagePool, processes_to_decode
 from wsss_core.progress import progress
 
 Size = tuple[int, int]
@@ -22,12 +22,13 @@ def check_images(images: Sequence[ListedImage], threads: int = 1) -> tuple[dict[
 
     Args:
         images: the images to look at.
-        threads: processes that decode.
+        threads: processes that decode, at most; few images are decoded in this one.
 
     Returns:
         Size by image id, also of a damaged image if its header tells it; and a fault for each image that is missing
         or cannot be decoded, in the order of ``images``.
     """
+    threads = processes_to_decode(len(images), threads)
     sizes: dict[str, Size] = {}
     faults: list[Fault] = []
     with ImagePool(_look_at, lambda at: (images[at].image,), [image.image_id for image in images], threads) as pool:

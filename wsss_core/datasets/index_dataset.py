@@ -58,7 +58,7 @@ def index_dataset(
         everything = _index(listing, listing.images, sizes)
         faults += check_masks(raw, everything, threads)
         write_faults(faults_csv, faults)
-        raise DatasetFaults(f"the data set {raw.root}", faults)
+        raise DatasetFaults(f"the data set {raw.root}", faults, faults_csv)
     faults_csv.unlink(missing_ok=True)
 
     left_out = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}

@@ -16,7 +16,7 @@ from wsss_core.datasets.label_maps import write_label_manifest
 from wsss_core.datasets.palette import IGNORED, write_label_map
 from wsss_core.datasets.raw_dataset import MaskSource, RawDataset
 from wsss_core.errors import UserError
-from wsss_core.image_pool import ImagePool
+from wsss_core.image_pool import ImagePool, processes_to_decode
 from wsss_core.progress import progress
 from wsss_core.resume import PartialWork
 
@@ -48,6 +48,7 @@ def index_masks(
     """
     masks_csv = Path(masks_csv)
     sources = list(raw.masks(index))
+    threads = processes_to_decode(len(sources), threads)
     targets = [None if isinstance(s, Path) else masks_csv.parent / DRAWN / f"{image_id}.png" for image_id, s in sources]
     partial_work = PartialWork(masks_csv.parent, "masks", [path for path in raw.mask_inputs() if path.exists()])
     finished = partial_work.path("finished.txt")
@@ -76,10 +77,11 @@ def index_masks(
                 masks[image_id] = Path(DRAWN, f"{image_id}.png")  # from the table's folder on
                 print(image_id, file=record, flush=True)
     faults += _missing(index, [image_id for image_id, _ in sources])
+    faults_csv = masks_csv.with_name("faults.csv")
     if faults and raw.settings.on_fault == "stop":
-        write_faults(masks_csv.with_name("faults.csv"), faults)
-        raise DatasetFaults(f"the masks of the data set {raw.root}", faults)
-    masks_csv.with_name("faults.csv").unlink(missing_ok=True)
+        write_faults(faults_csv, faults)
+        raise DatasetFaults(f"the masks of the data set {raw.root}", faults, faults_csv)
+    faults_csv.unlink(missing_ok=True)
     if faults:
         log.warning("%s: %d masks are left out, listed in %s", raw.root, len(faults), skipped_csv)
     if not masks:
@@ -102,6 +104,7 @@ def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[
     except UserError:
         return []  # index_masks tells it; the images' faults are what is asked for
     files = [(image_id, source) for image_id, source in sources if isinstance(source, Path)]
+    threads = processes_to_decode(len(files), threads)
     image_ids = [image_id for image_id, _ in files]
     arguments = _arguments(index, image_ids, lambda at: files[at][1], [None] * len(files))
     faults = []
