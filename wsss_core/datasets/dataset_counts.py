@@ -8,7 +8,7 @@ import pandas
 from wsss_core.datasets.index import SPLITS, TEST, DatasetIndex
 
 ROWS_AT_A_TIME = 8192
-"""Images whose labels are multiplied at once, so that memory does not grow with a data set's length times its classes."""
+"""Images whose labels are multiplied at once, so that not all of them are numbers of four bytes at a time."""
 FEWEST_TOGETHER = 5
 """Two classes that share fewer images than this are no pair to speak of: a share of three images says nothing."""
 
