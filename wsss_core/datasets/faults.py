@@ -30,6 +30,7 @@ class FaultKind(str, Enum):
     MASK_VALUES = "a mask has values beyond the class list"
     RARE_CLASS = "a class has few training images"
     TINY_IMAGE = "an image is tiny"
+    LIST_LENGTH = "an image list has another length than is usual"
     OTHER_SIZE = "an image has another size than is said of it"
 
     def __str__(self) -> str:
