@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 
-from tests.datasets.voc_tree import VocTree, cut_short, faults_of, index_into, indexed, small_tree
+from tests.datasets.voc_tree import VocTree, cut_short, faults_of, index_into, indexed, plant_faults, small_tree
 from wsss_core.config.dataset import Dataset, Splits, VocDataset
 from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind
 
@@ -201,44 +202,19 @@ def test_each_unknown_class_is_told_before_its_repetitions(tree):
 
 def test_every_fault_at_once(tree):
     """One message names every fault, so that one round of repairs is enough."""
-    for image_id in "abcdefg":
-        tree.add(image_id, ["cat"], "train")
-    tree.image("a").unlink()
-    cut_short(tree.image("b"))
-    tree.annotation("c").unlink()
-    tree.annotation("d").write_text("<annotation>")
-    tree.annotate("e", ["dgo", "cat"])
-    tree.annotate("f", [])  # no fault: it is left out, with a warning
-    tree.write_mask("0001", np.zeros((2, 2), dtype=np.uint8))
-    tree.write_mask("0002", np.full((3, 9), 77, dtype=np.uint8))
-    Image.new("RGB", (8, 6)).save(tree.mask("nan"))
-    tree.mask("0005").unlink()
-    tree.add("h", ["cat"], "val", mask=True)
-    tree.lists["train"] += ["g", "0004", "sub/i"]
-    tree.write_lists()
-
+    planted = plant_faults(tree)
     error = faults_of(lambda: indexed(tree))
     message = str(error)
-    planted = {
-        FaultKind.IMAGE_ID: (tree.list("train"), "'sub/i'"),
-        FaultKind.REPEATED_ID: (tree.list("train"), "'g' is in lines"),
-        FaultKind.SHARED_ID: (tree.list("val"), "'0004' is in train.txt too"),
-        FaultKind.MISSING_IMAGE: (tree.image("a"), "add the image"),
-        FaultKind.BROKEN_IMAGE: (tree.image("b"), "truncated"),
-        FaultKind.MISSING_ANNOTATION: (tree.annotation("c"), "add the annotation"),
-        FaultKind.BROKEN_ANNOTATION: (tree.annotation("d"), "no well-formed XML"),
-        FaultKind.UNKNOWN_CLASS: (tree.annotation("e"), "did you mean 'dog'?"),
-        FaultKind.MISSING_MASK: (tree.mask("0005"), "other validation images have a mask"),
-        FaultKind.MASK_SIZE: (tree.mask("0001"), "is 2 high and 2 wide"),
-        FaultKind.MASK_VALUES: (tree.mask("0002"), "has the values 77"),
-        FaultKind.BROKEN_MASK: (tree.mask("nan"), "pixels of kind RGB"),
-    }
     assert {fault.kind for fault in error.faults} == set(planted)
     for kind, (file, words) in planted.items():
         assert f"\n\n{kind} (1):\n  {file}: " in message
         assert words in message
     assert message.startswith("12 faults in the data set")
-    assert [path.name for path in (tree.root.parent / "made").iterdir()] == ["faults.csv"]
+    made = tree.root.parent / "made"
+    assert [path.name for path in made.iterdir()] == ["faults.csv"]
+    table = pandas.read_csv(made / "faults.csv")
+    assert set(table["kind"]) == {str(kind) for kind in planted}
+    assert set(table["file"]) == {str(file) for file, _ in planted.values()}
 
 
 def test_faults_of_lists_and_folders_at_once(tree):

@@ -108,8 +108,8 @@ def read_sbd_mask(path: Path | str) -> np.ndarray:
 
     try:
         content = loadmat(str(path), appendmat=False, variable_names=["GTcls"])
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); unpack SBD again") from error
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such mask file") from None
     except Exception as error:  # files that are damaged, or of another kind, raise nearly every type there is
         raise UserError(f"{path}: is no .mat file, or a damaged one ({error}); unpack SBD again") from error
     try:
