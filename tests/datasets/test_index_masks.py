@@ -65,6 +65,14 @@ def run(folder: Path, threads: int = 1, last: str | None = None, **settings) -> 
     return read_label_manifest([folder / "masks/masks.csv"])
 
 
+def run_until_killed(folder: Path) -> None:
+    """Draw in another process, which is killed at 0004."""
+    code = (
+        "import sys, pathlib, tests.datasets.test_index_masks as here; here.run(pathlib.Path(sys.argv[1]), 1, '0004')"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(folder)]).returncode == -signal.SIGKILL
+
+
 def drawn(folder: Path) -> list[str]:
     return (folder / "voc/drawn.txt").read_text().splitlines()
 
@@ -79,14 +87,8 @@ def test_masks_are_drawn_once_beside_the_table(folder, threads):
     assert not (folder / "masks/.partial").exists()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_killed_run_goes_on_from_where_it_was(folder, threads):
-    code = (
-        "import sys, pathlib, tests.datasets.test_index_masks as here;"
-        "here.run(pathlib.Path(sys.argv[1]), int(sys.argv[2]), '0004')"
-    )
-    killed = subprocess.run([sys.executable, "-c", code, str(folder), str(threads)], capture_output=True, text=True)
-    assert killed.returncode == (-signal.SIGKILL if threads == 1 else 1)
+def test_a_killed_run_goes_on_from_where_it_was(folder):
+    run_until_killed(folder)
     assert not (folder / "masks/masks.csv").exists()
     before = drawn(folder)
     assert {"0001", "0002", "nan"} <= set(before)
@@ -98,8 +100,7 @@ def test_a_killed_run_goes_on_from_where_it_was(folder, threads):
 
 
 def test_other_inputs_are_drawn_anew(folder):
-    code = "import sys, pathlib, tests.datasets.test_index_masks as here;here.run(pathlib.Path(sys.argv[1]), 1, '0004')"
-    subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+    run_until_killed(folder)
     before = drawn(folder)
     with open(folder / "voc/ImageSets/Segmentation/train.txt", "a") as file:
         file.write("\n")
