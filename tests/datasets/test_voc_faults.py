@@ -243,11 +243,22 @@ def test_long_lists_of_faults_are_capped_in_the_message_only(tree):
     assert len(error.faults) == 140
     assert len(re.findall(r"gone\d+\.jpg: ", str(error))) == 50
     assert len(re.findall(r"gone\d+\.xml: ", str(error))) == 50
-    assert str(error).count("... and 20 more") == 2
+    table = tree.root.parent / "made/faults.csv"
+    assert str(error).count(f"... and 20 more (all of them are in {table})") == 2
+    assert len(pandas.read_csv(table)) == 140
+
+
+def test_the_message_tells_of_skipping_where_that_would_help(tree):
+    advice = "let 'dataset.on_fault: skip' go on without these images"
+    tree.image("0002").unlink()
+    assert str(faults_of(lambda: indexed(tree))).endswith(f"\n\nMend them, or {advice}.")
+    tree.list("val").unlink()
+    assert advice not in str(faults_of(lambda: indexed(tree)))
 
 
 def test_faults_survive_pickling():
     fault = Fault(FaultKind.LIST, "train.txt", "is empty")
-    error = pickle.loads(pickle.dumps(DatasetFaults("the data set x", [fault])))
-    assert error.faults == [fault]
+    faults = DatasetFaults("the data set x", [fault] * 3, 2, "faults.csv", True)
+    error = pickle.loads(pickle.dumps(faults))
+    assert error.faults == [fault] * 3 and str(error) == str(faults)
     assert "train.txt: is empty" in str(error)

@@ -63,7 +63,8 @@ def index_dataset(
     if any(raw.settings.on_fault == "stop" or fault.image_id is None for fault in faults):
         faults += check_masks(raw, _index(listing, listing.images, sizes), threads)
         write_faults(faults_csv, faults)
-        raise DatasetFaults(f"the data set {raw.root}", faults)
+        can_skip = raw.settings.on_fault == "stop"
+        raise DatasetFaults(f"the data set {raw.root}", faults, table=faults_csv, can_skip=can_skip)
     index = _index(listing, images, sizes)
     skipped = [*faults, *unlabelled]
     empty = [split for split in SPLITS if len(index.split(split)) == 0]
@@ -71,7 +72,7 @@ def index_dataset(
         detail = "no image is left in the split {!r}; mend the other faults, or the lists"
         skipped += [Fault(FaultKind.LIST, str(raw.root), detail.format(split)) for split in empty]
         write_faults(faults_csv, skipped)
-        raise DatasetFaults(f"the data set {raw.root}", skipped)
+        raise DatasetFaults(f"the data set {raw.root}", skipped, table=faults_csv)
 
     faults_csv.unlink(missing_ok=True)
     if faults:

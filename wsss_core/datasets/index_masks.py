@@ -46,6 +46,7 @@ def index_masks(
             values other than 0..K and 255, or is missing; lists all such masks.
     """
     masks_csv = Path(masks_csv)
+    faults_csv = masks_csv.with_name("faults.csv")
     sources = list(raw.masks(index))
     image_ids = [image_id for image_id, _ in sources]
     targets = [None if isinstance(s, Path) else masks_csv.parent / DRAWN / f"{image_id}.png" for image_id, s in sources]
@@ -79,9 +80,9 @@ def index_masks(
                 if image_id not in done:
                     print(image_id, file=record, flush=True)
     if faults and raw.settings.on_fault == "stop":
-        write_faults(masks_csv.with_name("faults.csv"), faults)
-        raise DatasetFaults(f"the masks of the data set {raw.root}", faults)
-    masks_csv.with_name("faults.csv").unlink(missing_ok=True)
+        write_faults(faults_csv, faults)
+        raise DatasetFaults(f"the masks of the data set {raw.root}", faults, table=faults_csv, can_skip=True)
+    faults_csv.unlink(missing_ok=True)
     if faults:
         without = len({fault.image_id for fault in faults})
         log.warning("%s: %d images are not scored for their masks' faults: %s", raw.root, without, skipped_csv)

@@ -6,6 +6,7 @@ It comes in two forms: as its authors' archive unpacks (``dataset/cls/<id>.mat``
 
 import os
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,7 @@ class Sbd:
             path: the folder that holds ``dataset``, that folder itself, or the one of PNG masks.
         """
         self.path = path
-        own = [
-            folder for folder in (path, path / "dataset") if any((folder / name).exists() for name in (MASKS, *LISTS))
-        ]
+        own = [folder for folder in (path, path / "dataset") if _has_own_form(folder)]
         self.own_folder = own[0] if own else None
         """The folder of SBD's own form that holds its masks and lists; None if there are PNG masks."""
 
@@ -57,8 +56,9 @@ class Sbd:
         if self.own_folder is None:
             if _png_names(self.path):
                 return []
-            deeper = [*self.path.glob("*/dataset/cls"), *self.path.glob("*/*/dataset/cls"), *self.path.glob("*/*.png")]
-            hint = f" ({deeper[0]} exists: is 'sbd' one folder too high?)" if deeper else ""
+            patterns = ("*/dataset/cls", "*/*/dataset/cls", "*/*.png")
+            deeper = next(chain.from_iterable(map(self.path.glob, patterns)), None)
+            hint = f" ({deeper} exists: is 'sbd' one folder too high?)" if deeper else ""
             return [Fault(FaultKind.LAYOUT, str(self.path), f"holds no masks; {forms}{hint}")]
         faults = []
         if not self.mask_folder.is_dir():
@@ -120,6 +120,11 @@ def read_sbd_mask(path: Path | str) -> np.ndarray:
         found = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
         raise UserError(f"{path}: GTcls.Segmentation is {found}; expected class numbers, uint8 (height, width)")
     return np.ascontiguousarray(mask)
+
+
+def _has_own_form(folder: Path) -> bool:
+    """Whether a folder holds SBD's own masks, or at least its lists."""
+    return (folder / MASKS).is_dir() or (any((folder / name).is_file() for name in LISTS) and not _png_names(folder))
 
 
 def _png_names(folder: Path) -> list[str]:
