@@ -106,6 +106,7 @@ def test_a_recipe_reads_what_the_papers_trained_on(recipe):
     dataset = load_config(read_yaml(REPOSITORY / "configs" / f"{recipe}.yaml")).dataset
     if dataset.name == "voc12":
         assert (dataset.format, dataset.splits.train, dataset.splits.val) == ("voc", "train_aug", "val")
+        assert dataset.sbd is not None
         assert len(dataset.class_names) == 20
     else:
         assert (dataset.format, dataset.name, str(dataset.root)) == ("coco", "coco14", "data/coco")
@@ -592,6 +593,9 @@ def test_a_recipe_names_the_published_figures(recipe):
     config = load_config(read_yaml(REPOSITORY / "configs" / f"{recipe}.yaml"))
     method = recipe.split("-")[1]
     published = config.experiments[method].published
+    if recipe == "coco14-advcam-irn":
+        assert published is None  # the paper has none for MS-COCO
+        return
     assert published is not None and published.figures
 
 
