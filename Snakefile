@@ -37,6 +37,7 @@ include: "rules/report.smk"
 
 localrules:
     all,
+    check_dataset,
     dataset,
     backbone,
     classifier,
@@ -61,6 +62,8 @@ localrules:
 
 onsuccess:
     forget_finished_work(plan.folder)
+    if "check_dataset" in workflow.dag_settings.targets:
+        print(f"What the data set holds: {plan.dataset.path('dataset_report.html')}")
 
 
 rule all:
@@ -74,6 +77,15 @@ rule all:
 
 
 # Targets that stop earlier: `snakemake cams`, `snakemake pseudo_labels`, ...
+
+
+rule check_dataset:
+    input:
+        artifact_files("dataset"),
+        plan.dataset.path("dataset_report.html"),
+        plan.dataset.path("dataset_report.csv"),
+        plan.dataset.path("skipped.csv"),
+        artifact_files("masks") if HAS_MASKS else [],
 
 
 rule dataset:

@@ -46,6 +46,7 @@ rule index_dataset:
     params:
         identity=identity("dataset"),
         root=lambda wildcards: raw_root(),
+        names=RAW.names_digest(),  # so that a change of them makes the index anew
     script:
         "../workflow_scripts/index_dataset.py"
 

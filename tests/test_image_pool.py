@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from wsss_core.errors import UserError
-from wsss_core.image_pool import ImagePool
+from wsss_core.image_pool import ImagePool, processes_to_decode
 
 IMAGE_IDS = ["a", "b", "c", "d", "e"]
 
@@ -53,7 +53,7 @@ def test_workers_do_not_run_an_unguarded_script_again(tmp_path):
     script.write_text(
         textwrap.dedent("""
         from tests.test_image_pool import square
-        from wsss_core.image_pool import ImagePool
+        from wsss_core.image_pool import ImagePool, processes_to_decode
 
         print("job starts")
         with ImagePool(square, lambda position: (position,), ["a", "b"], 2) as pool:
@@ -63,3 +63,7 @@ def test_workers_do_not_run_an_unguarded_script_again(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     result = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
     assert result.stdout.split("\n") == ["job starts", "0 1", ""], result.stderr
+
+
+def test_few_images_are_decoded_in_one_process():
+    assert [processes_to_decode(images, 4) for images in (0, 1, 1999, 2000, 100_000)] == [1, 1, 1, 2, 4]

@@ -14,6 +14,8 @@ from wsss_core.errors import UserError
 Result = TypeVar("Result")
 AHEAD = 2
 """Images under way per process: one that is worked on, one that waits."""
+QUICK_IMAGES = 1000
+"""Images that are only decoded: one process has done with so many before another one has started."""
 
 
 class ImagePool(Generic[Result]):
@@ -97,6 +99,11 @@ class ImagePool(Generic[Result]):
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
+
+
+def processes_to_decode(images: int, threads: int) -> int:
+    """How many processes are worth starting for images that are only decoded, out of ``threads``."""
+    return max(1, min(threads, images // QUICK_IMAGES))
 
 
 def _make_executor(processes: int) -> ProcessPoolExecutor:

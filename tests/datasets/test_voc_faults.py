@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 
-from tests.datasets.voc_tree import VocTree, cut_short, faults_of, index_into, indexed, small_tree
+from tests.datasets.voc_tree import VocTree, cut_short, faults_of, index_into, indexed, plant_faults, small_tree
 from wsss_core.config.dataset import Dataset, Splits, VocDataset
 from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind
 
@@ -136,8 +137,8 @@ def test_id_with_suffix(tree):
 def test_overlong_id_is_a_missing_file(tree):
     tree.lists["train"].append("x" * 300)
     tree.write_lists()
-    kinds = [fault.kind for fault in faults_of(lambda: indexed(tree)).faults]
-    assert kinds == [FaultKind.MISSING_IMAGE, FaultKind.MISSING_ANNOTATION]
+    kinds = {fault.kind for fault in faults_of(lambda: indexed(tree)).faults}
+    assert kinds == {FaultKind.MISSING_IMAGE, FaultKind.MISSING_ANNOTATION}
 
 
 def test_truncated_image(tree):
@@ -199,52 +200,21 @@ def test_each_unknown_class_is_told_before_its_repetitions(tree):
     assert [Path(fault.file).stem for fault in error.faults] == ["0001", "0005", "0002"]
 
 
-def test_image_without_class(tree):
-    tree.annotate("0005", [], size=(11, 4))
-    assert only_fault(tree, FaultKind.NO_CLASS).file == str(tree.annotation("0005"))
-
-
 def test_every_fault_at_once(tree):
     """One message names every fault, so that one round of repairs is enough."""
-    for image_id in "abcdefg":
-        tree.add(image_id, ["cat"], "train")
-    tree.image("a").unlink()
-    cut_short(tree.image("b"))
-    tree.annotation("c").unlink()
-    tree.annotation("d").write_text("<annotation>")
-    tree.annotate("e", ["dgo", "cat"])
-    tree.annotate("f", [])
-    tree.write_mask("0001", np.zeros((2, 2), dtype=np.uint8))
-    tree.write_mask("0002", np.full((3, 9), 77, dtype=np.uint8))
-    Image.new("RGB", (8, 6)).save(tree.mask("nan"))
-    tree.mask("0005").unlink()
-    tree.add("h", ["cat"], "val", mask=True)
-    tree.lists["train"] += ["g", "0004", "sub/i"]
-    tree.write_lists()
-
+    planted = plant_faults(tree)
     error = faults_of(lambda: indexed(tree))
     message = str(error)
-    planted = {
-        FaultKind.IMAGE_ID: (tree.list("train"), "'sub/i'"),
-        FaultKind.REPEATED_ID: (tree.list("train"), "'g' is in lines"),
-        FaultKind.SHARED_ID: (tree.list("val"), "'0004' is in train.txt too"),
-        FaultKind.MISSING_IMAGE: (tree.image("a"), "add the image"),
-        FaultKind.BROKEN_IMAGE: (tree.image("b"), "truncated"),
-        FaultKind.MISSING_ANNOTATION: (tree.annotation("c"), "add the annotation"),
-        FaultKind.BROKEN_ANNOTATION: (tree.annotation("d"), "no well-formed XML"),
-        FaultKind.UNKNOWN_CLASS: (tree.annotation("e"), "did you mean 'dog'?"),
-        FaultKind.NO_CLASS: (tree.annotation("f"), "has no <object>"),
-        FaultKind.MISSING_MASK: (tree.mask("0005"), "other validation images have a mask"),
-        FaultKind.MASK_SIZE: (tree.mask("0001"), "is 2 high and 2 wide"),
-        FaultKind.MASK_VALUES: (tree.mask("0002"), "has the values 77"),
-        FaultKind.BROKEN_MASK: (tree.mask("nan"), "pixels of kind RGB"),
-    }
     assert {fault.kind for fault in error.faults} == set(planted)
     for kind, (file, words) in planted.items():
         assert f"\n\n{kind} (1):\n  {file}: " in message
         assert words in message
-    assert message.startswith("13 faults in the data set")
-    assert [path.name for path in (tree.root.parent / "made").iterdir()] == ["faults.csv"]
+    assert message.startswith("12 faults in the data set")
+    made = tree.root.parent / "made"
+    assert [path.name for path in made.iterdir()] == ["faults.csv"]
+    table = pandas.read_csv(made / "faults.csv")
+    assert set(table["kind"]) == {str(kind) for kind in planted}
+    assert set(table["file"]) == {str(file) for file, _ in planted.values()}
 
 
 def test_faults_of_lists_and_folders_at_once(tree):
@@ -273,11 +243,22 @@ def test_long_lists_of_faults_are_capped_in_the_message_only(tree):
     assert len(error.faults) == 140
     assert len(re.findall(r"gone\d+\.jpg: ", str(error))) == 50
     assert len(re.findall(r"gone\d+\.xml: ", str(error))) == 50
-    assert str(error).count("... and 20 more") == 2
+    table = tree.root.parent / "made/faults.csv"
+    assert str(error).count("... and 20 more") == 2 and f"All of them, as a table: {table}" in str(error)
+    assert len(pandas.read_csv(table)) == 140
+
+
+def test_the_message_tells_of_skipping_where_that_would_help(tree):
+    advice = "let 'dataset.on_fault: skip' go on without these images"
+    tree.image("0002").unlink()
+    assert str(faults_of(lambda: indexed(tree))).endswith(f"\n\nMend them, or {advice}.")
+    tree.list("val").unlink()
+    assert advice not in str(faults_of(lambda: indexed(tree)))
 
 
 def test_faults_survive_pickling():
     fault = Fault(FaultKind.LIST, "train.txt", "is empty")
-    error = pickle.loads(pickle.dumps(DatasetFaults("the data set x", [fault])))
-    assert error.faults == [fault]
+    faults = DatasetFaults("the data set x", [fault] * 3, 2, "faults.csv", True)
+    error = pickle.loads(pickle.dumps(faults))
+    assert error.faults == [fault] * 3 and str(error) == str(faults)
     assert "train.txt: is empty" in str(error)

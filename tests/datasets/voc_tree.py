@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from wsss_core.config.dataset import Dataset, VocDataset
-from wsss_core.datasets.faults import DatasetFaults
+from wsss_core.datasets.faults import DatasetFaults, FaultKind
 from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.index import DatasetIndex, read_index
 from wsss_core.datasets.index_dataset import index_dataset
@@ -124,6 +124,43 @@ def small_tree(root: Path) -> VocTree:
     return tree.write_lists()
 
 
+def plant_faults(tree: VocTree) -> dict[FaultKind, tuple[Path, str]]:
+    """Plant every kind of fault of an image or a mask in a small tree, each once.
+
+    Returns:
+        By kind, the file that is to be named and words that are to be said of it.
+    """
+    for image_id in "abcdefg":
+        tree.add(image_id, ["cat"], "train")
+    tree.image("a").unlink()
+    cut_short(tree.image("b"))
+    tree.annotation("c").unlink()
+    tree.annotation("d").write_text("<annotation>")
+    tree.annotate("e", ["dgo", "cat"])
+    tree.annotate("f", [])  # no fault: it is left out, with a warning
+    tree.write_mask("0001", np.zeros((2, 2), dtype=np.uint8))
+    tree.write_mask("0002", np.full((3, 9), 77, dtype=np.uint8))
+    Image.new("RGB", (8, 6)).save(tree.mask("nan"))
+    tree.mask("0005").unlink()
+    tree.add("h", ["cat"], "val", mask=True)
+    tree.lists["train"] += ["g", "0004", "sub/i"]
+    tree.write_lists()
+    return {
+        FaultKind.IMAGE_ID: (tree.list("train"), "'sub/i'"),
+        FaultKind.REPEATED_ID: (tree.list("train"), "'g' is in lines 10, 11"),
+        FaultKind.SHARED_ID: (tree.list("val"), "'0004' is in train.txt too"),
+        FaultKind.MISSING_IMAGE: (tree.image("a"), "add the image"),
+        FaultKind.BROKEN_IMAGE: (tree.image("b"), "truncated"),
+        FaultKind.MISSING_ANNOTATION: (tree.annotation("c"), "add the annotation"),
+        FaultKind.BROKEN_ANNOTATION: (tree.annotation("d"), "no well-formed XML"),
+        FaultKind.UNKNOWN_CLASS: (tree.annotation("e"), "did you mean 'dog'?"),
+        FaultKind.MISSING_MASK: (tree.mask("0005"), "other validation images have a mask"),
+        FaultKind.MASK_SIZE: (tree.mask("0001"), "is 2 high and 2 wide"),
+        FaultKind.MASK_VALUES: (tree.mask("0002"), "has the values 77"),
+        FaultKind.BROKEN_MASK: (tree.mask("nan"), "pixels of kind RGB"),
+    }
+
+
 def index_into(made: Path, root: Path, dataset: Dataset) -> None:
     """Index a data set into the folder ``made``."""
     report, counts, skipped = (made / name for name in ("report.html", "report.csv", "skipped.csv"))
@@ -137,10 +174,11 @@ def indexed(tree: VocTree, dataset: Dataset | None = None) -> DatasetIndex:
     return read_index(made / "index.csv", made / "classes.json")
 
 
-def masked(tree: VocTree) -> dict[str, Path]:
+def masked(tree: VocTree, dataset: Dataset | None = None) -> dict[str, Path]:
     """Index a tree and its masks into the folder ``made`` beside it."""
     path = tree.root.parent / "made" / "masks.csv"
-    index_masks(raw_dataset(tree.root, tree.dataset), indexed(tree), path, path.with_name("skipped_masks.csv"))
+    raw = raw_dataset(tree.root, dataset or tree.dataset)
+    index_masks(raw, indexed(tree, dataset), path, path.with_name("skipped_masks.csv"))
     return read_label_manifest([path])
 
 

@@ -2,7 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
+
+from tests.datasets.sbd_tree import write_png_masks, write_sbd
+from tests.datasets.voc_tree import VocTree
 
 from .workflow import Workflow
 
@@ -77,3 +81,33 @@ def test_scores_do_have_masks_upstream(jobs):
     for job in jobs:
         if job[0].startswith("score_"):
             assert any("SegmentationClass" in file for file in upstream_files(job, jobs))
+
+
+@pytest.mark.parametrize("form", ["archive", "png"])
+def test_masks_of_sbd_are_for_scoring_too(tmp_path, form):
+    """Of SBD, which ``train_aug`` is computed from, trainings see the lists alone."""
+    tree = VocTree(tmp_path / "voc", ["cat", "dog"])
+    for image_id, split in (("one", "train"), ("two", "val"), ("three", "train")):
+        tree.add(image_id, ["cat", "dog"], split, mask=True)
+    tree.lists["train"].remove("three")
+    tree.write_lists()
+    mask = np.ones((6, 8), dtype=np.uint8)
+    if form == "png":
+        sbd = write_png_masks(tmp_path / "sbd", {"three": mask})
+    else:
+        sbd = write_sbd(tmp_path / "sbd", {"train": ["three"], "val": []}, {"three": mask})
+    workflow = Workflow(tmp_path)
+    del workflow.config["experiments"]["full"]  # which is trained on masks
+    splits = {"train": "train_aug"}
+    workflow.config["dataset"] = {"root": str(tree.root), "classes": ["cat", "dog"], "sbd": str(sbd), "splits": splits}
+    jobs = planned_jobs(workflow)
+    with_masks = set()
+    for job in jobs:
+        upstream = upstream_files(job, jobs)
+        if any(re.search(r"SegmentationClass|/cls$|/sbd$", file) for file in upstream):
+            with_masks.add(job[0])
+        if job[0] == "train_classifier":
+            lists = [file for file in upstream if "/sbd/" in file]
+            assert len(lists) == (0 if form == "png" else 2) and all(file.endswith(".txt") for file in lists)
+    assert "index_masks" in with_masks and "score_cams" in with_masks
+    assert not with_masks & BEFORE_SCORING

@@ -121,6 +121,14 @@ class VocDataset(Dataset):
     Left out together with ``generate``, they are those of the embedded data set."""
     splits: Splits = Splits()
     """Image lists for training, validation and the VOC server's test."""
+    difficult: bool = True
+    """Whether objects that annotations mark as ``difficult`` count: the authors of the methods count them. Training
+    images that show nothing else are left out without them."""
+    sbd: Path | None = None
+    """The Semantic Boundaries Dataset, whose masks join VOC's own: the folder that its archive unpacks to (with
+    ``dataset/cls/<id>.mat``), or a folder of PNG masks, ``<id>.png``, known as SegmentationClassAug. With it,
+    ``splits.train: train_aug`` needs no list: it is computed, from SBD's lists and VOC's ``train`` less VOC's
+    ``val``."""
 
     @property
     def generated(self) -> Creatures | None:
@@ -153,6 +161,8 @@ class VocDataset(Dataset):
             raise ValueError(f"a generated data set has the classes {names}; leave 'classes' out")
         if self.generate is not None and self.splits.test is not None:
             raise ValueError("a generated data set has no list for 'splits.test'; leave it out")
+        if self.generate is not None and self.sbd is not None:
+            raise ValueError("a generated data set has all its masks; leave 'sbd' out")
         check_class_names(self.classes)
         return self
 

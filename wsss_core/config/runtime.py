@@ -49,8 +49,8 @@ def _gpu(hours: float, memory: int = 16000) -> RuleResources:
 
 DEFAULT_RESOURCES: dict[str, RuleResources] = {
     "generate_creatures": RuleResources(runtime=30),
-    "index_dataset": RuleResources(runtime=120),
-    "index_masks": RuleResources(runtime=120),
+    "index_dataset": RuleResources(threads=4, runtime=120),
+    "index_masks": RuleResources(threads=4, runtime=120),
     "prepare_backbone": _gpu(1),
     "train_classifier": _gpu(12),
     "generate_cams": _gpu(24),

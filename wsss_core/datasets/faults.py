@@ -30,6 +30,7 @@ class FaultKind(str, Enum):
     MASK_VALUES = "a mask has values beyond the class list"
     RARE_CLASS = "a class has few training images"
     TINY_IMAGE = "an image is tiny"
+    LIST_LENGTH = "an image list has another length than is usual"
     OTHER_SIZE = "an image has another size than is said of it"
 
     def __str__(self) -> str:
@@ -58,22 +59,35 @@ class DatasetFaults(UserError):
         faults: every fault, also those that the message leaves out.
     """
 
-    def __init__(self, subject: str, faults: Sequence[Fault], printed_per_kind: int = 50) -> None:
+    def __init__(
+        self,
+        subject: str,
+        faults: Sequence[Fault],
+        printed_per_kind: int = 50,
+        table: Path | str | None = None,
+        can_skip: bool = False,
+    ) -> None:
         """Compose the message.
 
         Args:
             subject: what was looked at, such as ``the data set data/voc``.
             faults: at least one fault, in any order.
             printed_per_kind: how many faults of one kind the message lists.
+            table: a file that has them all, for the message.
+            can_skip: whether faults that are of single images can be left out.
         """
-        self.subject = subject
         self.faults = list(faults)
-        self.printed_per_kind = printed_per_kind
-        super().__init__(_message(subject, self.faults, printed_per_kind))
+        self._arguments = (subject, self.faults, printed_per_kind, table, can_skip)
+        lines = _lines(subject, self.faults, printed_per_kind)
+        if table is not None:
+            lines += ["", f"All of them, as a table: {table}"]
+        if can_skip and all(fault.image_id is not None for fault in faults):
+            lines += ["", "Mend them, or let 'dataset.on_fault: skip' go on without these images."]
+        super().__init__("\n".join(lines))
 
-    def __reduce__(self) -> tuple[type["DatasetFaults"], tuple[str, list[Fault], int]]:
+    def __reduce__(self) -> tuple[type["DatasetFaults"], tuple[str, list[Fault], int, Path | str | None, bool]]:
         """Make copies through pickle (from a worker process) carry the faults."""
-        return type(self), (self.subject, self.faults, self.printed_per_kind)
+        return type(self), self._arguments
 
 
 def write_faults(path: Path | str, faults: Sequence[Fault]) -> None:
@@ -84,7 +98,7 @@ def write_faults(path: Path | str, faults: Sequence[Fault]) -> None:
         writer.writerows([fault.image_id or "", str(fault.kind), fault.file, fault.detail] for fault in faults)
 
 
-def _message(subject: str, faults: Sequence[Fault], printed_per_kind: int) -> str:
+def _lines(subject: str, faults: Sequence[Fault], printed_per_kind: int) -> list[str]:
     lines = [f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in {subject}:"]
     for kind in FaultKind:
         of_kind = [fault for fault in faults if fault.kind == kind]
@@ -94,4 +108,4 @@ def _message(subject: str, faults: Sequence[Fault], printed_per_kind: int) -> st
         lines += [f"  {fault.file}: {fault.detail}" for fault in of_kind[:printed_per_kind]]
         if len(of_kind) > printed_per_kind:
             lines.append(f"  ... and {len(of_kind) - printed_per_kind} more")
-    return "\n".join(lines)
+    return lines

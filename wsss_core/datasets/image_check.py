@@ -9,7 +9,7 @@ from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.images import image_size, read_image
 from wsss_core.datasets.raw_dataset import ListedImage
 from wsss_core.errors import UserError
-from wsss_core.image_pool import ImagePool
+from wsss_core.image_pool import ImagePool, processes_to_decode
 from wsss_core.progress import progress
 
 Size = tuple[int, int]
@@ -22,15 +22,17 @@ def check_images(images: Sequence[ListedImage], threads: int = 1) -> tuple[dict[
 
     Args:
         images: the images to look at.
-        threads: processes that decode.
+        threads: processes that decode, at most; few images are decoded in this one.
 
     Returns:
         Size by image id, also of a damaged image if its header tells it; and a fault for each image that is missing
         or cannot be decoded, in the order of ``images``.
     """
+    threads = processes_to_decode(len(images), threads)
     sizes: dict[str, Size] = {}
     faults: list[Fault] = []
-    with ImagePool(_look_at, lambda at: (images[at].image,), [image.image_id for image in images], threads) as pool:
+    image_ids = [image.image_id for image in images]
+    with ImagePool(_look_at, lambda at: (images[at].image, image_ids[at]), image_ids, threads) as pool:
         for at in progress(range(len(images)), "Checking images"):
             size, fault = pool(at)
             if size is not None:
@@ -40,12 +42,13 @@ def check_images(images: Sequence[ListedImage], threads: int = 1) -> tuple[dict[
     return sizes, faults
 
 
-def _look_at(path: Path) -> tuple[Size | None, tuple[FaultKind, str] | None]:
+def _look_at(path: Path, image_id: str) -> tuple[Size | None, tuple[FaultKind, str] | None]:
     """The image's size, if it can be told, and what is wrong with its file."""
     if not os.path.isfile(path):
-        near = [path.with_suffix(suffix).name for suffix in OTHER_SUFFIXES if path.with_suffix(suffix).is_file()]
+        # Not Path.is_file, which raises an error where the name is longer than the file system allows.
+        near = [other.name for other in map(path.with_suffix, OTHER_SUFFIXES) if os.path.isfile(other)]
         hint = f" ({near[0]!r} is there: save or rename it as {path.suffix or path.name})" if near else ""
-        return None, (FaultKind.MISSING_IMAGE, f"add the image{hint} or take {path.stem!r} off its list")
+        return None, (FaultKind.MISSING_IMAGE, f"add the image{hint} or take {image_id!r} off its list")
     try:
         height, width, _ = read_image(path).shape
     except UserError as error:

@@ -1,7 +1,7 @@
 """From a data set's folder to its index, checked in full: all that is wrong is told at once, and nothing half made."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas
@@ -52,30 +52,32 @@ def index_dataset(
     listing = raw.list_images()
     sizes, broken = check_images(listing.images, threads)
     faults = [*listing.faults, *broken]
-    skip = raw.settings.on_fault == "skip"
-    faults_csv = Path(index_csv).with_name("faults.csv")
-    if any(fault.image_id is None for fault in faults) if skip else faults:
-        everything = _index(listing, listing.images, sizes)
-        faults += check_masks(raw, everything, threads)
-        write_faults(faults_csv, faults)
-        raise DatasetFaults(f"the data set {raw.root}", faults)
-    faults_csv.unlink(missing_ok=True)
-
     left_out = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}
-    unlabelled = [image for image in listing.images if image.split == "train" and not image.labels]
-    left_out |= {image.image_id for image in unlabelled}
+    unlabelled = _unlabelled(image for image in listing.images if image.image_id not in left_out)
+    left_out |= {fault.image_id for fault in unlabelled}
     images = [image for image in listing.images if image.image_id not in left_out]
     warnings = [*listing.warnings, *_oddities(raw, listing, images, sizes)]
-    skipped = [*faults, *(_without_label(image) for image in unlabelled)]
+    _log_warnings(raw, [*warnings, *unlabelled])
+
+    faults_csv = Path(index_csv).with_name("faults.csv")
+    if any(raw.settings.on_fault == "stop" or fault.image_id is None for fault in faults):
+        faults += check_masks(raw, _index(listing, listing.images, sizes), threads)
+        write_faults(faults_csv, faults)
+        can_skip = raw.settings.on_fault == "stop"
+        raise DatasetFaults(f"the data set {raw.root}", faults, table=faults_csv, can_skip=can_skip)
     index = _index(listing, images, sizes)
-    for split in SPLITS:
-        if len(index.split(split)) == 0:
-            detail = f"no image is left in the split {split!r}; mend the faults, or the lists"
-            raise DatasetFaults(f"the data set {raw.root}", [*faults, Fault(FaultKind.LIST, str(raw.root), detail)])
-    for kind, number in _counts([*warnings, *skipped]).items():
-        log.warning("%s: %s (%d); %s", raw.root, kind, number, "see the report " + str(report_html))
-    if left_out:
-        log.info("%s: %d images are left out, listed in %s", raw.root, len(left_out), skipped_csv)
+    skipped = [*faults, *unlabelled]
+    empty = [split for split in SPLITS if len(index.split(split)) == 0]
+    if empty:
+        detail = "no image is left in the split {!r}; mend the other faults, or the lists"
+        skipped += [Fault(FaultKind.LIST, str(raw.root), detail.format(split)) for split in empty]
+        write_faults(faults_csv, skipped)
+        raise DatasetFaults(f"the data set {raw.root}", skipped, table=faults_csv)
+
+    faults_csv.unlink(missing_ok=True)
+    if faults:
+        _log_warnings(raw, faults)
+        log.warning("%s: %d images are left out, listed in %s", raw.root, len(left_out), skipped_csv)
     write_faults(skipped_csv, skipped)
     write_dataset_report(str(raw.root), index, warnings, skipped, report_html, report_csv)
     write_index(index, index_csv, classes_json)
@@ -134,11 +136,11 @@ def _oddities(
         for name in image.labels:
             counts[name] += 1
     for name, number in counts.items():
-        if number < FEW_IMAGES:
+        if train and number < FEW_IMAGES:
             detail = f"{number} training images show {name!r}; a class is hardly learned from under {FEW_IMAGES}"
             odd.append(Fault(FaultKind.RARE_CLASS, str(raw.root), detail))
     for image in images:
-        height, width = sizes[image.image_id]
+        height, width = sizes[image.image_id]  # known: images with a fault are not among these
         if image.size is not None and image.size != (height, width):
             described = f"{image.size[0]} high and {image.size[1]} wide"
             detail = f"{image.described_in} says {described}; it is {height} high and {width} wide, which is used"
@@ -147,14 +149,25 @@ def _oddities(
             detail = f"is {height} high and {width} wide; networks see little in under {TINY} pixels"
             odd.append(Fault(FaultKind.TINY_IMAGE, str(image.image), detail, image.image_id))
         if image.split == "val" and not image.labels:
-            odd.append(Fault(FaultKind.NO_CLASS, image.described_in, "shows no class; it is scored", image.image_id))
+            detail = "shows no class; it is scored all the same"
+            odd.append(Fault(FaultKind.NO_CLASS, image.described_in, detail, image.image_id))
     return odd
 
 
-def _without_label(image: ListedImage) -> Fault:
+def _unlabelled(images: Iterable[ListedImage]) -> list[Fault]:
+    """Training images without a class."""
     detail = "shows no class and is left out of the training; name what it shows, if it shows something"
-    return Fault(FaultKind.NO_CLASS, image.described_in, detail, image.image_id)
+    return [
+        Fault(FaultKind.NO_CLASS, image.described_in, detail, image.image_id)
+        for image in images
+        if image.split == "train" and not image.labels
+    ]
 
 
-def _counts(faults: Sequence[Fault]) -> dict[FaultKind, int]:
-    return {kind: n for kind in FaultKind if (n := sum(fault.kind == kind for fault in faults))}
+def _log_warnings(raw: RawDataset, warnings: Sequence[Fault]) -> None:
+    """One line a kind, with its number and its first case; the report and ``skipped.csv`` have all."""
+    for kind in FaultKind:
+        of_kind = [fault for fault in warnings if fault.kind == kind]
+        if of_kind:
+            further = f" (and {len(of_kind) - 1} more)" if len(of_kind) > 1 else ""
+            log.warning("%s: %s: %s: %s%s", raw.root, kind, of_kind[0].file, of_kind[0].detail, further)

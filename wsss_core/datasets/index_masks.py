@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,15 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_manifest
 from wsss_core.datasets.palette import IGNORED, write_label_map
 from wsss_core.datasets.raw_dataset import MaskSource, RawDataset
-from wsss_core.errors import UserError
-from wsss_core.image_pool import ImagePool
+from wsss_core.errors import UserError, full_disk_told
+from wsss_core.image_pool import ImagePool, processes_to_decode
 from wsss_core.progress import progress
 from wsss_core.resume import PartialWork
 
 DRAWN = "drawn"
 """Folder, beside the table, of the masks that lie in no PNG file and were drawn."""
-Checked = tuple[FaultKind, str] | None
-"""What is wrong with a mask, if something is."""
+Found = tuple[FaultKind, str]
+"""One thing that is wrong with a mask, and how so."""
 log = logging.getLogger(__name__)
 
 
@@ -47,41 +46,47 @@ def index_masks(
             values other than 0..K and 255, or is missing; lists all such masks.
     """
     masks_csv = Path(masks_csv)
+    faults_csv = masks_csv.with_name("faults.csv")
     sources = list(raw.masks(index))
+    threads = processes_to_decode(len(sources), threads)
+    image_ids = [image_id for image_id, _ in sources]
     targets = [None if isinstance(s, Path) else masks_csv.parent / DRAWN / f"{image_id}.png" for image_id, s in sources]
     partial_work = PartialWork(masks_csv.parent, "masks", [path for path in raw.mask_inputs() if path.exists()])
     finished = partial_work.path("finished.txt")
     done = set(finished.read_text(encoding="utf-8").split("\n")[:-1]) if finished.exists() else set()
-    masks: dict[str, Path] = {}
-    faults: list[Fault] = []
+    if done:
+        log.info("Drawing masks: continuing after %d masks", len(done))
 
     def source_of(at: int) -> MaskSource:
         (image_id, source), target = sources[at], targets[at]
         return target if target is not None and image_id in done and target.exists() else source
 
-    image_ids = [image_id for image_id, _ in sources]
     arguments = _arguments(index, image_ids, source_of, targets)
+    masks: dict[str, Path] = {}
+    faults = _missing(raw, index, image_ids)
     with (
+        full_disk_told(finished),
         open(finished, "a", encoding="utf-8") as record,
         ImagePool(_check_mask, arguments, image_ids, threads) as pool,
     ):
         for at in progress(range(len(sources)), "Checking masks"):
-            (image_id, source), target = sources[at], targets[at]
-            fault = pool(at)
-            if fault is not None:
-                faults.append(Fault(fault[0], str(target or source), fault[1], image_id))
+            image_id, source = sources[at]
+            found = pool(at)
+            if found:
+                faults += _faults(raw, image_id, source, found)
             elif isinstance(source, Path):
                 masks[image_id] = Path(os.path.abspath(source))
             else:
                 masks[image_id] = Path(DRAWN, f"{image_id}.png")  # from the table's folder on
-                print(image_id, file=record, flush=True)
-    faults += _missing(index, [image_id for image_id, _ in sources])
+                if image_id not in done:
+                    print(image_id, file=record, flush=True)
     if faults and raw.settings.on_fault == "stop":
-        write_faults(masks_csv.with_name("faults.csv"), faults)
-        raise DatasetFaults(f"the masks of the data set {raw.root}", faults)
-    masks_csv.with_name("faults.csv").unlink(missing_ok=True)
+        write_faults(faults_csv, faults)
+        raise DatasetFaults(f"the masks of the data set {raw.root}", faults, table=faults_csv, can_skip=True)
+    faults_csv.unlink(missing_ok=True)
     if faults:
-        log.warning("%s: %d masks are left out, listed in %s", raw.root, len(faults), skipped_csv)
+        without = len({fault.image_id for fault in faults})
+        log.warning("%s: %d images are not scored for their masks' faults: %s", raw.root, without, skipped_csv)
     if not masks:
         log.warning("%s has no masks; nothing made from it can be scored", raw.root)
     write_faults(skipped_csv, faults)
@@ -90,7 +95,7 @@ def index_masks(
 
 
 def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[Fault]:
-    """What is wrong with the masks that lie in PNG files.
+    """What is wrong with a data set's masks; those that lie in no PNG file are drawn for it, and thrown away.
 
     Args:
         raw: the data set.
@@ -98,18 +103,17 @@ def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[
         threads: processes that read masks.
     """
     try:
-        sources = [(image_id, source) for image_id, source in raw.masks(index)]
+        sources = list(raw.masks(index))
     except UserError:
         return []  # index_masks tells it; the images' faults are what is asked for
-    files = [(image_id, source) for image_id, source in sources if isinstance(source, Path)]
-    image_ids = [image_id for image_id, _ in files]
-    arguments = _arguments(index, image_ids, lambda at: files[at][1], [None] * len(files))
-    faults = []
+    threads = processes_to_decode(len(sources), threads)
+    image_ids = [image_id for image_id, _ in sources]
+    arguments = _arguments(index, image_ids, lambda at: sources[at][1], [None] * len(sources))
+    faults = _missing(raw, index, image_ids)
     with ImagePool(_check_mask, arguments, image_ids, threads) as pool:
-        for at in progress(range(len(files)), "Checking masks"):
-            if (fault := pool(at)) is not None:
-                faults.append(Fault(fault[0], str(files[at][1]), fault[1], files[at][0]))
-    return [*faults, *_missing(index, [image_id for image_id, _ in sources])]
+        for at in progress(range(len(sources)), "Checking masks"):
+            faults += _faults(raw, *sources[at], pool(at))
+    return faults
 
 
 def _arguments(
@@ -123,42 +127,43 @@ def _arguments(
     return lambda at: (source_of(at), targets[at], sizes[image_ids[at]], index.classes)
 
 
-def _missing(index: DatasetIndex, image_ids: Iterable[str]) -> list[Fault]:
+def _missing(raw: RawDataset, index: DatasetIndex, image_ids: Iterable[str]) -> list[Fault]:
     """Validation images without a mask, if any has one."""
-    there = set(image_ids)
-    val = index.split("val")
-    if not there.intersection(val.image_ids):
+    there, val = set(image_ids), index.split("val").image_ids
+    if not there.intersection(val):
         return []
     detail = "other validation images have a mask, this one has none; add it or take the id off its list"
     return [
-        Fault(FaultKind.MISSING_MASK, str(path), detail, image_id)
-        for image_id, path in zip(val.image_ids, val.image_paths, strict=True)
+        Fault(FaultKind.MISSING_MASK, str(raw.expected_mask(image_id)), f"{image_id!r}: {detail}", image_id)
+        for image_id in val
         if image_id not in there
     ]
 
 
-def _check_mask(source: MaskSource, drawn: Path | None, size: Size, classes: Sequence[str]) -> Checked:
+def _faults(raw: RawDataset, image_id: str, source: MaskSource, found: Iterable[Found]) -> list[Fault]:
+    """What is wrong with a mask, with the file to look at: where it is drawn from, not what was drawn."""
+    file = str(source if isinstance(source, Path) else raw.expected_mask(image_id))
+    return [Fault(kind, file, detail.removeprefix(f"{file}: "), image_id) for kind, detail in found]
+
+
+def _check_mask(source: MaskSource, drawn: Path | None, size: Size, classes: Sequence[str]) -> list[Found]:
     """Read or draw a mask and look at it; a right one is written to ``drawn``, if that is given."""
-    if isinstance(source, partial):
-        try:
-            mask = source()
-        except UserError as error:
-            return FaultKind.BROKEN_MASK, str(error)
-    else:
-        try:
-            mask = read_mask(source)
-        except UserError as error:
-            return FaultKind.BROKEN_MASK, str(error).removeprefix(f"{source}: ")
+    try:
+        mask = read_mask(source) if isinstance(source, Path) else source()
+    except UserError as error:
+        return [(FaultKind.BROKEN_MASK, str(error))]
+    found = []
     if size != (0, 0) and mask.shape != tuple(size):
-        return FaultKind.MASK_SIZE, f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}"
+        detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}"
+        found.append((FaultKind.MASK_SIZE, detail))
     beyond = _values_beyond(mask, len(classes))
     if beyond:
         shown = ", ".join(map(str, beyond[:8])) + (", ..." if len(beyond) > 8 else "")
         allowed = f"0 (background) to {len(classes)} ({classes[-1]}) and {IGNORED} (ignored)"
-        return FaultKind.MASK_VALUES, f"has the values {shown}; allowed are {allowed}"
-    if drawn is not None and source != drawn:
+        found.append((FaultKind.MASK_VALUES, f"has the values {shown}; allowed are {allowed}"))
+    if drawn is not None and source != drawn and not found:
         write_label_map(drawn, mask)
-    return None
+    return found
 
 
 def _values_beyond(mask: np.ndarray, classes: int) -> list[int]:

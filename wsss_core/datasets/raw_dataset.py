@@ -66,6 +66,14 @@ class RawDataset(ABC):
     def inputs(self, splits: Sequence[str] = SPLITS) -> list[Path]:
         """The folders and files that images, labels and splits come from, there or not; masks are none of them."""
 
+    def names_digest(self) -> str:
+        """A digest of the file names that images are listed by, where their folder is none of ``inputs``.
+
+        The names of masks may say which images to train on. The masks themselves must not be an input of the index,
+        which every training starts from.
+        """
+        return ""
+
     @abstractmethod
     def mask_inputs(self) -> list[Path]:
         """The folders and files that masks come from, there or not."""
@@ -85,6 +93,10 @@ class RawDataset(ABC):
         Raises:
             UserError: what describes the masks cannot be read.
         """
+
+    def expected_mask(self, image_id: str) -> Path:
+        """The file to look at where an image has no mask, or one that is not right; for messages."""
+        return next(iter(self.mask_inputs()), self.root)
 
     def has_masks(self) -> bool:
         """Whether there is a file or folder that masks come from."""

@@ -1,7 +1,7 @@
 """Where a data set in the PASCAL VOC layout keeps what, and which images it lists."""
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wsss_core.config.dataset import Splits
@@ -34,8 +34,13 @@ def list_file(root: Path, lists: Splits, split: str) -> Path:
     return root / LISTS / f"{getattr(lists, split)}.txt"
 
 
-def layout_faults(root: Path, lists: Splits, splits: Sequence[str] = SPLITS) -> list[Fault]:
-    """Folders and lists that the layout wants and that are not there."""
+def layout_faults(root: Path, list_files: Mapping[Path, str]) -> list[Fault]:
+    """Folders and lists that the layout wants and that are not there.
+
+    Args:
+        root: folder of the data set.
+        list_files: the lists that have to be there, with words for what they are.
+    """
 
     def missing(path: Path, detail: str) -> Fault:
         return Fault(FaultKind.LAYOUT, str(path), detail)
@@ -56,15 +61,19 @@ def layout_faults(root: Path, lists: Splits, splits: Sequence[str] = SPLITS) -> 
             faults.append(missing(root / name, f"expected a folder with {content}{hint}"))
     if (root / LISTS).is_dir():
         there = ", ".join(sorted(path.stem for path in (root / LISTS).glob("*.txt"))) or "none"
-        for split in splits:
-            path = list_file(root, lists, split)
+        for path, what in list_files.items():
             if not path.is_file():
-                wanted = f"expected the list of the {split} images, one id a line"
-                faults.append(missing(path, f"{wanted} (lists there: {there})"))
+                faults.append(missing(path, f"expected {what}, one id a line (lists there: {there})"))
     return faults
 
 
-def read_lists(root: Path, lists: Splits, faults: list[Fault], splits: Sequence[str] = SPLITS) -> dict[str, str]:
+def read_lists(
+    root: Path,
+    lists: Splits,
+    faults: list[Fault],
+    splits: Sequence[str] = SPLITS,
+    computed: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, str]:
     """Read which image is in which split.
 
     Args:
@@ -72,6 +81,7 @@ def read_lists(root: Path, lists: Splits, faults: list[Fault], splits: Sequence[
         lists: names of the lists.
         faults: what is wrong with the lists is appended here, except that one is missing.
         splits: those to read, in this order.
+        computed: the (usable) ids of splits whose list lies in no file.
 
     Returns:
         Image id to split, in the order of the lists, training images first. Ids that cannot be
@@ -80,30 +90,50 @@ def read_lists(root: Path, lists: Splits, faults: list[Fault], splits: Sequence[
     found: dict[str, str] = {}
     read: dict[Path, str] = {}
     for split in splits:
+        if computed and split in computed:
+            found.update((image_id, split) for image_id in computed[split] if image_id not in found)
+            continue
         path = list_file(root, lists, split)
         if path in read:
             detail = f"is the list of both splits; give '{read[path]}' and '{split}' in 'splits' different lists"
             faults.append(Fault(FaultKind.LIST, str(path), detail))
             continue
         read[path] = split
-        if not path.is_file():
-            continue
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            faults.append(Fault(FaultKind.LIST, str(path), f"is not readable as UTF-8 ({error})"))
-            continue
-        listed = _lines_of_ids(text)
-        if not listed:
-            faults.append(Fault(FaultKind.LIST, str(path), "is empty; expected image ids"))
-        for image_id, lines in listed.items():
-            other = found.get(image_id)
-            other_list = list_file(root, lists, other).name if other else None
-            for kind, detail in _entry_faults(image_id, lines, other_list):
-                faults.append(Fault(kind, str(path), detail, image_id))
-            if _usable(image_id):
-                found.setdefault(image_id, split)
+        for image_id, lines in read_ids(path, faults).items():
+            other = found.setdefault(image_id, split)
+            if len(lines) > 1:
+                detail = f"{image_id!r} is in lines {', '.join(map(str, lines))}; keep one of them"
+                faults.append(Fault(FaultKind.REPEATED_ID, str(path), detail, image_id))
+            if other != split:
+                other_list = list_file(root, lists, other).name
+                detail = f"{image_id!r} is in {other_list} too; take it off one of the two lists"
+                faults.append(Fault(FaultKind.SHARED_ID, str(path), detail, image_id))
     return found
+
+
+def read_ids(path: Path, faults: list[Fault]) -> dict[str, list[int]]:
+    """The ids of a list, each with the numbers of the lines it is in.
+
+    Args:
+        path: a text file; there are no ids if it is missing.
+        faults: what is wrong with the file, and ids that cannot be used and are left out, are appended here.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        faults.append(Fault(FaultKind.LIST, str(path), f"is not readable as UTF-8 ({error})"))
+        return {}
+    listed = _lines_of_ids(text)
+    if not listed:
+        faults.append(Fault(FaultKind.LIST, str(path), "is empty; expected image ids"))
+    for image_id, lines in listed.items():
+        if not usable(image_id):
+            wanted = "expected the name of the image alone, without folders (no '/' or '\\') and without '.jpg'"
+            detail = f"line {lines[0]} is {image_id!r}; {wanted}"
+            faults.append(Fault(FaultKind.IMAGE_ID, str(path), detail, image_id))
+    return {image_id: lines for image_id, lines in listed.items() if usable(image_id)}
 
 
 def _lines_of_ids(text: str) -> dict[str, list[int]]:
@@ -116,19 +146,7 @@ def _lines_of_ids(text: str) -> dict[str, list[int]]:
     return lines
 
 
-def _entry_faults(image_id: str, lines: list[int], other_list: str | None) -> Iterator[tuple[FaultKind, str]]:
-    if len(lines) > 1:
-        at = ", ".join(map(str, lines))
-        yield FaultKind.REPEATED_ID, f"{image_id!r} is in lines {at}; keep one of them"
-    if other_list is not None:
-        detail = f"{image_id!r} is in {other_list} too; take it off one of the two lists"
-        yield FaultKind.SHARED_ID, detail
-    if not _usable(image_id):
-        wanted = "expected the name of the image alone, without folders (no '/' or '\\')"
-        yield FaultKind.IMAGE_ID, f"line {lines[0]} is {image_id!r}; {wanted} and without '.jpg'"
-
-
-def _usable(image_id: str) -> bool:
+def usable(image_id: str) -> bool:
     """Whether an id names one file in each folder, and one group in an HDF5 file."""
     return image_id not in (".", "..") and not any(
         character in "/\\" or unicodedata.category(character) == "Cc" for character in image_id

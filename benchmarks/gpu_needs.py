@@ -1,0 +1,190 @@
+"""What a recipe asks of a GPU, reckoned without one: the ESTIMATE at the head of each recipe in ``configs/``.
+
+``python -m benchmarks.gpu_needs configs/voc12-aeft.yaml 10582`` builds the recipe's networks without memory (torch's
+fake tensors), lets one image of the recipe's shape through them and back, and counts floating-point operations and
+the bytes that are kept for the way back. From that, with the number of training images:
+
+* hours = operations of all steps / ``SUSTAINED``, what a good GPU keeps up in float32 (a V100's or an A100's peak
+  without TF32 is 16 to 20 TFLOP/s). Half or twice as long would be no surprise.
+* GiB = kept bytes of a batch + weights, their gradients and momentum + ``OF_CUDA``; workspaces may add a half.
+
+Nothing of it was measured. CAMs are of one image at a time and need less memory than the trainings. Random walk,
+predictions and the processor's work are not counted.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from wsss_core.classifiers.objective import objective_class
+from wsss_core.config import Config, load_config, read_yaml
+from wsss_core.networks.segmenter_files import build_segmenter
+from wsss_core.refinement.affinity_method import affinity_method_class
+
+SUSTAINED = 10e12
+"""Floating-point operations a second."""
+OF_CUDA = 1.0
+"""GiB that CUDA and torch take by themselves."""
+GIB = 2**30
+CLASSES_PER_IMAGE = {20: 1.5, 80: 2.9}
+"""Of VOC and of COCO, by the number of classes: AdvCAM climbs once for each."""
+PIXELS = (375, 500)
+"""Height and width of a usual image."""
+ONE_SIZE = 256
+"""Height and width that SeeNet resizes all images to."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One image through a network and back."""
+
+    operations: float
+    """Floating-point operations."""
+    kept: float
+    """Bytes kept for the way back."""
+    weights: float
+    """Bytes of the weights."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a stage asks for."""
+
+    stage: str
+    """The stage and its variant."""
+    hours: float
+    """On one GPU."""
+    gib: float | None
+    """Memory of the GPU; None where it is less than the trainings'."""
+
+
+def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: bool = True) -> Pass:
+    """Count what one image costs.
+
+    Args:
+        build: makes the network.
+        size: height and width of the image.
+        trained: whether the weights' gradients are computed; if not, the image's are.
+    """
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[id(tensor.untyped_storage())] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
+        network = build().train(trained)
+        own = {id(p.untyped_storage()) for p in (*network.parameters(), *network.buffers())}
+        images = torch.randn(1, 3, *size, requires_grad=not trained)
+        if not trained:
+            network.requires_grad_(False)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            outputs = network(images)
+            outputs = outputs if isinstance(outputs, tuple | list) else [outputs]
+            total = torch.stack([output.sum() for output in outputs]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    return Pass(counter.get_total_flops(), sum(n for storage, n in kept.items() if storage not in own), weights)
+
+
+def needs(config: Config, images: int) -> list[Needs]:
+    """What each variant that an experiment of the configuration uses asks for.
+
+    Args:
+        config: the configuration.
+        images: how many training images there are.
+    """
+    classes = config.dataset.class_names or ()
+    experiments = config.experiments.values()
+    maps = dict.fromkeys(e.cams for e in experiments if e.cams is not None)
+    affinities = dict.fromkeys(e.affinity for e in experiments if e.affinity is not None)
+    segmenters = dict.fromkeys(e.segmenter for e in experiments if e.segmenter is not None)
+    classifiers = dict.fromkeys(config.cams[name].classifier for name in maps)
+    judges = [getattr(config.classifiers[name], "ordinary", None) for name in classifiers]
+    classifiers |= dict.fromkeys(name for name in judges if name is not None)
+    return [
+        *(_of_classifier(config, name, images, classes) for name in classifiers),
+        *(_of_maps(config, name, images, classes) for name in maps),
+        *(_of_affinity(config, name, images) for name in affinities),
+        *(_of_segmenter(config, name, images, classes) for name in segmenters),
+    ]
+
+
+def _of_classifier(config: Config, name: str, images: int, classes: Sequence[str]) -> Needs:
+    settings: Any = config.classifiers[name]
+    trunk = config.backbones[settings.backbone].trunk
+    crop, epochs = settings.augmentation.crop, settings.optimisation.epochs
+    step = one_pass(lambda: objective_class(settings.objective).build_network(settings, trunk, classes), (crop, crop))
+    views, at_once = images * epochs, settings.optimisation.batch_size
+    if settings.objective == "cgnet" and settings.erasing != "none":
+        # The erased image goes through the frozen classifier and back to the image.
+        step = Pass(step.operations * 5 / 3, step.kept * 2, step.weights * 4 / 3)
+    if settings.objective == "aeft" and settings.attraction_weight > 0:  # the erased image, too
+        views += images * (epochs - settings.warmup_epochs)
+        at_once = 2 * settings.triplet_batch_size
+    elif settings.objective == "aeft":
+        at_once = settings.triplet_batch_size
+    return _of_training(f"classifier {name}", step, views, at_once)
+
+
+def _of_maps(config: Config, name: str, images: int, classes: Sequence[str]) -> Needs:
+    cams: Any = config.cams[name]
+    settings: Any = config.classifiers[cams.classifier]
+    trunk = config.backbones[settings.backbone].trunk
+    step = one_pass(
+        lambda: objective_class(settings.objective).build_network(settings, trunk, classes), PIXELS, trained=False
+    )
+    if cams.method == "advcam":
+        at_half = cams.steps // 2 if cams.steps > 10 else min(cams.steps, 5)
+        steps = sum(scale**2 * (at_half if scale == 0.5 else cams.steps) for scale in cams.scales)
+        operations = step.operations * steps * CLASSES_PER_IMAGE[len(classes)]
+    else:
+        scales = getattr(cams, "scales", (ONE_SIZE / PIXELS[0] ** 0.5 / PIXELS[1] ** 0.5,))
+        operations = step.operations / 2 * sum(scale**2 for scale in scales)  # no way back
+    return Needs(f"cams {name}", 2 * operations * images / SUSTAINED / 3600, None)  # with the mirror image
+
+
+def _of_affinity(config: Config, name: str, images: int) -> Needs:
+    settings: Any = config.affinities[name]
+    trunk = config.backbones[settings.backbone].trunk
+    crop, optimisation = settings.augmentation.crop, settings.optimisation
+    step = one_pass(lambda: affinity_method_class(settings.method).build(settings, trunk).network, (crop, crop))
+    return _of_training(f"affinity {name}", step, images * optimisation.epochs, optimisation.batch_size)
+
+
+def _of_segmenter(config: Config, name: str, images: int, classes: Sequence[str]) -> Needs:
+    settings: Any = config.segmenters[name]
+    trunk = config.backbones[settings.backbone].trunk
+    crop, optimisation = settings.augmentation.crop, settings.optimisation
+    step = one_pass(lambda: build_segmenter(settings.network, settings.options, trunk, classes), (crop, crop))
+    at_once = optimisation.batch_size // optimisation.accumulate
+    return _of_training(f"segmenter {name}", step, images * optimisation.epochs, at_once)
+
+
+def _of_training(stage: str, step: Pass, views: float, at_once: int) -> Needs:
+    """A training that looks at ``views`` images, ``at_once`` in a step."""
+    gib = (step.kept * at_once + 3 * step.weights) / GIB + OF_CUDA
+    return Needs(stage, step.operations * views / SUSTAINED / 3600, gib)
+
+
+def main() -> None:
+    """Print the lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("images", type=int, help="training images")
+    arguments = parser.parse_args()
+    config = load_config(read_yaml(arguments.recipe))
+    for item in needs(config, arguments.images):
+        memory = "" if item.gib is None else f", {item.gib:.0f} GiB"
+        print(f"#   {item.stage}: {item.hours:.1f} h{memory}")
+
+
+if __name__ == "__main__":
+    main()
