@@ -66,7 +66,12 @@ class Plan:
             upstream["generated"] = self._artifact("generated", "creatures", dataset.generated, {})
         # The name decides the results folder and the generator's settings come in through upstream.
         # The test list changes nothing that is learned.
-        excluded: dict[str, Any] = {"name": True, "generate": True, "splits": {"test"}, **dict.fromkeys(dataset.for_masks, True)}
+        excluded: dict[str, Any] = {
+            "name": True,
+            "generate": True,
+            "splits": {"test"},
+            **dict.fromkeys(dataset.for_masks, True),
+        }
         parameters = dataset.model_dump(mode="json", exclude=excluded)
         return self._artifact("dataset", dataset.format, parameters, upstream)
 

@@ -5,6 +5,7 @@ A file such as MS-COCO's ``instances_train2014.json`` is one object with a few m
 """
 
 import json
+import re
 from collections.abc import Iterator
 from json import JSONDecodeError
 from pathlib import Path
@@ -17,6 +18,8 @@ CHUNK = 2**20
 """Bytes that are read at a time, at least."""
 MEBIBYTE = 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_HALF_A_WORD = re.compile(r"[A-Za-z0-9.+-]*\s*\Z")
+"""What is left of a file that ends too early, from the place on where it cannot be read."""
 
 
 class Record(NamedTuple):
@@ -99,11 +102,9 @@ class _Window:
         mebibytes = -(-path.stat().st_size // MEBIBYTE)
         self.progress = Progress(f"Reading {path.name}", mebibytes, unit="MiB")
         self._decoder = json.JSONDecoder()
-        self._text, self._start, self._at = "", 0, 0
+        marked = file.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK
+        self._text, self._start, self._at = "", file.seek(len(_BYTE_ORDER_MARK) if marked else 0), 0
         self._ended = False
-        self._more()
-        if self._text.startswith(_BYTE_ORDER_MARK.decode("latin-1")):
-            self._at = len(_BYTE_ORDER_MARK)
 
     def peek(self) -> str:
         """The next sign that is no space; nothing at the end of the file."""
@@ -140,7 +141,7 @@ class _Window:
                 break
             except JSONDecodeError as error:
                 if not self._more():
-                    cut = error.pos >= len(self._text.rstrip()) or error.msg.startswith("Unterminated")
+                    cut = _HALF_A_WORD.match(self._text, error.pos) or error.msg.startswith("Unterminated")
                     self.fail("ends too early: it is truncated" if cut else f"is no JSON ({error.msg})", error.pos)
         text = self._text[self._at : end]
         if not text.isascii():
@@ -163,9 +164,11 @@ class _Window:
             return False
         # Doubling keeps a large value, which is decoded anew after each step, from costing the square of its size.
         content = self._file.read(max(CHUNK, len(self._text) - self._at))
-        self._ended = not content
+        if not content:
+            self._ended = True
+            return False
         self._text, self._start = self._text[self._at :] + content.decode("latin-1"), self._start + self._at
         self._at = 0
         read = -(-(self._start + len(self._text)) // MEBIBYTE)
         self.progress.advance(read - self.progress.done)
-        return not self._ended
+        return True
