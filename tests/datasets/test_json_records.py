@@ -45,7 +45,7 @@ def test_any_object_comes_back_whatever_the_chunks(tmp_path, monkeypatch, conten
         else:
             read[record.member] = record.value
     assert records.arrays == {name for name, value in content.items() if isinstance(value, list)}
-    assert {**dict.fromkeys(records.arrays, []), **read} == content
+    assert {**{name: [] for name in records.arrays}, **read} == content
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

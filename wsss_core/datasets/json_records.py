@@ -135,8 +135,8 @@ class _Window:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
-                # A number that touches the window's edge may go on beyond it.
-                if end == len(self._text) and isinstance(value, (int, float)) and self._more():
+                # A number at the window's edge may go on beyond it.
+                if isinstance(value, (int, float)) and _HALF_A_WORD.match(self._text, end) and self._more():
                     continue
                 break
             except JSONDecodeError as error:
