@@ -90,9 +90,10 @@ LAYOUTS: dict[str, Callable[[Path, int], Dataset]] = {"coco": make_coco, "voc": 
 
 def index(root: Path, dataset: Dataset, made: Path) -> None:
     """Index a data set without decoding an image."""
-    outputs = [made / name for name in ("index.csv", "classes.json", "report.html", "report.csv", "skipped.csv")]
+    index_csv, classes_json = made / "index.csv", made / "classes.json"
+    report, counts, skipped = made / "report.html", made / "report.csv", made / "skipped.csv"
     with mock.patch.object(stage, "check_images", _same_size):
-        stage.index_dataset(raw_dataset(root, dataset), *outputs)
+        stage.index_dataset(raw_dataset(root, dataset), index_csv, classes_json, report, counts, skipped)
 
 
 def measure(layout: str, images: int) -> tuple[float, int | None, int]:

@@ -1,4 +1,4 @@
-"""The benchmark of indexing, and the limits that it holds: a large data set is indexed in a minute and little memory."""
+"""The benchmark of indexing, and its limits: a large data set is indexed in a minute and in little memory."""
 
 import pytest
 

@@ -6,7 +6,7 @@ pixel maps.
 """
 
 import os
-import unicodedata
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,7 @@ from wsss_core.errors import UserError
 
 ANNOTATIONS = "annotations"
 IMAGES = "images"
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class CocoFolder(RawDataset):
@@ -186,7 +187,7 @@ def image_id_of(file_name: str) -> str | None:
     """The id of an image file: its name without the suffix; None if it is not fit for one."""
     path = PurePosixPath(file_name)
     fit = not path.is_absolute() and ".." not in path.parts and path.name and "\\" not in file_name
-    if not fit or any(unicodedata.category(character) == "Cc" for character in file_name):
+    if not fit or CONTROL_CHARACTER.search(file_name):
         return None
     return str(path.with_suffix(""))
 
@@ -209,15 +210,15 @@ def _names_by_file(
             unlisted.add(number)
             continue
         file_name = instances.images[number].file_name
-        image_id = image_id_of(file_name) or file_name
         if category not in instances.categories:
+            image_id = image_id_of(file_name) or file_name
             detail = f"image {number} ({image_id}) has an object of category {category!r}, which is not in 'categories'"
             faults.append(Fault(FaultKind.BROKEN_ANNOTATION, str(instances.path), detail, image_id))
             continue
         name = instances.categories[category]
         names.setdefault(file_name, set()).add(name)
         if name not in known:
-            unknown.append((name, image_id, str(instances.path)))
+            unknown.append((name, image_id_of(file_name) or file_name, str(instances.path)))
     for number in unlisted:
         detail = f"has annotations of image {number!r}, which is not in 'images'; add it, or remove them"
         faults.append(Fault(FaultKind.BROKEN_ANNOTATION, str(instances.path), detail, str(number)))
