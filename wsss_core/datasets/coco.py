@@ -22,6 +22,8 @@ from wsss_core.errors import UserError
 
 ANNOTATIONS = "annotations"
 IMAGES = "images"
+STUFF_SPLITS = ("train2017", "val2017")
+"""Folders in COCO-Stuff's archive; the images of 2014 are spread over them in another way."""
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -31,8 +33,9 @@ class CocoFolder(RawDataset):
     settings: CocoDataset
 
     def inputs(self, splits: Sequence[str] = SPLITS) -> list[Path]:
-        """The folders of images and the files that describe them."""
-        files = [path for split in splits for path in (self._image_folder(split), self._instances_json(split))]
+        """The folders of images and the files that describe them; there are no images without labels."""
+        described = [split for split in splits if split in SPLITS]
+        files = [path for split in described for path in (self._image_folder(split), self._instances_json(split))]
         return list(dict.fromkeys(files))
 
     def mask_inputs(self) -> list[Path]:
@@ -40,7 +43,8 @@ class CocoFolder(RawDataset):
         stuff = self.settings.stuff_masks
         if stuff is None:
             return [self._instances_json(split) for split in SPLITS]
-        return [stuff, *(stuff / self._name(split) for split in SPLITS if (stuff / self._name(split)).is_dir())]
+        folders = [stuff / name for name in (*(self._name(split) for split in SPLITS), *STUFF_SPLITS)]
+        return [stuff, *(folder for folder in dict.fromkeys(folders) if folder.is_dir())]
 
     def list_images(self, splits: Sequence[str] = SPLITS) -> Listing:
         """Read the files, without the objects' outlines."""
@@ -136,7 +140,7 @@ class CocoFolder(RawDataset):
             # The maps that can be downloaded are named as in 2017, where the same images have their numbers alone.
             number = image_id.rpartition("_")[2]
             names = [folder / f"{image_id}.png", folder / split_name / f"{image_id}.png"]
-            names += [folder / other / f"{number}.png" for other in ("train2017", "val2017") if number.isdecimal()]
+            names += [folder / other / f"{number}.png" for other in STUFF_SPLITS if number.isdecimal()]
             found = next((path for path in names if os.path.isfile(path)), None)
             if found is not None:
                 yield image_id, partial(draw_stuff, found, class_numbers)
@@ -163,8 +167,10 @@ class CocoFolder(RawDataset):
             wanted = f"expected a folder that holds {ANNOTATIONS} and a folder of images for each split"
             return [Fault(FaultKind.LAYOUT, str(self.root), f"{what}; {wanted}")]
         faults = []
-        deeper = [*self.root.glob(f"*/{ANNOTATIONS}"), *self.root.glob(f"*/*/{ANNOTATIONS}")]
-        hint = f" ({deeper[0]} exists: is 'root' one folder too high?)" if deeper else ""
+        hint = ""
+        if not (self.root / ANNOTATIONS).is_dir():
+            deeper = [*self.root.glob(f"*/{ANNOTATIONS}"), *self.root.glob(f"*/*/{ANNOTATIONS}")]
+            hint = f" ({deeper[0]} exists: is 'root' one folder too high?)" if deeper else ""
         there = ", ".join(sorted(path.name for path in (self.root / ANNOTATIONS).glob("*.json"))) or "none"
         seen: dict[Path, str] = {}
         for split in splits:
@@ -204,10 +210,11 @@ def _names_by_file(
     """Names of the classes in each image file, and annotations that go nowhere; adds to ``unknown``."""
     names: dict[str, set[str]] = {}
     faults: list[Fault] = []
-    known, unlisted = set(classes), set()
+    known = set(classes)
+    unlisted: dict[int | str, None] = {}  # an ordered set
     for number, category in instances.annotated():
         if number not in instances.images:
-            unlisted.add(number)
+            unlisted[number] = None
             continue
         file_name = instances.images[number].file_name
         if category not in instances.categories:
