@@ -4,14 +4,15 @@ from pathlib import Path
 
 from wsss_core.job import job
 
-root = snakemake.params.root
+identity, root = snakemake.params.identity, snakemake.params.root
 masks_csv = Path(snakemake.output.masks)
-with job(snakemake.log[0], snakemake.threads, snakemake.params.identity, masks_csv.parent):
+with job(snakemake.log[0], snakemake.threads, identity, masks_csv.parent):
     from wsss_core.config.dataset import dataset_settings
     from wsss_core.datasets.formats import raw_dataset
     from wsss_core.datasets.index import read_index
     from wsss_core.datasets.index_masks import index_masks
 
-    raw = raw_dataset(root, dataset_settings({**snakemake.params.dataset, "root": root}))
+    settings = dataset_settings({**snakemake.params.dataset, **identity["parameters"], "root": root})
+    raw = raw_dataset(root, settings)
     index = read_index(snakemake.input.index, snakemake.input.classes)
     index_masks(raw, index, masks_csv, Path(snakemake.output.skipped), snakemake.threads)

@@ -33,7 +33,8 @@ class Plan:
         self.folder = config.runtime.results / config.dataset.name
         self._artifacts: dict[tuple[str, str], Artifact] = {} if shared_with is None else shared_with._artifacts
         self.dataset = self._plan_dataset()
-        self.masks = self._artifact("masks", config.dataset.format, {}, {"dataset": self.dataset})
+        of_masks = config.dataset.model_dump(mode="json", include=set(config.dataset.for_masks), exclude_none=True)
+        self.masks = self._artifact("masks", config.dataset.format, of_masks, {"dataset": self.dataset})
         self.experiments = {name: self._plan_experiment(item) for name, item in config.experiments.items()}
         """By experiment, the artifact of each stage it passes through."""
         self._submissions = self._plan_submissions()
@@ -65,7 +66,13 @@ class Plan:
             upstream["generated"] = self._artifact("generated", "creatures", dataset.generated, {})
         # The name decides the results folder and the generator's settings come in through upstream.
         # The test list changes nothing that is learned.
-        parameters = dataset.model_dump(mode="json", exclude={"name": True, "generate": True, "splits": {"test"}})
+        excluded: dict[str, Any] = {
+            "name": True,
+            "generate": True,
+            "splits": {"test"},
+            **dict.fromkeys(dataset.for_masks, True),
+        }
+        parameters = dataset.model_dump(mode="json", exclude=excluded)
         return self._artifact("dataset", dataset.format, parameters, upstream)
 
     def _plan_backbone(self, name: str) -> Artifact:

@@ -106,6 +106,9 @@ class Dataset(Parameters):
         """The list of images without labels, if there is one."""
         return None
 
+    for_masks: ClassVar[tuple[str, ...]] = ()
+    """Settings that masks alone depend on: changing them makes the masks anew, and no index and no network."""
+
 
 class VocDataset(Dataset):
     """A data set in the PASCAL VOC devkit's layout, or one to be generated in it first."""
@@ -170,6 +173,8 @@ class VocDataset(Dataset):
 class CocoDataset(Dataset):
     """A data set described by MS-COCO's ``instances_*.json``."""
 
+    for_masks: ClassVar[tuple[str, ...]] = ("stuff_masks",)
+
     format: Literal["coco"]
     """Layout of the folder: ``coco`` is MS-COCO's (a folder of images per split, and ``annotations``)."""
     root: Path
@@ -179,6 +184,9 @@ class CocoDataset(Dataset):
     i + 1, whatever its id in the files."""
     splits: CocoSplits = CocoSplits()
     """Image folders for training and validation."""
+    stuff_masks: Path | None = None
+    """Folder of COCO-Stuff's pixel maps (``<image id>.png``, also in folders by split, or as unpacked from
+    ``stuffthingmaps_trainval2017.zip``): masks come from them instead of from the objects' outlines."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
