@@ -157,7 +157,8 @@ RAW = raw_dataset(raw_root(), plan.config.dataset)
 def raw_inputs(paths):
     """Those of the raw data set's folders and files that are there (or will be generated).
 
-    A missing one is no input: `index_dataset` names it together with all other faults.
+    A missing one is no input: `index_dataset` names it together with all other faults. Rules call this when they are
+    asked for their input: braces in a path that they have from the beginning would be wildcards.
     """
     return [str(p) for p in paths if plan.config.dataset.generated or p.exists()]
 

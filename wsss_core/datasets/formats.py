@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from wsss_core.config.dataset import Dataset, VocDataset
+from wsss_core.config.dataset import Dataset, FolderDataset, VocDataset
+from wsss_core.datasets.folder import ImageFolder
 from wsss_core.datasets.raw_dataset import RawDataset
 from wsss_core.datasets.voc import VocFolder
 
-FORMATS: dict[type[Dataset], type[RawDataset]] = {VocDataset: VocFolder}
+FORMATS: dict[type[Dataset], type[RawDataset]] = {VocDataset: VocFolder, FolderDataset: ImageFolder}
 """How a data set with settings of a class is read."""
 
 

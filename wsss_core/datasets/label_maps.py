@@ -27,7 +27,7 @@ def write_label_maps(
 ) -> None:
     """Make and write a label map for every image of a shard; the manifest comes last.
 
-    The maps lie beside the manifest, as ``<image_id>.png``. Those that a killed run has finished
+    The maps lie beside the manifest, as ``<image_id>.png``, so in a subfolder where the id has a ``/``. Those that a killed run has finished
     are kept, if its inputs were the same.
 
     Args:
@@ -55,7 +55,11 @@ def write_label_maps(
             counter.advance()
     counter.close()
     write_label_manifest(
-        {image_id: Path(file.name) for image_id, file in zip(index.image_ids, files, strict=True)}, manifest_csv
+        {
+            image_id: file.relative_to(manifest_csv.parent)
+            for image_id, file in zip(index.image_ids, files, strict=True)
+        },
+        manifest_csv,
     )
     partial.finish(manifest_csv)
 
