@@ -104,8 +104,9 @@ def read_csv_table(path: Path, first_column: Collection[str]) -> CsvTable:
     heading = tuple(cell.strip() for cell in rows[0][1])
     first_line = 1 + bool(separator)
     if not has_column:
+        found = ", ".join(map(repr, heading[:6]))
         raise UserError(
-            f"{path}: line {first_line} is {', '.join(map(repr, heading[:6]))}; expected a heading with a column 'image' "
+            f"{path}: line {first_line} is {found}; expected a heading with a column 'image' "
             f"(or {', '.join(sorted(set(first_column) - {'image'}))}), cells apart by "
             f"{', '.join(list(DELIMITERS.values())[:-1])} or pipe"
         )

@@ -40,8 +40,12 @@ class ImageFiles:
             self._names.setdefault(image_id, image_id)
 
     def find(self, name: str) -> str | None:
-        """The id of the image that a table names: with or without suffix, ``/`` or ``\\`` between folders, from the
-        folder on or with its name before; None if there is none."""
+        """The id of the image that a table names; None if there is none.
+
+        Args:
+            name: with or without suffix, ``/`` or a backslash between folders, from the folder on or with its name
+                before.
+        """
         for spelling in self._spellings(name):
             if spelling in self._names:
                 return self._names[spelling]

@@ -107,8 +107,8 @@ def _heading_fault(table: CsvTable, images: Sequence[int], of_labels: Sequence[i
             return f"the columns {names} could all be that of the {what}; leave one, or rename the others"
     if len(table.heading) == 1:
         return (
-            f"has the column {table.heading[0]!r} alone; expected 'image' and 'label', or 'image' and a column for each "
-            "class"
+            f"has the column {table.heading[0]!r} alone; expected 'image' and 'label', or 'image' and a column for "
+            "each class"
         )
     return None
 
@@ -138,8 +138,8 @@ def _one_hot_rows(table: CsvTable, image: int, labels: LabelTable) -> Iterator[C
         if len(cells) > 1 and not any(cell in YES | NO for cell in cells):
             columns.remove(position)
             detail = (
-                f"the column {table.heading[position]!r} has {cells[0]!r} and the like; a class's column has 1 or 0 (true "
-                "or false, x or nothing). Remove it if it is no class; labels in words go to a column 'label'"
+                f"the column {table.heading[position]!r} has {cells[0]!r} and the like; a class's column has 1 or 0 "
+                "(true or false, x or nothing). Remove it if it is no class; labels in words go to a column 'label'"
             )
             labels.faults.append(Fault(FaultKind.TABLE, str(table.path), detail))
     for row in table.rows:
@@ -181,7 +181,8 @@ def _check_found_classes(labels: LabelTable) -> None:
     try:
         check_class_names(labels.classes)
     except ValueError as error:
-        detail = f"{str(error).replace(chr(39) + 'classes' + chr(39), 'the table')}; rename them, or list 'classes' in the configuration"
+        what = str(error).replace("'classes'", "the table")
+        detail = f"{what}; rename them, or list 'classes' in the configuration"
         labels.faults.append(Fault(FaultKind.TABLE, str(labels.path), detail))
     alike: dict[str, list[str]] = {}
     for name in labels.classes:
