@@ -25,7 +25,7 @@ rule generate_creatures:
 
 rule index_dataset:
     input:
-        raw=lambda wildcards: raw_inputs(RAW.inputs()),
+        raw=raw_inputs(RAW.inputs()),
     output:
         index=f"{FOLDER}/dataset/{{artifact}}/index.csv",
         classes=f"{FOLDER}/dataset/{{artifact}}/classes.json",
@@ -52,7 +52,7 @@ rule index_dataset:
 
 rule index_masks:
     input:
-        raw=lambda wildcards: raw_inputs(RAW.mask_inputs()),
+        raw=raw_inputs(RAW.mask_inputs()),
         index=upstream("masks", "dataset", "index.csv"),
         classes=upstream("masks", "dataset", "classes.json"),
     output:

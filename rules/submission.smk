@@ -11,7 +11,7 @@ def voc_submissions(wildcards):
 
 rule index_test_images:
     input:
-        raw=lambda wildcards: raw_inputs(RAW.inputs((*SPLITS, TEST))),
+        raw=raw_inputs(RAW.inputs((*SPLITS, TEST))),
     output:
         index=f"{FOLDER}/test_images/{{artifact}}/index.csv",
         classes=f"{FOLDER}/test_images/{{artifact}}/classes.json",
