@@ -1,6 +1,10 @@
 # What a configuration needs on the disk, looked at before anything runs.
 HAS_MASKS = bool(plan.config.dataset.generated) or RAW.has_masks()
 WHERE_MASKS = " and ".join(map(str, RAW.mask_inputs()))
+if "{" in raw_root():
+    raise WorkflowError(
+        f"dataset.root: {raw_root()} has braces, which Snakemake takes for wildcards; rename the folder"
+    )
 CONFIGS = [plan.config, *(point.plan.config for point in POINTS.values())]
 unfit = dict.fromkeys(fault for c in CONFIGS for fault in unfit_weights(c))
 unfit.update(dict.fromkeys(unshared_steps(plan)))

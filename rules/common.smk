@@ -157,9 +157,11 @@ RAW = raw_dataset(raw_root(), plan.config.dataset)
 def raw_inputs(paths):
     """Those of the raw data set's folders and files that are there (or will be generated).
 
-    A missing one is no input: `index_dataset` names it together with all other faults.
+    A missing one is no input: `index_dataset` names it together with all other faults. Nor is an inner folder with
+    braces in its name, which Snakemake would take for wildcards: that its files are others is not seen.
     """
-    return [str(p) for p in paths if plan.config.dataset.generated or p.exists()]
+    named = [p for p in paths if "{" not in str(p)]
+    return [str(p) for p in named if plan.config.dataset.generated or p.exists()]
 
 
 def backbone_file(wildcards):

@@ -36,7 +36,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         UserError: the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{path.name}")
+    # Names have at most 255 bytes, 4 a character.
+    end = path.name if len(path.name) <= 50 else path.name[-50:]
+    temporary = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{end}")
     with full_disk_told(path):
         unfinished.add(temporary)
         try:

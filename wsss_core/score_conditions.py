@@ -111,7 +111,11 @@ def _crf_of(artifact: Artifact) -> object:
 
 
 def _split_in_words(artifact: Artifact, split: str) -> str:
-    image_list = artifact.upstream["dataset"].parameters["splits"][split]
+    dataset = artifact.upstream["dataset"].parameters
+    if dataset["format"] == "folder":
+        drawn = f"{dataset['val_share']:g} of the images, seed {dataset['split_seed']}"
+        return f"{split} (of splits.csv, or else val is {drawn})"
+    image_list = dataset["splits"][split]
     return split if image_list == split else f"{split} ({image_list}.txt)"
 
 

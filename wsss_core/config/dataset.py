@@ -209,6 +209,11 @@ class FolderDataset(Dataset):
     classes: tuple[str, ...] | None = Field(None, min_length=1)
     """Names of the object classes without the background, in the order of their mask values (class i has i + 1);
     by default those that the table of labels has, in its columns' order or sorted."""
+    val_share: float = Field(0.2, gt=0, lt=1)
+    """Share of the labelled images that becomes the validation split where there is no ``splits.csv``. Each image's
+    part hangs on its own id alone, so it stays when others are added."""
+    split_seed: int = Field(0, ge=0)
+    """Another number draws another validation split."""
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

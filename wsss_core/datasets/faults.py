@@ -15,6 +15,8 @@ class FaultKind(str, Enum):
 
     LAYOUT = "a folder or list is missing"
     LIST = "an image list cannot be used"
+    TABLE = "a table cannot be read"
+    TABLE_ROW = "a row of a table cannot be used"
     IMAGE_ID = "an image id cannot be used"
     REPEATED_ID = "an image id is listed twice in a list"
     SHARED_ID = "an image id is in both splits"
@@ -28,6 +30,8 @@ class FaultKind(str, Enum):
     BROKEN_MASK = "a mask cannot be read"
     MASK_SIZE = "a mask has another size than its image"
     MASK_VALUES = "a mask has values beyond the class list"
+    ALIKE_CLASSES = "classes have nearly the same name"
+    UNLISTED_IMAGE = "an image is in no list"
     RARE_CLASS = "a class has few training images"
     TINY_IMAGE = "an image is tiny"
     LIST_LENGTH = "an image list has another length than is usual"
@@ -49,7 +53,8 @@ class Fault:
     detail: str
     """What is wrong there and what would be right."""
     image_id: str | None = None
-    """The image that is at fault and could be left out; None if the whole data set is."""
+    """The image that is at fault and could be left out; empty if that is a row that means no image; None if the whole
+    data set is at fault."""
 
 
 class DatasetFaults(UserError):

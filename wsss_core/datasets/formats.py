@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from wsss_core.config.dataset import CocoDataset, Dataset, VocDataset
+from wsss_core.config.dataset import CocoDataset, Dataset, FolderDataset, VocDataset
 from wsss_core.datasets.coco import CocoFolder
+from wsss_core.datasets.folder import ImageFolder
 from wsss_core.datasets.raw_dataset import RawDataset
 from wsss_core.datasets.voc import VocFolder
 
 FORMATS: dict[type[Dataset], type[RawDataset]] = {
     VocDataset: VocFolder,
     CocoDataset: CocoFolder,
+    FolderDataset: ImageFolder,
 }
 """How a data set with settings of a class is read."""
 

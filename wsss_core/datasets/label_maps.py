@@ -27,8 +27,8 @@ def write_label_maps(
 ) -> None:
     """Make and write a label map for every image of a shard; the manifest comes last.
 
-    The maps lie beside the manifest, as ``<image_id>.png``. Those that a killed run has finished
-    are kept, if its inputs were the same.
+    The maps lie beside the manifest, as ``<image_id>.png``, so in a subfolder where the id has a ``/``. Those that a
+    killed run has finished are kept, if its inputs were the same.
 
     Args:
         index: the shard's images.
@@ -54,9 +54,7 @@ def write_label_maps(
             print(image_id, file=record, flush=True)  # a line cut short names no image: it is made again
             counter.advance()
     counter.close()
-    write_label_manifest(
-        {image_id: Path(file.name) for image_id, file in zip(index.image_ids, files, strict=True)}, manifest_csv
-    )
+    write_label_manifest({image_id: Path(f"{image_id}.png") for image_id in index.image_ids}, manifest_csv)
     partial.finish(manifest_csv)
 
 

@@ -1,0 +1,183 @@
+"""Ids of images from where their files lie in a folder, and the files that tables mean."""
+
+import logging
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from wsss_core.datasets.faults import Fault, FaultKind
+
+_NO_PICTURES = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF")
+"""Formats that Pillow knows by name and cannot decode by itself."""
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class ImageFiles:
+    """The image files of a folder, by id."""
+
+    folder: Path
+    """The folder; paths begin with it as given here."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """Image files by id (path in the folder, without suffix, ``/`` between folders, Unicode NFC), sorted by id."""
+    faults: list[Fault] = field(default_factory=list)
+    """Files whose id cannot be used, or is another file's too; they are not in ``files``."""
+
+    def __post_init__(self) -> None:
+        """Prepare looking up names."""
+        self._names: dict[str, str] = {}
+        self._folded: dict[str, str] = {}
+        self._ends: dict[str, list[str]] = {}
+        for image_id, path in self.files.items():
+            self._names[_normal(path.relative_to(self.folder).as_posix())] = image_id
+        for image_id in self.files:
+            self._names.setdefault(image_id, image_id)
+
+    def find(self, name: str) -> str | None:
+        """The id of the image that a table names; None if there is none.
+
+        Args:
+            name: with or without suffix, ``/`` or a backslash between folders, from the folder on or with its name
+                before.
+        """
+        for spelling in self._spellings(name):
+            if spelling in self._names:
+                return self._names[spelling]
+        return None
+
+    def near(self, name: str) -> str:
+        """A hint in parentheses (or nothing) at the file that a name which is not found may mean."""
+        if not self._ends:
+            self._ends = defaultdict(list)
+            for image_id, path in self.files.items():
+                self._folded.setdefault(image_id.casefold(), image_id)
+                self._folded.setdefault(_normal(path.relative_to(self.folder).as_posix()).casefold(), image_id)
+                self._ends[image_id.rpartition("/")[2].casefold()].append(image_id)
+        wanted = self._spellings(name)[-1].casefold()
+        bare = str(PurePosixPath(wanted).with_suffix("")) if PurePosixPath(wanted).name else wanted
+        found = self._folded.get(wanted) or self._folded.get(bare)
+        if found is None:
+            ends = self._ends.get(bare.rpartition("/")[2], [])
+            found = ends[0] if len(ends) == 1 else None
+        return f" ({str(self.files[found])!r} is there)" if found else ""
+
+    def _spellings(self, name: str) -> list[str]:
+        """What a name may stand for in ``_names``, the likeliest first."""
+        spellings = []
+        for cell in (name, name.strip()):  # an id may begin or end with a space
+            spelling = _normal(cell).replace("\\", "/")
+            while spelling.startswith("./"):
+                spelling = spelling[2:]
+            spellings += [spelling, spelling.removeprefix(f"{self.folder.name}/")]
+        return spellings
+
+
+def find_image_files(folder: Path, suffixes: Iterable[str] | None = None) -> ImageFiles:
+    """The image files in a folder and the folders in it; hidden ones and files of other suffixes are left out.
+
+    Args:
+        folder: where to look.
+        suffixes: lower case, with their dot; by default all that Pillow decodes.
+    """
+    wanted = frozenset(suffixes or image_suffixes())
+    by_id: dict[str, list[Path]] = defaultdict(list)
+    faults: list[Fault] = []
+    others = 0
+    for directory in folders_in(folder):
+        for entry in _entries(directory):
+            if not entry.is_file():
+                continue
+            path = directory / entry.name
+            if path.suffix.lower() not in wanted:
+                others += 1
+                continue
+            fault = _name_fault(path.relative_to(folder))
+            if fault is None:
+                by_id[_normal(path.relative_to(folder).with_suffix("").as_posix())].append(path)
+            else:
+                shown = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+                faults.append(Fault(FaultKind.IMAGE_ID, shown, fault, shown))
+    if others:
+        log.info("%s: %d files are no images, by their suffixes, and are left out", folder, others)
+    files: dict[str, Path] = {}
+    for image_id, paths in sorted(by_id.items()):
+        detail = _clash(image_id, sorted(paths), by_id)
+        if detail is None:
+            files[image_id] = paths[0]
+        else:
+            faults.append(Fault(FaultKind.IMAGE_ID, str(sorted(paths)[0]), detail, image_id))
+    return ImageFiles(folder, files, faults)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """A folder and all folders in it, at any depth, sorted; hidden ones are left out, links are followed once."""
+    seen: set[tuple[int, int]] = set()
+    found: list[Path] = []
+    waiting = [folder]
+    while waiting:
+        directory = waiting.pop()
+        try:
+            status = directory.stat()
+        except OSError:
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        found.append(directory)
+        waiting += [directory / entry.name for entry in _entries(directory) if entry.is_dir()]
+    return sorted(found)
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Suffixes, lower case with their dot, of the files that Pillow decodes."""
+    suffixes = Image.registered_extensions().items()
+    return frozenset(s.lower() for s, kind in suffixes if kind in Image.OPEN and kind not in _NO_PICTURES)
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        log.warning("%s: cannot be read (%s)", directory, error.strerror)
+        return []
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name is valid UTF-8; Python has stand-ins for bytes that are not."""
+    return not any(unicodedata.category(character) == "Cs" for character in name)
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _name_fault(name: Path) -> str | None:
+    """Why a file's name cannot be an id."""
+    text = str(name)
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        return f"{text!r} has a control character (a line break, ...); rename it"
+    if not is_text(text):
+        return "the name is no UTF-8 (an old archive's, perhaps); rename it, for example with `convmv`"
+    if "\\" in text:
+        return f"{text!r} has a '\\', which tables have for the folder's '/'; rename it"
+    return None
+
+
+def _clash(image_id: str, paths: list[Path], by_id: Mapping[str, list[Path]]) -> str | None:
+    """Why an id cannot stand for one image, if so."""
+    if len(paths) > 1:
+        names = " and ".join(repr(str(path)) for path in paths)
+        return f"{names} have one id, {image_id!r} (the name without suffix); rename or remove one of them"
+    for parent in PurePosixPath(image_id).parents:
+        # Its label map would be a file of the name of this folder.
+        if parent.suffix == ".png" and str(parent.with_suffix("")) in by_id:
+            return f"lies in a folder that is named as the label map of {str(parent.with_suffix(''))!r}; rename it"
+    return None
