@@ -1,8 +1,8 @@
 """What a segmenter makes of pseudo labels, of masks, and of both, over several data seeds.
 
 ``python -m benchmarks.segmentation`` trains the demo's segmenter on one generated data set per seed, through the
-workflow itself: on the pseudo labels of every method (after the demo's refinement), on the masks of a tenth of the images and the
-plain CAM's pseudo labels of the others, and on all masks. A second call computes nothing again.
+workflow itself: on the pseudo labels of every method (after the demo's refinement), on the masks of a tenth of the
+images and the plain CAM's pseudo labels of the others, and on all masks. A second call computes nothing again.
 
 Three things are asked. How much is lost between the pseudo labels, scored on the training images, and the
 predictions on validation images (pseudo labels know each image's labels; predictions do not)? How far is that from
