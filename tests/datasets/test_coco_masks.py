@@ -132,7 +132,7 @@ def test_damaged_segmentations_are_told_with_file_annotation_and_image(tree, seg
     assert [fault.kind for fault in error.faults] == [FaultKind.BROKEN_MASK]
     fault = error.faults[0]
     assert fault.image_id == "COCO_train2014_000000000099"
-    assert f"{tree.path('train2014')}: annotation {annotation['id']}: " in fault.detail
+    assert f"{fault.file}: {fault.detail}".startswith(f"{tree.path('train2014')}: annotation {annotation['id']}: ")
     assert reason in fault.detail
     left = masked(tree, tree.dataset.model_copy(update={"on_fault": "skip"}))
     assert "COCO_train2014_000000000099" not in left and "COCO_train2014_000000000009" in left
