@@ -31,6 +31,7 @@ class CocoFolder(RawDataset):
     """A folder with MS-COCO's images and annotations."""
 
     settings: CocoDataset
+    masks_are_quick = False  # a hundred thousand are drawn from polygons
 
     def inputs(self, splits: Sequence[str] = SPLITS) -> list[Path]:
         """The folders of images and the files that describe them; there are no images without labels."""

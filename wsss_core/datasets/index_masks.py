@@ -101,7 +101,12 @@ def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[
         raw: the data set.
         index: its images; height and width are 0 where they are not known, and not compared then.
         threads: processes that read masks.
+
+    Returns:
+        The faults; none, if to look at all masks takes long: ``index_masks`` tells them then.
     """
+    if not raw.masks_are_quick:
+        return []
     try:
         sources = list(raw.masks(index))
     except UserError:

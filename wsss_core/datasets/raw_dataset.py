@@ -53,6 +53,9 @@ class Listing:
 class RawDataset(ABC):
     """A data set's folder. A format is a subclass; ``formats.raw_dataset`` finds it by name."""
 
+    masks_are_quick = True
+    """Whether all masks can be looked at in passing, where faults of the images stop the check anyway."""
+
     def __init__(self, root: Path, settings: Dataset) -> None:
         """Look at nothing yet.
 
