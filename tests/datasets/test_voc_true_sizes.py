@@ -78,7 +78,8 @@ def test_vocs_own_lists(folder, tmp_path, caplog):
 
 
 def test_images_of_the_server(folder, tmp_path):
-    raw = raw_dataset(folder / "voc", settings(folder, splits=Splits(test="test")))
+    dataset = settings(folder, sbd=folder / "sbd", splits=Splits(train="train_aug", test="test"))
+    raw = raw_dataset(folder / "voc", dataset)
     index_test_images(raw, tmp_path / "index.csv", tmp_path / "classes.json")
     index = read_index(tmp_path / "index.csv", tmp_path / "classes.json")
     assert len(index) == 1456 and not index.label_matrix.any()
