@@ -191,7 +191,7 @@ def test_faults_are_grouped_listed_up_to_a_number_and_counted(tmp_path):
     assert "An image is tiny (207)" in shown and "A class has few training images (1)" in shown
     assert "tiny199.jpg" in page.text and "tiny200.jpg" not in page.text and "... and 7 more" in shown
     assert "An image is missing (2)" in shown and "gone.jpg" in page.text and "add the image" in page.text
-    assert "1 images" in " ".join(shown.split())
+    assert "Left out : 1 image." in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(
@@ -210,4 +210,4 @@ def test_a_large_data_set_takes_seconds_and_a_small_page(tmp_path, images, class
 
 def test_one_class_and_one_image(tmp_path):
     index = made_index([("train", ["cat"], 1, 1)], classes=("cat",))
-    assert "1 images (1 train), 1 classes" in " ".join(written(tmp_path, index)[0].split())
+    assert "1 image (1 train), 1 class." in " ".join(written(tmp_path, index)[0].split())
