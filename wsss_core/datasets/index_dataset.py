@@ -77,7 +77,9 @@ def index_dataset(
     faults_csv.unlink(missing_ok=True)
     if faults:
         _log_warnings(raw, faults)
-        log.warning("%s: %d images are left out, listed in %s", raw.root, len(left_out), skipped_csv)
+    if left_out:
+        level = logging.WARNING if faults else logging.INFO
+        log.log(level, "%s: %d images are left out, listed in %s", raw.root, len(left_out), skipped_csv)
     write_faults(skipped_csv, skipped)
     write_dataset_report(str(raw.root), index, warnings, skipped, report_html, report_csv)
     write_index(index, index_csv, classes_json)
