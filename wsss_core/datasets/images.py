@@ -83,7 +83,9 @@ def read_mask(path: Path | str) -> np.ndarray:
         UserError: the file is missing, truncated, cannot be decoded, or holds something else
             than one number a pixel.
     """
-    wanted = "a mask is a PNG with a palette, 8-bit or 16-bit grey, where a pixel's value is its class"
+    wanted = (
+        "a mask is a PNG with a palette or 8-bit grey (16-bit for over 254 classes), where a pixel's value is its class"
+    )
     with _open(path, "mask") as image:
         try:
             # JPEG and the like change pixel values, which here are class numbers.
