@@ -42,6 +42,10 @@ CREATURE_CLASSES = (
 """The classes of the embedded data set, named after head and body; i and i + 3 share a body."""
 
 
+MOST_CLASSES = 1000
+"""Classes that a data set may have, without the background. More would fit into the files; nobody has tried."""
+
+
 class Creatures(Parameters):
     """The embedded data set: small generated pictures of creatures (docs/creatures.md)."""
 
@@ -238,8 +242,8 @@ def check_class_names(classes: tuple[str, ...]) -> None:
     """
     if len(set(classes)) != len(classes):
         raise ValueError("'classes' names a class twice")
-    if len(classes) > 254:
-        raise ValueError("'classes' has over 254 names; masks are 8-bit with 255 for 'ignore'")
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(f"'classes' has {len(classes)} names; at most {MOST_CLASSES} are supported")
     if any(not name or ";" in name or name == "background" for name in classes):
         raise ValueError("class names must not be empty, hold ';' or be 'background'")
 

@@ -74,16 +74,18 @@ def read_mask(path: Path | str) -> np.ndarray:
     belongs to the upright image.
 
     Args:
-        path: a PNG file with a palette (the palette's index is the class) or with 8-bit grey.
+        path: a PNG file with a palette (the palette's index is the class) or with 8-bit or 16-bit grey.
 
     Returns:
-        (H, W) uint8, writable.
+        (H, W) uint8, or uint16 of 16-bit grey, writable; ``label_values`` says what they mean.
 
     Raises:
         UserError: the file is missing, truncated, cannot be decoded, or holds something else
             than one number a pixel.
     """
-    wanted = "a mask is a PNG with a palette or 8-bit grey, where a pixel's value is its class"
+    wanted = (
+        "a mask is a PNG with a palette or 8-bit grey (16-bit for over 254 classes), where a pixel's value is its class"
+    )
     with _open(path, "mask") as image:
         try:
             # JPEG and the like change pixel values, which here are class numbers.
@@ -92,6 +94,8 @@ def read_mask(path: Path | str) -> np.ndarray:
             # Pillow stretches grey of 2 and 4 bits to 0..255, which changes the classes.
             tiles = getattr(image, "tile", None)
             stored = tiles[0][3] if tiles else image.mode
+            if stored in _DEEP_GREY:
+                return np.array(image).astype(np.uint16)
             if image.mode != "P" and stored != "L":
                 raise _unreadable(path, f"has pixels of kind {stored}; {wanted}")
             return np.array(image)

@@ -12,7 +12,8 @@ from wsss_core.datasets.image_check import Size
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_manifest
-from wsss_core.datasets.palette import IGNORED, write_label_map
+from wsss_core.datasets.label_values import MOST_OF_8_BITS, ignored_in, of_classes
+from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.raw_dataset import MaskSource, RawDataset
 from wsss_core.errors import UserError, full_disk_told
 from wsss_core.image_pool import ImagePool, processes_to_decode
@@ -161,19 +162,22 @@ def _check_mask(source: MaskSource, drawn: Path | None, size: Size, classes: Seq
     if size != (0, 0) and mask.shape != tuple(size):
         detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}"
         found.append((FaultKind.MASK_SIZE, detail))
+    if mask.dtype == np.uint16 and len(classes) <= MOST_OF_8_BITS:
+        detail = "is of 16-bit grey, which is for over 254 classes; save it as 8-bit PNG"
+        return [*found, (FaultKind.BROKEN_MASK, detail)]
     beyond = _values_beyond(mask, len(classes))
     if beyond:
         shown = ", ".join(map(str, beyond[:8])) + (", ..." if len(beyond) > 8 else "")
-        allowed = f"0 (background) to {len(classes)} ({classes[-1]}) and {IGNORED} (ignored)"
+        allowed = f"0 (background) to {len(classes)} ({classes[-1]}) and {ignored_in(mask)} (ignored)"
         found.append((FaultKind.MASK_VALUES, f"has the values {shown}; allowed are {allowed}"))
     if drawn is not None and source != drawn and not found:
-        write_label_map(drawn, mask)
+        write_label_map(drawn, of_classes(mask, len(classes)))
     return found
 
 
 def _values_beyond(mask: np.ndarray, classes: int) -> list[int]:
-    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=IGNORED + 1))
-    return [int(value) for value in values if value > classes and value != IGNORED]
+    values = np.flatnonzero(np.bincount(mask.ravel()))
+    return [int(value) for value in values if value > classes and value != ignored_in(mask)]
 
 
 def _in_words(size: Sequence[int]) -> str:

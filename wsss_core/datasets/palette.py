@@ -1,4 +1,4 @@
-"""Label maps on disk: 8-bit PNG files with PASCAL VOC's colour palette."""
+"""Label maps on disk: 8-bit PNG files with PASCAL VOC's colour palette, or 16-bit grey ones (``label_values``)."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from PIL import Image
 from wsss_core.atomic import atomic_path
 
 IGNORED = 255
-"""The value of a label map's pixels that do not count: no loss and no score sees them."""
+"""The value of an 8-bit label map's pixels that do not count: no loss and no score sees them."""
 
 
 def voc_palette() -> np.ndarray:
@@ -31,27 +31,29 @@ def voc_palette() -> np.ndarray:
 
 
 def label_image(labels: np.ndarray) -> Image.Image:
-    """A label map as a Pillow image of mode P with PASCAL VOC's palette.
+    """A label map as a Pillow image: of mode P with PASCAL VOC's palette, or of 16-bit grey.
 
     Args:
-        labels: uint8 (H, W), values 0 to 255.
+        labels: uint8 or uint16 (H, W).
 
     Raises:
         ValueError: ``labels`` has another data type or is not two-dimensional.
     """
-    if labels.dtype != np.uint8 or labels.ndim != 2:
+    if labels.dtype not in (np.uint8, np.uint16) or labels.ndim != 2:
         raise ValueError(f"a label map is uint8 (height, width), not {labels.dtype} of shape {labels.shape}")
     image = Image.fromarray(labels)
+    if labels.dtype == np.uint16:
+        return image
     image.putpalette(voc_palette().tobytes())
     return image
 
 
 def write_label_map(path: Path | str, labels: np.ndarray) -> None:
-    """Write a label map as a palette PNG, atomically; equal labels give equal bytes.
+    """Write a label map as a PNG file, atomically; equal labels give equal bytes.
 
     Args:
         path: the file to write; its folder is made when missing.
-        labels: uint8 (H, W), values 0 to 255.
+        labels: uint8 or uint16 (H, W).
 
     Raises:
         ValueError: ``labels`` has another data type or is not two-dimensional.

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from wsss_core.config.training import Augmentation
-from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.label_values import ignored_in
 
 MEAN = (0.485, 0.456, 0.406)
 STANDARD_DEVIATION = (0.229, 0.224, 0.225)
@@ -73,11 +73,11 @@ class TrainingTransform:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            labels: (H, W) uint8, or None.
+            labels: (H, W) uint8 or uint16, or None.
 
         Returns:
             The image, (3, crop, crop) float32 normalised, with zeros (the mean colour) beside it
-            where it is smaller than the crop; and its labels, (crop, crop) int64 with 255 there,
+            where it is smaller than the crop; and its labels, (crop, crop) int64 with 255 (65535 of uint16) there,
             or None.
         """
         crop = self.augmentation.crop
@@ -103,7 +103,7 @@ class TrainingTransform:
             pixels[:, rows, columns] = normalise(part)
         if labels is None:
             return pixels, None
-        classes = np.full((crop, crop), IGNORED, dtype=np.int64)
+        classes = np.full((crop, crop), ignored_in(labels), dtype=np.int64)
         classes[rows, columns] = cut(labels, Image.Resampling.NEAREST)
         return pixels, torch.from_numpy(classes)
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.label_values import ignored_in
 
 TOLERANCE = 0.0075
 """Largest distance of two boundary pixels that match, as a share of the image's diagonal."""
@@ -29,13 +29,13 @@ def boundary_f_score(prediction: np.ndarray, truth: np.ndarray) -> float:
     matches: nobody knows that it is wrong. The paper says nothing of this.
 
     Args:
-        prediction: (H, W) uint8, 0 background, 1..C, or 255 for no class.
-        truth: (H, W) uint8, 0 background, 1..C, or 255 for pixels that do not count.
+        prediction: (H, W) uint8 (or uint16), 0 background, 1..C, or 255 (65535) for no class.
+        truth: (H, W) of the same data type, 0 background, 1..C, or 255 (65535) for pixels that do not count.
 
     Returns:
         In [0, 1]; NaN if no class has a boundary, as when both maps are of one class.
     """
-    unknown = truth == IGNORED
+    unknown = truth == ignored_in(truth)
     if unknown.all():
         return math.nan
     predicted_edges = _edges(prediction)
@@ -44,7 +44,7 @@ def boundary_f_score(prediction: np.ndarray, truth: np.ndarray) -> float:
     tolerance = TOLERANCE * math.hypot(*truth.shape)
     classes = set(np.unique(prediction[predicted_edges])) | set(np.unique(truth[true_edges]))
     scores = []
-    for label in sorted(classes - {IGNORED}):
+    for label in sorted(classes - {ignored_in(prediction)}):
         predicted = np.argwhere(predicted_edges & (prediction == label))
         true = np.argwhere(true_edges & (truth == label))
         right = _near(predicted, true, tolerance)

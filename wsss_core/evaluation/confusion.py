@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.label_values import ignored_in
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ def confusion_matrix(prediction: np.ndarray, truth: np.ndarray, classes: int) ->
     """Count pixels by true and predicted class.
 
     Args:
-        prediction: (H, W) uint8, 0 background, 1..C, or 255 for no class.
-        truth: (H, W) uint8, 0 background, 1..C, or 255 for pixels that do not count.
-        classes: number C of object classes, without the background; at most 254.
+        prediction: (H, W) uint8 (or uint16), 0 background, 1..C, or 255 (65535) for no class.
+        truth: (H, W) uint8 (or uint16), 0 background, 1..C, or 255 (65535) for pixels that do not count.
+        classes: number C of object classes, without the background.
 
     Returns:
         (C + 1, C + 2) int64. Rows are the truth; the last column counts pixels predicted as 255,
@@ -42,11 +42,11 @@ def confusion_matrix(prediction: np.ndarray, truth: np.ndarray, classes: int) ->
     if prediction.shape != truth.shape:
         sizes = f"{size_text(prediction.shape)}, the mask {size_text(truth.shape)}"
         raise ValueError(f"the prediction is {sizes} (height x width)")
-    counted = truth != IGNORED
+    counted = truth != ignored_in(truth)
     true, predicted = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
-    predicted[predicted == IGNORED] = classes + 1
+    predicted[predicted == ignored_in(prediction)] = classes + 1
     _check_range(truth[counted], classes, "mask")
-    _check_range(prediction[counted & (prediction != IGNORED)], classes, "prediction")
+    _check_range(prediction[counted & (prediction != ignored_in(prediction))], classes, "prediction")
     columns = classes + 2
     counts = np.bincount(true * columns + predicted, minlength=(classes + 1) * columns)
     return counts.reshape(classes + 1, columns)

@@ -19,6 +19,7 @@ import pandas
 from wsss_core.atomic import atomic_path
 from wsss_core.cam_store import CamStoreReader
 from wsss_core.datasets.images import read_mask
+from wsss_core.datasets.label_values import of_classes
 from wsss_core.errors import UserError
 from wsss_core.evaluation.boundary import boundary_f_score
 from wsss_core.evaluation.confusion import Scores, confusion_matrix, scores_of
@@ -63,10 +64,11 @@ def score_cams(
         image = cams.read(image_id)
         mask = read_mask(masks[image_id])
         try:
+            mask = of_classes(mask, len(cams.classes))
             if image.background is not None:
                 walked_background = True
                 labels = label_values(image.classes)[pseudo_label_scores(image, None).argmax(axis=0)]
-                with_background += confusion_matrix(labels, mask, len(cams.classes))
+                with_background += confusion_matrix(of_classes(labels, len(cams.classes)), mask, len(cams.classes))
             else:
                 maps = divided_by_largest(image.full_size()) if walked else image.full_size()
                 counts.add(maps, image.classes, mask)
@@ -115,6 +117,7 @@ def score_label_maps(
     for image_id in progress(scored, "scoring label maps"):
         prediction, truth = read_mask(label_maps[image_id]), read_mask(masks[image_id])
         try:
+            prediction, truth = of_classes(prediction, len(classes)), of_classes(truth, len(classes))
             matrix += confusion_matrix(prediction, truth, len(classes))
         except ValueError as error:
             files = f"label map {label_maps[image_id]}, mask {masks[image_id]}"

@@ -9,7 +9,7 @@ value; sums along the last axis give the confusion matrices of all thresholds.
 import numpy as np
 
 from wsss_core.config.background import THRESHOLD_STEPS
-from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.label_values import ignored_in
 from wsss_core.evaluation.confusion import size_text
 
 THRESHOLDS = np.arange(THRESHOLD_STEPS) / THRESHOLD_STEPS
@@ -32,7 +32,7 @@ class ThresholdCounts:
         Args:
             cam: (K, H, W) float32, values in [0, 1]; of equal values the first class's counts.
             present: (K,) indices, from 0, of the maps' classes.
-            truth: (H, W) uint8, 0 background, 1..C, 255 does not count.
+            truth: (H, W) uint8 (or uint16), 0 background, 1..C, 255 (65535) does not count.
 
         Raises:
             ValueError: the sizes differ, or the mask has a value that is no class.
@@ -40,7 +40,7 @@ class ThresholdCounts:
         if cam.shape[1:] != truth.shape:
             sizes = f"{size_text(cam.shape[1:])}, the mask {size_text(truth.shape)}"
             raise ValueError(f"the class maps are {sizes} (height x width)")
-        counted = truth != IGNORED
+        counted = truth != ignored_in(truth)
         true = truth[counted].astype(np.int64)
         if true.size and true.max() > self.classes:
             raise ValueError(f"the mask has the value {true.max()}; classes are 0 to {self.classes}, and 255 for none")

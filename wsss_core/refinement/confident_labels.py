@@ -11,7 +11,7 @@ from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.config.refinement import AffinityLabels
 from wsss_core.datasets.images import read_image
-from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.label_values import ignored_in, label_type
 from wsss_core.errors import UserError
 from wsss_core.refinement.crf import DenseCrf, refine, with_background
 
@@ -54,7 +54,7 @@ def confident_label_map(
     if parameters.conflicts == "object":
         surely_background &= objects == 0
     labels = label_values(classes)[objects]
-    labels[objects == 0] = IGNORED
+    labels[objects == 0] = ignored_in(labels)
     labels[surely_background] = 0
     return labels
 
@@ -82,8 +82,17 @@ def refined_seed(
 
 
 def label_values(classes: np.ndarray) -> np.ndarray:
-    """What index maps (0 background, k + 1 the k-th map) become in label maps: uint8 (K + 1,)."""
-    return np.concatenate([[0], np.asarray(classes, dtype=np.int64) + 1]).astype(np.uint8)
+    """What index maps (0 background, k + 1 the k-th map) become in label maps.
+
+    Args:
+        classes: int (K,), indices of the data set's classes.
+
+    Returns:
+        (K + 1,): uint8, or uint16 if a value does not fit. Such maps of one data set may be of both types: each says by
+        its own what its values mean (``label_values``).
+    """
+    values = np.concatenate([[0], np.asarray(classes, dtype=np.int64) + 1])
+    return values.astype(label_type(int(values.max())))
 
 
 def check_size(image_path: Path, image: np.ndarray, height: int, width: int) -> None:

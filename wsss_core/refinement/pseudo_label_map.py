@@ -10,7 +10,7 @@ import numpy as np
 from wsss_core.cam_store import ImageCams
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
-from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.label_values import ignored_in
 from wsss_core.refinement.confident_labels import label_values, read_fitting_image
 from wsss_core.refinement.crf import dense_crf, with_background
 
@@ -50,7 +50,7 @@ def pseudo_label_map(
         scores = dense_crf(image, np.clip(scores, 0, 1), crf)
     labels = label_values(maps.classes)[scores.argmax(axis=0)]
     if unsure_below is not None:
-        labels[scores.max(axis=0) < unsure_below * scores.sum(axis=0)] = IGNORED
+        labels[scores.max(axis=0) < unsure_below * scores.sum(axis=0)] = ignored_in(labels)
     return labels
 
 

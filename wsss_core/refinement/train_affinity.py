@@ -12,6 +12,7 @@ from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.label_values import told_apart
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
@@ -53,7 +54,8 @@ class ConfidentlyLabelledImages:
         return len(self.images)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        image, labels = read_image(self.images[position]), read_mask(self.label_maps[position])
+        # Pairs of cells are alike or not: which of many classes they are of does not matter.
+        image, labels = read_image(self.images[position]), told_apart(read_mask(self.label_maps[position]))
         if image.shape[:2] != labels.shape:
             raise UserError(
                 f"{self.label_maps[position]}: the label map's size {labels.shape} is not that of "

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from wsss_core.config.segmentation import Segmenter
-from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.label_values import ignored_value
 from wsss_core.training.distributed import mean_over_processes
 
 BACKGROUND = 0
@@ -21,7 +21,7 @@ def segmentation_losses(
 
     Args:
         logits: of ``SegmentationNetwork.all_logits``, (B, K + 1, h_i, w_i).
-        labels: (B, H, W) integers, 0 background, 1..K, 255 is left out.
+        labels: (B, H, W) integers, 0 background, 1..K, ``ignored_value(K)`` (255 up to 254 classes) is left out.
         parameters: ``loss`` and ``compared_at``.
         weights: (B,) float, >= 0: how much each image's pixels count, as :func:`weighted_mean` has it; 1 by default.
 
@@ -37,14 +37,15 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None)
 
     Args:
         logits: (B, K + 1, h, w).
-        labels: (B, h, w) int64; 255 is left out.
+        labels: (B, h, w) int64; ``ignored_value(K)`` is left out.
         weights: (B,) of the images; 1 by default.
 
     Returns:
         The :func:`weighted_mean` over labelled pixels; 0 if there are none.
     """
-    each = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
-    return weighted_mean(each, labels != IGNORED, weights)
+    ignored = ignored_value(logits.shape[1] - 1)
+    each = functional.cross_entropy(logits, labels, ignore_index=ignored, reduction="none")
+    return weighted_mean(each, labels != ignored, weights)
 
 
 def balanced_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -52,16 +53,17 @@ def balanced_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | Non
 
     Args:
         logits: (B, K + 1, h, w).
-        labels: (B, h, w) int64; 255 is left out.
+        labels: (B, h, w) int64; ``ignored_value(K)`` is left out.
         weights: (B,) of the images; 1 by default.
 
     Returns:
         Half the :func:`weighted_mean` over pixels of the background and half that over pixels of objects, each 0 if
         there are none.
     """
-    each = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+    ignored = ignored_value(logits.shape[1] - 1)
+    each = functional.cross_entropy(logits, labels, ignore_index=ignored, reduction="none")
     background = labels == BACKGROUND
-    objects = (labels != IGNORED) & ~background
+    objects = (labels != ignored) & ~background
     return (weighted_mean(each, background, weights) + weighted_mean(each, objects, weights)) / 2
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.label_values import ignored_value, label_type, of_classes
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
 
@@ -57,6 +57,7 @@ class LabelMapSamples:
         self.has_mask = [image_id in masks for image_id, _, _ in chosen]
         self.labelled = sum(label_map is not None for _, label_map in self.files)
         self.transform = TrainingTransform(augmentation)
+        self.classes = len(index.classes)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -64,7 +65,10 @@ class LabelMapSamples:
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, bool]:
         image_file, label_file = self.files[index]
         image = read_image(image_file)
-        labels = np.full(image.shape[:2], IGNORED, np.uint8) if label_file is None else read_mask(label_file)
+        if label_file is None:
+            labels = np.full((image.shape[0], image.shape[1]), ignored_value(self.classes), label_type(self.classes))
+        else:
+            labels = of_classes(read_mask(label_file), self.classes)
         if image.shape[:2] != labels.shape:
             raise UserError(
                 f"{label_file}: the label map is {labels.shape[0]} x {labels.shape[1]} pixels, "

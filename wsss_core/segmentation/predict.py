@@ -13,6 +13,7 @@ from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
+from wsss_core.datasets.label_values import label_type
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
@@ -96,7 +97,7 @@ def predict(
             from wsss_core.refinement.crf import dense_crf
 
             scores = dense_crf(image, scores, parameters.crf)
-        return scores.argmax(axis=0).astype(np.uint8)
+        return scores.argmax(axis=0).astype(label_type(len(index.classes)))
 
     write_label_maps(index, make, manifest_csv, inputs, "predicting")
     if kept is None or probabilities_h5 is None or kept.restore(probabilities_h5):
