@@ -25,6 +25,7 @@ wildcard_constraints:
 
 include: "rules/common.smk"
 include: "rules/checks.smk"
+include: "rules/descriptions.smk"
 include: "rules/dataset.smk"
 include: "rules/classifier.smk"
 include: "rules/cams.smk"

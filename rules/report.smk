@@ -1,60 +1,6 @@
 # What people look at: summary, pictures, links; and the list of what nothing refers to any more.
 
 
-def points_of(sweep):
-    """What the report of a sweep is told of its points."""
-    return [
-        {
-            "name": point.name,
-            "values": dict(point.values),
-            # What is published is not of these values.
-            "described": {
-                **described(point.plan.config, point.experiment, point.stages),
-                "published": None,
-            },
-        }
-        for point in SWEEPS[sweep]
-    ]
-
-
-def sweep_tables():
-    """The tables of all sweeps."""
-    return expand(f"{FOLDER}/sweeps/{{sweep}}/table.md", sweep=SWEEPS)
-
-
-def described(config, experiment, stages):
-    """What a table says of an experiment beside its scores, and where those lie."""
-    settings = config.experiments[experiment]
-    cams = config.cams.get(settings.cams)
-    affinity = config.affinities.get(settings.affinity)
-    background = affinity.pseudo_labels.background if affinity else None
-    seed_threshold = (
-        described_threshold(cams.threshold, stages.get("seed_threshold")) if cams else None
-    )
-    if background and background.times_seed_threshold:
-        threshold = {**seed_threshold, "times": background.times_seed_threshold}
-    elif background and background.threshold:
-        threshold = described_threshold(background.threshold, stages.get("threshold"))
-    else:
-        threshold = None
-    return {
-        "labels": labels_in_words(settings, stages.get("segmenter")),
-        "seed_threshold": seed_threshold,
-        "walk_threshold": threshold,
-        "published": settings.published.model_dump() if settings.published else None,
-        "scores": score_files(stages),
-    }
-
-
-def described_threshold(choice, chosen):
-    """A threshold and its source: the number itself, or the file of the artifact that chooses it."""
-    return {
-        "fixed": choice.fixed,
-        "file": chosen.path("threshold.json") if chosen else None,
-        "source": source_of_threshold(choice),
-    }
-
-
 rule summarise:
     input:
         scores=scores_of(plan.experiments),

@@ -1,14 +1,6 @@
 # The archive that the PASCAL VOC server scores: label maps of test images, which have neither labels nor masks.
 
 
-def voc_submissions(wildcards):
-    """The archives for the VOC server of all experiments; says what the configuration lacks for them."""
-    try:
-        return [artifact.path("results.tgz") for artifact in plan.voc_submissions().values()]
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-
-
 rule index_test_images:
     input:
         raw=raw_inputs(RAW.inputs((*SPLITS, TEST))),

@@ -92,6 +92,7 @@ def test_training_on_masks_that_are_not_there_is_told_before_anything_runs(tmp_p
     assert result.returncode != 0
     assert "experiments.full.labels: needs masks, but" in result.stdout and "SegmentationClass" in result.stdout
 
+
 def test_an_edited_list_is_seen(tmp_path):
     tree = VocTree(tmp_path / "voc", ["cat", "dog"])
     for number, split in enumerate(("train", "train", "val")):
