@@ -116,7 +116,8 @@ def _split_in_words(artifact: Artifact, split: str) -> str:
         drawn = f"{dataset['val_share']:g} of the images, seed {dataset['split_seed']}"
         return f"{split} (of splits.csv, or else val is {drawn})"
     image_list = dataset["splits"][split]
-    return split if image_list == split else f"{split} ({image_list}.txt)"
+    file = f"instances_{image_list}.json" if dataset["format"] == "coco" else f"{image_list}.txt"
+    return split if image_list == split else f"{split} ({file})"
 
 
 def _seen_at(parameters: Mapping[str, Any], network_scales: Sequence[float] = ()) -> str:

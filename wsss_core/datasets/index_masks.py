@@ -138,7 +138,7 @@ def _missing(raw: RawDataset, index: DatasetIndex, image_ids: Iterable[str]) -> 
     there, val = set(image_ids), index.split("val").image_ids
     if not there.intersection(val):
         return []
-    detail = "other validation images have a mask, this one has none; add it or take the id off its list"
+    detail = "other validation images have a mask, this one has none; add it, or let this be no validation image"
     return [
         Fault(FaultKind.MISSING_MASK, str(raw.expected_mask(image_id)), f"{image_id!r}: {detail}", image_id)
         for image_id in val
