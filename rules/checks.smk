@@ -8,15 +8,9 @@ if "{" in raw_root():
 CONFIGS = [plan.config, *(point.plan.config for point in POINTS.values())]
 unfit = dict.fromkeys(fault for c in CONFIGS for fault in unfit_weights(c))
 unfit.update(dict.fromkeys(unshared_steps(plan)))
+unfit.update(dict.fromkeys(RAW.unfit_settings()))
 if unfit:
     raise WorkflowError("\n".join(unfit))
-for artifact in plan.artifacts("backbone"):
-    weights = artifact.parameters["weights"]
-    if weights.endswith(".safetensors") and not os.path.isfile(weights):
-        raise WorkflowError(
-            f"backbones.{artifact.variant}.weights: there is no file {weights}; "
-            "`python -m wsss_core.networks.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
-        )
 for artifact in plan.artifacts("threshold"):
     maps = artifact.upstream["maps"]
     key = (

@@ -165,9 +165,20 @@ def raw_inputs(paths):
 
 
 def backbone_file(wildcards):
-    """The file that a backbone's weights are taken from, if they are."""
-    weights = plan.artifact("backbone", wildcards.artifact).parameters["weights"]
-    return [weights] if weights.endswith(".safetensors") else []
+    """The file that a backbone's weights are taken from, if they are.
+
+    Said here that it is missing, and not for all targets: data can be checked without weights.
+    """
+    artifact = plan.artifact("backbone", wildcards.artifact)
+    weights = artifact.parameters["weights"]
+    if not weights.endswith(".safetensors"):
+        return []
+    if not os.path.isfile(weights):
+        raise WorkflowError(
+            f"backbones.{artifact.variant}.weights: there is no file {weights}; "
+            "`python -m wsss_core.networks.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
+        )
+    return [weights]
 
 
 def starting_classifier(wildcards):

@@ -1,5 +1,6 @@
 """What the data set is and where its images lie; a class of settings for each layout on the disk."""
 
+import unicodedata
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -110,8 +111,10 @@ class Dataset(Parameters):
         """The list of images without labels, if there is one."""
         return None
 
-    for_masks: ClassVar[tuple[str, ...]] = ()
-    """Settings that masks alone depend on: changing them makes the masks anew, and no index and no network."""
+    @property
+    def for_masks(self) -> tuple[str, ...]:
+        """Settings that masks alone depend on: changing them makes the masks anew, and no index and no network."""
+        return ()
 
 
 class VocDataset(Dataset):
@@ -152,6 +155,11 @@ class VocDataset(Dataset):
         """The list of images without labels, if there is one."""
         return self.splits.test
 
+    @property
+    def for_masks(self) -> tuple[str, ...]:
+        """Settings that masks alone depend on: SBD is one, unless the list of training images comes from it."""
+        return () if self.splits.train == "train_aug" else ("sbd",)
+
     @model_validator(mode="before")
     @classmethod
     def _generated_classes(cls, values: Any) -> Any:
@@ -177,8 +185,6 @@ class VocDataset(Dataset):
 class CocoDataset(Dataset):
     """A data set described by MS-COCO's ``instances_*.json``."""
 
-    for_masks: ClassVar[tuple[str, ...]] = ("stuff_masks",)
-
     format: Literal["coco"]
     """Layout of the folder: ``coco`` is MS-COCO's (a folder of images per split, and ``annotations``)."""
     root: Path
@@ -196,6 +202,11 @@ class CocoDataset(Dataset):
     def class_names(self) -> tuple[str, ...]:
         """Names of the object classes without the background."""
         return self.classes
+
+    @property
+    def for_masks(self) -> tuple[str, ...]:
+        """Settings that masks alone depend on."""
+        return ("stuff_masks",)
 
     @model_validator(mode="after")
     def _right_classes(self) -> "CocoDataset":
@@ -244,8 +255,11 @@ def check_class_names(classes: tuple[str, ...]) -> None:
         raise ValueError("'classes' names a class twice")
     if len(classes) > MOST_CLASSES:
         raise ValueError(f"'classes' has {len(classes)} names; at most {MOST_CLASSES} are supported")
-    if any(not name or ";" in name or name == "background" for name in classes):
-        raise ValueError("class names must not be empty, hold ';' or be 'background'")
+    for name in classes:
+        if not name or ";" in name or name == "background":
+            raise ValueError(f"class names must not be empty, hold ';' or be 'background': {name!r}")
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+            raise ValueError(f"class names must not hold control characters: {name!r}")
 
 
 def dataset_settings(values: dict[str, Any]) -> Dataset:

@@ -16,6 +16,7 @@ from wsss_core.datasets.class_names import unknown_class_faults
 from wsss_core.datasets.coco_instances import Instances, read_instances
 from wsss_core.datasets.coco_masks import draw_instances, draw_stuff
 from wsss_core.datasets.faults import Fault, FaultKind
+from wsss_core.datasets.image_ids import is_text
 from wsss_core.datasets.index import SPLITS, DatasetIndex
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, MaskSource, RawDataset
 from wsss_core.errors import UserError
@@ -72,15 +73,28 @@ class CocoFolder(RawDataset):
         Raises:
             UserError: a file cannot be read or describes an image in a way that the index does not.
         """
+        maps = 0
         for split in SPLITS:
             part = index.split(split)
             instances = read_instances(self._instances_json(split))
             number = {name: k + 1 for k, name in enumerate(index.classes)}
             class_numbers = {key: number[name] for key, name in instances.categories.items() if name in number}
             if self.settings.stuff_masks is not None:
-                yield from self._pixel_maps(self.settings.stuff_masks, self._name(split), part, class_numbers)
+                for found in self._pixel_maps(self.settings.stuff_masks, self._name(split), part, class_numbers):
+                    maps += 1
+                    yield found
             elif instances.has_segmentations:
                 yield from _drawings(instances, part, class_numbers)
+        if self.settings.stuff_masks is not None and not maps:
+            wanted = "expected <id>.png, in it or in a folder of the split's name"
+            raise UserError(f"{self.settings.stuff_masks}: holds no pixel map of any image; {wanted}")
+
+    def unfit_settings(self) -> list[str]:
+        """A folder of pixel maps that is not there."""
+        stuff = self.settings.stuff_masks
+        if stuff is None or stuff.is_dir():
+            return []
+        return [f"dataset.stuff_masks: there is no folder {stuff}; expected COCO-Stuff's pixel maps, <id>.png"]
 
     def has_masks(self) -> bool:
         """Whether there is a file or folder that masks come from."""
@@ -194,6 +208,7 @@ def image_id_of(file_name: str) -> str | None:
     """The id of an image file: its name without the suffix; None if it is not fit for one."""
     path = PurePosixPath(file_name)
     fit = not path.is_absolute() and ".." not in path.parts and path.name and "\\" not in file_name
+    fit = fit and is_text(file_name)
     if not fit or CONTROL_CHARACTER.search(file_name):
         return None
     return str(path.with_suffix(""))

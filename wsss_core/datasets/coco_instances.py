@@ -17,6 +17,10 @@ ARRAYS = ("images", "annotations", "categories")
 """The members that the file must have."""
 
 
+LONGEST = 1_000_000
+"""No image is higher or wider, pixels; a size beyond is taken for none."""
+
+
 class CocoImage(NamedTuple):
     """An entry of ``images``."""
 
@@ -152,7 +156,7 @@ def _is_id(value: Any) -> TypeGuard[int | str]:
 
 
 def _is_length(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LONGEST
 
 
 def _short(value: Any) -> str:

@@ -1,7 +1,6 @@
 """Masks of MS-COCO: drawn from an image's annotations, or from COCO-Stuff's pixel maps."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ Span = tuple[int, int]
 """Where an annotation stands in its file: the byte it begins at, and how many it takes."""
 THING_VALUES = range(0, 91)
 """Values of COCO-Stuff's pixel maps that are objects: the category's id less one."""
+LARGEST = 1e300
+"""No area is larger; one beyond, which floating-point numbers may not hold, is reckoned anew."""
 STUFF_VALUES = range(91, 182)
 """Values of COCO-Stuff's pixel maps that are grass, sky, walls, ...: background here."""
 
@@ -55,7 +56,7 @@ def draw_instances(
                 crowds.append(region)
             else:
                 area = annotation.get("area")
-                known = _is_number(area) and math.isfinite(area)
+                known = _is_number(area) and -LARGEST < area < LARGEST  # false of NaN
                 size = area if known else float(coco_mask.area(region))
                 objects.append((size, class_numbers[annotation["category_id"]], region))
     mask = np.zeros((height, width), dtype=np.uint8, order="F")  # as pycocotools' are
@@ -170,6 +171,8 @@ def draw_stuff(pixel_map: Path, class_numbers: Mapping[int | str, int]) -> np.nd
         UserError: the file cannot be read, or has other values.
     """
     values = read_mask(pixel_map)
+    if values.dtype != np.uint8:
+        raise UserError(f"{pixel_map}: is of 16-bit grey; COCO-Stuff's pixel maps are of 8 bits")
     numbers = np.full(256, -1)
     numbers[list(STUFF_VALUES)] = 0
     numbers[IGNORED] = IGNORED

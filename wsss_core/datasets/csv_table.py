@@ -103,6 +103,8 @@ def read_csv_table(path: Path, first_column: Collection[str]) -> CsvTable:
     (has_column, _, _), delimiter, rows = max(candidates, key=lambda candidate: candidate[0])
     heading = tuple(cell.strip() for cell in rows[0][1])
     first_line = 1 + bool(separator)
+    if not has_column and failure:
+        raise UserError(f"{path}: {failure}")
     if not has_column:
         found = ", ".join(map(repr, heading[:6]))
         raise UserError(

@@ -40,7 +40,7 @@ def write_dataset_report(
     warnings: Sequence[Fault],
     skipped: Sequence[Fault],
     report_html: Path | str,
-    report_csv: Path | str,
+    report_csv: Path | str | None,
 ) -> None:
     """Write the page and its counts. Equal data give equal bytes.
 
@@ -48,13 +48,14 @@ def write_dataset_report(
         title: what the data set is.
         index: its images, without those that were left out.
         warnings: what is odd.
-        skipped: why images were left out.
+        skipped: why images were left out; without a table, what stopped the check.
         report_html: the page; one file that needs no other, and no network.
-        report_csv: the table of classes, see ``class_counts``; six decimals.
+        report_csv: the table of classes, see ``class_counts``; six decimals; None for none.
     """
     counts = class_counts(index)
-    with atomic_path(report_csv) as temporary:
-        counts.to_csv(temporary, encoding="utf-8", lineterminator="\n", float_format="%.6f")
+    if report_csv is not None:
+        with atomic_path(report_csv) as temporary:
+            counts.to_csv(temporary, encoding="utf-8", lineterminator="\n", float_format="%.6f")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -65,6 +66,7 @@ def write_dataset_report(
     environment.filters.update(number=_number, percent=_percent)
     page = environment.get_template("dataset_report.html").render(
         title=title,
+        stopped=report_csv is None,
         images=len(index),
         splits=_splits(index),
         classes=_classes(counts),

@@ -56,6 +56,15 @@ class Fault:
     """The image that is at fault and could be left out; empty if that is a row that means no image; None if the whole
     data set is at fault."""
 
+    @property
+    def text(self) -> str:
+        """The detail, with the image's name where neither it nor the file tells that."""
+        name = self.image_id or ""
+        told = name.rpartition("/")[2] == Path(self.file).stem or any(
+            n in self.detail for n in (repr(name), f"({name})")
+        )
+        return self.detail if told or not name else f"{name!r}: {self.detail}"
+
 
 class DatasetFaults(UserError):
     """All faults of a data set; the message groups them by kind.
@@ -97,7 +106,10 @@ class DatasetFaults(UserError):
 
 def write_faults(path: Path | str, faults: Sequence[Fault]) -> None:
     """Write faults as a CSV file with the columns image_id (empty: the whole data set), kind, file and detail."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as table:
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as table,
+    ):
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(["image_id", "kind", "file", "detail"])
         writer.writerows([fault.image_id or "", str(fault.kind), fault.file, fault.detail] for fault in faults)
@@ -110,7 +122,7 @@ def _lines(subject: str, faults: Sequence[Fault], printed_per_kind: int) -> list
         if not of_kind:
             continue
         lines += ["", f"{kind} ({len(of_kind)}):"]
-        lines += [f"  {fault.file}: {fault.detail}" for fault in of_kind[:printed_per_kind]]
+        lines += [f"  {fault.file}: {fault.text}" for fault in of_kind[:printed_per_kind]]
         if len(of_kind) > printed_per_kind:
             lines.append(f"  ... and {len(of_kind) - printed_per_kind} more")
     return lines

@@ -106,6 +106,18 @@ class ImageFolder(RawDataset):
             hint = f" ({near[0]!r} is there: save or rename it as {LABELS})" if near else ""
             detail = f"expected a table of what the images show, with the columns 'image' and 'label'{hint}"
             faults.append(Fault(FaultKind.LAYOUT, str(root / LABELS), detail))
+        return [*faults, *self._unused()]
+
+    def _unused(self) -> list[Fault]:
+        """Optional files and folders that are there, but in a form or by a name in which nobody would look at them."""
+        faults = []
+        for name, right, what in ((SPLIT_TABLE, Path.is_file, "a table"), (MASKS, Path.is_dir, "a folder")):
+            path = self.root / name
+            if (path.exists() or path.is_symlink()) and not right(path):
+                faults.append(Fault(FaultKind.LAYOUT, str(path), f"is not {what}; expected {what}, or nothing"))
+            for other in sorted(self.root.iterdir()):
+                if other.name != name and other.name.casefold() == name.casefold():
+                    faults.append(Fault(FaultKind.LAYOUT, str(other), f"is not looked at: rename it as {name!r}"))
         return faults
 
     def _splits(self, images: ImageFiles, labels: dict[str, set[str]], listing: Listing) -> dict[str, str]:

@@ -4,7 +4,7 @@ import logging
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -148,6 +148,16 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
     except OSError as error:
         log.warning("%s: cannot be read (%s)", directory, error.strerror)
         return []
+
+
+def label_map_clashes(image_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Ids whose label map would lie in a folder that is another one's label map: id and what is wrong."""
+    known = set(image_ids)
+    for image_id in known:
+        for parent in PurePosixPath(image_id).parents:
+            if parent.suffix == ".png" and str(parent.with_suffix("")) in known:
+                other = str(parent.with_suffix(""))
+                yield image_id, f"{image_id!r} lies in a folder named as the label map of {other!r}; rename one of them"
 
 
 def is_text(name: str) -> bool:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas
 
+from wsss_core.config.dataset import check_class_names
 from wsss_core.datasets.dataset_report import write_dataset_report
 from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind, write_faults
 from wsss_core.datasets.image_check import Size, check_images
+from wsss_core.datasets.image_ids import label_map_clashes
 from wsss_core.datasets.index import COLUMNS, SPLITS, TEST, DatasetIndex, join_labels, write_index
 from wsss_core.datasets.index_masks import check_masks
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, RawDataset
@@ -46,12 +48,12 @@ def index_dataset(
         threads: processes that decode images.
 
     Raises:
-        DatasetFaults: something is wrong with the data set; lists everything that is. ``faults.csv`` beside
-            ``index_csv`` has it as a table.
+        DatasetFaults: something is wrong with the data set; lists everything that is. Beside ``index_csv``,
+            ``faults.csv`` has it as a table, and ``faults.html`` with the page about the rest.
     """
     listing = raw.list_images()
     sizes, broken = check_images(listing.images, threads)
-    faults = [*listing.faults, *broken]
+    faults = [*listing.faults, *_unfit_names(raw, listing), *broken]
     left_out = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}
     unlabelled = _unlabelled(image for image in listing.images if image.image_id not in left_out)
     left_out |= {fault.image_id for fault in unlabelled}
@@ -63,6 +65,8 @@ def index_dataset(
     if any(raw.settings.on_fault == "stop" or fault.image_id is None for fault in faults):
         faults += check_masks(raw, _index(listing, listing.images, sizes), threads)
         write_faults(faults_csv, faults)
+        sound = _index(listing, images, sizes)
+        write_dataset_report(str(raw.root), sound, warnings, faults, faults_csv.with_suffix(".html"), None)
         can_skip = raw.settings.on_fault == "stop"
         raise DatasetFaults(f"the data set {raw.root}", faults, table=faults_csv, can_skip=can_skip)
     index = _index(listing, images, sizes)
@@ -75,6 +79,7 @@ def index_dataset(
         raise DatasetFaults(f"the data set {raw.root}", skipped, table=faults_csv)
 
     faults_csv.unlink(missing_ok=True)
+    faults_csv.with_suffix(".html").unlink(missing_ok=True)
     if faults:
         _log_warnings(raw, faults)
     if left_out:
@@ -156,6 +161,19 @@ def _oddities(
     return odd
 
 
+def _unfit_names(raw: RawDataset, listing: Listing) -> list[Fault]:
+    """Names of classes and images that files could not be made of."""
+    faults = []
+    try:
+        check_class_names(listing.classes)
+    except ValueError as error:
+        faults.append(Fault(FaultKind.TABLE, str(raw.root), str(error)))
+    files = {image.image_id: image.image for image in listing.images}
+    for image_id, detail in sorted(label_map_clashes(files)):
+        faults.append(Fault(FaultKind.IMAGE_ID, str(files[image_id]), detail, image_id))
+    return faults
+
+
 def _unlabelled(images: Iterable[ListedImage]) -> list[Fault]:
     """Training images without a class."""
     detail = "shows no class and is left out of the training; name what it shows, if it shows something"
@@ -172,4 +190,4 @@ def _log_warnings(raw: RawDataset, warnings: Sequence[Fault]) -> None:
         of_kind = [fault for fault in warnings if fault.kind == kind]
         if of_kind:
             further = f" (and {len(of_kind) - 1} more)" if len(of_kind) > 1 else ""
-            log.warning("%s: %s: %s: %s%s", raw.root, kind, of_kind[0].file, of_kind[0].detail, further)
+            log.warning("%s: %s: %s: %s%s", raw.root, kind, of_kind[0].file, of_kind[0].text, further)

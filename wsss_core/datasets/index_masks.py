@@ -1,8 +1,9 @@
 """From a data set's masks, whatever their format, to a checked table of PNG files that scoring reads."""
 
+import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from wsss_core.image_pool import ImagePool, processes_to_decode
 from wsss_core.progress import progress
 from wsss_core.resume import PartialWork
 
+LOOKED_AT = 50
+"""Masks that a class is looked for in."""
 DRAWN = "drawn"
 """Folder, beside the table, of the masks that lie in no PNG file and were drawn."""
 Found = tuple[FaultKind, str]
@@ -54,13 +57,15 @@ def index_masks(
     targets = [None if isinstance(s, Path) else masks_csv.parent / DRAWN / f"{image_id}.png" for image_id, s in sources]
     partial_work = PartialWork(masks_csv.parent, "masks", [path for path in raw.mask_inputs() if path.exists()])
     finished = partial_work.path("finished.txt")
-    done = set(finished.read_text(encoding="utf-8").split("\n")[:-1]) if finished.exists() else set()
+    done = _finished(finished)
+    prints = [_fingerprint(source) for _, source in sources]
     if done:
         log.info("Drawing masks: continuing after %d masks", len(done))
 
     def source_of(at: int) -> MaskSource:
         (image_id, source), target = sources[at], targets[at]
-        return target if target is not None and image_id in done and target.exists() else source
+        drawn = target is not None and done.get(image_id) == prints[at] and target.exists()
+        return target if target is not None and drawn else source
 
     arguments = _arguments(index, image_ids, source_of, targets)
     masks: dict[str, Path] = {}
@@ -79,8 +84,8 @@ def index_masks(
                 masks[image_id] = Path(os.path.abspath(source))
             else:
                 masks[image_id] = Path(DRAWN, f"{image_id}.png")  # from the table's folder on
-                if image_id not in done:
-                    print(image_id, file=record, flush=True)
+                if done.get(image_id) != prints[at]:
+                    print(prints[at], image_id, file=record, flush=True)
     if faults and raw.settings.on_fault == "stop":
         write_faults(faults_csv, faults)
         raise DatasetFaults(f"the masks of the data set {raw.root}", faults, table=faults_csv, can_skip=True)
@@ -88,11 +93,46 @@ def index_masks(
     if faults:
         without = len({fault.image_id for fault in faults})
         log.warning("%s: %d images are not scored for their masks' faults: %s", raw.root, without, skipped_csv)
+    if _all_unlabelled(masks_csv, masks, len(index.classes)):
+        log.warning(
+            "%s: the masks hold no class, but the value of pixels that do not count; in a mask, the first class is 1",
+            raw.root,
+        )
     if not masks:
         log.warning("%s has no masks; nothing made from it can be scored", raw.root)
     write_faults(skipped_csv, faults)
     write_label_manifest(masks, masks_csv)
     partial_work.finish()
+
+
+def _finished(record: Path) -> dict[str, str]:
+    """What an earlier run has drawn: by image id, the fingerprint of what it was drawn from."""
+    lines = record.read_text(encoding="utf-8").split("\n")[:-1] if record.exists() else []
+    return {image_id: fingerprint for fingerprint, _, image_id in (line.partition(" ") for line in lines)}
+
+
+def _fingerprint(source: MaskSource) -> str:
+    """Of what a mask is drawn from: the call's arguments, and the state of the files among them."""
+    if isinstance(source, Path):
+        return ""
+    told: list[object] = [source.func.__name__, sorted(source.keywords.items())]
+    for argument in source.args:
+        told.append(argument)
+        if isinstance(argument, Path) and argument.exists():
+            status = argument.stat()
+            told.append((status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def _all_unlabelled(masks_csv: Path, masks: Mapping[str, Path], classes: int) -> bool:
+    """Whether the first masks hold nothing but background and 255: most likely objects were saved as 255."""
+    ignored = False
+    for path in list(masks.values())[:LOOKED_AT]:
+        mask = read_mask(masks_csv.parent / path)
+        if ((mask > 0) & (mask <= classes)).any():
+            return False
+        ignored = ignored or bool((mask == ignored_in(mask)).any())
+    return ignored
 
 
 def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[Fault]:
@@ -110,8 +150,8 @@ def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[
         return []
     try:
         sources = list(raw.masks(index))
-    except UserError:
-        return []  # index_masks tells it; the images' faults are what is asked for
+    except UserError as error:
+        return [Fault(FaultKind.BROKEN_MASK, str(raw.root), str(error))]
     threads = processes_to_decode(len(sources), threads)
     image_ids = [image_id for image_id, _ in sources]
     arguments = _arguments(index, image_ids, lambda at: sources[at][1], [None] * len(sources))
@@ -162,6 +202,8 @@ def _check_mask(source: MaskSource, drawn: Path | None, size: Size, classes: Seq
     if size != (0, 0) and mask.shape != tuple(size):
         detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}"
         found.append((FaultKind.MASK_SIZE, detail))
+        if not isinstance(source, Path):
+            return found  # of the size that a file gives, which may be beyond all memory
     if mask.dtype == np.uint16 and len(classes) <= MOST_OF_8_BITS:
         detail = "is of 16-bit grey, which is for over 254 classes; save it as 8-bit PNG"
         return [*found, (FaultKind.BROKEN_MASK, detail)]

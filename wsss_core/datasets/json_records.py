@@ -143,6 +143,8 @@ class _Window:
                 if not self._more():
                     cut = _HALF_A_WORD.match(self._text, error.pos) or error.msg.startswith("Unterminated")
                     self.fail("ends too early: it is truncated" if cut else f"is no JSON ({error.msg})", error.pos)
+            except ValueError:  # Python reads no longer numbers
+                self.fail("has a number of thousands of digits")
         text = self._text[self._at : end]
         if not text.isascii():
             try:

@@ -101,6 +101,10 @@ class RawDataset(ABC):
         """The file to look at where an image has no mask, or one that is not right; for messages."""
         return next(iter(self.mask_inputs()), self.root)
 
+    def unfit_settings(self) -> list[str]:
+        """What in the settings does not fit the disk and would be noticed late, a line each, with the key."""
+        return []
+
     def has_masks(self) -> bool:
         """Whether there is a file or folder that masks come from."""
         return any(path.exists() for path in self.mask_inputs())

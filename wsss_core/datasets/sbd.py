@@ -131,4 +131,5 @@ def _png_names(folder: Path) -> list[str]:
     """The ids of the PNG files in a folder, sorted; none if it is missing."""
     if not folder.is_dir():
         return []
-    return sorted(path.stem for path in folder.iterdir() if path.suffix == ".png" and usable(path.stem))
+    paths = (path for path in folder.iterdir() if path.suffix == ".png" and path.name[0] != ".")
+    return sorted(path.stem for path in paths if usable(path.stem))
