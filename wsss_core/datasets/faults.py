@@ -60,9 +60,8 @@ class Fault:
     def text(self) -> str:
         """The detail, with the image's name where neither it nor the file tells that."""
         name = self.image_id or ""
-        told = name.rpartition("/")[2] == Path(self.file).stem or any(
-            n in self.detail for n in (repr(name), f"({name})")
-        )
+        in_words = any(form in self.detail for form in (repr(name), f"({name})"))
+        told = in_words or name.rpartition("/")[2] == Path(self.file).stem
         return self.detail if told or not name else f"{name!r}: {self.detail}"
 
 
