@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from wsss_core.config.dataset import CocoDataset
 from wsss_core.datasets.class_names import unknown_class_faults
 from wsss_core.datasets.coco_instances import Instances, read_instances
-from wsss_core.datasets.coco_masks import draw_instances, draw_stuff
+from wsss_core.datasets.coco_masks import draw_instances, draw_stuff, undrawn
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.image_ids import is_text
 from wsss_core.datasets.index import SPLITS, DatasetIndex
@@ -262,5 +262,8 @@ def _drawings(
     for image_id, height, width in zip(index.image_ids, index.table["height"], index.table["width"], strict=True):
         of_image = numbers.get(image_id, [])
         size = next((instances.images[number].size for number in of_image), None) or (int(height), int(width))
+        if size != (height, width):
+            yield image_id, partial(undrawn, *size)
+            continue
         where = [span for number in of_image for span in spans.get(number, ())]
         yield image_id, partial(draw_instances, instances.path, tuple(where), class_numbers, *size)

@@ -67,6 +67,11 @@ def draw_instances(
     return np.ascontiguousarray(mask)
 
 
+def undrawn(height: int, width: int) -> np.ndarray:
+    """A mask of this size, uint8, without content and memory: it is only to be told that the size is wrong."""
+    return np.broadcast_to(np.uint8(0), (height, width))
+
+
 def run_lengths(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """A segmentation as run lengths, in pycocotools' form.
 

@@ -66,7 +66,9 @@ def index_dataset(
         faults += check_masks(raw, _index(listing, listing.images, sizes), threads)
         write_faults(faults_csv, faults)
         sound = _index(listing, images, sizes)
-        write_dataset_report(str(raw.root), sound, warnings, faults, faults_csv.with_suffix(".html"), None)
+        faults_csv.with_suffix(".html").unlink(missing_ok=True)
+        if len(sound) and listing.classes:
+            write_dataset_report(str(raw.root), sound, warnings, faults, faults_csv.with_suffix(".html"), None)
         can_skip = raw.settings.on_fault == "stop"
         raise DatasetFaults(f"the data set {raw.root}", faults, table=faults_csv, can_skip=can_skip)
     index = _index(listing, images, sizes)
