@@ -30,7 +30,7 @@ def only_fault(tree: CocoTree, kind: FaultKind, dataset: CocoDataset | None = No
     """The one fault of the tree, checked to be of ``kind``."""
     error = faults_of(lambda: indexed(tree, dataset))
     assert [fault.kind for fault in error.faults] == [kind], str(error)
-    assert f"  {error.faults[0].file}: {error.faults[0].detail}" in str(error)
+    assert f"  {error.faults[0].file}: {error.faults[0].text}" in str(error)
     return error.faults[0]
 
 

@@ -174,7 +174,7 @@ def test_names_are_shown_as_they_are(tmp_path, name):
     text, _ = written(tmp_path, index, odd, odd, title=name)
     page = Page(text)
     assert page.open == [] and "script" not in page.tags
-    assert f"{name}.jpg" in page.text and f"{name} is small" in page.text and page.text.count(name) >= 3
+    assert f"{name}.jpg" in page.text and f"'id0': {name} is small" in page.text and page.text.count(name) >= 3
 
 
 def test_bytes_that_are_no_text_can_be_written(tmp_path):

@@ -23,9 +23,10 @@ from wsss_core.errors import UserError
 SIZES = {"0001": (6, 8), "0002": (3, 9), "nan": (6, 8), "0004": (6, 8), "0005": (11, 4)}
 
 
-def draw(image_id: str, record: Path, last: str | None) -> np.ndarray:
-    """A mask of ones; writes down that it was drawn, and kills the process at the image ``last``."""
-    if image_id == last:
+def draw(image_id: str, root: Path) -> np.ndarray:
+    """A mask of ones; writes down that it was drawn, and kills the process at the image that ``last.txt`` names."""
+    record = root / "drawn.txt"
+    if (root / "last.txt").read_text() == image_id:
         os.kill(os.getpid(), signal.SIGKILL)
     with open(record, "a") as file:
         file.write(f"{image_id}\n")
@@ -37,8 +38,6 @@ def draw(image_id: str, record: Path, last: str | None) -> np.ndarray:
 class Drawn(VocFolder):
     """A small tree whose masks are drawn."""
 
-    last: str | None = None
-
     def mask_inputs(self):
         return [self.root / "ImageSets/Segmentation/train.txt"]
 
@@ -47,7 +46,7 @@ class Drawn(VocFolder):
 
     def masks(self, index):
         for image_id in index.image_ids:
-            yield image_id, partial(draw, image_id, self.root / "drawn.txt", self.last)
+            yield image_id, partial(draw, image_id, self.root)
 
 
 @pytest.fixture
@@ -56,10 +55,10 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, threads: int = 1, last: str | None = None, **settings) -> dict[str, Path]:
+def run(folder: Path, threads: int = 1, last: str = "", **settings) -> dict[str, Path]:
     settings = {"root": folder / "voc", "classes": ("cat", "dog", "bird"), **settings}
     raw = Drawn(folder / "voc", VocDataset(**settings))
-    raw.last = last
+    (folder / "voc/last.txt").write_text(last)
     index = read_index(folder / "made/index.csv", folder / "made/classes.json")
     index_masks(raw, index, folder / "masks/masks.csv", folder / "masks/skipped.csv", threads)
     return read_label_manifest([folder / "masks/masks.csv"])

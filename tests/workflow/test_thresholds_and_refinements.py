@@ -33,6 +33,8 @@ def chosen(finished, tmp_path_factory):
         "pseudo_labels": {"background": {"walked_alpha": 8}, "crf": None, "unsure_below": 0.3},
     }
     config["affinities"]["only_crf"] = {"method": "none"}
+    for experiment in ("cam", "advcam"):
+        config["experiments"][experiment]["affinity"] = "affinitynet"
     config["experiments"] |= {
         "irn": {"cams": "cam", "affinity": "irn"},
         "walked_background": {"cams": "cam", "affinity": "authors"},

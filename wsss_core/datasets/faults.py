@@ -1,6 +1,7 @@
 """Everything that is wrong with a data set, in one message instead of one per run."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -60,7 +61,7 @@ class Fault:
     def text(self) -> str:
         """The detail, with the image's name where neither it nor the file tells that."""
         name = self.image_id or ""
-        in_words = any(form in self.detail for form in (repr(name), f"({name})"))
+        in_words = repr(name) in self.detail or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self.detail) is not None
         told = in_words or name.rpartition("/")[2] == Path(self.file).stem
         return self.detail if told or not name else f"{name!r}: {self.detail}"
 

@@ -21,6 +21,8 @@ from wsss_core.image_pool import ImagePool, processes_to_decode
 from wsss_core.progress import progress
 from wsss_core.resume import PartialWork
 
+FAR_BEYOND = 100
+"""A mask with so many times its image's pixels is not looked into."""
 LOOKED_AT = 50
 """Masks that a class is looked for in."""
 DRAWN = "drawn"
@@ -118,7 +120,7 @@ def _fingerprint(source: MaskSource) -> str:
     told: list[object] = [source.func.__name__, sorted(source.keywords.items())]
     for argument in source.args:
         told.append(argument)
-        if isinstance(argument, Path) and argument.exists():
+        if isinstance(argument, Path) and argument.is_file():
             status = argument.stat()
             told.append((status.st_size, status.st_mtime_ns))
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
@@ -202,8 +204,8 @@ def _check_mask(source: MaskSource, drawn: Path | None, size: Size, classes: Seq
     if size != (0, 0) and mask.shape != tuple(size):
         detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}"
         found.append((FaultKind.MASK_SIZE, detail))
-        if not isinstance(source, Path):
-            return found  # of the size that a file gives, which may be beyond all memory
+        if mask.size > FAR_BEYOND * size[0] * size[1]:
+            return found  # perhaps beyond all memory, too, so nobody looks into it
     if mask.dtype == np.uint16 and len(classes) <= MOST_OF_8_BITS:
         detail = "is of 16-bit grey, which is for over 254 classes; save it as 8-bit PNG"
         return [*found, (FaultKind.BROKEN_MASK, detail)]
