@@ -52,7 +52,13 @@ class FixedConvolution:
         return found if added is None else found + added
 
     def _convolved(
-        self, given: Tensor, weight: Tensor, bias: Tensor | None, stride: list[int], added: Tensor | None, rectified: bool
+        self,
+        given: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: list[int],
+        added: Tensor | None,
+        rectified: bool,
     ) -> Tensor:
         geometry = (self.padding, stride, self.dilation, 1)
         if not has_fused_convolutions(given):
