@@ -161,28 +161,54 @@ def _climb_on(
         steps: number of maps summed; the first is that of ``images``.
         parameters: step size, regularisation and so on.
     """
-    own = torch.arange(len(classes), device=classes.device)
     total = torch.zeros_like(initial)
-    for step in range(steps):
-        last = step == steps - 1
-        images.requires_grad_(not last)
-        with torch.set_grad_enabled(not last):
-            maps, scores = _evidence(classifier, images)
-            own_maps = maps.unflatten(0, (-1, 2))[own, :, classes]  # (K, 2, h', w')
-            region = _pair_map(own_maps, positive_weights)  # (K, h', w')
-            total = total + region.detach()
-            if last:
-                break
-            goal = _goal(scores.unflatten(0, (-1, 2)), classes, region, initial, parameters)
-        (gradient,) = torch.autograd.grad(goal, images)
-        images = _climbed(images.detach(), gradient, parameters.step_size)
-    return total
+    for _ in range(steps - 1):
+        region, images = climb_step(classifier, images, classes, positive_weights, initial, parameters)
+        total = total + region
+    with torch.no_grad():  # the last map, after which nothing climbs
+        maps, _ = _evidence(classifier, images)
+        return total + _pair_map(_own_maps(maps, classes), positive_weights)
+
+
+def climb_step(
+    classifier: ClimbableClassifier,
+    images: Tensor,
+    classes: Tensor,
+    positive_weights: Tensor,
+    initial: Tensor,
+    parameters: AdvCams,
+) -> tuple[Tensor, Tensor]:
+    """One step of pairs on their way: one forward pass and one backward pass to the images.
+
+    Args:
+        classifier: see :func:`advcam_class_maps`.
+        images: (2K, 3, h, w), a pair for each class.
+        classes: (K,).
+        positive_weights: (K,), at least 1.
+        initial: maps of the clean pairs (K, h', w').
+        parameters: step size, regularisation and so on.
+
+    Returns:
+        The maps of ``images`` (K, h', w'), and the images of the next step.
+    """
+    images = images.detach().requires_grad_()
+    with torch.enable_grad():
+        maps, scores = _evidence(classifier, images)
+        region = _pair_map(_own_maps(maps, classes), positive_weights)  # (K, h', w')
+        goal = _goal(scores.unflatten(0, (-1, 2)), classes, region, initial, parameters)
+    (gradient,) = torch.autograd.grad(goal, images)
+    return region.detach(), _climbed(images.detach(), gradient, parameters.step_size)
 
 
 def _evidence(classifier: ClimbableClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """The classifier's evidence; of a network that computes in fewer bits, float32 from here on."""
     maps, scores = classifier.evidence(images)
     return maps.to(images.dtype), scores.to(images.dtype)
+
+
+def _own_maps(maps: Tensor, classes: Tensor) -> Tensor:
+    """Of each pair the map of its own class: (2K, all classes, h', w') to (K, 2, h', w')."""
+    return maps.unflatten(0, (-1, 2))[torch.arange(len(classes), device=classes.device), :, classes]
 
 
 def _pair_map(own_maps: Tensor, positive_weights: Tensor) -> Tensor:

@@ -33,20 +33,22 @@ FOLDABLE: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
 Exactly these classes: a subclass may join its layers otherwise."""
 
 
-def folded_for_inference(network: Network) -> Network:
+def folded_for_inference(network: Network, by_hand: bool = True) -> Network:
     """A copy in evaluation mode, channels-last, its weights without gradients, norms folded into convolutions.
 
-    On CPUs, in float32, residual blocks become :class:`~wsss_core.networks.fused_blocks.FusedBlock`.
     Parts of classes that are not known here are copied as they are.
 
     Args:
         network: a classifier, or any other network; it stays as it is.
+        by_hand: on CPUs residual blocks become :class:`~wsss_core.networks.fused_blocks.FusedBlock`, which autocast
+            does not work on.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for part in list(folded.modules()):
         for convolution, norm in _pairs(part):
             _fold(part, convolution, norm)
-    return fuse_blocks(folded.to(memory_format=torch.channels_last))
+    folded = folded.to(memory_format=torch.channels_last)
+    return fuse_blocks(folded) if by_hand else folded
 
 
 def _pairs(part: nn.Module) -> tuple[tuple[str, str], ...]:
