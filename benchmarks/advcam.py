@@ -17,8 +17,10 @@ itself, which is the price of the format.
 import argparse
 import os
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -107,16 +109,23 @@ def deviation_of_climb(
     return ((found - expected).abs().max() / expected.max()).item()
 
 
-def interleaved(
-    first: Callable[[], object], second: Callable[[], object], repeats: int, device: torch.device
-) -> tuple[float, float]:
-    """Medians of two functions' times, run in turn, after a run of each that does not count."""
-    times: tuple[list[float], list[float]] = ([], [])
+class Times(NamedTuple):
+    """Medians of one side, seconds."""
+
+    wall: float
+    processor: float
+    """Of this process; on one thread of a busy machine it says more than the wall clock."""
+
+
+def interleaved(functions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[Times]:
+    """Medians of functions' times, run in turn, after a run of each that does not count."""
+    times: list[list[Times]] = [[] for _ in functions]
     for number in range(repeats + 1):
-        for function, own in zip((first, second), times, strict=True):
-            _, duration = seconds(function, device)
-            own.extend([duration] if number else [])
-    return statistics.median(times[0]), statistics.median(times[1])
+        for function, own in zip(functions, times, strict=True):
+            start = time.process_time()
+            _, wall = seconds(function, device)
+            own.extend([Times(wall, time.process_time() - start)] if number else [])
+    return [Times(*(statistics.median(column) for column in zip(*own, strict=True))) for own in times]
 
 
 def share_in_convolutions(function: Callable[[], object], device: torch.device) -> float:
@@ -125,8 +134,8 @@ def share_in_convolutions(function: Callable[[], object], device: torch.device) 
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]) as profiled:
         seconds(function, device)
     events = [event for event in profiled.key_averages() if event.device_type == DeviceType.CPU]
-    times = {event.key: event.self_device_time_total if on_cuda else event.self_cpu_time_total for event in events}
-    return sum(time for name, time in times.items() if "conv" in name) / max(sum(times.values()), 1e-9)
+    spent = {event.key: event.self_device_time_total if on_cuda else event.self_cpu_time_total for event in events}
+    return sum(value for name, value in spent.items() if "conv" in name) / max(sum(spent.values()), 1e-9)
 
 
 def product_speed(device: torch.device, dtype: torch.dtype) -> float:
@@ -189,10 +198,16 @@ def compare(options: argparse.Namespace) -> None:
         with context():
             return climb_step(ours, *ours_given, PARAMETERS)
 
-    plain, own = interleaved(lambda: authors_step(classifier, pair, 0, initial), own_step, options.repeats, device)
-    own /= options.pairs
+    sides = (lambda: authors_step(classifier, pair, 0, initial), own_step)
+    authors_times, own_times = interleaved(sides, options.repeats, device)
+    plain, own = authors_times.wall, own_times.wall / options.pairs
     print(f"authors' procedure: {plain:.4f} s a step (median of {options.repeats})")
     print(f"ours: {own:.4f} s a step (median of {options.repeats}), ratio {plain / own:.2f}", flush=True)
+    if device.type == "cpu":
+        busy = own_times.processor / options.pairs
+        print(
+            f"processor time: {authors_times.processor:.4f} s and {busy:.4f} s, ratio {authors_times.processor / busy:.2f}"
+        )
     print(f"time in convolutions: {100 * share_in_convolutions(own_step, device):.0f} % of our step")
     size = (options.height, options.width)
     operations = 2 * one_pass(lambda: make_classifier(options.network), size, trained=False).operations
