@@ -204,10 +204,8 @@ def compare(options: argparse.Namespace) -> None:
     print(f"authors' procedure: {plain:.4f} s a step (median of {options.repeats})")
     print(f"ours: {own:.4f} s a step (median of {options.repeats}), ratio {plain / own:.2f}", flush=True)
     if device.type == "cpu":
-        busy = own_times.processor / options.pairs
-        print(
-            f"processor time: {authors_times.processor:.4f} s and {busy:.4f} s, ratio {authors_times.processor / busy:.2f}"
-        )
+        theirs, busy = authors_times.processor, own_times.processor / options.pairs
+        print(f"processor time: {theirs:.4f} s and {busy:.4f} s, ratio {theirs / busy:.2f}")
     print(f"time in convolutions: {100 * share_in_convolutions(own_step, device):.0f} % of our step")
     size = (options.height, options.width)
     operations = 2 * one_pass(lambda: make_classifier(options.network), size, trained=False).operations
