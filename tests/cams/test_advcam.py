@@ -100,6 +100,22 @@ def test_classes_that_do_not_fit_at_once_give_the_same(monkeypatch):
     torch.testing.assert_close(advcam_class_maps(network, image, [0, 1, 3], parameters).normalised()[0], together)
 
 
+def test_the_clean_image_is_looked_at_once(monkeypatch):
+    network, clean, seen = TinyClassifier(), normalise(random_image(16, 16)).double(), []
+    evidence = network.evidence
+
+    def watched(images):
+        seen.append(len(images))
+        return evidence(images)
+
+    monkeypatch.setattr(network, "evidence", watched)
+    climb(network, clean, [0, 1, 3], 4, AdvCams(classifier="c"))
+    assert seen == [2, 6, 6, 6]
+    monkeypatch.setattr(advcam, "PIXELS_AT_ONCE", 2 * 16 * 16 * 2)
+    climb(network, clean, [0, 1, 3], 3, AdvCams(classifier="c"))
+    assert seen[4:] == [2, 4, 4, 2, 2]
+
+
 @pytest.mark.parametrize(("steps", "at_half"), [(1, 1), (5, 5), (6, 5), (10, 5), (11, 5), (12, 6), (27, 13)])
 def test_fewer_steps_at_small_scales(steps, at_half):
     assert steps_at_scale(steps, 0.5) == at_half

@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from tests.classifiers.tiny_networks import tiny
 from wsss_core.cam_store import CamStoreReader
 from wsss_core.cams import generate_cams as stage
 from wsss_core.cams.generate_cams import generate_cams
+from wsss_core.cams.methods import find_cam_method
 from wsss_core.cams.multiscale import multiscale_class_maps
 from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams, SeenetCams
+from wsss_core.config.networks import Trunk
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
+from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.self_erasing import SelfErasingClassifier
 
 CLASSES = ("class0", "class1", "class2", "class3")
@@ -106,6 +110,31 @@ def test_the_arithmetic_is_the_networks(index, tmp_path):
         for own, other in zip(found[name], expected, strict=True):
             np.testing.assert_allclose(own, other, rtol=0, atol=largest)
     assert any((own != other).any() for own, other in zip(found["single"], expected, strict=True))
+
+
+@pytest.mark.parametrize("parameters", [MULTISCALE, ADVCAM], ids=["multiscale", "advcam"])
+def test_a_folded_classifier_draws_the_same_maps(index, tmp_path, monkeypatch, parameters):
+    torch.manual_seed(2)
+    network = ClassMapClassifier(Trunk(network="resnet_small", output_stride=8), CLASSES).requires_grad_(False).eval()
+    monkeypatch.setattr(stage, "load_classifier", lambda path, device: copy.deepcopy(network))
+    method, seen = find_cam_method(parameters.method), []
+
+    def watched(classifier, *arguments):
+        seen.append(any(isinstance(part, torch.nn.BatchNorm2d) for part in classifier.modules()))
+        return method(classifier, *arguments)
+
+    monkeypatch.setattr(stage, "find_cam_method", lambda name: watched)
+    parameters = parameters.model_copy(update={"precision": "float32", "steps": 2})
+    double = parameters.model_copy(update={"arithmetic": "float64"})
+    with CamStoreReader([run(index, tmp_path / "folded", parameters)]) as reader:
+        found = [reader.read(image_id).cam for image_id in index.image_ids]
+    assert seen and not any(seen)
+    seen.clear()
+    with CamStoreReader([run(index, tmp_path / "double", double)]) as reader:
+        expected = [reader.read(image_id).cam for image_id in index.image_ids]
+    assert seen and all(seen)
+    for own, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(own, other, rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 4, 6])

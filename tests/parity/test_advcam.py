@@ -20,6 +20,7 @@ from wsss_core.config.cams import AdvCams
 from wsss_core.datasets.transforms import normalise
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier
+from wsss_core.networks.folded import folded_for_inference
 
 AUTHORS_SCALES = (1.0, 0.5, 1.5, 2.0)
 """What ``scaleidx`` in the files' names counts."""
@@ -131,9 +132,11 @@ def test_float64(case: Case, imported: Imported, monkeypatch):
             np.testing.assert_allclose(penalties, case[f"{name}_L_AD"][:-1], rtol=0, atol=EXACT)
 
 
+@pytest.mark.parametrize("folded", [False, True], ids=["as it is", "folded"])
 @pytest.mark.golden("advcam*.npz")
-def test_the_climbing_image_in_float64(case: Case, imported: Imported, monkeypatch):
+def test_the_climbing_image_in_float64(case: Case, imported: Imported, monkeypatch, folded: bool):
     network, parameters = double(case, imported), settings_of(case)
+    network = folded_for_inference(network) if folded else network
     clean = normalise(case["image"]).double()
     for k in case["keys"].tolist():
         with watched(monkeypatch) as climbs:  # one map more, so that the authors' last step is made
@@ -148,9 +151,11 @@ def test_the_climbing_image_in_float64(case: Case, imported: Imported, monkeypat
         assert climbs[0].goals[-1].item() == pytest.approx(case[f"f64_scaleidx0_c{k}_loss"][-1], rel=EXACT, abs=EXACT)
 
 
+@pytest.mark.parametrize("folded", [False, True], ids=["as it is", "folded"])
 @pytest.mark.golden("advcam*.npz")
-def test_float32(case: Case, imported: Imported, monkeypatch):
+def test_float32(case: Case, imported: Imported, monkeypatch, folded: bool):
     network, parameters = load_classifier(imported("irn-cam")), settings_of(case)
+    network = folded_for_inference(network) if folded else network
     for position, k in enumerate(case["keys"].tolist()):
         cam, high_res, climbs = drawn(network, case, k, monkeypatch)
         for name, found in (("cam", cam), ("high_res", high_res)):

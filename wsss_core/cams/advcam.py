@@ -14,7 +14,8 @@ pair where the map is positive, and K+ the positive weights of the class,
     map_b = relu(class map_b) * N_b / ((N_0 + N_1) K+),
 
 and the factor carries no gradient in the authors' code either. One forward and one backward pass to the
-image are left per step.
+image are left per step. They are the same for every implementation of the network; ``networks/folded.py``
+makes one that computes them in fewer operations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -85,10 +86,7 @@ def advcam_class_maps(
     for scale in parameters.scales:
         clean = normalise(rescale(image, scale)).to(weight)  # (3, h, w)
         steps = steps_at_scale(parameters.steps, scale, parameters.steps_below_scale_1)
-        at_once = max(1, PIXELS_AT_ONCE // (2 * clean.shape[1] * clean.shape[2]))
-        groups = [class_indices[start : start + at_once] for start in range(0, len(class_indices), at_once)]
-        maps = torch.cat([climb(classifier, clean, group, steps, parameters) for group in groups])
-        summed.add(factor * maps, parameters.high_res)
+        summed.add(factor * climb(classifier, clean, class_indices, steps, parameters), parameters.high_res)
     return summed
 
 
@@ -97,7 +95,8 @@ def climb(
 ) -> Tensor:
     """The maps of an image at one scale, summed over ``steps`` climbing images.
 
-    All classes climb side by side, each with its own pair of image and mirror image.
+    All classes start from the same pair of image and mirror image, so that one forward pass shows all their
+    clean maps. Then each climbs with a pair of its own, side by side.
 
     Args:
         classifier: see :func:`advcam_class_maps`.
@@ -110,32 +109,106 @@ def climb(
         (K, h', w') at the class maps' resolution, not negative, not normalised.
     """
     classes = torch.tensor(list(class_indices), device=clean.device)
-    pair = torch.stack([clean, clean.flip(2)])  # (2, 3, h, w)
-    images = pair.repeat(len(classes), 1, 1, 1)  # (2K, 3, h, w)
-    own = torch.arange(len(classes), device=clean.device)
     positive_weights = torch.tensor(
         [classifier.positive_weights(int(index)) for index in class_indices], device=clean.device
     ).clamp(min=1)
-    total, initial = None, None
-    for step in range(steps):
-        last = step == steps - 1
-        images.requires_grad_(not last)
-        with torch.set_grad_enabled(not last):
-            maps, scores = classifier.evidence(images)
-            maps = maps.unflatten(0, (len(classes), 2))  # (K, 2, all classes, h', w')
-            scores = scores.unflatten(0, (len(classes), 2))  # (K, 2, all classes)
-            own_maps = maps[own, :, classes]  # (K, 2, h', w')
-            region = _pair_map(own_maps, positive_weights)  # (K, h', w')
-            if initial is None:
-                initial = region.detach()
-            total = region.detach() if total is None else total + region.detach()
-            if last:
-                break
-            goal = _goal(scores, scores[own, :, classes], region, initial, parameters)
-        (gradient,) = torch.autograd.grad(goal, images)
-        images = _climbed(images.detach(), gradient, parameters.step_size)
-    assert total is not None
-    return total
+    pair = torch.stack([clean, clean.flip(2)])  # (2, 3, h, w)
+    climbs = steps > 1
+    pair.requires_grad_(climbs)
+    with torch.set_grad_enabled(climbs):
+        maps, scores = _evidence(classifier, pair)  # (2, all classes, h', w'), (2, all classes)
+        regions = _pair_map(maps[:, classes].transpose(0, 1), positive_weights)  # (K, h', w')
+        initial = regions.detach()
+        if not climbs:
+            return initial
+        goals = [
+            _goal(scores[None], classes[k, None], regions[k, None], initial[k, None], parameters)
+            for k in range(len(classes))
+        ]
+    gradients = [torch.autograd.grad(goal, pair, retain_graph=goal is not goals[-1])[0] for goal in goals]
+    images = _climbed(pair.detach().repeat(len(classes), 1, 1, 1), torch.cat(gradients), parameters.step_size)
+    at_once = max(1, PIXELS_AT_ONCE // pair[:, 0].numel())
+    later = [
+        _climb_on(classifier, *group, steps - 1, parameters)
+        for group in zip(
+            images.split(2 * at_once),
+            classes.split(at_once),
+            positive_weights.split(at_once),
+            initial.split(at_once),
+            strict=True,
+        )
+    ]
+    return initial + torch.cat(later)
+
+
+def _climb_on(
+    classifier: ClimbableClassifier,
+    images: Tensor,
+    classes: Tensor,
+    positive_weights: Tensor,
+    initial: Tensor,
+    steps: int,
+    parameters: AdvCams,
+) -> Tensor:
+    """The maps (K, h', w') of pairs on their way, summed over ``steps``; no device waits for another in here.
+
+    Args:
+        classifier: see :func:`advcam_class_maps`.
+        images: (2K, 3, h, w), a pair for each class.
+        classes: (K,).
+        positive_weights: (K,).
+        initial: maps of the clean pairs (K, h', w').
+        steps: number of maps summed; the first is that of ``images``.
+        parameters: step size, regularisation and so on.
+    """
+    total = torch.zeros_like(initial)
+    for _ in range(steps - 1):
+        region, images = climb_step(classifier, images, classes, positive_weights, initial, parameters)
+        total = total + region
+    with torch.no_grad():  # the last map, after which nothing climbs
+        maps, _ = _evidence(classifier, images)
+        return total + _pair_map(_own_maps(maps, classes), positive_weights)
+
+
+def climb_step(
+    classifier: ClimbableClassifier,
+    images: Tensor,
+    classes: Tensor,
+    positive_weights: Tensor,
+    initial: Tensor,
+    parameters: AdvCams,
+) -> tuple[Tensor, Tensor]:
+    """One step of pairs on their way: one forward pass and one backward pass to the images.
+
+    Args:
+        classifier: see :func:`advcam_class_maps`.
+        images: (2K, 3, h, w), a pair for each class.
+        classes: (K,).
+        positive_weights: (K,), at least 1.
+        initial: maps of the clean pairs (K, h', w').
+        parameters: step size, regularisation and so on.
+
+    Returns:
+        The maps of ``images`` (K, h', w'), and the images of the next step.
+    """
+    images = images.detach().requires_grad_()
+    with torch.enable_grad():
+        maps, scores = _evidence(classifier, images)
+        region = _pair_map(_own_maps(maps, classes), positive_weights)  # (K, h', w')
+        goal = _goal(scores.unflatten(0, (-1, 2)), classes, region, initial, parameters)
+    (gradient,) = torch.autograd.grad(goal, images)
+    return region.detach(), _climbed(images.detach(), gradient, parameters.step_size)
+
+
+def _evidence(classifier: ClimbableClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The classifier's evidence; of a network that computes in fewer bits, float32 from here on."""
+    maps, scores = classifier.evidence(images)
+    return maps.to(images.dtype), scores.to(images.dtype)
+
+
+def _own_maps(maps: Tensor, classes: Tensor) -> Tensor:
+    """Of each pair the map of its own class: (2K, all classes, h', w') to (K, 2, h', w')."""
+    return maps.unflatten(0, (-1, 2))[torch.arange(len(classes), device=classes.device), :, classes]
 
 
 def _pair_map(own_maps: Tensor, positive_weights: Tensor) -> Tensor:
@@ -147,12 +220,19 @@ def _pair_map(own_maps: Tensor, positive_weights: Tensor) -> Tensor:
     return weighted[:, 0] + weighted[:, 1].flip(2)
 
 
-def _goal(scores: Tensor, own_scores: Tensor, region: Tensor, initial: Tensor, parameters: AdvCams) -> Tensor:
+def _goal(scores: Tensor, classes: Tensor, region: Tensor, initial: Tensor, parameters: AdvCams) -> Tensor:
     """What the images climb: a scalar, the sum over the classes' pairs.
 
     The class's score, less all others', less the change of regions that are discriminative already.
+
+    Args:
+        scores: (K, 2, all classes).
+        classes: (K,).
+        region: the pairs' maps (K, h', w').
+        initial: the clean pairs' maps (K, h', w').
+        parameters: weights and thresholds.
     """
-    goal = own_scores.sum()
+    goal = scores[torch.arange(len(classes), device=classes.device), :, classes].sum()
     if parameters.suppress_other_classes:
         # Twice the class's own less all, its own among them, is its own less all others.
         goal = 2 * goal - scores.sum()

@@ -18,6 +18,10 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.classifier_files import load_classifier
+from wsss_core.networks.folded import folded_for_inference
+
+FOLDED = ("advcam", "multiscale")
+"""Methods that are given a folded copy of the classifier; others may look at its norms or its weights' gradients."""
 
 
 def generate_cams(
@@ -46,6 +50,8 @@ def generate_cams(
     classifier = load_classifier(classifier_weights, choose_device(device))
     if parameters.arithmetic == "float64":
         classifier = classifier.double()
+    elif parameters.method in FOLDED:  # type: ignore[attr-defined]
+        classifier = folded_for_inference(classifier)
     classifier = classifier.to(memory_format=torch.channels_last)  # convolutions are a sixth faster, also on CPUs
     if classifier.classes != index.classes:
         raise UserError(

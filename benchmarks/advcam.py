@@ -1,0 +1,231 @@
+"""A step of AdvCAM's climb against the authors' procedure, on the same network and image.
+
+``python -m benchmarks.advcam`` lets pairs of image and mirror image of 375x500 pixels climb on a
+ResNet-50 with random weights, one step of each side in turn, and compares the medians.
+
+* The authors' procedure, written down plainly: a forward pass; a backward pass of the class's summed
+  positive map, whose gradient at the features makes the Grad-CAM; a second backward pass of the loss. Weights
+  need gradients, so that both backward passes compute those of all weights, too.
+* Ours, ``wsss_core.cams.advcam.climb_step``: one forward and one backward pass to the images, on the copy of
+  the network that the stage `cams` draws maps with. ``--pairs`` of them climb side by side; times are per pair.
+
+``deviation`` is the largest difference of the sides' maps, summed over a short climb and divided by their
+maximum: in float64 at a small size, where both have to be equal; with ``--precision bf16`` that of the run
+itself, which is the price of the format.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.gpu_needs import one_pass
+from benchmarks.measuring import heading, last_line, median_seconds, seconds, torch_threads
+from wsss_core.cams.advcam import climb, climb_step
+from wsss_core.config.cams import AdvCams
+from wsss_core.config.networks import Trunk
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.folded import folded_for_inference
+
+CLASSES = tuple(f"class{number}" for number in range(20))
+EXACT_SIZE = (64, 96)
+"""Height and width of the image that both sides climb in float64."""
+EXACT_STEPS = 4
+"""Maps summed there."""
+PARAMETERS = AdvCams(classifier="random")
+"""The authors' step size, weights and thresholds."""
+
+
+def make_classifier(network: str) -> ClassMapClassifier:
+    """A classifier with random weights, of output stride 16, as the authors'."""
+    torch.manual_seed(0)
+    return ClassMapClassifier(Trunk(network=network, output_stride=16), CLASSES).eval()
+
+
+def authors_step(
+    classifier: ClassMapClassifier, images: Tensor, class_index: int, initial: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """One iteration as the authors' ``obtain_CAM_masking.py`` makes it.
+
+    Args:
+        classifier: its weights need gradients.
+        images: a pair (2, 3, h, w).
+        class_index: the class that is climbed.
+        initial: the clean pair's map (h', w'); None if this is the clean pair.
+
+    Returns:
+        The map of the pair (h', w'), and the pair of the next step.
+    """
+    images = images.detach().requires_grad_()
+    features = classifier.trunk(images)[-1]  # (2, F, h', w')
+    logits = classifier.head(features)  # (2, K, h', w')
+    gradients: list[Tensor] = []
+    features.register_hook(gradients.append)
+    classifier.zero_grad()
+    logits[:, class_index].relu().sum().backward(retain_graph=True)
+    weights = gradients[0].sum(dim=(2, 3)) / ((gradients[0] > 0).sum() + 1e-12)  # (2, F)
+    maps = (weights[:, :, None, None] * features).sum(dim=1).relu()
+    region = maps[0] + maps[1].flip(1)
+    start = region.detach() if initial is None else initial
+    mask = (region / region.max() > PARAMETERS.mask_threshold).to(region).detach()
+    scores = logits.relu().mean(dim=(2, 3))  # (2, K)
+    change = ((region - start).abs() * mask).sum()
+    loss = 2 * scores[:, class_index].sum() - scores.sum() - PARAMETERS.regularisation * change
+    classifier.zero_grad()
+    images.grad = None
+    loss.backward()
+    assert images.grad is not None
+    with torch.no_grad():
+        moved = images + PARAMETERS.step_size * images.grad / (images.grad.abs().max() + 1e-12)
+        return region.detach(), moved.clamp(images.min(), images.max())
+
+
+def authors_climb(classifier: ClassMapClassifier, clean: Tensor, class_index: int, steps: int) -> Tensor:
+    """The maps (h', w') of an image (3, h, w), summed over its steps."""
+    images, initial, total = torch.stack([clean, clean.flip(2)]), None, torch.zeros(()).to(clean)
+    for _ in range(steps):
+        region, images = authors_step(classifier, images, class_index, initial)
+        initial = region if initial is None else initial
+        total = total + region
+    return total
+
+
+def deviation_of_climb(
+    classifier: ClassMapClassifier, ours: ClassMapClassifier, clean: Tensor, context: AbstractContextManager[object]
+) -> float:
+    """The largest difference of both sides' summed maps over the authors' maximum."""
+    classes = [3, 7]
+    expected = torch.stack([authors_climb(classifier, clean, index, EXACT_STEPS) for index in classes])
+    with context:
+        found = climb(ours, clean, classes, EXACT_STEPS, PARAMETERS)
+    return ((found - expected).abs().max() / expected.max()).item()
+
+
+class Times(NamedTuple):
+    """Medians of one side, seconds."""
+
+    wall: float
+    processor: float
+    """Of this process; on one thread of a busy machine it says more than the wall clock."""
+
+
+def interleaved(functions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[Times]:
+    """Medians of functions' times, run in turn, after a run of each that does not count."""
+    times: list[list[Times]] = [[] for _ in functions]
+    for number in range(repeats + 1):
+        for function, own in zip(functions, times, strict=True):
+            start = time.process_time()
+            _, wall = seconds(function, device)
+            own.extend([Times(wall, time.process_time() - start)] if number else [])
+    return [Times(*(statistics.median(column) for column in zip(*own, strict=True))) for own in times]
+
+
+def share_in_convolutions(function: Callable[[], object], device: torch.device) -> float:
+    """Of the time in all operations, by torch's profiler, that in convolutions."""
+    on_cuda = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]) as profiled:
+        seconds(function, device)
+    events = [event for event in profiled.key_averages() if event.device_type == DeviceType.CPU]
+    spent = {event.key: event.self_device_time_total if on_cuda else event.self_cpu_time_total for event in events}
+    return sum(value for name, value in spent.items() if "conv" in name) / max(sum(spent.values()), 1e-9)
+
+
+def product_speed(device: torch.device, dtype: torch.dtype) -> float:
+    """GFLOP/s of a large matrix product."""
+    side = 8192 if device.type == "cuda" else 2048
+    matrix = torch.rand(side, side, device=device, dtype=dtype)
+    _, duration = median_seconds(lambda: matrix @ matrix, 5, device)
+    return 2 * side**3 / duration / 1e9
+
+
+def convolution_speed(device: torch.device, dtype: torch.dtype) -> float:
+    """GFLOP/s of a single 3x3 convolution of 512 channels, channels-last."""
+    images = 16 if device.type == "cuda" else 2
+    given = torch.rand(images, 512, 24, 32, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    layer = torch.nn.Conv2d(512, 512, 3, padding=1, bias=False).to(given).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        _, duration = median_seconds(lambda: layer(given), 9, device)
+    return 2 * 512 * 512 * 9 * given[:, 0].numel() / duration / 1e9
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run steps of both sides in turn and print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.advcam", description=__doc__)
+    parser.add_argument("--height", type=int, default=375)
+    parser.add_argument("--width", type=int, default=500)
+    parser.add_argument("--network", default="resnet50", help="a trunk's name (default: resnet50)")
+    parser.add_argument("--pairs", type=int, default=1, help="that climb side by side on our side (default: 1)")
+    parser.add_argument("--repeats", type=int, default=7, help="steps of either side (default: 7)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
+    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="of our side")
+    options = parser.parse_args(arguments)
+    if not 1 <= options.pairs <= len(CLASSES):
+        parser.error(f"--pairs is {options.pairs}; 1 to {len(CLASSES)} classes can climb side by side")
+    with torch_threads(options.threads):
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Print all figures."""
+    device, bf16 = options.device, options.precision == "bf16"
+    print(heading(options.threads, device))
+    pairs = f"{options.pairs} pair{'s' * (options.pairs > 1)} of {options.height}x{options.width} at once"
+    print(f"{options.network}, random weights, {len(CLASSES)} classes; {pairs}, {options.precision}", flush=True)
+    classifier = make_classifier(options.network).to(device)
+    ours = folded_for_inference(classifier, by_hand=not bf16)
+    generator = torch.Generator().manual_seed(1)
+    clean = torch.randn(3, options.height, options.width, generator=generator).to(device)
+
+    def context() -> AbstractContextManager[object]:
+        return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+
+    pair = torch.stack([clean, clean.flip(2)])  # (2, 3, h, w)
+    initial, _ = authors_step(classifier, pair, 0, None)
+    classes = torch.arange(options.pairs, device=device)
+    positive = torch.tensor([ours.positive_weights(k) for k in range(options.pairs)], device=device)
+    ours_given = (pair.repeat(options.pairs, 1, 1, 1), classes, positive, initial.repeat(options.pairs, 1, 1))
+
+    def own_step() -> object:
+        with context():
+            return climb_step(ours, *ours_given, PARAMETERS)
+
+    sides = (lambda: authors_step(classifier, pair, 0, initial), own_step)
+    authors_times, own_times = interleaved(sides, options.repeats, device)
+    plain, own = authors_times.wall, own_times.wall / options.pairs
+    print(f"authors' procedure: {plain:.4f} s a step (median of {options.repeats})")
+    print(f"ours: {own:.4f} s a step (median of {options.repeats}), ratio {plain / own:.2f}", flush=True)
+    if device.type == "cpu":
+        theirs, busy = authors_times.processor, own_times.processor / options.pairs
+        print(f"processor time: {theirs:.4f} s and {busy:.4f} s, ratio {theirs / busy:.2f}")
+    print(f"time in convolutions: {100 * share_in_convolutions(own_step, device):.0f} % of our step")
+    size = (options.height, options.width)
+    operations = 2 * one_pass(lambda: make_classifier(options.network), size, trained=False).operations
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    product, convolution = product_speed(device, dtype), convolution_speed(device, dtype)
+    achieved = operations / own / 1e9
+    print(
+        f"{operations / 1e9:.1f} GFLOP a step: {achieved:.0f} GFLOP/s, {100 * achieved / product:.0f} % of a large "
+        f"matrix product's {product:.0f}, {100 * achieved / convolution:.0f} % of a single 3x3 convolution's "
+        f"{convolution:.0f}",
+        flush=True,
+    )
+    as_run = deviation_of_climb(classifier, ours, clean, context())
+    print(f"deviation of maps in {options.precision}, as run, over {EXACT_STEPS} steps: {as_run:.3g}")
+    small = clean[:, : EXACT_SIZE[0], : EXACT_SIZE[1]].double()
+    double = classifier.double()
+    exact = deviation_of_climb(double, folded_for_inference(double), small, nullcontext())
+    print(f"deviation of maps in float64 at {small.shape[1]}x{small.shape[2]}: {exact:.3g}")
+    print(last_line(plain / own, as_run if bf16 else exact))
+
+
+if __name__ == "__main__":
+    main()

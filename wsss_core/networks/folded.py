@@ -1,0 +1,80 @@
+"""A copy of a classifier for drawing maps: the same function of the image in fewer operations.
+
+In evaluation mode batch normalisation behind a convolution is an affine map of each channel, and so
+part of the convolution. What is computed stays the same but for rounding; in float32 that moves AdvCAM's
+first gradient by some thousandths, which is why exactness is tested in float64.
+"""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from wsss_core.networks.fused_blocks import fuse_blocks
+from wsss_core.networks.resnet import ResNetTrunk
+from wsss_core.networks.resnet38 import BottleneckBlock, ResidualBlock
+from wsss_core.networks.vgg16 import Vgg16Trunk
+
+Network = TypeVar("Network", bound=nn.Module)
+
+FOLDABLE: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
+    ResNetTrunk: (("conv1", "bn1"),),
+    BasicBlock: (("conv1", "bn1"), ("conv2", "bn2"), ("downsample.0", "downsample.1")),
+    Bottleneck: (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("downsample.0", "downsample.1")),
+    # ResNet-38 normalises before it convolves: the norms at a block's entry, whose input is also the
+    # shortcut, and the last one have no convolution to be folded into.
+    ResidualBlock: (("conv_branch2a", "bn_branch2b1"),),
+    BottleneckBlock: (("conv_branch2a", "bn_branch2b1"), ("conv_branch2b1", "bn_branch2b2")),
+}
+"""Convolutions, and the batch normalisation that alone sees their output, by the module that holds both.
+
+Exactly these classes: a subclass may join its layers otherwise."""
+
+
+def folded_for_inference(network: Network, by_hand: bool = True) -> Network:
+    """A copy in evaluation mode, channels-last, its weights without gradients, norms folded into convolutions.
+
+    Parts of classes that are not known here are copied as they are.
+
+    Args:
+        network: a classifier, or any other network; it stays as it is.
+        by_hand: on CPUs residual blocks become :class:`~wsss_core.networks.fused_blocks.FusedBlock`, which autocast
+            does not work on.
+    """
+    folded = copy.deepcopy(network).eval().requires_grad_(False)
+    for part in list(folded.modules()):
+        for convolution, norm in _pairs(part):
+            _fold(part, convolution, norm)
+    folded = folded.to(memory_format=torch.channels_last)
+    return fuse_blocks(folded) if by_hand else folded
+
+
+def _pairs(part: nn.Module) -> tuple[tuple[str, str], ...]:
+    """The names of what can be folded in a module, itself but not its parts."""
+    if type(part) is Vgg16Trunk:
+        names = [name for name, _ in part.named_children() if name.startswith("conv")] if part.batch_norm else []
+        return tuple((name, name.replace("conv", "bn")) for name in names)
+    pairs = FOLDABLE.get(type(part), ())
+    shortcut = getattr(part, "downsample", None)
+    return tuple(pair for pair in pairs if shortcut is not None or not pair[0].startswith("downsample"))
+
+
+def _fold(part: nn.Module, convolution_name: str, norm_name: str) -> None:
+    """Put a norm into the convolution before it, and nothing in its place; computed in float64."""
+    convolution, norm = part.get_submodule(convolution_name), part.get_submodule(norm_name)
+    if not (type(convolution) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None):
+        return
+    assert norm.running_var is not None
+    factor = (norm.running_var.double() + norm.eps).rsqrt()  # (C,)
+    offset = -norm.running_mean.double() * factor
+    if norm.affine:
+        factor, offset = factor * norm.weight.double(), offset * norm.weight.double() + norm.bias.double()
+    if convolution.bias is not None:
+        offset = offset + convolution.bias.double() * factor
+    weight = convolution.weight.double() * factor[:, None, None, None]
+    convolution.weight = nn.Parameter(weight.to(convolution.weight), requires_grad=False)
+    convolution.bias = nn.Parameter(offset.to(convolution.weight), requires_grad=False)
+    owner, _, name = norm_name.rpartition(".")
+    setattr(part.get_submodule(owner), name, nn.Identity())

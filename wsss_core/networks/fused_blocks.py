@@ -1,0 +1,162 @@
+"""Residual blocks for drawing maps on CPUs: oneDNN's fused convolutions, and a backward pass by hand.
+
+Only :func:`~wsss_core.networks.folded.folded_for_inference` uses this module; all of it can be skipped
+by who wants to know what is computed.
+
+A block whose norms are folded is convolution + bias + ReLU two or three times, the last with the shortcut
+added before the ReLU. oneDNN does each in one pass over memory. torch offers that (``torch.ops.mkldnn``,
+which its compiler emits) without a gradient, and with the weights fixed the gradient to the input is short:
+of a ReLU it is a mask, which its output shows; of a convolution of stride 1 it is the convolution with
+the mirrored, transposed weights. Small 1x1 convolutions gain most: on a single thread torch computes them by
+a plain matrix product in place of oneDNN, at half its speed where that product is MKL's on an AMD processor.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+
+class FixedConvolution:
+    """A convolution whose weights do not change: forward with what follows it, and backward to its input."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        """Take over weights and geometry.
+
+        Args:
+            convolution: not grouped, padded with zeros.
+        """
+        self.weight, self.bias = convolution.weight.detach(), convolution.bias
+        self.stride, self.dilation = list(convolution.stride), list(convolution.dilation)
+        self.padding = [int(cells) for cells in convolution.padding]
+        self.mirrored: Tensor | None = None
+        reach = [d * (k - 1) for d, k in zip(self.dilation, convolution.kernel_size, strict=True)]
+        if self.stride == [1, 1] and [2 * cells for cells in self.padding] == reach:  # keeps the size
+            mirrored = self.weight.flip(2, 3).transpose(0, 1)
+            self.mirrored = mirrored.contiguous(memory_format=torch.channels_last)
+
+    def __call__(self, given: Tensor, added: Tensor | None = None, rectified: bool = True) -> Tensor:
+        """Of ``given`` (B, C, h, w) the convolution (B, C', h', w'), plus bias and ``added``, rectified."""
+        return self._convolved(given, self.weight, self.bias, self.stride, added, rectified)
+
+    def input_gradient(self, gradient: Tensor, given: Tensor, added: Tensor | None = None) -> Tensor:
+        """The gradient at the input ``given`` (B, C, h, w), of that at the convolution's output, plus ``added``."""
+        if self.mirrored is not None:
+            return self._convolved(gradient, self.mirrored, None, [1, 1], added, rectified=False)
+        found = torch.ops.aten.convolution_backward(
+            gradient, given, self.weight, None, self.stride, self.padding, self.dilation,
+            False, [0, 0], 1, [True, False, False],
+        )[0]  # fmt: skip
+        return found if added is None else found + added
+
+    def _convolved(
+        self,
+        given: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: list[int],
+        added: Tensor | None,
+        rectified: bool,
+    ) -> Tensor:
+        geometry = (self.padding, stride, self.dilation, 1)
+        if not has_fused_convolutions(given):
+            found = torch.conv2d(given, weight, bias, stride, self.padding, self.dilation)
+            found = found if added is None else found + added
+            return found.relu_() if rectified else found
+        activation = "relu" if rectified else "none"
+        if added is None:
+            return torch.ops.mkldnn._convolution_pointwise(given, weight, bias, *geometry, activation, [], "")
+        return torch.ops.mkldnn._convolution_pointwise.binary(
+            given, added, weight, bias, *geometry, "add", 1.0, activation if rectified else None, [], None
+        )
+
+
+def has_fused_convolutions(given: Tensor) -> bool:
+    """Whether oneDNN's fused convolutions take this tensor: float32 on a CPU, if torch was built with them."""
+    return (
+        given.device.type == "cpu"
+        and given.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    )
+
+
+class _Block(torch.autograd.Function):
+    """The block as one operation, with a gradient to its input alone."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, entered: Tensor, convolutions: Sequence[FixedConvolution], shortcut: FixedConvolution | None
+    ) -> Tensor:
+        inputs = [entered]  # of the convolutions; all but the first are outputs of a ReLU
+        for convolution in convolutions[:-1]:
+            inputs.append(convolution(inputs[-1]))
+        added = entered if shortcut is None else shortcut(entered, rectified=False)
+        output = convolutions[-1](inputs[-1], added)
+        ctx.save_for_backward(*inputs, output)
+        ctx.convolutions, ctx.shortcut = convolutions, shortcut
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        *inputs, output = ctx.saved_tensors
+        at_sum = _behind_relu(gradients[0], output)
+        gradient = at_sum
+        for convolution, given in zip(reversed(ctx.convolutions[1:]), reversed(inputs[1:]), strict=True):
+            gradient = _behind_relu(convolution.input_gradient(gradient, given), given)
+        past = at_sum if ctx.shortcut is None else ctx.shortcut.input_gradient(at_sum, inputs[0])
+        return ctx.convolutions[0].input_gradient(gradient, inputs[0], past), None, None
+
+
+def _behind_relu(gradient: Tensor, output: Tensor) -> Tensor:
+    """The gradient before a ReLU, of that after it and of its output."""
+    return torch.ops.aten.threshold_backward(gradient, output, 0)
+
+
+class FusedBlock(nn.Module):
+    """A folded block of a residual network as one operation. Its weights are fixed, and it stays on its device."""
+
+    def __init__(self, block: BasicBlock | Bottleneck) -> None:
+        """Take over a block's convolutions.
+
+        Args:
+            block: its batch norms are folded into its convolutions.
+        """
+        super().__init__()
+        names = ("conv1", "conv2", "conv3") if isinstance(block, Bottleneck) else ("conv1", "conv2")
+        self.convolutions = [FixedConvolution(cast(nn.Conv2d, block.get_submodule(name))) for name in names]
+        self.shortcut = None if block.downsample is None else FixedConvolution(block.downsample[0])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, h, w) to (B, C', h', w'), differentiable once, to ``features`` alone."""
+        # Gradients arrive in other memory formats; so may features of a single row or channel.
+        features = features.contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, _Block.apply(features, self.convolutions, self.shortcut))
+
+
+def fuse_blocks(network: nn.Module) -> Any:
+    """Exchange, in place, the folded residual blocks of a network on a CPU; others are left alone.
+
+    Also in float64, where nothing is gained: there the backward pass can be shown to be exact.
+
+    Returns:
+        The network.
+    """
+    for part in list(network.modules()):
+        for name, block in list(part.named_children()):
+            if type(block) in (BasicBlock, Bottleneck) and _can_be_fused(cast(BasicBlock, block)):
+                setattr(part, name, FusedBlock(cast(BasicBlock, block)))
+    return network
+
+
+def _can_be_fused(block: BasicBlock | Bottleneck) -> bool:
+    if block.conv1.weight.device.type != "cpu" or block.conv1.weight.dtype not in (torch.float32, torch.float64):
+        return False
+    layers = [layer for layer in block.modules() if not list(layer.children())]
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    return all(isinstance(layer, nn.Conv2d | nn.Identity | nn.ReLU) for layer in layers) and all(
+        layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        for layer in convolutions
+    )
