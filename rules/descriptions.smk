@@ -46,6 +46,26 @@ def described(config, experiment, stages):
     }
 
 
+def described_artifacts(experiments):
+    """All artifacts that experiments need, and what they are made from, each after those."""
+    found = {}
+
+    def visit(artifact):
+        for needed in artifact.upstream.values():
+            visit(needed)
+        found[str(artifact.directory)] = {
+            "stage": artifact.stage,
+            "variant": artifact.variant,
+            "directory": str(artifact.directory),
+            "upstream": {role: str(a.directory) for role, a in artifact.upstream.items()},
+        }
+
+    for stages in experiments.values():
+        for artifact in stages.values():
+            visit(artifact)
+    return list(found.values())
+
+
 def described_threshold(choice, chosen):
     """A threshold and its source: the number itself, or the file of the artifact that chooses it."""
     return {
