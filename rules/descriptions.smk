@@ -66,6 +66,23 @@ def described_artifacts(experiments):
     return list(found.values())
 
 
+def described_maps(experiments):
+    """By experiment and stage, the files of the class maps and label maps that a gallery shows."""
+    return {
+        name: {
+            stage: shard_paths(stages[stage], *where)
+            for stage, where in {
+                "cams": ("shards", ".h5"),
+                "refined_seeds": ("labels", ".csv"),
+                "pseudo_labels": ("labels", ".csv"),
+                "predictions": ("labels", ".csv"),
+            }.items()
+            if stage in stages
+        }
+        for name, stages in experiments.items()
+    }
+
+
 def described_threshold(choice, chosen):
     """A threshold and its source: the number itself, or the file of the artifact that chooses it."""
     return {

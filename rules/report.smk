@@ -23,6 +23,9 @@ rule summarise:
 
 rule make_report:
     input:
+        index=plan.dataset.path("index.csv"),
+        classes=plan.dataset.path("classes.json"),
+        masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
         scores=scores_of(plan.experiments),
         complete=links_of(plan.experiments),
     output:
@@ -43,6 +46,7 @@ rule make_report:
         },
         artifacts=described_artifacts(plan.experiments),
         settings=all_settings(plan.config),
+        maps=described_maps(plan.experiments),
     script:
         "../workflow_scripts/make_report.py"
 

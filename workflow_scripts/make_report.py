@@ -6,8 +6,9 @@ from wsss_core.job import job
 
 with job(snakemake.log[0], snakemake.threads):
     from wsss_core.report.make_report import Run, make_report
+    from wsss_core.report.pictured import Pictured
 
-    params = snakemake.params
+    files, params = snakemake.input, snakemake.params
     make_report(
         Run(
             params.dataset,
@@ -16,6 +17,7 @@ with job(snakemake.log[0], snakemake.threads):
             params.stages,
             params.artifacts,
             params.settings,
+            Pictured(files.index, files.classes, files.get("masks") or None, params.maps),
         ),
         Path(snakemake.output.page),
     )

@@ -15,6 +15,8 @@ from wsss_core.atomic import write_text
 from wsss_core.report.artifact_graph import artifact_graph
 from wsss_core.report.charts import line_chart, series_class
 from wsss_core.report.costs import costs_of_experiments, costs_of_rules, job_costs
+from wsss_core.report.gallery import Gallery, draw_gallery
+from wsss_core.report.pictured import Pictured
 from wsss_core.report.score_table import FIGURES, MEASURES, score_table
 from wsss_core.report.score_text import notes_in_text, sources_in_text
 from wsss_core.report.seed_curves import class_scores, miou_over_thresholds, precision_over_recall, seed_curves
@@ -42,15 +44,23 @@ class Run:
     """``stage``, ``variant``, ``directory`` and, by role, the directories ``upstream`` of all that is needed."""
     settings: Sequence[Mapping[str, Any]]
     """See :func:`wsss_core.config.differences.all_settings`."""
+    pictured: Pictured
+    """What the gallery is drawn from."""
 
 
 def make_report(run: Run, report_html: Path | str) -> None:
-    """Write the page.
+    """Write the page; a gallery too large for it goes on pages of its own beside it, ``gallery-1.html`` and so on.
 
     Args:
         run: what was run, and where its artifacts and scores lie.
-        report_html: the file to write.
+        report_html: the file to write; it comes last.
+
+    Raises:
+        UserError: a file of the run is missing or damaged.
     """
+    report_html = Path(report_html)
+    gallery = draw_gallery(run.pictured)
+    gallery_pages = _write_gallery(run.dataset, gallery, report_html.parent)
     table = score_table(run.experiments)
     curves = seed_curves(run.experiments)
     trainings = training_curves(run.artifacts)
@@ -102,10 +112,33 @@ def make_report(run: Run, report_html: Path | str) -> None:
             graph=artifact_graph(run.artifacts, run.stages),
             artifacts=run.artifacts,
             settings=run.settings,
+            gallery=gallery,
+            gallery_pages=gallery_pages,
+            cards=gallery.pages[0] if gallery.pages else [],
+            shown=sum(map(len, gallery.pages)),
         )
     )
+    _write_page(report_html, page)
+
+
+def _write_gallery(title: str, gallery: Gallery, folder: Path) -> list[str]:
+    """Write the gallery's pages, if it has several, and delete those of an earlier run; the files' names."""
+    names = [f"gallery-{number}.html" for number in range(1, len(gallery.pages) + 1)] if len(gallery.pages) > 1 else []
+    for file in folder.glob("gallery-*.html"):
+        if file.name not in names:
+            file.unlink()
+    template = environment().get_template("gallery_page.html")
+    shown = sum(map(len, gallery.pages))
+    for number, name in enumerate(names, start=1):
+        cards = gallery.pages[number - 1]
+        page = template.render(title=title, number=number, pages=names, gallery=gallery, cards=cards, shown=shown)
+        _write_page(folder / name, page)
+    return names
+
+
+def _write_page(path: Path, page: str) -> None:
     # A file's name may hold bytes that are no text, which Python keeps as characters that cannot be written.
-    write_text(report_html, page.encode("utf-8", "backslashreplace").decode("utf-8"))
+    write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def environment() -> jinja2.Environment:
