@@ -100,6 +100,11 @@ class Gallery:
     images: int
     """How many images the data set has."""
 
+    @property
+    def scored(self) -> bool:
+        """Whether any image has a mask and a label map."""
+        return any(card.mean_iou is not None for page in self.pages for card in page)
+
 
 def draw_gallery(pictured: Pictured) -> Gallery:
     """Choose the images and draw their pictures.

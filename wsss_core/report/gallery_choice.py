@@ -12,11 +12,11 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.evaluation.confusion import confusion_matrix, scores_of
 from wsss_core.report.pictured import OpenPictures
 
-LOOKED_AT = 600
+LOOKED_AT = 500
 """Images of a split, evenly spread, that are scored to choose from."""
-SHOWN = 100
+SHOWN = 80
 """Images of a split that are shown, at most."""
-EXTREMES = 20
+EXTREMES = 16
 """How many of them are the worst; as many are the best, and as many those that methods disagree about."""
 
 

@@ -31,8 +31,8 @@ def heat_thumbnail(values: np.ndarray, size: tuple[int, int]) -> str:
 def label_thumbnail(labels: np.ndarray, size: tuple[int, int]) -> str:
     """A label map (H, W), uint8 or uint16, as a ``data:`` address; the background is transparent."""
     small = Image.fromarray(palette_values(labels)).resize(size, Image.Resampling.NEAREST)
-    small.putpalette(voc_palette().tobytes())
-    return _address(small, "png", transparency=0, optimize=True)
+    small.putpalette(_PALETTE.tobytes())
+    return _address(small, "png", transparency=0)
 
 
 def palette_values(labels: np.ndarray) -> np.ndarray:
@@ -43,7 +43,7 @@ def palette_values(labels: np.ndarray) -> np.ndarray:
 
 def class_colour(value: int) -> str:
     """The colour of a class's value in label maps, as CSS has it."""
-    red, green, blue = voc_palette()[(value - 1) % 254 + 1]
+    red, green, blue = _PALETTE[(value - 1) % 254 + 1]
     return f"rgb({red} {green} {blue})"
 
 
@@ -61,7 +61,7 @@ def _heat_colours() -> np.ndarray:
     return np.stack(channels, axis=1).round().astype(np.uint8)
 
 
-_HEAT_COLOURS = _heat_colours()
+_HEAT_COLOURS, _PALETTE = _heat_colours(), voc_palette()
 
 
 def _webp(image: Image.Image, quality: int) -> str:
