@@ -36,7 +36,6 @@ rule make_report:
         "../envs/wsss.yaml"
     params:
         dataset=plan.config.dataset.name,
-        folder=FOLDER,
         experiments={
             name: described(plan.config, name, stages) for name, stages in plan.experiments.items()
         },

@@ -9,15 +9,16 @@ with job(snakemake.log[0], snakemake.threads):
     from wsss_core.report.pictured import Pictured
 
     files, params = snakemake.input, snakemake.params
+    report_html = Path(snakemake.output.page)
     make_report(
         Run(
             params.dataset,
-            Path(params.folder),
+            report_html.parent,
             params.experiments,
             params.stages,
             params.artifacts,
             params.settings,
             Pictured(files.index, files.classes, files.get("masks") or None, params.maps),
         ),
-        Path(snakemake.output.page),
+        report_html,
     )

@@ -3,6 +3,7 @@
 A script is added to a copy of the page; it works the controls and leaves what it found in the document.
 """
 
+import html
 import json
 import re
 import shutil
@@ -61,21 +62,25 @@ addEventListener("load", () => {
   found.loaded = loaded.filter((name) => !name.startsWith("data:"));
   found.width = innerWidth;
   found.faults = window.faults;
-  document.body.innerHTML = ""; document.body.textContent = "FOUND" + JSON.stringify(found) + "END";
+  parent.postMessage("FOUND" + JSON.stringify(found) + "END", "*");
 });
 </script>"""
+
+FRAME = """<!doctype html><iframe style="width:{width}px;height:900px;border:0" srcdoc="{page}"></iframe>
+<script>addEventListener("message", (event) => {{ document.body.textContent = event.data; }});</script>"""
+"""Of the width that is wanted: a window of Chromium is no narrower than 500 pixels."""
 
 
 def seen(page, folder, width):
     text = page.read_text().replace('<meta charset="utf-8">', '<meta charset="utf-8">' + WATCH, 1)
     copy = folder / f"watched-{width}.html"
-    copy.write_text(text.replace("</body>", WORK + "</body>"))
+    copy.write_text(FRAME.format(width=width, page=html.escape(text.replace("</body>", WORK + "</body>"))))
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += [f"--user-data-dir={folder}/profile", f"--window-size={width},900", "--dump-dom", copy.as_uri()]
+    command += [f"--user-data-dir={folder}/profile", "--window-size=1400,900", "--dump-dom", copy.as_uri()]
     dumped = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=120).stdout
     found = re.search("FOUND(.*)END", dumped, re.S)
     assert found, dumped[-2000:]
-    return json.loads(found[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
+    return json.loads(html.unescape(found[1]))
 
 
 @pytest.mark.parametrize("width", [1280, 390])

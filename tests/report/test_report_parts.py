@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from wsss_core.report.artifact_graph import columns_of
+from wsss_core.report.artifact_graph import columns_of, without_detours
 from wsss_core.report.charts import Series, line_chart, ticks
 from wsss_core.report.costs import costs_of_experiments, costs_of_rules, job_costs
 from wsss_core.report.seed_curves import class_scores, seed_curves
@@ -74,3 +74,8 @@ def test_costs_are_of_the_newest_jobs_and_shared_ones_count_for_each_experiment(
 def test_a_graph_goes_from_left_to_right():
     upstream = {"data": [], "trunk": [], "network": ["data", "trunk"], "maps": ["data", "network"], "more": ["network"]}
     assert columns_of(upstream) == [["data", "trunk"], ["network"], ["maps", "more"]]
+
+
+def test_what_is_needed_by_way_of_another_has_no_edge():
+    upstream = {"data": [], "network": ["data"], "maps": ["data", "network"], "labels": ["maps", "data", "network"]}
+    assert without_detours(upstream) == {"data": [], "network": ["data"], "maps": ["network"], "labels": ["maps"]}

@@ -42,6 +42,22 @@ def columns_of(upstream: Mapping[str, Sequence[str]]) -> list[list[str]]:
     return columns
 
 
+def without_detours(upstream: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The same graph with the edges alone that do not follow from others: what a node needs by way of another goes."""
+    above: dict[str, set[str]] = {}
+
+    def all_above(node: str) -> set[str]:
+        if node not in above:
+            sources = upstream.get(node, ())
+            above[node] = set(sources).union(*map(all_above, sources))
+        return above[node]
+
+    return {
+        node: [source for source in sources if not any(source in all_above(other) for other in sources)]
+        for node, sources in upstream.items()
+    }
+
+
 def artifact_graph(artifacts: Sequence[Mapping[str, Any]], stages: Mapping[str, Mapping[str, str]]) -> Markup:
     """Draw the artifacts of all experiments and what they are made from.
 
@@ -67,7 +83,7 @@ def artifact_graph(artifacts: Sequence[Mapping[str, Any]], stages: Mapping[str, 
         f'<svg class="graph" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
         'aria-label="Which artifact is made from which; the list below says the same in words">'
     ]
-    for node, sources in upstream.items():
+    for node, sources in without_detours(upstream).items():
         for source in (source for source in sources if source in place):
             x1, y1 = place[source][0] + NODE_WIDTH, place[source][1] + NODE_HEIGHT / 2
             x2, y2 = place[node][0], place[node][1] + NODE_HEIGHT / 2
