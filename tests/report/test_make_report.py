@@ -1,10 +1,12 @@
 import re
 from html.parser import HTMLParser
 
+import pandas
 import pytest
 
 import wsss_core.report.make_report as make_report_module
 from wsss_core.report.make_report import make_report
+from wsss_core.score_conditions import BEST_ON_TRAIN
 
 from .run_tree import made_run
 
@@ -80,6 +82,18 @@ def test_it_says_what_was_scored_and_under_which_conditions(tmp_path):
     assert 'title="split: train; background begins at: 0.40 (fixed)' in text
     assert text.count('aria-label="mIoU of the seed over the threshold"') == 1
     assert "train_classifier" in page.text and "7.5 s" in page.text
+
+
+def test_an_oracle_and_full_supervision_win_nothing(tmp_path):
+    run = made_run(tmp_path, experiments=("weak", "worse", "oracle", "full"))
+    for name, miou in (("weak", 0.6), ("worse", 0.5), ("oracle", 0.7), ("full", 0.8)):
+        file = run.experiments[name]["scores"]["val"]
+        pandas.read_csv(file).assign(miou=miou).to_csv(file, index=False)
+    run.experiments["full"]["labels"] = "masks"
+    run.experiments["oracle"]["seed_threshold"]["source"] = BEST_ON_TRAIN
+    text, page = written(run, tmp_path)
+    assert "weak is the best, with 60.0 % mIoU; the upper bound" in page.text
+    assert "oracle †" in page.text and text.count('class="best"') == 1 + 2 * 2
 
 
 def test_without_masks_it_has_all_but_scores(tmp_path):

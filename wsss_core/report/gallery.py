@@ -29,7 +29,7 @@ HEADINGS = {
 """What a picture shows, by the stage it comes from."""
 PAGE_CARDS = 240
 """Images of a page, at most."""
-PAGE_BYTES = 20_000_000
+PAGE_BYTES = 10_000_000
 """Characters of a page's pictures, at most; a page of this size opens in a second."""
 
 

@@ -18,7 +18,7 @@ from wsss_core.report.costs import costs_of_experiments, costs_of_rules, job_cos
 from wsss_core.report.gallery import Gallery, draw_gallery
 from wsss_core.report.pictured import Pictured
 from wsss_core.report.score_table import FIGURES, MEASURES, score_table
-from wsss_core.report.score_text import notes_in_text, sources_in_text
+from wsss_core.report.score_text import notes_in_text, oracle_mark, sources_in_text
 from wsss_core.report.seed_curves import class_scores, miou_over_thresholds, precision_over_recall, seed_curves
 from wsss_core.report.training_curves import training_curves
 from wsss_core.score_conditions import CONDITIONS
@@ -157,7 +157,7 @@ def environment() -> jinja2.Environment:
 
 def table_rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
     """The rows of the table of scores: each figure with its conditions, the best of weak supervision marked."""
-    weak = table[table["labels"] == "pseudo"]
+    weak = _weak(table)
     rows = []
     for _, row in table.iterrows():
         cells = {}
@@ -174,7 +174,8 @@ def table_rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
                 for measure, heading in MEASURES.items()
             }
             published = row.get(f"{figure}_published")
-            best = row["labels"] == "pseudo" and len(weak) > 1 and row[figure] == weak[figure].max()
+            compared = figure != "seed_oracle" and row["experiment"] in set(weak["experiment"])
+            best = compared and weak[figure].notna().sum() > 1 and row[figure] == weak[figure].max()
             cells[figure] = {
                 "value": float(row[figure]),
                 "published": None if published is None or pandas.isna(published) else float(published),
@@ -183,7 +184,9 @@ def table_rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
                 "measured": measured,
                 "in_words": "; ".join(f"{heading}: {value}" for heading, value in said.items()),
             }
-        rows.append({"experiment": row["experiment"], "labels": row["labels"], "cells": cells})
+        rows.append(
+            {"experiment": row["experiment"], "mark": oracle_mark(row), "labels": row["labels"], "cells": cells}
+        )
     return rows
 
 
@@ -191,7 +194,8 @@ def winners(table: pandas.DataFrame) -> list[dict[str, Any]]:
     """Of the figures that methods are compared by, the best of weak supervision and the upper bound."""
     found = []
     for figure in ("seed", "pseudo_labels", "val"):
-        weak = table[(table["labels"] == "pseudo") & table[figure].notna()]
+        weak = _weak(table)
+        weak = weak[weak[figure].notna()]
         if len(weak):
             best = weak.iloc[int(weak[figure].astype(float).argmax())]
             bounds = table[(table["labels"] == "masks") & table[figure].notna()]
@@ -205,6 +209,12 @@ def winners(table: pandas.DataFrame) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def _weak(table: pandas.DataFrame) -> pandas.DataFrame:
+    """The experiments of weak supervision alone: neither trained on masks nor with a threshold chosen by them."""
+    kept = [row["labels"] == "pseudo" and not oracle_mark(row) for _, row in table.iterrows()]
+    return table[kept]
 
 
 def _packaged(name: str) -> Markup:
