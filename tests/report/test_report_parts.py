@@ -32,6 +32,13 @@ def test_a_chart_breaks_its_line_where_there_is_no_number():
     assert line_chart("nothing", [Series("x", 0, [(0, math.nan)])], "x", "y") == ""
 
 
+def test_an_axis_that_counts_has_whole_numbers():
+    line = Series("x", 0, [(1, 1), (8, 2)])
+    assert ">2.5<" in line_chart("t", [line], "x", "y", (320, 210))
+    chart = line_chart("t", [line], "x", "y", (320, 210), whole=True)
+    assert ">2.5<" not in chart and ">5<" in chart
+
+
 def test_a_chart_of_one_value_has_axes():
     assert "nan" not in line_chart("flat", [Series("x", 0, [(1, 0.0), (2, 0.0)])], "x", "y")
 

@@ -53,6 +53,7 @@ def line_chart(
     y_label: str,
     size: tuple[int, int] = (WIDTH, HEIGHT),
     lowest: float | None = None,
+    whole: bool = False,
 ) -> Markup:
     """A chart of lines over common axes that fit what is drawn.
 
@@ -63,6 +64,7 @@ def line_chart(
         y_label: beside the vertical axis.
         size: width and height, in the units of the SVG.
         lowest: where the vertical axis begins, if not at the lowest point.
+        whole: the horizontal axis counts, so that it has whole numbers alone.
 
     Returns:
         An ``<svg>`` element, or nothing.
@@ -82,7 +84,7 @@ def line_chart(
 
     about = max(3, inner_width // 90)
     parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
-    for x in ticks(x_low, x_high, about):
+    for x in (x for x in ticks(x_low, x_high, about) if not whole or x == int(x)):
         at = place((x, y_low))[0]
         parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{TOP}" y2="{height - BOTTOM}"/>')
         parts.append(f'<text x="{at}" y="{height - BOTTOM + 17}" text-anchor="middle">{x:g}</text>')

@@ -102,6 +102,7 @@ def make_report(run: Run, report_html: Path | str) -> None:
                         "loss",
                         SMALL_CHART,
                         lowest=0,
+                        whole=True,
                     ),
                 }
                 for training in trainings

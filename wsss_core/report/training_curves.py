@@ -32,6 +32,8 @@ class TrainingCurve:
 def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurve]:
     """The curves of all artifacts that were trained; networks that were taken as they are have none.
 
+    Those of a stage stand together.
+
     Args:
         artifacts: each with its ``stage``, ``variant`` and ``directory``.
     """
@@ -51,4 +53,5 @@ def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurv
         ]
         last = float(table["loss"].iloc[-1])
         curves.append(TrainingCurve(artifact["stage"], artifact["variant"], series, len(table), last))
-    return curves
+    stages = list(dict.fromkeys(curve.stage for curve in curves))
+    return sorted(curves, key=lambda curve: stages.index(curve.stage))
