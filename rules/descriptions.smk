@@ -51,6 +51,8 @@ def described_artifacts(experiments):
     found = {}
 
     def visit(artifact):
+        if str(artifact.directory) in found:
+            return
         for needed in artifact.upstream.values():
             visit(needed)
         found[str(artifact.directory)] = {
