@@ -54,7 +54,7 @@ addEventListener("load", () => {
   field("opacity").value = 0; field("opacity").dispatchEvent(new Event("input"));
   found.clear = getComputedStyle(document.querySelector(".layers img")).opacity;
   const graph = document.getElementById("graph-experiment");
-  graph.value = "0"; graph.dispatchEvent(new Event("change"));
+  if (graph) { graph.value = "0"; graph.dispatchEvent(new Event("change")); }
   found.off = document.querySelectorAll(".graph g.off").length;
   found.wide = document.documentElement.scrollWidth <= innerWidth;
   found.pictures = [...document.images].every((image) => image.complete && image.naturalWidth > 0);
@@ -99,3 +99,12 @@ def test_a_person_can_filter_sort_and_look(tmp_path, width):
     assert (found["first"], found["second"], found["back"]) == ("image_0", "image_1", "image_0")
     assert found["opacity"] == "70" and found["layer"] == "0.7" and found["clear"] == "0"
     assert found["off"] == 3
+
+
+def test_a_page_of_a_large_gallery_works_alike(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsss_core.report.gallery.pages_of", lambda cards: [cards[:2], cards[2:]])
+    make_report(made_run(tmp_path), tmp_path / "report.html")
+    found = seen(tmp_path / "gallery-2.html", tmp_path, 1280)
+    assert found["faults"] == [] and found["loaded"] == [] and found["pictures"]
+    assert found["all"] == ["image_2", "image_3", "image_4", "image_5"]
+    assert found["of_class"] == ["image_3", "image_5"] and found["clear"] == "0"
