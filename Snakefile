@@ -55,6 +55,7 @@ localrules:
     voc_submission,
     link_experiment,
     summarise,
+    make_report,
     report_sweep,
     sweeps,
     draw_overview,
@@ -70,6 +71,7 @@ onsuccess:
 rule all:
     default_target: True
     input:
+        f"{FOLDER}/report.html",
         f"{FOLDER}/summary.md",
         f"{FOLDER}/summary.csv",
         f"{FOLDER}/overview.png",

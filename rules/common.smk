@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from wsss_core.config import load_config, read_yaml
+from wsss_core.config.differences import all_settings
 from wsss_core.config.runtime import DEFAULT_RESOURCES
 from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.index import SPLITS, TEST

@@ -46,6 +46,45 @@ def described(config, experiment, stages):
     }
 
 
+def described_artifacts(experiments):
+    """All artifacts that experiments need, and what they are made from, each after those."""
+    found = {}
+
+    def visit(artifact):
+        if str(artifact.directory) in found:
+            return
+        for needed in artifact.upstream.values():
+            visit(needed)
+        found[str(artifact.directory)] = {
+            "stage": artifact.stage,
+            "variant": artifact.variant,
+            "directory": str(artifact.directory),
+            "upstream": {role: str(a.directory) for role, a in artifact.upstream.items()},
+        }
+
+    for stages in experiments.values():
+        for artifact in stages.values():
+            visit(artifact)
+    return list(found.values())
+
+
+def described_maps(experiments):
+    """By experiment and stage, the files of the class maps and label maps that a gallery shows."""
+    return {
+        name: {
+            stage: shard_paths(stages[stage], *where)
+            for stage, where in {
+                "cams": ("shards", ".h5"),
+                "refined_seeds": ("labels", ".csv"),
+                "pseudo_labels": ("labels", ".csv"),
+                "predictions": ("labels", ".csv"),
+            }.items()
+            if stage in stages
+        }
+        for name, stages in experiments.items()
+    }
+
+
 def described_threshold(choice, chosen):
     """A threshold and its source: the number itself, or the file of the artifact that chooses it."""
     return {

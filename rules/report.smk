@@ -21,6 +21,35 @@ rule summarise:
         "../workflow_scripts/summarise.py"
 
 
+rule make_report:
+    input:
+        index=plan.dataset.path("index.csv"),
+        classes=plan.dataset.path("classes.json"),
+        masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
+        scores=scores_of(plan.experiments),
+        complete=links_of(plan.experiments),
+    output:
+        page=f"{FOLDER}/report.html",
+    log:
+        f"{FOLDER}/logs/make_report.log",
+    conda:
+        "../envs/wsss.yaml"
+    params:
+        dataset=plan.config.dataset.name,
+        experiments={
+            name: described(plan.config, name, stages) for name, stages in plan.experiments.items()
+        },
+        stages={
+            name: {stage: str(artifact.directory) for stage, artifact in stages.items()}
+            for name, stages in plan.experiments.items()
+        },
+        artifacts=described_artifacts(plan.experiments),
+        settings=all_settings(plan.config),
+        maps=described_maps(plan.experiments),
+    script:
+        "../workflow_scripts/make_report.py"
+
+
 rule report_sweep:
     input:
         scores=lambda wildcards: scores_of(point.name for point in SWEEPS[wildcards.sweep]),

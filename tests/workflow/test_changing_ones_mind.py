@@ -15,7 +15,7 @@ ADVCAM_AND_ON = {
     "predict": 1,
     "score_label_maps": 3,
 }
-PEOPLE = {"summarise", "draw_overview", "link_experiment", "all"}
+PEOPLE = {"summarise", "make_report", "draw_overview", "link_experiment", "all"}
 
 
 def without_people(planned):

@@ -86,6 +86,8 @@ def test_a_folder_with_odd_names_goes_the_whole_way(tmp_path, masks):
     for figure in ("seed", "pseudo_labels", "val"):
         assert pandas.isna(table.loc["advcam", figure]) != masks
     assert Image.open(workflow.results / "overview.png").size[0] > 100
+    page = (workflow.results / "report.html").read_text()
+    assert ("has no masks" in page) != masks and page.count('class="card"') == len(index)
     assert workflow.planned() == {}
     workflow.run("prune")
 

@@ -88,7 +88,7 @@ def _figure(what: str, scored: pandas.Series, background: str | None = None) -> 
     return columns | said
 
 
-def _threshold(described: Mapping[str, Any]) -> tuple[float, str]:
+def threshold_in_words(described: Mapping[str, Any]) -> tuple[float, str]:
     """The number behind a description of a threshold, and both in words."""
     chosen = described["fixed"] if described["file"] is None else read_threshold(described["file"])["threshold"]
     times, words = described.get("times", 1), f"{chosen:.2f} ({described['source']})"
@@ -105,7 +105,7 @@ def _seed(curve: pandas.DataFrame, described: Mapping[str, Any]) -> dict[str, An
     """The seed's scores at its threshold and, as an oracle, at the best one; none without masks."""
     if curve["miou"].isna().all():
         return {}
-    threshold, words = _threshold(described)
+    threshold, words = threshold_in_words(described)
     curve = curve[curve["threshold"] > 0]  # as thresholds are chosen
     best = curve.iloc[int(curve["miou"].argmax())]
     return {
@@ -120,5 +120,5 @@ def _walk(curve: pandas.DataFrame, described: Mapping[str, Any] | None) -> dict[
         return _figure("walk", curve.iloc[0])
     if described is None:
         return {}
-    threshold, words = _threshold(described)
+    threshold, words = threshold_in_words(described)
     return _figure("walk", _at(curve, threshold), words)

@@ -25,7 +25,7 @@ def figures_in_text(
     cells = [[*named.values(), *figures.values()]]
     for _, row in table.iterrows():
         name, *more = (str(row[column]) for column in named)
-        cells.append([f"{name}{_mark(row)}", *more, *(_percent(row[f]) + _published(row, f) for f in figures)])
+        cells.append([f"{name}{oracle_mark(row)}", *more, *(_percent(row[f]) + _published(row, f) for f in figures)])
     return _markdown_table(cells)
 
 
@@ -57,7 +57,7 @@ def notes_in_text(table: pandas.DataFrame) -> list[str]:
         "*Best on train: chosen with the masks, an oracle.",
     ]
     rows = [row for _, row in table.iterrows()]
-    if any(map(_mark, rows)):
+    if any(map(oracle_mark, rows)):
         lines.append(f"{ORACLE} A threshold of this experiment was chosen so (see below): not weak supervision alone.")
     if (table["labels"] == "masks").any():
         lines.append("Trained on masks: full supervision, the upper bound of the same segmenter; not weak supervision.")
@@ -99,6 +99,6 @@ def _published(row: pandas.Series, what: str) -> str:
     return "" if pandas.isna(value) else f" [{value:.1f}]"
 
 
-def _mark(row: pandas.Series) -> str:
+def oracle_mark(row: pandas.Series) -> str:
     """What stands behind the name of an experiment that uses an oracle."""
     return f" {ORACLE}" if any(f"({BEST_ON_TRAIN})" in str(row[f"{what}_background"]) for what in FIGURES) else ""

@@ -1,0 +1,147 @@
+import re
+from html.parser import HTMLParser
+
+import pandas
+import pytest
+
+import wsss_core.report.make_report as make_report_module
+from wsss_core.report.make_report import make_report
+from wsss_core.score_conditions import BEST_ON_TRAIN
+
+from .run_tree import made_run
+
+VOID = {"meta", "link", "input", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Elements of a page; complains of those that are not closed, and keeps ids and what the page would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.loaded, self.targets, self.words = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        attributes = dict(attributes)
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        self.loaded += [attributes[key] for key in ("src", "srcset", "data") if key in attributes]
+        if tag == "link":
+            self.loaded.append(attributes["href"])
+        if tag == "a":
+            self.targets.append(attributes["href"])
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}, line {self.getpos()[0]}"
+        self.open.pop()
+
+    def handle_data(self, text):
+        if not {"script", "style"} & set(self.open):
+            self.words.append(text)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def written(run, tmp_path):
+    make_report(run, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    return text, Page(text)
+
+
+def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
+    text, page = written(made_run(tmp_path), tmp_path)
+    assert all(address.startswith("data:") for address in page.loaded)
+    assert not re.search(r"https?://|@import|url\((?!data:)", text)
+    assert len(set(page.ids)) == len(page.ids)
+    assert {target[1:] for target in page.targets if target.startswith("#")} <= set(page.ids)
+    for part in ("scores", "thresholds", "classes", "gallery", "trainings", "costs", "graph", "settings"):
+        assert part in page.ids
+
+
+def test_names_are_text_and_never_markup(tmp_path):
+    text, page = written(made_run(tmp_path), tmp_path)
+    assert "pets <script>" in page.text and "pets <script>" not in text
+    assert "adv & cam" in page.text and "<dog> & co" in page.text and "cams.<b>" in page.text
+    assert "<dog>" not in text and "<b>" not in text and "A & B, 2021" in page.text
+
+
+def test_it_says_what_was_scored_and_under_which_conditions(tmp_path):
+    text, page = written(made_run(tmp_path), tmp_path)
+    assert "[55.6]" in page.text and "0.40 (fixed)" in page.text and "45.0" in page.text
+    assert 'title="split: train; background begins at: 0.40 (fixed)' in text
+    assert text.count('aria-label="mIoU of the seed over the threshold"') == 1
+    assert "train_classifier" in page.text and "7.5 s" in page.text
+
+
+def test_an_oracle_and_full_supervision_win_nothing(tmp_path):
+    run = made_run(tmp_path, experiments=("weak", "worse", "oracle", "full"))
+    for name, miou in (("weak", 0.6), ("worse", 0.5), ("oracle", 0.7), ("full", 0.8)):
+        file = run.experiments[name]["scores"]["val"]
+        pandas.read_csv(file).assign(miou=miou).to_csv(file, index=False)
+    run.experiments["full"]["labels"] = "masks"
+    run.experiments["oracle"]["seed_threshold"]["source"] = BEST_ON_TRAIN
+    text, page = written(run, tmp_path)
+    assert "weak is the best, with 60.0 % mIoU; the upper bound" in page.text
+    assert "oracle †" in page.text and text.count('class="best"') == 1 + 2 * 2
+
+
+def test_without_masks_it_has_all_but_scores(tmp_path):
+    _, page = written(made_run(tmp_path, masks=False), tmp_path)
+    assert "no masks" in page.text and "thresholds" not in page.ids and "classes" not in page.ids
+    assert "gallery-class" in page.ids and "best IoU first" not in page.text and "IoU of" not in page.text
+    assert "image and mask" not in page.text and "IoU 5" not in page.text
+
+
+def test_one_experiment_is_enough(tmp_path):
+    _, page = written(made_run(tmp_path, experiments=("cam",)), tmp_path)
+    assert "★ is" in page.text and "cam has 50.0 % mIoU" in page.text
+
+
+def test_a_run_without_scores_maps_or_measurements_has_a_page(tmp_path):
+    run = made_run(tmp_path, masks=False, experiments=("cam",))
+    run.pictured.maps["cam"].clear()
+    for file in [*tmp_path.glob("benchmarks/*/*"), *tmp_path.glob("classifier/*/training.csv")]:
+        file.unlink()
+    _, page = written(run, tmp_path)
+    assert "Nothing was trained" in page.text and "no measurements" in page.text
+
+
+def test_a_large_gallery_is_paged_and_old_pages_go(tmp_path, monkeypatch):
+    run = made_run(tmp_path)
+    (tmp_path / "gallery-9.html").write_text("of an earlier run")
+    monkeypatch.setattr(make_report_module, "draw_gallery", paged(make_report_module.draw_gallery))
+    text, page = written(run, tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("gallery-*")) == ["gallery-1.html", "gallery-2.html"]
+    assert {"gallery-1.html", "gallery-2.html"} <= set(page.targets) and 'class="card"' not in text
+    pages = [Page((tmp_path / f"gallery-{number}.html").read_text()) for number in (1, 2)]
+    assert "image_0" in pages[0].text and "image_5" in pages[1].text
+    assert all("report.html" in page.targets for page in pages)
+    monkeypatch.undo()
+    written(run, tmp_path)
+    assert not list(tmp_path.glob("gallery-*"))
+
+
+def paged(draw):
+    def drawn(pictured):
+        gallery = draw(pictured)
+        cards = gallery.pages[0]
+        return type(gallery)([cards[:4], cards[4:]], gallery.experiments, gallery.classes, gallery.images)
+
+    return drawn
+
+
+@pytest.mark.parametrize("experiments", [("cam",), ("cam", "adv & cam")])
+def test_equal_runs_give_equal_bytes(tmp_path, experiments):
+    run = made_run(tmp_path, experiments=experiments)
+    assert written(run, tmp_path)[0] == written(run, tmp_path)[0]

@@ -1,0 +1,201 @@
+"""The gallery: of chosen images, what every method made of them, step by step and side by side."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wsss_core.datasets.images import read_image, read_mask
+from wsss_core.datasets.index import DatasetIndex, split_labels
+from wsss_core.datasets.label_values import ignored_in
+from wsss_core.report.gallery_choice import ImageScore, choose_images, image_scores
+from wsss_core.report.pictured import CAMS, OpenPictures, Pictured
+from wsss_core.report.thumbnails import (
+    class_colour,
+    heat_thumbnail,
+    image_thumbnail,
+    label_thumbnail,
+    thumbnail_size,
+)
+
+HEADINGS = {
+    CAMS: "class map",
+    "refined_seeds": "CRF label",
+    "pseudo_labels": "pseudo label",
+    "predictions": "prediction",
+}
+"""What a picture shows, by the stage it comes from."""
+PAGE_CARDS = 240
+"""Images of a page, at most."""
+PAGE_BYTES = 10_000_000
+"""Characters of a page's pictures, at most; a page of this size opens in a second."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A picture over the image."""
+
+    heading: str
+    """What it is."""
+    picture: str
+    """Its ``data:`` address."""
+    words: str
+    """What is to be seen, by the classes' names."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What one experiment made of an image, or several that share all of it."""
+
+    names: Sequence[str]
+    """The experiments' names."""
+    experiments: Sequence[int]
+    """Their positions among all."""
+    iou: float | None
+    """The mean IoU of the last label map, by the mask."""
+    cells: Sequence[Cell]
+    """The steps, in their order."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image of the gallery."""
+
+    image_id: str
+    split: str
+    picture: str
+    """The image's ``data:`` address."""
+    ratio: str
+    """Its width to its height, as CSS has it."""
+    classes: Sequence[int]
+    """Positions of the classes that it is labelled with."""
+    class_names: Sequence[str]
+    """Their names."""
+    mask: Cell | None
+    methods: Sequence[Method]
+    iou: Sequence[float | None]
+    """By experiment, the mean IoU, or None."""
+    mean_iou: float | None
+    disagreement: float | None
+
+    @property
+    def size(self) -> int:
+        """Characters of its pictures."""
+        cells = [cell for method in self.methods for cell in method.cells] + ([self.mask] if self.mask else [])
+        return len(self.picture) + sum(len(cell.picture) for cell in cells)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """All that a gallery shows."""
+
+    pages: Sequence[Sequence[Card]]
+    """The images, page by page; no page where no image is shown."""
+    experiments: Sequence[str]
+    """The experiments' names."""
+    classes: Sequence[tuple[str, str]]
+    """Names and colours of the classes."""
+    images: int
+    """How many images the data set has."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether any image has a mask and a label map."""
+        return any(card.mean_iou is not None for page in self.pages for card in page)
+
+
+def draw_gallery(pictured: Pictured) -> Gallery:
+    """Choose the images and draw their pictures.
+
+    Args:
+        pictured: where everything lies.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    with ExitStack() as opened:
+        pictures = OpenPictures(pictured, opened)
+        cards = [
+            _card(pictures, split, score)
+            for split in pictures.splits()
+            for score in choose_images(image_scores(pictures, split))
+        ]
+        classes = [(name, class_colour(value)) for value, name in enumerate(pictures.index.classes, start=1)]
+        return Gallery(list(pages_of(cards)), pictures.experiments, classes, len(pictures.index))
+
+
+def pages_of(cards: Sequence[Card], most: int = PAGE_CARDS, size: int = PAGE_BYTES) -> Iterator[list[Card]]:
+    """Distribute cards to pages of at most so many cards and, unless a card alone is larger, so many characters."""
+    page: list[Card] = []
+    for card in cards:
+        if page and (len(page) == most or sum(other.size for other in page) + card.size > size):
+            yield page
+            page = []
+        page.append(card)
+    if page:
+        yield page
+
+
+def _card(pictures: OpenPictures, split: DatasetIndex, score: ImageScore) -> Card:
+    row: Any = split.table.iloc[score.position]
+    image_id, names = row["image_id"], split_labels(row["labels"])
+    image = read_image(split.image_paths[score.position])
+    size = thumbnail_size(image.shape)
+    mask_file = pictures.masks.get(image_id)
+    return Card(
+        image_id,
+        row["split"],
+        image_thumbnail(image),
+        f"{image.shape[1]} / {image.shape[0]}",
+        [pictures.index.classes.index(name) for name in names],
+        names,
+        None if mask_file is None else _label_cell("mask", read_mask(mask_file), pictures.index.classes, size),
+        _methods(pictures, image_id, score, size),
+        [score.iou.get(name) for name in pictures.experiments],
+        score.mean_iou,
+        score.disagreement,
+    )
+
+
+def _methods(pictures: OpenPictures, image_id: str, score: ImageScore, size: tuple[int, int]) -> list[Method]:
+    """What experiments made of an image; those that share all of it are told together."""
+    sharing: dict[tuple[Any, ...], list[str]] = {}
+    for name in pictures.experiments:
+        made = pictures.cams(name, image_id), *pictures.label_maps(name, image_id).items()
+        if made != (None,):
+            sharing.setdefault(made, []).append(name)
+    methods = []
+    for (reader, *label_maps), names in sharing.items():
+        cells = []
+        if reader is not None:
+            cams = reader.read(image_id)
+            shown = [pictures.index.classes[k] for k in cams.classes]
+            strongest = cams.full_size().max(axis=0, initial=0)  # (H, W)
+            words = f"the strongest of {', '.join(shown)}" if len(shown) > 1 else "".join(shown) or "no class"
+            cells.append(Cell(HEADINGS[CAMS], heat_thumbnail(strongest, size), words))
+        for stage, path in label_maps:
+            cells.append(_label_cell(HEADINGS[stage], read_mask(path), pictures.index.classes, size))
+        positions = [pictures.experiments.index(name) for name in names]
+        methods.append(Method(names, positions, score.iou.get(names[0]), cells))
+    return methods
+
+
+def _label_cell(heading: str, labels: np.ndarray, classes: Sequence[str], size: tuple[int, int]) -> Cell:
+    return Cell(heading, label_thumbnail(labels, size), label_map_in_words(labels, classes))
+
+
+def label_map_in_words(labels: np.ndarray, classes: Sequence[str]) -> str:
+    """The classes of a label map (H, W), uint8 or uint16, with their shares of its pixels, the largest first."""
+    values, counts = np.unique(labels, return_counts=True)
+    said = []
+    for at in np.argsort(-counts, kind="stable"):
+        value, share = int(values[at]), 100 * counts[at] / labels.size
+        if value == ignored_in(labels):
+            said.append(f"ignored {share:.0f} %")
+        elif value > len(classes):
+            said.append(f"unknown class {value} {share:.0f} %")
+        elif value > 0:
+            said.append(f"{classes[value - 1]} {share:.0f} %")
+    return ", ".join(said) or "background alone"

@@ -1,0 +1,57 @@
+"""The losses of every training, epoch by epoch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from wsss_core.report.charts import Series
+
+NO_LOSS = ("epoch", "learning_rate")
+"""Columns of a training curve that are no part of the loss."""
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """The curve of one training."""
+
+    stage: str
+    """What is trained."""
+    variant: str
+    """Which of them."""
+    series: Sequence[Series]
+    """The loss, and its parts where it has some, over the epochs."""
+    epochs: int
+    """How many there were."""
+    last: float
+    """The loss of the last epoch."""
+
+
+def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurve]:
+    """The curves of all artifacts that were trained; networks that were taken as they are have none.
+
+    Those of a stage stand together.
+
+    Args:
+        artifacts: each with its ``stage``, ``variant`` and ``directory``.
+    """
+    curves = []
+    for artifact in artifacts:
+        file = Path(artifact["directory"], "training.csv")
+        if not file.exists():
+            continue
+        table = pandas.read_csv(file)
+        losses = [column for column in table.columns if column not in NO_LOSS]
+        if table.empty or "loss" not in losses:
+            continue
+        parts = [part for part in losses if part != "loss"]
+        series = [
+            Series(column, number, list(zip(table["epoch"], table[column], strict=True)))
+            for number, column in enumerate(["loss", *parts])
+        ]
+        last = float(table["loss"].iloc[-1])
+        curves.append(TrainingCurve(artifact["stage"], artifact["variant"], series, len(table), last))
+    stages = list(dict.fromkeys(curve.stage for curve in curves))
+    return sorted(curves, key=lambda curve: stages.index(curve.stage))
