@@ -13,7 +13,7 @@ demo: $(INSTALLED)  ## The whole way on the embedded data set, on the CPU: a few
 install: $(INSTALLED)  ## Only the environment, in .venv.
 
 test: $(INSTALLED) check  ## Style, types, lint and all tests but the slow ones.
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 test-slow: $(INSTALLED)  ## The tests that take minutes.
 	$(BIN)/pytest -m slow

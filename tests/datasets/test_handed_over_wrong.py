@@ -172,7 +172,8 @@ def test_when_faults_stop_there_is_a_page_of_the_rest(folder, tmp_path):
     (folder.root / "images" / "i3.png").write_bytes(b"")
     folder.faults(tmp_path / "made")
     page = (tmp_path / "made" / "faults.html").read_text()
-    assert "What stops the work" in page and "i3.png" in page and "skipped.csv" not in page
+    assert "What stops the work" in page and "i3.png" in page
+    assert "skipped.csv" not in page and "What was left out" not in page
     folder.image("i3.png")
     folder.index(tmp_path / "made")
     assert not (tmp_path / "made" / "faults.html").exists()

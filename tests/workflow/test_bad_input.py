@@ -108,3 +108,16 @@ def test_an_edited_list_is_seen(tmp_path):
     workflow.run("dataset")
     (index,) = workflow.results.glob("dataset/*/index.csv")
     assert "image1" in index.read_text() and "image0" not in index.read_text()
+
+
+def test_data_can_be_checked_before_there_are_weights(tmp_path):
+    tree = VocTree(tmp_path / "voc", ["cat", "dog"])
+    tree.add("a", ["cat"], "train", size=(20, 30)).add("b", ["dog"], "val", size=(20, 30)).write_lists()
+    workflow = voc_workflow(tmp_path, tree)
+    del workflow.config["experiments"]["full"]  # there are no masks
+    workflow.config["backbones"]["small"]["weights"] = "not_there.safetensors"
+    del workflow.config["backbones"]["small"]["pretext"]
+    assert workflow.planned("check_dataset").get("index_dataset") == 1
+    result = workflow.attempt("--dry-run")
+    assert result.returncode != 0
+    assert "backbones.small.weights: there is no file not_there.safetensors; " in result.stdout

@@ -82,7 +82,7 @@ def test_faults_stop_all_of_them_told_before_anything_else_runs(workflow, tree):
     for text in expected:
         assert text in told
     assert made(workflow) == {"dataset"}
-    assert not list(workflow.results.glob("dataset/*/*.html"))
+    assert not list(workflow.results.glob("dataset/*/dataset_report.html"))
 
 
 def test_a_message_that_leaves_faults_out_names_the_table_with_all(workflow, tree):

@@ -112,6 +112,6 @@ def test_all_faults_of_a_folder_are_told_by_the_first_job(tmp_path):
     tree.mask("0012.png", np.full((3, 3), 9, np.uint8))
     result = workflow.attempt()
     assert result.returncode != 0
-    for told in ("gone.jpg", "line 3: has 3 cells", "plain", "0012.jpg", "masks/0012.png"):
+    for told in ("gone.jpg", "line 3: 'nan': has 3 cells", "plain", "0012.jpg", "masks/0012.png"):
         assert told in result.stdout, told
     assert "Traceback" not in result.stdout

@@ -156,15 +156,15 @@ def _read_annotation(path: Path, image_id: str, difficult: bool, faults: list[Fa
         detail = f"is no well-formed XML ({error}); copy or download it again"
         faults.append(Fault(FaultKind.BROKEN_ANNOTATION, str(path), detail, image_id))
         return set(), None
+    if annotation.tag != "annotation":
+        detail = f"has the root <{annotation.tag}>; expected an <annotation>, as VOC's; copy or download it again"
+        faults.append(Fault(FaultKind.BROKEN_ANNOTATION, str(path), detail, image_id))
+        return set(), None
     objects = annotation.findall("object")
     if not difficult:
         objects = [
             entry for entry in objects if (entry.findtext("difficult") or "").strip().casefold() not in ("1", "true")
         ]
-    if annotation.tag != "annotation":
-        detail = f"has the root <{annotation.tag}>; expected an <annotation>, as VOC's; copy or download it again"
-        faults.append(Fault(FaultKind.BROKEN_ANNOTATION, str(path), detail, image_id))
-        return set(), None
     # Children only: the parts of an object (a person's head) have names as well.
     names = {(entry.findtext("name") or "").strip() for entry in objects}
     if "" in names:
