@@ -11,6 +11,7 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     from wsss_core.backbones.prepare_backbone import prepare_backbone
     from wsss_core.config.networks import Backbone
     from wsss_core.config.runtime import Runtime
+    from wsss_core.devices import loading_processes
 
     runtime = Runtime(**snakemake.config.get("runtime", {}))
     prepare_backbone(
@@ -19,5 +20,5 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
         Path(snakemake.output.training),
         inputs=list(snakemake.input),
         device=runtime.device,
-        workers=runtime.workers,
+        workers=loading_processes(runtime, snakemake.threads),
     )

@@ -13,6 +13,7 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
     from wsss_core.datasets.label_maps import read_label_manifest
+    from wsss_core.devices import loading_processes
     from wsss_core.refinement.train_affinity import train_affinity
 
     parameters = identity["parameters"]
@@ -27,5 +28,5 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
         Path(snakemake.output.training),
         inputs=list(snakemake.input),
         device=runtime.device,
-        workers=runtime.workers,
+        workers=loading_processes(runtime, snakemake.threads),
     )

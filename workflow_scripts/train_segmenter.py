@@ -14,6 +14,7 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
     from wsss_core.datasets.label_maps import read_label_manifest
+    from wsss_core.devices import loading_processes
     from wsss_core.segmentation.train_segmenter import train_segmenter
 
     parameters = identity["parameters"]
@@ -32,5 +33,5 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
         dataset=snakemake.config["dataset"]["name"],
         inputs=list(snakemake.input),
         device=runtime.device,
-        workers=runtime.workers,
+        workers=loading_processes(runtime, snakemake.threads),
     )

@@ -2,6 +2,7 @@
 
 import torch
 
+from wsss_core.config.runtime import Runtime
 from wsss_core.errors import UserError
 
 
@@ -19,3 +20,18 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("runtime.device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
     return torch.device(name)
+
+
+def loading_processes(runtime: Runtime, threads: int) -> int:
+    """How many processes load images for a training.
+
+    Args:
+        runtime: ``workers`` and ``device``; see :class:`wsss_core.config.runtime.Runtime`.
+        threads: cores that the job may use.
+
+    Raises:
+        UserError: as :func:`choose_device`.
+    """
+    if runtime.workers is not None:
+        return runtime.workers
+    return threads - 1 if choose_device(runtime.device).type == "cuda" else 0

@@ -18,6 +18,7 @@ from filelock import FileLock
 from wsss_core.atomic import write_json
 from wsss_core.errors import UserError, disk_full, full_disk_told
 from wsss_core.gpu_lease import leased_gpus
+from wsss_core.measured import forget_figures, told_figures
 from wsss_core.termination import end_at_signals, ignore_signals, signals_deferred
 from wsss_core.training.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
 
@@ -58,6 +59,7 @@ def job(
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(max(1, threads // max(1, gpus)))
     end_at_signals()
+    forget_figures()
     start = time.monotonic()
     try:
         with signals_deferred():  # until there is a log that says so
@@ -125,6 +127,7 @@ def _record(directory: Path, identity: Mapping[str, Any], name: str, seconds: fl
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seconds": round(seconds, 2),
             "threads": threads,
+            **told_figures(),
             "device": _device_in_use(),
             "host": platform.node(),
             "user": _user(),

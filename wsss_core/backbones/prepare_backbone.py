@@ -15,6 +15,7 @@ from wsss_core.datasets.transforms import normalise
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.parameter_groups import ParameterGroup
+from wsss_core.networks.precision import single_precision
 from wsss_core.networks.trunks import TrunkNetwork, build_trunk, trunk_from_torchvision
 from wsss_core.networks.weights import load_state, load_trunk, save_weights
 from wsss_core.resume import PartialWork
@@ -42,7 +43,7 @@ class PretextNetwork(TrunkOnly):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of images (B, 3, H, W)."""
-        return self.head(self.trunk(images)[-1].mean(dim=(2, 3)))
+        return single_precision(self.head(self.trunk(images)[-1].mean(dim=(2, 3))))
 
 
 class PretextSamples:

@@ -14,7 +14,6 @@ from torch.nn import functional
 from wsss_core.classifiers.objective import Objective
 from wsss_core.config.classifiers import CgnetClassifier, Classifier
 from wsss_core.networks.classifier import ClassMapClassifier
-from wsss_core.networks.weights import ready_for_use
 
 EPSILON = 1e-5
 """Keeps an empty map from being divided by zero; the authors' value."""
@@ -29,11 +28,18 @@ class CgnetObjective(Objective, name="cgnet"):
     def __init__(
         self, network: ClassMapClassifier, parameters: Classifier, ordinary: ClassMapClassifier | None
     ) -> None:
-        """Freeze ``ordinary``."""
+        """Freeze ``ordinary``: gradients pass through it to the image, and none of its weights gets one.
+
+        Args:
+            network: the network that is trained.
+            parameters: the objective's settings.
+            ordinary: any network that is called as a classifier, such as a folded copy; it stays on its device if
+                that is the images'.
+        """
         super().__init__(network, parameters, ordinary)
         assert ordinary is not None
         self.settings = cast(CgnetClassifier, parameters)
-        self.ordinary = ready_for_use(ordinary, "cpu")
+        self.ordinary = ordinary.requires_grad_(False).eval()
 
     def coupling_of_images(self) -> str | None:
         """The authors' masks are."""

@@ -26,6 +26,7 @@ from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process, number_of_processes
+from wsss_core.training.frozen import frozen_copy
 from wsss_core.training.loop import fit, mix_seed
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,10 @@ def train_classifier(
         freeze_batch_norm(network)
     if parameters.frozen_stem:
         network.trunk.freeze_stem()
-    ordinary = None if start.ordinary is None else _load_of_classes(start.ordinary, index.classes)
+    place = choose_device(device)
+    ordinary = None
+    if start.ordinary is not None:
+        ordinary = frozen_copy(_load_of_classes(start.ordinary, index.classes), place, optimisation.precision)
     objective = chosen(network, parameters, ordinary)
     coupling = objective.coupling_of_images()
     if coupling is not None and number_of_processes() > 1:
@@ -128,7 +132,7 @@ def train_classifier(
         groups,
         optimisation,
         partial,
-        choose_device(device),
+        place,
         workers,
         "training the classifier",
         objective.batch_size,

@@ -19,8 +19,10 @@ class Runtime(Parameters):
     shards: int = Field(8, ge=1, le=999)
     """Jobs that a sharded stage (CAMs, label maps, predictions) is split into. An artifact that is
     complete keeps the number it was made with."""
-    workers: int = Field(0, ge=0)
-    """Processes that load images for one training; 0 loads in the training's own process."""
+    workers: int | None = Field(None, ge=0)
+    """Processes that load images for one training; 0 loads in the training's own process. By default, on GPUs one for
+    each of the job's ``threads`` but the first, and on the CPU 0: there the network wants all cores, and loading is
+    a hundredth of the work."""
     max_mem_mb: int | None = Field(None, ge=100)
     """What the largest machine has, MiB: no job asks for more, nor does a retry. Default: no bound."""
     max_runtime: int | None = Field(None, ge=1)

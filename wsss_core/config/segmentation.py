@@ -32,9 +32,6 @@ class SegmenterOptimisation(Optimisation):
     accumulate: int = Field(1, ge=1)
     """Parts that a step's images are computed in, one after the other: as much less memory. The loss is the mean of
     the parts' losses (deeplab-pytorch: 2 parts of 5 images)."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward and backward pass. ``bfloat16`` (autocast) is faster on GPUs that have it and takes
-    less memory; weights, their updates and losses stay in float32."""
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "SegmenterOptimisation":

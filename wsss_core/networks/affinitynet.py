@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsss_core.config.networks import Trunk
+from wsss_core.networks.precision import single_precision
 from wsss_core.networks.trunks import TrunkNetwork, build_trunk
 from wsss_core.networks.weights import load_network, save_weights
 
@@ -64,7 +65,7 @@ class AffinityNetwork(nn.Module):
             _to_stride(features, stride, self.stride)[:, :, :rows, :columns]
             for features, stride in zip(reduced, self.trunk.strides[1:], strict=True)
         ]
-        return functional.elu(self.mixing(torch.cat(on_grid, dim=1)))
+        return functional.elu(single_precision(self.mixing(torch.cat(on_grid, dim=1))))
 
 
 def _to_stride(features: Tensor, stride: int, wanted: int) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from wsss_core.config.networks import Trunk
+from wsss_core.networks.precision import single_precision
 from wsss_core.networks.trunks import build_trunk
 
 
@@ -58,7 +59,7 @@ class ClassMapClassifier(nn.Module):
         Returns:
             (B, K, h, w), any sign; h and w are H and W by the output stride, rounded up.
         """
-        return self.head(self.trunk(images)[-1])
+        return single_precision(self.head(self.trunk(images)[-1]))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of images (B, 3, H, W): the spatial means of the class maps."""

@@ -1,4 +1,4 @@
-"""A copy of a classifier for drawing maps: the same function of the image in fewer operations.
+"""A copy of a network that is not trained (any more): the same function of the image in fewer operations.
 
 In evaluation mode batch normalisation behind a convolution is an affine map of each channel, and so
 part of the convolution. What is computed stays the same but for rounding; in float32 that moves AdvCAM's

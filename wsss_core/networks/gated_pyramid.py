@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from wsss_core.config.networks import Trunk
 from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.precision import single_precision
 
 
 class Gate(nn.Module):
@@ -118,7 +119,7 @@ class GatedPyramidClassifier(ClassMapClassifier):
 
     def class_maps(self, images: Tensor) -> Tensor:
         """Raw class maps (B, K, h, w) of images (B, 3, H, W)."""
-        return self.head(functional.relu(self.reduction(self.trunk(images)[-1])))
+        return single_precision(self.head(functional.relu(self.reduction(self.trunk(images)[-1]))))
 
     def pool(self, images: Tensor) -> Pooled:
         """Class maps of images (B, 3, H, W), their pooled form, and the logits."""

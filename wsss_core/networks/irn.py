@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
+from wsss_core.networks.precision import single_precision
 from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, freeze_batch_norm
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_network, save_weights
@@ -89,6 +90,13 @@ class IrnNetwork(nn.Module):
         self.displacement_mixing = Reduction(sum(DISPLACEMENT_WIDTHS[:2]) + MIXED_WIDTH, MIXED_WIDTH, MIXED_GROUPS)
         self.displacement_head = nn.Conv2d(MIXED_WIDTH, 2, 1, bias=False)
         self.register_buffer("displacement_mean", torch.zeros(2))
+        self._in_use = [trunk]  # a list, so that it is no further part of the network
+
+    def use_for_trunk(self, copy: ResNetTrunk) -> None:
+        """Let a copy of the trunk, such as a folded one, compute in its place. It is not saved, and weights that are
+        loaded later do not reach it.
+        """
+        self._in_use = [copy]
 
     def boundary_parameters(self) -> list[nn.Parameter]:
         """The parameters of the boundary branch."""
@@ -127,7 +135,7 @@ class IrnNetwork(nn.Module):
             _cut(reduction(features, stride, STRIDE), grid)
             for reduction, features, stride in zip(self.boundary_reductions, stages, self._strides, strict=True)
         ]
-        return self.boundary_head(torch.cat(parts, dim=1))[:, 0]
+        return single_precision(self.boundary_head(torch.cat(parts, dim=1))[:, 0])
 
     def _displacements(self, stages: list[Tensor], size: torch.Size) -> Tensor:
         grid, joint_grid = ([-(-side // stride) for side in size] for stride in (STRIDE, self._joint_stride))
@@ -139,7 +147,8 @@ class IrnNetwork(nn.Module):
             )
         ]
         joint = _cut(self.displacement_join(torch.cat(parts[2:], dim=1), self._joint_stride, STRIDE), grid)
-        return self.displacement_head(self.displacement_mixing(torch.cat([*parts[:2], joint], dim=1)))
+        mixed = self.displacement_mixing(torch.cat([*parts[:2], joint], dim=1))
+        return single_precision(self.displacement_head(mixed))
 
     def infer(self, image: Tensor, cut: bool = True) -> tuple[Tensor, Tensor]:
         """Boundaries and displacements of one image, as irn ``EdgeDisplacement``.
@@ -175,7 +184,7 @@ class IrnNetwork(nn.Module):
 
     def _stages(self, images: Tensor) -> list[Tensor]:
         """The stem's output, pooled, and those of layer1 to layer4; the trunk is frozen, so without gradient."""
-        trunk = self.trunk
+        (trunk,) = self._in_use
         with torch.no_grad():
             features = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(trunk.pixels(images)))))
             stages = [features]

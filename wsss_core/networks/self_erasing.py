@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.precision import single_precision
 
 EPSILON = 1e-8
 """Keeps a constant map from being divided by zero; the authors' value."""
@@ -108,7 +109,7 @@ class Branch(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, h, w) to class maps (B, K, h, w)."""
         features = functional.relu(self.conv1(features))
-        return self.score(self.dropout(functional.relu(self.conv2(features))))
+        return single_precision(self.score(self.dropout(functional.relu(self.conv2(features)))))
 
 
 class BranchMaps(NamedTuple):

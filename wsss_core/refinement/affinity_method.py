@@ -83,6 +83,15 @@ class AffinityMethod(ABC):
     def label_reduction(self) -> LabelReduction:
         """How a label map becomes one of the grid's cells; picklable, for processes that load images."""
 
+    def begin(self, device: torch.device, precision: str) -> None:
+        """Do what there is to do before the first epoch, with the weights in place. Nothing here.
+
+        Args:
+            device: where the network will be trained.
+            precision: that of ``optimisation``.
+        """
+        del device, precision
+
     @abstractmethod
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The losses of a batch.

@@ -25,6 +25,7 @@ from wsss_core.refinement.boundary_walk import walk_within_boundaries
 from wsss_core.refinement.irn_losses import irn_losses
 from wsss_core.refinement.pair_labels import pair_labels
 from wsss_core.refinement.reduced_labels import middle_labels
+from wsss_core.training.frozen import frozen_copy
 
 IMAGES_AT_ONCE = 8
 """Images in a batch when the mean displacement is taken."""
@@ -61,6 +62,10 @@ class IrnMethod(AffinityMethod, name="irn"):
     def label_reduction(self) -> LabelReduction:
         """A cell has the label of its middle pixel."""
         return partial(middle_labels, stride=self.stride)
+
+    def begin(self, device: torch.device, precision: str) -> None:
+        """The trunk is not trained: a copy that takes fewer operations computes in its place."""
+        self.network.use_for_trunk(frozen_copy(self.network.trunk, device, precision))
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The losses of a batch; see :func:`wsss_core.refinement.irn_losses.irn_losses`."""

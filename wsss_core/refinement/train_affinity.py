@@ -109,7 +109,9 @@ def train_affinity(
         start_from_affinity(initial_weights, method, trunk)
     curve: list[dict[str, float]] = []
     if optimisation.epochs > 0:
+        place = choose_device(device)
         method.network.train()
+        method.begin(place, optimisation.precision)
 
         def losses(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
             images, labels = batch
@@ -122,7 +124,7 @@ def train_affinity(
             method.parameter_groups(parameters),
             optimisation,
             partial,
-            choose_device(device),
+            place,
             workers,
             f"training {parameters.method}",  # type: ignore[attr-defined]
         )

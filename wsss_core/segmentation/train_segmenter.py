@@ -147,7 +147,6 @@ def _fit_segmenter(
         workers,
         "training the segmenter",
         parts=optimisation.accumulate,
-        precision=optimisation.precision,
         order=order,
     )
 
