@@ -233,3 +233,31 @@ def test_seenet_trains_two_branches(train):
     parts = curve[["initial", "erased", "background"]]
     assert (curve["loss"] - parts.sum(axis=1)).abs().max() < 1e-6
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (OrdinaryClassifier, {}),
+        (CgnetClassifier, {"ordinary": "o"}),
+        (SeenetClassifier, {}),
+        (AeftClassifier, {"warmup_epochs": 1, "triplet_batch_size": 3, "fewest_hard_triplets": 1, "bins": (2, 4)}),
+    ],
+)
+def test_every_objective_trains_in_bfloat16(train, tmp_path, kind, options):
+    run, _, trunk = train
+    ordinary = None
+    if kind is CgnetClassifier:
+        torch.manual_seed(7)
+        ordinary = save_random(tmp_path / "ordinary.safetensors", ClassMapClassifier(TRUNK, CLASSES))
+    start = StartingWeights(backbone=trunk, ordinary=ordinary)
+    curves = []
+    for precision in ("float32", "bfloat16"):
+        parameters = settings(kind, **options)
+        optimisation = parameters.optimisation.model_copy(update={"precision": precision})
+        parameters = parameters.model_copy(update={"optimisation": optimisation})
+        weights, curve = run(precision, start, parameters)
+        assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in load_weights(weights)[0].values())
+        curves.append(curve)
+    assert curves[0]["loss"].tolist() != curves[1]["loss"].tolist()
+    assert curves[1]["loss"].tolist() == pytest.approx(curves[0]["loss"].tolist(), rel=0.05)

@@ -280,3 +280,14 @@ def test_an_imported_network_of_other_settings_is_told(data, tmp_path):
         train_affinity(of(Irn, weights=str(first)), TRUNK, index, labels, first, *out, device="cpu")
     with pytest.raises(UserError, match="not of an affinity network"):
         train_affinity(other, TRUNK, index, labels, trunk, *out, device="cpu")
+
+
+@METHODS
+def test_bfloat16_is_close_and_weights_stay_in_float32(data, tmp_path, settings):
+    curves = []
+    for precision in ("float32", "bfloat16"):
+        optimisation = QUICK.model_copy(update={"precision": precision})
+        weights, curve = train(data, tmp_path / precision, of(settings, optimisation=optimisation))
+        assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in load_weights(weights)[0].values())
+        curves.append(curve["loss"].tolist())
+    assert curves[0] != curves[1] and curves[1] == pytest.approx(curves[0], rel=0.05)

@@ -160,6 +160,37 @@ def test_sgd_steps_are_those_of_the_formula(tmp_path):
     assert math.isclose(network[5].weight.item(), weight, rel_tol=1e-6)
 
 
+@pytest.mark.parametrize("optimisation", [SGD, ADAMW], ids=["sgd", "adamw"])
+def test_fused_steps_are_those_of_the_plain_optimiser(optimisation):
+    """Also of convolutions whose weights lie channels-last, and with decay, momentum and a group's own factor."""
+    results = []
+    for fused in (True, False):
+        network = make_network().eval().to(memory_format=torch.channels_last)
+        groups = [ParameterGroup(network[0].parameters(), 1), ParameterGroup(network[5].parameters(), 10)]
+        optimizer = loop._make_optimizer(groups, optimisation)
+        if not fused:
+            for group in optimizer.param_groups:
+                group["fused"] = False
+        for seed in range(4):
+            torch.manual_seed(seed)
+            optimizer.zero_grad()
+            network(torch.randn(4, 3, 8, 8)).square().mean().backward()
+            optimizer.step()
+        results.append(network.state_dict())
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-7)
+
+
+def test_bfloat16_is_close_resumes_to_the_byte_and_leaves_weights_in_float32(tmp_path):
+    reduced = ADAMW.model_copy(update={"precision": "bfloat16"})
+    exact, found = train(tmp_path / "exact", ADAMW), train(tmp_path / "reduced", reduced)
+    assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in found[0].values())
+    assert not torch.equal(found[0]["0.weight"], exact[0]["0.weight"])
+    assert [row["loss"] for row in found[1]] == pytest.approx([row["loss"] for row in exact[1]], rel=0.05)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", reduced, kill_in_epoch=1)
+    assert_same(found, train(tmp_path / "killed", reduced))
+
+
 def test_what_is_not_in_a_group_or_frozen_does_not_change(tmp_path):
     network = make_network()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -1,0 +1,302 @@
+"""A classifier's training, from JPEGs on, against a plain loop with the same network, images and order.
+
+``python -m benchmarks.training`` trains a ResNet-50 with random weights on generated JPEGs of 375x500 pixels, one
+step of either side in turn, and compares the medians. By default the objective is CGNet's, which has a frozen
+ordinary classifier judge the erased images.
+
+* The plain loop is the authors': weights in torch's usual layout, a frozen classifier whose weights gather gradients
+  that nobody uses, torch's default optimiser, and a plain ``DataLoader``.
+* Ours is ``wsss_core.training.loop.fit`` as the stage `classifier` calls it: channels-last, the frozen classifier as
+  a folded copy without gradients, a fused optimiser, and with ``--precision bfloat16`` autocast.
+
+Both load with as many ``--workers``: none by default on the CPU, so that each step loads its own images; with workers,
+each side's load while the other side computes, so that loading is hidden on both.
+
+``deviation`` says how far apart the weights of both sides are after a few steps in float64, at a small size, over how
+far they have moved; with ``--precision bfloat16`` that of such steps as they are run, which is the price of the format.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pandas
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from benchmarks.advcam import Times, share_in_convolutions
+from benchmarks.crf import make_scene
+from benchmarks.measuring import heading, last_line, torch_threads, wait_for
+from wsss_core.classifiers.objective import Objective, objective_class
+from wsss_core.classifiers.train_classifier import LabelledImages
+from wsss_core.config.classifiers import CgnetClassifier, Classifier, OrdinaryClassifier
+from wsss_core.config.networks import Trunk
+from wsss_core.config.training import Augmentation, Optimisation
+from wsss_core.datasets.index import COLUMNS, DatasetIndex
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.parameter_groups import ParameterGroup
+from wsss_core.networks.resnet import freeze_batch_norm
+from wsss_core.networks.weights import trainable
+from wsss_core.resume import PartialWork
+from wsss_core.training.batches import EpochBatches, SeededSamples, mix_seed
+from wsss_core.training.frozen import frozen_copy
+from wsss_core.training.loop import fit, learning_rate_factor
+
+CLASSES = tuple(f"class{number}" for number in range(20))
+FILES = 8
+"""JPEGs that are written; the images of all steps are taken from them in turn."""
+EXACT_SIZE, EXACT_IMAGES, EXACT_STEPS = 64, 2, 3
+"""Crop, images of a step and steps that are compared in float64."""
+CPU = torch.device("cpu")
+
+
+class ImagesInTurn:
+    """So many samples from a few files, as float64 if wanted."""
+
+    def __init__(self, files: LabelledImages, number: int, dtype: torch.dtype = torch.float32) -> None:
+        """Take the files in turn."""
+        self.files, self.number, self.dtype = files, number, dtype
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image, labels = self.files[index % len(self.files)]
+        return image.to(self.dtype), labels.to(self.dtype)
+
+
+def write_jpegs(folder: Path, height: int, width: int) -> DatasetIndex:
+    """Files of smooth colours and noise, each with two classes; JPEGs of about 70 kB at 375x500."""
+    rows = []
+    for number in range(FILES):
+        path = folder / f"{number}.jpg"
+        Image.fromarray(make_scene(number, height, width, 3)[0]).save(path, quality=90)
+        shown = ";".join(CLASSES[k] for k in (number, number + 5))
+        rows.append((str(number), "train", str(path), height, width, shown))
+    return DatasetIndex(CLASSES, pandas.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def settings_of(objective: str, images: int, crop: int, precision: str) -> Classifier:
+    """The authors' settings of CGNet, for the ordinary objective too, but for the size."""
+    usual = CgnetClassifier(backbone="random", ordinary="random")
+    changed = {"epochs": 1, "batch_size": images, "precision": precision}
+    kinds = {"cgnet": {"ordinary": "random"}, "ordinary": {}}
+    kind = CgnetClassifier if objective == "cgnet" else OrdinaryClassifier
+    return kind(
+        backbone="random",
+        optimisation=Optimisation(**{**usual.optimisation.model_dump(), **changed}),
+        augmentation=Augmentation(**{**usual.augmentation.model_dump(), "crop": crop}),
+        **kinds[objective],
+    )
+
+
+def make_objective(
+    settings: Classifier, network: str, plain: bool, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Objective:
+    """The objective with a network to train and, if it needs one, a frozen classifier; random weights, always the same.
+
+    Args:
+        settings: of the objective.
+        network: a trunk's name.
+        plain: the frozen classifier's weights take gradients, as in the authors' code.
+        device: where both networks go.
+        dtype: of their weights.
+    """
+    torch.manual_seed(0)
+    trunk = Trunk(network=network, output_stride=16 if network.startswith("resnet5") else 8)
+    trained = ClassMapClassifier(trunk, CLASSES).to(dtype).train()
+    freeze_batch_norm(trained)
+    trained.trunk.freeze_stem()
+    kind = objective_class(settings.objective)  # type: ignore[attr-defined]
+    if not isinstance(settings, CgnetClassifier):
+        return kind(trained.to(device), settings, None)
+    ordinary = ClassMapClassifier(trunk, CLASSES).to(device, dtype).eval()
+    frozen = ordinary if plain else frozen_copy(ordinary, device, settings.optimisation.precision)
+    objective = kind(trained.to(device), settings, frozen)
+    if plain:
+        ordinary.requires_grad_(True)
+    return objective
+
+
+def groups_of(objective: Objective) -> list[ParameterGroup]:
+    """What is optimised, as in the stage `classifier`."""
+    network = objective.network
+    return [ParameterGroup(trainable(network.trunk), 1), ParameterGroup(network.new_parameters(), 1)]
+
+
+def plain_steps(objective: Objective, samples: ImagesInTurn, device: torch.device, workers: int = 0) -> Iterator[float]:
+    """Make the steps of an epoch as the authors' scripts do; yields each one's loss."""
+    optimisation = objective.parameters.optimisation
+    optimizer = torch.optim.SGD(
+        groups_of(objective),
+        lr=optimisation.learning_rate,
+        momentum=optimisation.momentum,
+        weight_decay=optimisation.weight_decay,
+    )
+    batches = EpochBatches(len(samples), objective.batch_size, optimisation.seed)
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        SeededSamples(samples, optimisation.seed),
+        batch_sampler=batches,  # type: ignore[arg-type]
+        num_workers=workers,
+        generator=torch.Generator(),
+    )
+    torch.manual_seed(mix_seed(optimisation.seed, 0, -1))  # as ours, for the classes that are drawn
+    for step, (images, labels) in enumerate(loader):
+        for group in optimizer.param_groups:
+            group["lr"] = optimisation.learning_rate * learning_rate_factor(step, len(batches), optimisation)
+        loss = objective.losses(images.to(device), labels.to(device), 0)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
+
+
+def own_steps(
+    objective: Objective,
+    samples: ImagesInTurn,
+    device: torch.device,
+    workers: int = 0,
+    before_each: Callable[[], object] = lambda: None,
+) -> None:
+    """Make the steps of an epoch as this package does; ``before_each`` is called where a step has its images."""
+
+    def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
+        before_each()
+        return objective.losses(*batch, epoch)
+
+    optimisation = objective.parameters.optimisation
+    with tempfile.TemporaryDirectory() as folder:
+        partial = PartialWork(folder, "training", [])
+        fit(objective.network, samples, loss, groups_of(objective), optimisation, partial, device, workers)
+
+
+class Turns:
+    """Lets the plain side make a step at the beginning of each of ours, and times both."""
+
+    def __init__(self, plain: Iterator[float], device: torch.device) -> None:
+        """Take the steps of the plain side."""
+        self._steps, self._device = plain, device
+        self._began: Times | None = None
+        self.plain: list[Times] = []
+        self.own: list[Times] = []
+
+    def take(self) -> None:
+        """End our step; let the plain side make one; begin our next step."""
+        now = self._now()
+        if self._began is not None:
+            self.own.append(_since(self._began, now))
+        next(self._steps)
+        self._began = self._now()
+        self.plain.append(_since(now, self._began))
+
+    def medians(self) -> list[Times]:
+        """Of the plain side and ours, without each one's first step, which does not count."""
+        return [
+            Times(*(statistics.median(column) for column in zip(*times[1:], strict=True)))
+            for times in (self.plain, self.own)
+        ]
+
+    def _now(self) -> Times:
+        wait_for(self._device)
+        return Times(time.perf_counter(), time.process_time())
+
+
+def _since(start: Times, end: Times) -> Times:
+    return Times(end.wall - start.wall, end.processor - start.processor)
+
+
+def deviation(index: DatasetIndex, objective: str, network: str, precision: str) -> float:
+    """Distance of both sides' weights after some steps, over how far the plain side's have moved."""
+    dtype = torch.float64 if precision == "float32" else torch.float32
+    settings = settings_of(objective, EXACT_IMAGES, EXACT_SIZE, precision)
+    files = LabelledImages(index, settings.augmentation)
+    samples = ImagesInTurn(files, EXACT_IMAGES * EXACT_STEPS, dtype)
+    plain, own = (make_objective(settings, network, plain, CPU, dtype) for plain in (True, False))
+    before = [weight.detach().clone() for weight in plain.network.parameters()]
+    list(plain_steps(plain, samples, CPU))
+    own_steps(own, samples, CPU)
+    weights, others = (list(objective.network.parameters()) for objective in (plain, own))
+    return _distance(weights, others) / _distance(weights, before)
+
+
+@torch.no_grad()
+def _distance(ones: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    return sum((one - other).square().sum().item() for one, other in zip(ones, others, strict=True)) ** 0.5
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train on both sides in turn and print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--objective", choices=["cgnet", "ordinary"], default="cgnet")
+    parser.add_argument("--network", default="resnet50", help="a trunk's name (default: resnet50)")
+    parser.add_argument("--height", type=int, default=375, help="of the JPEGs (default: 375)")
+    parser.add_argument("--width", type=int, default=500, help="of the JPEGs (default: 500)")
+    parser.add_argument("--crop", type=int, default=384, help="what the network sees (default: 384, CGNet's)")
+    parser.add_argument("--images", type=int, default=4, help="in a step (default: 4)")
+    parser.add_argument("--steps", type=int, default=6, help="of either side that count (default: 6)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
+    parser.add_argument("--workers", type=int, help="that load images (default: 0; on cuda one for each core but one)")
+    parser.add_argument("--device", type=torch.device, default=CPU, help="cpu (default) or cuda")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of our side")
+    options = parser.parse_args(arguments)
+    if options.workers is None:
+        options.workers = (os.cpu_count() or 1) - 1 if options.device.type == "cuda" else 0
+    with torch_threads(options.threads), tempfile.TemporaryDirectory() as folder:
+        compare(options, write_jpegs(Path(folder), options.height, options.width))
+
+
+def compare(options: argparse.Namespace, index: DatasetIndex) -> None:
+    """Print all figures."""
+    device, images = options.device, options.images
+    print(heading(options.threads, device))
+    print(
+        f"{options.objective} on {options.network}, random weights, {len(CLASSES)} classes; steps of {images} images, "
+        f"JPEGs of {options.height}x{options.width}, crops of {options.crop}, {options.precision}, "
+        f"{options.workers} workers",
+        flush=True,
+    )
+    settings = settings_of(options.objective, images, options.crop, options.precision)
+    files = LabelledImages(index, settings.augmentation)
+    # One step more that does not count; ours ends where its next one begins.
+    samples = ImagesInTurn(files, images * (options.steps + 2))
+    plain, own = (make_objective(settings, options.network, plain, device) for plain in (True, False))
+    turns = Turns(plain_steps(plain, samples, device, options.workers), device)
+    own_steps(own, samples, device, options.workers, turns.take)
+    for name, times in zip(("plain loop", "ours"), turns.medians(), strict=True):
+        rate = f"{images / times.wall:.2f} images/s" + (
+            f", {times.processor:.3f} s of processor time" if device.type == "cpu" else ""
+        )
+        print(f"{name}: {times.wall:.4f} s a step (median of {options.steps}), {rate}", flush=True)
+    theirs, ours = turns.medians()
+    busy = theirs.processor / ours.processor
+    print(f"ratio of wall times {theirs.wall / ours.wall:.2f}, of this process's processor times {busy:.2f}")
+    start = time.process_time()
+    batch = [files[number] for number in range(FILES)]
+    loading = (time.process_time() - start) / FILES
+    print(
+        f"loading an image (decoding, resizing, colours, crop, normalising): {1000 * loading:.1f} ms of processor "
+        f"time, {100 * loading * images / ours.wall:.1f} % of our step if nothing hides it"
+    )
+    pixels, labels = (torch.stack(part[:images]).to(device) for part in zip(*batch, strict=True))
+
+    def forward_and_backward() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
+            loss = own.losses(pixels, labels, 0)["loss"]
+        loss.backward()
+
+    print(f"time in convolutions: {100 * share_in_convolutions(forward_and_backward, device):.0f} % of our operations")
+    found = deviation(index, options.objective, options.network, options.precision)
+    arithmetic = "float64" if options.precision == "float32" else "float32 against bfloat16"
+    size = f"{EXACT_STEPS} steps of {EXACT_IMAGES} crops of {EXACT_SIZE}"
+    print(f"deviation of weights after {size}, {arithmetic}: {found:.3g}")
+    print(last_line(theirs.wall / ours.wall, found))
+
+
+if __name__ == "__main__":
+    main()
