@@ -80,7 +80,7 @@ def made_run(folder, masks=True, images=6, experiments=("cam", "adv & cam")):
     classifier = artifact(folder, "classifier", "ordinary", "1111111111", dataset=artifacts[0])
     artifacts.append(classifier)
     (folder / "classifier/ordinary-1111111111/training.csv").write_text("epoch,loss,learning_rate\n1,0.7,1\n2,0.5,1\n")
-    device = {"device": "NVIDIA H200", "seconds": 7.5}
+    device = {"device": "NVIDIA H200", "seconds": 7.5, "images_per_second": 41.25}
     provenance = {"jobs": {"ordinary-1111111111": device}}
     (folder / "classifier/ordinary-1111111111/provenance.json").write_text(json.dumps(provenance))
     measured(folder, "train_classifier", "ordinary-1111111111", 8)

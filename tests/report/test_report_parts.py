@@ -60,7 +60,7 @@ def test_classes_that_no_mask_shows_have_no_score(tmp_path):
 
 def test_trainings_have_curves(tmp_path):
     (curve,) = training_curves(made_run(tmp_path).artifacts)
-    assert (curve.variant, curve.epochs, curve.last) == ("ordinary", 2, 0.5)
+    assert (curve.variant, curve.epochs, curve.last, curve.images_per_second) == ("ordinary", 2, 0.5, 41.25)
     assert list(curve.series[0].points) == [(1, 0.7), (2, 0.5)]
 
 

@@ -1,5 +1,6 @@
 """The losses of every training, epoch by epoch."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ class TrainingCurve:
     """How many there were."""
     last: float
     """The loss of the last epoch."""
+    images_per_second: float | None = None
+    """As the training measured it in its last run; None where it had too few steps for that."""
 
 
 def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurve]:
@@ -52,6 +55,13 @@ def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurv
             for number, column in enumerate(["loss", *parts])
         ]
         last = float(table["loss"].iloc[-1])
-        curves.append(TrainingCurve(artifact["stage"], artifact["variant"], series, len(table), last))
+        speed = _images_per_second(file.with_name("provenance.json"))
+        curves.append(TrainingCurve(artifact["stage"], artifact["variant"], series, len(table), last, speed))
     stages = list(dict.fromkeys(curve.stage for curve in curves))
     return sorted(curves, key=lambda curve: stages.index(curve.stage))
+
+
+def _images_per_second(provenance: Path) -> float | None:
+    """What the job of an artifact that trained it told of its speed."""
+    jobs = json.loads(provenance.read_text(encoding="utf-8"))["jobs"] if provenance.exists() else {}
+    return next((job["images_per_second"] for job in jobs.values() if "images_per_second" in job), None)
