@@ -239,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=500, help="of the JPEGs (default: 500)")
     parser.add_argument("--crop", type=int, default=384, help="what the network sees (default: 384, CGNet's)")
     parser.add_argument("--images", type=int, default=4, help="in a step (default: 4)")
-    parser.add_argument("--steps", type=int, default=6, help="of either side that count (default: 6)")
+    parser.add_argument("--steps", type=int, default=5, help="of either side that count (default: 5)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
     parser.add_argument("--workers", type=int, help="that load images (default: 0; on cuda one for each core but one)")
     parser.add_argument("--device", type=torch.device, default=CPU, help="cpu (default) or cuda")

@@ -38,8 +38,8 @@ class Optimisation(Parameters):
     warmup_steps: int = Field(0, ge=0)
     """Steps over which the rate rises linearly from 0 before it decays."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward and backward pass. ``bfloat16`` (autocast) is faster on GPUs that have it and takes
-    less memory; weights, their updates and losses stay in float32."""
+    """Arithmetic of the forward and backward pass. ``bfloat16`` (autocast) is faster on GPUs and processors that
+    have it and takes less memory; weights, their updates and losses stay in float32."""
     seed: int = Field(0, ge=0)
     """Seed of initialisation, image order and augmentation."""
 
