@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.cams.tiny_network import TinyClassifier
 from tests.classifiers.tiny_networks import tiny
 from tests.oracles.plain_advcam import mean_of_positive, plain_climb
-from wsss_core.cams import advcam
+from wsss_core.cams import scaled_images
 from wsss_core.cams.advcam import advcam_class_maps, climb, steps_at_scale, weight_of_sums
 from wsss_core.cams.multiscale import multiscale_class_maps
 from wsss_core.classifiers.cgnet import CgnetObjective
@@ -59,7 +59,7 @@ def test_one_backward_gives_what_two_give(
     )
     network = TinyClassifier(seed=seed)
     clean = normalise(random_image(height, width, seed)).double()
-    fast = climb(network, clean, classes, steps, parameters)
+    fast = climb(network, clean[None], [classes], steps, parameters)
     torch.testing.assert_close(fast, plain_maps(network, clean, classes, steps, parameters), rtol=0, atol=1e-8)
 
 
@@ -81,22 +81,22 @@ def test_scales_are_summed_as_the_authors_do(steps, scales):
 
 def test_the_image_changes_what_is_seen():
     network, clean = TinyClassifier(seed=1), normalise(random_image(16, 16)).double()
-    one = climb(network, clean, [0], 1, AdvCams(classifier="c", regularisation=0))
-    four = climb(network, clean, [0], 4, AdvCams(classifier="c", regularisation=0))
+    one = climb(network, clean[None], [[0]], 1, AdvCams(classifier="c", regularisation=0))
+    four = climb(network, clean[None], [[0]], 4, AdvCams(classifier="c", regularisation=0))
     assert four.sum() > 4 * one.sum() > 0
 
 
 def test_a_class_without_evidence_gives_zeros():
     network, clean = TinyClassifier(seed=1), normalise(random_image(16, 16)).double()
     network.head.weight[0] = -network.head.weight[0].abs()
-    assert torch.equal(climb(network, clean, [0], 4, AdvCams(classifier="c")), torch.zeros(1, 4, 4).double())
+    assert torch.equal(climb(network, clean[None], [[0]], 4, AdvCams(classifier="c")), torch.zeros(1, 4, 4).double())
 
 
 def test_classes_that_do_not_fit_at_once_give_the_same(monkeypatch):
     parameters = AdvCams(classifier="c", steps=3, scales=(1.0,))
     network, image = TinyClassifier(), random_image(16, 16)
     together = advcam_class_maps(network, image, [0, 1, 3], parameters).normalised()[0]
-    monkeypatch.setattr(advcam, "PIXELS_AT_ONCE", 2 * 16 * 16 * 2)
+    monkeypatch.setattr(scaled_images, "CPU_PIXELS", 2 * 16 * 16 * 2)
     torch.testing.assert_close(advcam_class_maps(network, image, [0, 1, 3], parameters).normalised()[0], together)
 
 
@@ -109,10 +109,10 @@ def test_the_clean_image_is_looked_at_once(monkeypatch):
         return evidence(images)
 
     monkeypatch.setattr(network, "evidence", watched)
-    climb(network, clean, [0, 1, 3], 4, AdvCams(classifier="c"))
+    climb(network, clean[None], [[0, 1, 3]], 4, AdvCams(classifier="c"))
     assert seen == [2, 6, 6, 6]
-    monkeypatch.setattr(advcam, "PIXELS_AT_ONCE", 2 * 16 * 16 * 2)
-    climb(network, clean, [0, 1, 3], 3, AdvCams(classifier="c"))
+    monkeypatch.setattr(scaled_images, "CPU_PIXELS", 2 * 16 * 16 * 2)
+    climb(network, clean[None], [[0, 1, 3]], 3, AdvCams(classifier="c"))
     assert seen[4:] == [2, 4, 4, 2, 2]
 
 
@@ -176,13 +176,13 @@ def test_it_climbs_on_other_classifiers_scores(name, suppress):
     network = make()
     parameters = AdvCams(classifier="c", step_size=0.2, regularisation=0.4717, suppress_other_classes=suppress)
     clean, classes = normalise(random_image(27, 22, 8)).double(), [0, 1, 3, 4]
-    found = climb(network, clean, classes, 5, parameters)
+    found = climb(network, clean[None], [classes], 5, parameters)
     settings_ = (parameters.step_size, parameters.regularisation, parameters.mask_threshold, suppress)
     expected = torch.stack(
         [plain_climb(features(network), network.head, clean, k, 5, *settings_, scores(network)) for k in classes]
     )
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-8)
-    still = climb(network, clean, classes, 1, parameters)
+    still = climb(network, clean[None], [classes], 1, parameters)
     assert (found / 5 - still).abs().amax(dim=(1, 2)).max() > 1e-3
 
 
