@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wsss_core.cam_store import CAM_STRIDE, CamStoreReader, ImageCams, write_cam_store
+from wsss_core.cam_store import CAM_STRIDE, CamStoreReader, ImageCams, join_cam_stores, write_cam_store
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
 from wsss_core.progress import Progress
@@ -70,6 +70,5 @@ def write_cams_in_blocks(
             return
         raise
     with reader:
-        images = (reader.read(image_id) for image_id in index.image_ids)
-        write_cam_store(shard_file, index.classes, provenance, images, precision, stride)
+        join_cam_stores(shard_file, index.classes, provenance, index.image_ids, reader, stride)
     partial.finish(shard_file)
