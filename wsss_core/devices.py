@@ -26,7 +26,7 @@ def sent_to(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
 
     To a GPU it goes from pinned memory, so that nobody waits: neither this thread, nor the device for it.
     """
-    if like.device.type == "cuda":
+    if like.device.type == "cuda" and not tensor.is_pinned():
         tensor = tensor.pin_memory()
     sent = tensor.to(like.device, non_blocking=True)
     return sent.to(like.dtype) if tensor.is_floating_point() else sent

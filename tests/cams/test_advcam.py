@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from tests.cams.tiny_network import TinyClassifier
 from tests.classifiers.tiny_networks import tiny
 from tests.oracles.plain_advcam import mean_of_positive, plain_climb
 from wsss_core.cams import scaled_images
-from wsss_core.cams.advcam import advcam_class_maps, climb, steps_at_scale, weight_of_sums
+from wsss_core.cams.advcam import advcam_class_maps, advcam_side_by_side, climb, steps_at_scale, weight_of_sums
 from wsss_core.cams.multiscale import multiscale_class_maps
 from wsss_core.classifiers.cgnet import CgnetObjective
 from wsss_core.config.cams import AdvCams, MultiscaleCams
@@ -206,3 +208,41 @@ def test_the_pyramids_scores_are_not_the_maps_means():
     assert (maps >= 0).all()
     assert (scores - maps.mean(dim=(2, 3))).abs().max() > 1e-3
     torch.testing.assert_close(network.evidence(images)[0], network.class_maps(images).relu())
+
+
+SEVERAL = [[0, 1, 3], [2], [0, 3], [1, 2]]
+"""Classes of images that are drawn side by side: not all of them as many."""
+
+
+@pytest.mark.parametrize("make", [TinyClassifier, lambda: gated_pyramid(bins=(2, 4))], ids=["tiny", "aeft"])
+@pytest.mark.parametrize("pixels", [2**21, 5 * 2 * 25 * 18, 1])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_images_side_by_side_have_the_maps_they_have_alone(monkeypatch, make, pixels, steps):
+    monkeypatch.setattr(scaled_images, "CPU_PIXELS", pixels)
+    network, images = make(), [random_image(25, 18, seed) for seed in range(len(SEVERAL))]
+    parameters = AdvCams(classifier="c", steps=steps, step_size=0.2, regularisation=0.4717, scales=(0.5, 1.0))
+    together = advcam_side_by_side(
+        network,
+        scaled_images.scaled_images(images, parameters.scales).sent_to(network.head.weight),
+        SEVERAL,
+        parameters,
+    )
+    alone = [advcam_class_maps(network, *one, parameters) for one in zip(images, SEVERAL, strict=True)]
+    for found, *expected in zip(together.normalised(), *(one.normalised() for one in alone), strict=True):
+        torch.testing.assert_close(found, torch.cat(expected), rtol=0, atol=1e-12)
+
+
+def test_nothing_in_the_climb_waits_for_the_device():
+    """Tensors of the device "meta" have no values: who wants to see one, which on a GPU means waiting, fails."""
+    network = copy.deepcopy(gated_pyramid(bins=(2, 4))).float().to("meta")
+    clean, parameters = torch.empty(4, 3, 25, 18, device="meta"), AdvCams(classifier="c")
+    assert climb(network, clean, SEVERAL, 4, parameters).shape[0] == sum(map(len, SEVERAL))
+    evidence = network.evidence
+
+    def looked_at(images):
+        maps, scores = evidence(images)
+        return maps, scores if scores.max() > 0 else -scores
+
+    network.evidence = looked_at
+    with pytest.raises(RuntimeError, match="meta"):
+        climb(network, clean, SEVERAL, 4, parameters)

@@ -28,6 +28,10 @@ class ScaledImages:
     scaled: tuple[Tensor, ...]
     """(N, 3, h, w) for each scale, normalised."""
 
+    def pinned(self) -> "ScaledImages":
+        """The same in memory that a GPU copies from by itself."""
+        return ScaledImages(self.height, self.width, tuple(images.pin_memory() for images in self.scaled))
+
     def sent_to(self, weight: Tensor) -> "ScaledImages":
         """The same on a weight's device, in its number format; nobody waits for it."""
         return ScaledImages(self.height, self.width, tuple(sent_to(weight, images) for images in self.scaled))

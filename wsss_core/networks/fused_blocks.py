@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-
 FUSED_FORMATS = (torch.float32, torch.float64, torch.bfloat16)
 """Number formats of blocks that are exchanged; in float64 nothing is gained, but the backward pass can be shown to be
 exact."""
