@@ -61,7 +61,7 @@ def files_of(folder):
 def test_images_of_one_size_go_through_a_gpu_together(index, monkeypatch):
     table = index.table.loc[[0, 1, 0, 0, 1, 0, 0]].reset_index(drop=True)  # 40x48 and 32x32 pixels
     index = DatasetIndex(index.classes, table)
-    monkeypatch.setattr(batches, "PIXELS_AT_ONCE", 3 * 2 * 40 * 48)
+    monkeypatch.setattr(batches, "pixels_at_once", lambda device: 3 * 2 * 40 * 48)
     everything = batches_of(index, range(7), BOTH_SCALES, CUDA)
     assert everything == [(0, 2, 3), (5, 6), (1, 4)]
     # Of a killed run's batches those with a missing image, as they were.
@@ -130,8 +130,12 @@ def test_probabilities_alone_are_made_again(index, tmp_path, monkeypatch):
     for path in (tmp_path / "predictions").rglob("*.h5"):
         path.unlink()  # and what would put it back
     (tmp_path / "predictions" / "labels" / "shard.csv").unlink()
-    monkeypatch.setattr("wsss_core.segmentation.predict.refined_labels", None)  # no CRF is wanted
-    monkeypatch.setattr("wsss_core.segmentation.predict.write_label_map", None)
+
+    def not_wanted(*arguments, **named):
+        raise AssertionError("label maps are there")
+
+    for function in ("refined_labels", "write_label_map"):
+        monkeypatch.setattr(f"wsss_core.segmentation.predict.{function}", not_wanted)
     assert run(index, tmp_path, "predictions", parameters) == whole
 
 

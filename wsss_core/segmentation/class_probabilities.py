@@ -9,17 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wsss_core.cams.scaled_images import ScaledImages, pixels_at_once, scaled_images
 from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.folded import folded_for_inference
 from wsss_core.read_ahead import ReadAhead
 
-PIXELS_AT_ONCE = 4_000_000
-"""That a GPU is given in one forward pass, mirror images included: four of VOC's images at 1.5 times their size."""
 BATCHES_AHEAD = 2
 """Batches that are read while the network is busy with another one."""
 
@@ -32,8 +30,8 @@ class ImageBatch:
     """Where they stand in the index."""
     images: list[np.ndarray]
     """As read: each (H, W, 3) uint8 RGB."""
-    views: list[Tensor]
-    """The images at each scale: (B, 3, h, w) float32, normalised."""
+    scaled: ScaledImages
+    """The same at each scale, as the network sees them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def class_probabilities(network: SegmentationNetwork, image: np.ndarray, paramet
     Returns:
         (K + 1, H, W) on the network's device, float32 (or wider, if its weights are); sums to 1 over the classes.
     """
-    return _probabilities(network, _views([image], parameters, pinned=False), image.shape[:2], parameters)[0]
+    return _probabilities(network, scaled_images([image], parameters.scales), parameters)[0]
 
 
 def batches_of(
@@ -90,7 +88,7 @@ def batches_of(
     batches = []
     for (height, width), positions in positions_of.items():
         pixels = height * width * max(*parameters.scales, 1.0) ** 2 * (2 if parameters.flip else 1)
-        together = max(1, int(PIXELS_AT_ONCE // pixels))
+        together = max(1, int(pixels_at_once(device) // pixels))
         batches += [tuple(positions[first : first + together]) for first in range(0, len(positions), together)]
     return [batch for batch in batches if any(position in wanted for position in batch)]
 
@@ -124,13 +122,14 @@ def scored_images(
                     f"says {sizes[position][0]} x {sizes[position][1]}; the image has changed since, so make the index "
                     "again"
                 )
-        return ImageBatch(batch, images, _views(images, parameters, pinned=on_gpu))
+        scaled = scaled_images(images, parameters.scales)
+        return ImageBatch(batch, images, scaled.pinned() if on_gpu else scaled)
 
     under_way: list[tuple[ImageBatch, Tensor, torch.cuda.Event | None]] = []
     with ReadAhead(read, batches, ahead=BATCHES_AHEAD) as read_batches:
         for batch in read_batches:
             with torch.inference_mode():
-                found = _probabilities(network, batch.views, batch.images[0].shape[:2], parameters)
+                found = _probabilities(network, batch.scaled, parameters)
                 under_way.append((batch, *_on_the_way_to_the_host(found)))
             while len(under_way) > on_gpu:  # a GPU is given the next batch before anything waits for this one
                 yield from _arrived(*under_way.pop(0))
@@ -143,36 +142,23 @@ def _sizes(index: DatasetIndex) -> list[tuple[int, int]]:
     return list(zip(index.table["height"], index.table["width"], strict=True))
 
 
-def _views(images: Sequence[np.ndarray], parameters: Prediction, pinned: bool) -> list[Tensor]:
-    """Images (H, W, 3) of one size, at each scale: (B, 3, h, w) float32, in memory that a GPU can copy from alone."""
-    views = []
-    for scale in parameters.scales:
-        view = [normalise(rescale(image, scale)) for image in images]
-        together = view[0][None] if len(view) == 1 else torch.stack(view)
-        views.append(together.pin_memory() if pinned else together)
-    return views
-
-
-def _probabilities(
-    network: SegmentationNetwork, views: Sequence[Tensor], size: tuple[int, ...], parameters: Prediction
-) -> Tensor:
-    """Of images at each scale, (B, 3, h, w), the mean probabilities (B, K + 1, H, W) at ``size``."""
-    weight = next(network.parameters())
-    total = torch.zeros(len(views[0]), len(network.classes), *size, dtype=weight.dtype, device=weight.device)
-    for view in views:
-        batch = view.to(weight.device, weight.dtype, non_blocking=True)
-        if parameters.flip:
-            batch = torch.cat([batch, batch.flip(3)])
+def _probabilities(network: SegmentationNetwork, images: ScaledImages, parameters: Prediction) -> Tensor:
+    """Of B images the mean probabilities (B, K + 1, H, W) over scales and mirror images, on the network's device."""
+    weight, size = next(network.parameters()), (images.height, images.width)
+    number = len(images.scaled[0])
+    total = torch.zeros(number, len(network.classes), *size, dtype=weight.dtype, device=weight.device)
+    for batch in images.sent_to(weight).scaled:
+        views = torch.cat([batch, batch.flip(3)]) if parameters.flip else batch
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=parameters.arithmetic == "bfloat16"):
-            logits = network(batch.contiguous(memory_format=torch.channels_last))
-        # Rows of one class lie together, as they do in the result.
+            logits = network(views.contiguous(memory_format=torch.channels_last))
+        # Each class's rows lie together, as they do in the result.
         logits = logits.to(weight.dtype).contiguous()
         logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         probabilities = logits.softmax(dim=1)
-        total += probabilities[: len(view)]
+        total += probabilities[:number]
         if parameters.flip:
-            total += probabilities[len(view) :].flip(3)
-    return total.div_(len(views) * (2 if parameters.flip else 1))
+            total += probabilities[number:].flip(3)
+    return total.div_(len(images.scaled) * (2 if parameters.flip else 1))
 
 
 def _on_the_way_to_the_host(found: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
