@@ -6,10 +6,12 @@ Worker processes import this module, so it does without torch.
 import functools
 import json
 import os
+import pkgutil
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +36,7 @@ class Span(NamedTuple):
 
 
 @contextmanager
-def recorded(parts: dict[str, Sequence[str]], network: str, in_workers: dict[str, str]) -> Iterator[list[Span]]:
+def recorded(parts: Mapping[str, Sequence[str]], network: str, in_workers: Mapping[str, str]) -> Iterator[list[Span]]:
     """Note what runs in the body.
 
     Args:
@@ -51,8 +53,7 @@ def recorded(parts: dict[str, Sequence[str]], network: str, in_workers: dict[str
     with ExitStack() as stack:
         for kind, names in parts.items():
             for name in names:
-                function = _found(name)
-                timed = _timed(function, kind, spans, events if kind == network else None)
+                timed = _timed(pkgutil.resolve_name(name), kind, spans, events if kind == network else None)
                 stack.enter_context(mock.patch(name, timed))
         noted = stack.enter_context(_spans_of_workers(spans))
         for name, replacement in in_workers.items():
@@ -60,12 +61,6 @@ def recorded(parts: dict[str, Sequence[str]], network: str, in_workers: dict[str
         stack.enter_context(mock.patch.dict(os.environ, {SPANS_FILE: str(noted)}))
         yield spans
     spans += _on_the_device(events)
-
-
-def _found(name: str) -> Callable[..., Any]:
-    """The function or method of a dotted name, whose module is imported."""
-    module = max((module for module in sys.modules if name.startswith(f"{module}.")), key=len)
-    return functools.reduce(getattr, name.removeprefix(f"{module}.").split("."), sys.modules[module])  # type: ignore[arg-type]
 
 
 def _timed(function: Callable[..., Any], kind: str, spans: list[Span], events: list[Any] | None) -> Callable[..., Any]:
@@ -107,8 +102,6 @@ def _on_the_device(events: Sequence[tuple[str, Any, Any]]) -> list[Span]:
 @contextmanager
 def _spans_of_workers(spans: list[Span]) -> Iterator[Path]:
     """A file for the spans of worker processes, which are added at the end."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "spans"
         yield file

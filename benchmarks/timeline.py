@@ -21,7 +21,7 @@ from benchmarks.measuring import heading, torch_threads, wait_for
 from benchmarks.prediction import CLASSES, make_shard
 from benchmarks.spans import Span, recorded
 from wsss_core.atomic import atomic_path
-from wsss_core.cams import generate_cams
+from wsss_core.cams.generate_cams import generate_cams
 from wsss_core.config.cams import MultiscaleCams
 from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import Prediction
@@ -70,7 +70,7 @@ def timeline_of_cams(index: DatasetIndex, folder: Path, options: argparse.Namesp
     torch.manual_seed(0)
     trunk = Trunk(network=options.network, output_stride=options.stride)
     weights = folder / "classifier.safetensors"
-    save_classifier(weights, ClassMapClassifier(trunk, CLASSES), trunk)
+    save_classifier(weights, ClassMapClassifier(trunk, CLASSES))
     labelled = DatasetIndex(CLASSES, index.table.assign(labels=";".join(CLASSES[:2])))
     parameters = MultiscaleCams(classifier="any", scales=tuple(options.scales))
     shard = folder / "cams" / "shards" / "shard.h5"
