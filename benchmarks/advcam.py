@@ -105,7 +105,7 @@ def deviation_of_climb(
     classes = [3, 7]
     expected = torch.stack([authors_climb(classifier, clean, index, EXACT_STEPS) for index in classes])
     with context:
-        found = climb(ours, clean, classes, EXACT_STEPS, PARAMETERS)
+        found = climb(ours, clean[None], [classes], EXACT_STEPS, PARAMETERS)
     return ((found - expected).abs().max() / expected.max()).item()
 
 
@@ -191,7 +191,7 @@ def compare(options: argparse.Namespace) -> None:
     pair = torch.stack([clean, clean.flip(2)])  # (2, 3, h, w)
     initial, _ = authors_step(classifier, pair, 0, None)
     classes = torch.arange(options.pairs, device=device)
-    positive = torch.tensor([ours.positive_weights(k) for k in range(options.pairs)], device=device)
+    positive = ours.positive_weights(classes)
     ours_given = (pair.repeat(options.pairs, 1, 1, 1), classes, positive, initial.repeat(options.pairs, 1, 1))
 
     def own_step() -> object:

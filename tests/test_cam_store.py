@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsss_core.cam_store import CamStoreReader, ImageCams, group_name, image_id_of, write_cam_store
+from wsss_core.cam_store import CamStoreReader, ImageCams, group_name, image_id_of, join_cam_stores, write_cam_store
 from wsss_core.errors import UserError
 
 CLASSES = ("cat", "Hündin", "tv/monitor")
@@ -122,6 +122,29 @@ def test_shards_are_read_as_one(tmp_path):
     with CamStoreReader(paths) as reader:
         assert reader.image_ids == list(IDS)
         assert reader.read(IDS[3]).image_id == IDS[3]
+
+
+def test_files_are_joined_as_they_are(tmp_path):
+    images = [image_cams(image_id) for image_id in IDS] + [image_cams("none", classes=(), high_res=False)]
+    parts = [write(tmp_path / f"{k}.h5", images[k::2]) for k in range(2)]
+    joined = [tmp_path / "joined.h5", tmp_path / "again.h5"]
+    ids = [image.image_id for image in images]
+    with CamStoreReader(parts) as reader:
+        for path in joined:
+            join_cam_stores(path, CLASSES, {"b": [1], "digest": "1f3c"}, ids, reader)
+        with pytest.raises(UserError, match="no class maps of image 'y'"):
+            join_cam_stores(tmp_path / "more.h5", CLASSES, {}, ["a/b", "y"], reader)
+    assert not (tmp_path / "more.h5").exists()
+    assert joined[0].read_bytes() == joined[1].read_bytes()
+    at_once = write(tmp_path / "at_once.h5", images)
+    with h5py.File(joined[0]) as one, h5py.File(at_once) as other:
+        assert dict(one.attrs.items()).keys() == dict(other.attrs.items()).keys()
+        assert one.attrs["provenance"] == other.attrs["provenance"]
+        assert {group: set(one[group]) for group in one} == {group: set(other[group]) for group in other}
+        assert one["猫/cam"].chunks == other["猫/cam"].chunks and one["猫/cam"].shuffle
+    with CamStoreReader([joined[0]]) as first, CamStoreReader([at_once]) as second:
+        for image_id in ids:
+            np.testing.assert_array_equal(first.read(image_id).full_size(), second.read(image_id).full_size())
 
 
 def test_errors_say_what_is_wrong(tmp_path):

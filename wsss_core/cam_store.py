@@ -9,11 +9,15 @@ have a ``background`` (h, w), which walked with them.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -26,6 +30,10 @@ from wsss_core.termination import signals_deferred
 FORMAT, VERSION = "wsss-cams", 1
 CAM_STRIDE = 4
 """Pixels of the image per cell of the ``cam`` that CAM methods make, each way."""
+FILTERS: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+"""Of what `python -m benchmarks.cam_store` compares the best trade-off that all readers of HDF5 know."""
+PACKING_THREADS, PACKED_AHEAD = 2, 8
+"""Threads that compress maps, and images that at most wait for being written."""
 
 
 def group_name(image_id: str) -> str:
@@ -125,26 +133,97 @@ def write_cam_store(
         precision: ``float16`` or ``float32``.
         stride: pixels of an image per cell of ``cam`` and ``background``.
     """
+    with _new_store(path, classes, provenance, stride) as file, ThreadPoolExecutor(PACKING_THREADS) as threads:
+        waiting: deque[Future[_PackedCams]] = deque()
+        for image in images:
+            waiting.append(threads.submit(_packed, image, precision))
+            if len(waiting) > PACKED_AHEAD:
+                _write_image(file, waiting.popleft().result())
+        while waiting:
+            _write_image(file, waiting.popleft().result())
+
+
+def join_cam_stores(
+    path: Path | str,
+    classes: Sequence[str],
+    provenance: Mapping[str, Any],
+    image_ids: Iterable[str],
+    parts: "CamStoreReader",
+    stride: int = CAM_STRIDE,
+) -> None:
+    """Write maps of several files to one, atomically, compressed as they are: that is what takes long.
+
+    Args:
+        path: the ``.h5`` file.
+        classes: as in :func:`write_cam_store`; so is the provenance, of which the parts' is not kept.
+        provenance: where the maps come from.
+        image_ids: the images; written in this order.
+        parts: the files, open.
+        stride: as the parts'.
+
+    Raises:
+        UserError: the parts lack an image, or it is damaged.
+    """
+    with _new_store(path, classes, provenance, stride) as file:
+        for image_id in image_ids:
+            with signals_deferred():
+                parts.copy(image_id, file)
+
+
+@contextmanager
+def _new_store(
+    path: Path | str, classes: Sequence[str], provenance: Mapping[str, Any], stride: int
+) -> Iterator[h5py.File]:
     with atomic_path(path) as temporary, create_hdf5(temporary) as file:
         with signals_deferred():
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
             file.attrs["classes"], file.attrs["stride"] = list(classes), stride
             file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
-        for image in images:
-            with signals_deferred():
-                _write_image(file.create_group(group_name(image.image_id)), image, precision)
+        yield file
 
 
-def _write_image(group: h5py.Group, image: ImageCams, precision: str) -> None:
-    group.attrs["height"], group.attrs["width"] = image.height, image.width
-    group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
+class _PackedMaps(NamedTuple):
+    """One dataset of an image. A chunk is a map: they are read whole."""
+
+    data: np.ndarray
+    chunks: list[bytes]
+
+
+class _PackedCams(NamedTuple):
+    image: ImageCams
+    datasets: dict[str, _PackedMaps]
+
+
+def _packed(image: ImageCams, precision: str) -> _PackedCams:
+    """Compress an image's maps by HDF5's filters ``FILTERS``.
+
+    HDF5 itself would hold Python's lock meanwhile, so that no other thread could launch anything on a GPU.
+    """
+    datasets = {}
     for name, maps in {"cam": image.cam, "high_res": image.high_res, "background": image.background}.items():
         if maps is not None:
-            data = np.asarray(maps, dtype=precision)
-            # HDF5 refuses to compress what has no elements. A chunk is a map: they are read whole.
-            chunks = (1, *data.shape[1:]) if data.ndim == 3 else data.shape
-            filters = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "chunks": chunks}
-            group.create_dataset(name, data=data, **(filters if data.size else {}))
+            data = np.ascontiguousarray(maps, dtype=precision)
+            # The filter `shuffle`: all numbers' first bytes, then all their second ones, ...
+            shuffled = [one.reshape(-1, 1).view(np.uint8).T for one in data.reshape(-1, *data.shape[-2:])]
+            chunks = [zlib.compress(bytes_.tobytes(), FILTERS["compression_opts"]) for bytes_ in shuffled if data.size]
+            datasets[name] = _PackedMaps(data, chunks)
+    return _PackedCams(image, datasets)
+
+
+def _write_image(file: h5py.File, packed: _PackedCams) -> None:
+    image = packed.image
+    with signals_deferred():
+        group = file.create_group(group_name(image.image_id))
+        group.attrs["height"], group.attrs["width"] = image.height, image.width
+        group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
+        for name, (data, chunks) in packed.datasets.items():
+            if not chunks:  # HDF5 refuses to compress what has no elements
+                group.create_dataset(name, data=data)
+                continue
+            shape = (1, *data.shape[1:]) if data.ndim == 3 else data.shape
+            dataset = group.create_dataset(name, data.shape, data.dtype, chunks=shape, **FILTERS)
+            for number, chunk in enumerate(chunks):
+                dataset.id.write_direct_chunk((number, 0, 0) if data.ndim == 3 else (0, 0), chunk)
 
 
 class CamStoreReader:
@@ -210,10 +289,7 @@ class CamStoreReader:
         Raises:
             UserError: no shard has the image, or its maps are damaged.
         """
-        if image_id not in self._home:
-            files = ", ".join(str(file.filename) for file in self._files)
-            raise UserError(f"there are no class maps of image '{image_id}' in {files}")
-        file = self._home[image_id]
+        file = self._home_of(image_id)
         try:
             group = file[group_name(image_id)]
             return ImageCams(
@@ -227,10 +303,25 @@ class CamStoreReader:
                 int(file.attrs.get("stride", CAM_STRIDE)),
             )
         except (OSError, KeyError) as error:
-            raise UserError(
-                f"{file.filename}: the maps of image '{image_id}' are damaged ({error}); delete the file and "
-                "make it again"
-            ) from None
+            raise _damaged(file, image_id, error) from None
+
+    def copy(self, image_id: str, to: h5py.File) -> None:
+        """Copy an image's group to another file, without looking at the maps.
+
+        Raises:
+            UserError: as :meth:`read`.
+        """
+        file, group = self._home_of(image_id), group_name(image_id)
+        try:
+            file.copy(file[group], to, name=group)
+        except (OSError, KeyError, RuntimeError) as error:
+            raise _damaged(file, image_id, error) from None
+
+    def _home_of(self, image_id: str) -> h5py.File:
+        if image_id not in self._home:
+            files = ", ".join(str(file.filename) for file in self._files)
+            raise UserError(f"there are no class maps of image '{image_id}' in {files}")
+        return self._home[image_id]
 
     def close(self) -> None:
         """Close the files."""
@@ -244,3 +335,9 @@ class CamStoreReader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _damaged(file: h5py.File, image_id: str, error: Exception) -> UserError:
+    return UserError(
+        f"{file.filename}: the maps of image '{image_id}' are damaged ({error}); delete the file and make it again"
+    )

@@ -35,3 +35,14 @@ def loading_processes(runtime: Runtime, threads: int) -> int:
     if runtime.workers is not None:
         return runtime.workers
     return threads - 1 if choose_device(runtime.device).type == "cuda" else 0
+
+
+def sent_to(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """A CPU's tensor on the device of another one, in its number format if both are of floats.
+
+    To a GPU it goes from pinned memory, so that nobody waits: neither this thread, nor the device for it.
+    """
+    if like.device.type == "cuda" and not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    sent = tensor.to(like.device, non_blocking=True)
+    return sent.to(like.dtype) if tensor.is_floating_point() else sent
