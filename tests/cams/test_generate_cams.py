@@ -162,7 +162,7 @@ def test_a_killed_run_continues_to_the_same_bytes(index, tmp_path, monkeypatch, 
 def test_killed_while_merging(index, tmp_path, monkeypatch):
     whole = run(index, tmp_path / "whole").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(CamStoreReader, "read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(CamStoreReader, "copy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(index, tmp_path / "killed")
     monkeypatch.setattr(stage, "read_image", lambda path: pytest.fail("all images were done"))
