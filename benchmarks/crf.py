@@ -93,7 +93,8 @@ def start_processes(shard: DatasetIndex, store: Path, processes: int) -> None:
 def told(name: str, wall: float, share: Share) -> str:
     """One run in words."""
     others = "" if share.others is None else f", others {share.others:.2f}"
-    return f"{name}: {wall:.2f} s; cores busy: own {share.own:.2f}{others}"
+    used = f"of the processor {wall * share.own:.2f} s"
+    return f"{name}: {wall:.2f} s, {used}; cores busy: own {share.own:.2f}{others}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,7 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="runs of either side (default: 3)")
     options = parser.parse_args(arguments)
     print(heading(options.threads))
-    print(f"{options.images} images of {options.height}x{options.width}, {options.labels} labels, {Crf()!r}", flush=True)
+    print(
+        f"{options.images} images of {options.height}x{options.width}, {options.labels} labels, {Crf()!r}", flush=True
+    )
     with tempfile.TemporaryDirectory() as name:
         compare(options, Path(name))
 
@@ -117,6 +120,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     shard, store = make_shard(folder, options.images, options.height, options.width, options.labels)
     several = f"{options.threads} processes"
     times: dict[str, list[float]] = {"one process": [], several: [], "start": []}
+    used: dict[str, list[float]] = {side: [] for side in times}
     differing = 0
     for turn in range(options.rounds):
         made = {}
@@ -124,17 +128,22 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
             target = folder / f"{turn}-{processes}"
             made[side], wall, share = processor_shares(partial(refine_all, shard, store, target, processes))
             times[side].append(wall)
+            used[side].append(wall * share.own)
             print(told(side, wall, share), flush=True)
         _, wall, share = processor_shares(partial(start_processes, shard, store, options.threads))
         times["start"].append(wall)
+        used["start"].append(wall * share.own)
         print(told(f"of it the start of {several}", wall, share), flush=True)
         differing += sum(
-            np.count_nonzero(read_mask(made["one process"][image]) != read_mask(made[several][image]))
+            int(np.count_nonzero(read_mask(made["one process"][image]) != read_mask(made[several][image])))
             for image in shard.image_ids
         )
     one, many, start = (statistics.median(column) for column in times.values())
     print(f"medians of {options.rounds}: one {one:.2f} s, {several} {many:.2f} s, their start {start:.2f} s")
     ratio = one / (many - start)
+    one_used, many_used, start_used = (statistics.median(column) for column in used.values())
+    at_most = options.threads * one_used / (many_used - start_used)
+    print(f"ratio if none of the processes had to wait, by processor time without the start: {at_most:.2f}")
     print(f"ratio {one / many:.2f} with the start, {ratio:.2f} without; goal {GOAL * options.threads:.2f}")
     print("deviation: share of pixels whose label differs")
     pixels = options.rounds * options.images * options.height * options.width

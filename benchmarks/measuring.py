@@ -83,6 +83,14 @@ def median_seconds(
     return result, statistics.median(times)
 
 
+def matrix_product_flops(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    """Operations a second of a large matrix product: what the device reaches where nothing is in the way."""
+    side = 8192 if device.type == "cuda" else 2048
+    matrix = torch.rand(side, side, device=device, dtype=dtype)
+    _, duration = median_seconds(lambda: matrix @ matrix, 5, device)
+    return 2 * side**3 / duration
+
+
 def wait_for(device: torch.device | None) -> None:
     """Return when everything under way on the device is done."""
     if device is not None and device.type == "cuda":

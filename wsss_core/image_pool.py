@@ -133,7 +133,7 @@ def _without_main_file() -> Iterator[None]:
     Workers need nothing from there, as they find the function by its module's name.
     """
     main = vars(sys.modules["__main__"])
-    hidden = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    hidden: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     main.pop("__file__", None)
     main["__spec__"] = None
     try:
