@@ -28,6 +28,7 @@ rule make_report:
         masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
         scores=scores_of(plan.experiments),
         complete=links_of(plan.experiments),
+        climbs=[climb.path("climb.h5") for climb in plan.climbs.values()],
     output:
         page=f"{FOLDER}/report.html",
     log:
@@ -46,6 +47,8 @@ rule make_report:
         artifacts=described_artifacts(plan.experiments),
         settings=all_settings(plan.config),
         maps=described_maps(plan.experiments),
+        shown=plan.config.report.images,
+        climbs=described_climbs(),
     script:
         "../workflow_scripts/make_report.py"
 

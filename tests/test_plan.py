@@ -51,6 +51,7 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
     assert stages_that_changed(change) == {
         *(
             "cams",
+            "climb",
             "refined_seeds",
             "affinity_labels",
             "affinity",

@@ -28,10 +28,10 @@ def test_images_are_evenly_spread():
 
 def test_the_worst_the_best_and_the_most_disputed_are_chosen():
     scores = [score(k, k / 100, 1.0 if k == 50 else 0.0) for k in range(100)]
-    chosen = [item.position for item in choose_images(scores, most=5, extremes=1)]
+    chosen = [item.position for item in choose_images(scores, most=5)]
     assert chosen == sorted(chosen) and len(chosen) == 5 and {0, 50, 99} <= set(chosen)
-    assert len(choose_images(scores[:3], most=5, extremes=1)) == 3
-    assert choose_images([]) == []
+    assert len(choose_images(scores[:3], most=5)) == 3
+    assert choose_images([], most=5) == []
 
 
 def test_disagreement_is_the_share_of_pixels_that_differ():
@@ -45,11 +45,11 @@ def test_images_are_scored_by_their_last_label_map(tmp_path):
     with ExitStack() as opened:
         pictures = OpenPictures(run.pictured, opened)
         train, val = pictures.splits()
-        first = image_scores(pictures, train)[0]
+        first = image_scores(pictures, train, 80)[0]
         # 4 of the mask's 8 rows, and 16 of 20 background rows.
         assert first.iou["cam"] == pytest.approx((4 / 8 + 16 / 20) / 2)
         assert first.disagreement == pytest.approx(1 / 24)
-        assert image_scores(pictures, val)[0].iou["cam"] == pytest.approx((8 / 12 + 12 / 16) / 2)
+        assert image_scores(pictures, val, 80)[0].iou["cam"] == pytest.approx((8 / 12 + 12 / 16) / 2)
 
 
 def test_a_card_has_what_every_method_made_of_the_image(tmp_path):

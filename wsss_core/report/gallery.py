@@ -120,7 +120,7 @@ def draw_gallery(pictured: Pictured) -> Gallery:
         cards = [
             _card(pictures, split, score)
             for split in pictures.splits()
-            for score in choose_images(image_scores(pictures, split))
+            for score in choose_images(image_scores(pictures, split, pictured.shown), pictured.shown)
         ]
         classes = [(name, class_colour(value)) for value, name in enumerate(pictures.index.classes, start=1)]
         return Gallery(list(pages_of(cards)), pictures.experiments, classes, len(pictures.index))

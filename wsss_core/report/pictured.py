@@ -27,6 +27,8 @@ class Pictured:
     """The manifest of the masks, if there are any."""
     maps: Mapping[str, Mapping[str, Sequence[str]]]
     """By experiment and stage (``cams`` and ``LABEL_STAGES``) the shards or manifests; stages it lacks are missing."""
+    shown: int = 80
+    """Images of a split that are shown, at most."""
 
 
 class OpenPictures:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -23,9 +24,18 @@ def image_thumbnail(image: np.ndarray) -> str:
 
 def heat_thumbnail(values: np.ndarray, size: tuple[int, int]) -> str:
     """A class map (h, w), values in [0, 1], as a ``data:`` address of the thumbnail's size (width, height)."""
-    small = Image.fromarray((values.clip(0, 1) * 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
-    coloured = _HEAT_COLOURS[np.asarray(small)]  # (h, w, 3)
-    return _webp(Image.fromarray(coloured), HEAT_QUALITY)
+    return _webp(Image.fromarray(_heat(values, size)), HEAT_QUALITY)
+
+
+def image_strip(images: np.ndarray, size: tuple[int, int]) -> str:
+    """Images (N, H, W, 3) uint8 side by side, each of the size (width, height), as one ``data:`` address."""
+    small = [Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) for image in images]
+    return _webp(Image.fromarray(np.concatenate([np.asarray(image) for image in small], axis=1)), IMAGE_QUALITY)
+
+
+def heat_strip(maps: Sequence[np.ndarray] | np.ndarray, size: tuple[int, int]) -> str:
+    """Class maps (h, w), values in [0, 1], side by side, each of the size (width, height), as one ``data:`` address."""
+    return _webp(Image.fromarray(np.concatenate([_heat(values, size) for values in maps], axis=1)), HEAT_QUALITY)
 
 
 def label_thumbnail(labels: np.ndarray, size: tuple[int, int]) -> str:
@@ -62,6 +72,12 @@ def _heat_colours() -> np.ndarray:
 
 
 _HEAT_COLOURS, _PALETTE = _heat_colours(), voc_palette()
+
+
+def _heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A class map (h, w) in colours, of this width and height: (height, width, 3) uint8."""
+    small = Image.fromarray((values.clip(0, 1) * 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
+    return _HEAT_COLOURS[np.asarray(small)]
 
 
 def _webp(image: Image.Image, quality: int) -> str:
