@@ -86,12 +86,12 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
         (
             ("cams", "cam", "threshold"),
             {"best_on": "subset", "subset": "held_out.txt"},
-            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams"},
+            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "climb"},
         ),
         (
             ("cams", "cam", "threshold"),
             0.5,
-            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "threshold"},
+            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "climb", "threshold"},
         ),
         (("dataset", "generate", "seed"), 7, STAGES - {"backbone", "threshold"}),
         (("dataset", "root"), "elsewhere", STAGES - {"backbone", "generated", "threshold"}),

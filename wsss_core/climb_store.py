@@ -82,7 +82,10 @@ def read_climbs(path: Path | str) -> tuple[tuple[str, ...], list[ImageClimb]]:
             climbs = [
                 ImageClimb(
                     image_id_of(name),
-                    *(group[part][()] for part in ("classes", "maps", "scores", "images")),
+                    group["classes"][()],
+                    group["maps"][()],
+                    group["scores"][()],
+                    group["images"][()],
                     int(group.attrs["height"]),
                     int(group.attrs["width"]),
                 )
