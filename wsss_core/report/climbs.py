@@ -114,7 +114,8 @@ def _drawn(
 
 def _chart(label: str, values: Sequence[float]) -> Markup:
     points = list(enumerate(values, start=1))
-    return line_chart(f"{label} over the steps", [Series(label, 0, points)], "step", label, CHART, whole=True)
+    lowest = min(0.0, *values) if values else None
+    return line_chart(f"{label} over the steps", [Series(label, 0, points)], "step", label, CHART, lowest, whole=True)
 
 
 def normalised(maps: np.ndarray) -> np.ndarray:

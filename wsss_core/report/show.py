@@ -42,7 +42,8 @@ def show_image(
 
     Args:
         plan: of the configuration.
-        stage: one of ``SHOWN_STAGES``, which has to be there of every experiment that is named; others are shown if they are.
+        stage: one of ``SHOWN_STAGES``, which has to be there of every experiment that is named; others are shown if
+            they are.
         image_id: the image.
         experiments: names of experiments; none stands for all of which the stage is made.
         output: the PNG file; by default one of the image's name in ``results/<dataset>/shown``.
