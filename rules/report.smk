@@ -57,6 +57,11 @@ rule make_report:
         artifacts=described_artifacts(plan.experiments),
         settings=all_settings(plan.config),
         maps=described_maps(plan.experiments),
+        seed_thresholds={
+            name: described(plan.config, name, stages)["seed_threshold"]
+            for name, stages in plan.experiments.items()
+            if "cams" in stages
+        },
         shown=plan.config.report.images,
         climbs=described_climbs(),
     script:

@@ -139,6 +139,7 @@ def made_run(folder, masks=True, images=6, experiments=("cam", "adv & cam")):
         masks_csv = str(folder / "masks.csv")
         write_label_manifest({i: folder / "masks" / f"{i}.png" for i in index.image_ids}, masks_csv)
     setting = {"key": "cams.<b>", "value": [1.0, 2.0], "default": None, "given": False, "differs": True}
-    pictured = Pictured(str(folder / "index.csv"), str(folder / "classes.json"), masks_csv, maps)
+    thresholds = dict.fromkeys(maps, threshold)
+    pictured = Pictured(str(folder / "index.csv"), str(folder / "classes.json"), masks_csv, maps, thresholds, 80)
     climbs = {"adv": {"file": made_climb(folder, train[:1]), "threshold": threshold}}
     return Run("pets <script>", folder, described, stages, artifacts, [setting], pictured, climbs)

@@ -18,7 +18,11 @@ def test_snakemakes_report_is_made_offline(finished, tmp_path, monkeypatch):
         assert f'"{stage}"' in text
     for what in ("table of scores", "page about the run", "overview of images and maps"):
         assert f'"{what}"' in text
-    for caption in ("Scores of all experiments on", "The page about the run, one file", "A training image of each class"):
+    for caption in (
+        "Scores of all experiments on",
+        "The page about the run, one file",
+        "A training image of each class",
+    ):
         assert caption in re.sub(r"\\n|\s+", " ", text)
     assert "experiments cam, advcam, full" in re.sub(r"\\n|\s+", " ", text)
     assert (finished.results / "report.html").stat().st_size in sizes.values()

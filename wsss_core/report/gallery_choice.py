@@ -25,7 +25,7 @@ class ImageScore:
     position: int
     """The image's position in its split."""
     iou: Mapping[str, float]
-    """By experiment with a label map, the mean IoU of the classes in the mask; empty without a mask."""
+    """By experiment with a label map or a seed, the mean IoU of the classes in the mask; empty without a mask."""
     disagreement: float | None
     """Mean share, over pairs of label maps, of pixels that have not the same class; None of fewer than two."""
 
@@ -36,7 +36,7 @@ class ImageScore:
 
 
 def image_scores(pictures: OpenPictures, split: DatasetIndex, shown: int) -> list[ImageScore]:
-    """Score the last label map of every experiment, on evenly spread images of a split.
+    """Score the last label map of every experiment, or its seed, on evenly spread images of a split.
 
     Args:
         pictures: the images, and what was made of them.
@@ -86,8 +86,8 @@ def disagreement_of(labels: Sequence[np.ndarray]) -> float | None:
 
 
 def _score(pictures: OpenPictures, position: int, image_id: str) -> ImageScore:
-    files = {name: pictures.last_label_map(name, image_id) for name in pictures.experiments}
-    labels = {file: read_mask(file) for file in dict.fromkeys(files.values()) if file is not None}
+    files = {name: pictures.last_labels(name, image_id) for name in pictures.experiments}
+    labels = {file: pictures.read_labels(file) for file in dict.fromkeys(files.values()) if file is not None}
     mask_file = pictures.masks.get(image_id)
     iou: dict[str, float] = {}
     if mask_file is not None and labels:

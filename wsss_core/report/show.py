@@ -63,7 +63,7 @@ def show_image(
         _check_made(plan, name, stage, options)
     maps = {name: {s: made for s in SHOWN_STAGES if (made := _made(plan, name, s))} for name in names}
     masks_csv = plan.masks.path("masks.csv")
-    pictured = Pictured(index_csv, classes_json, masks_csv if Path(masks_csv).exists() else None, maps)
+    pictured = Pictured(index_csv, classes_json, masks_csv if Path(masks_csv).exists() else None, maps, {}, 1)
     with ExitStack() as opened:
         pictures = OpenPictures(pictured, opened)
         row = _row(pictures.index, image_id, index_csv)
