@@ -26,10 +26,12 @@ from benchmarks.measuring import MEBIBYTE, heading, seconds
 from wsss_core.cam_store import CAM_STRIDE, ImageCams, write_cam_store
 from wsss_core.climb_store import ImageClimb, write_climbs
 from wsss_core.config.dataset import CREATURE_CLASSES, Creatures
-from wsss_core.datasets.creatures import creature_picture, generate_creatures
+from wsss_core.datasets.creatures import generate_creatures
+from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex, join_labels, write_index
 from wsss_core.datasets.label_maps import write_label_manifest
 from wsss_core.datasets.palette import write_label_map
+from wsss_core.datasets.voc_layout import IMAGES, MASKS
 from wsss_core.report.make_report import Run, make_report
 from wsss_core.report.pictured import Pictured
 
@@ -70,17 +72,13 @@ def invented_run(folder: Path, images: int, size: int, experiments: int, shown: 
     val = images // VAL_SHARE
     parameters = Creatures(train_images=images - val, val_images=val, size=size, seed=0)
     generate_creatures(folder / "raw", parameters)
-    files = sorted((folder / "raw/JPEGImages").glob("*.jpg"))
-    numbers = {file.stem: int(file.stem.rpartition("_")[2]) for file in files}
-    pictures = {image_id: creature_picture(number, parameters).labels for image_id, number in numbers.items()}
-    splits = {image_id: "train" if number < images - val else "val" for image_id, number in numbers.items()}
+    files = sorted((folder / "raw" / IMAGES).glob("*.jpg"))  # training images come first
+    masks = {file.stem: folder / "raw" / MASKS / f"{file.stem}.png" for file in files}
+    pictures = {image_id: read_mask(mask) for image_id, mask in masks.items()}
+    train = list(masks)[: images - val]
     rows = [
         [
-            file.stem,
-            splits[file.stem],
-            str(file),
-            size,
-            size,
+            *(file.stem, "train" if file.stem in train else "val", str(file), size, size),
             join_labels(_names(pictures[file.stem]), CREATURE_CLASSES),
         ]
         for file in files
@@ -91,9 +89,7 @@ def invented_run(folder: Path, images: int, size: int, experiments: int, shown: 
         folder / "index.csv",
         folder / "classes.json",
     )
-    masks = {image_id: folder / "raw/SegmentationClass" / f"{image_id}.png" for image_id in pictures}
     write_label_manifest(masks, folder / "masks.csv")
-    train = [image_id for image_id, split in splits.items() if split == "train"]
     maps = {f"method_{k}": _invented_maps(folder / f"method_{k}", pictures, train, k) for k in range(experiments)}
     climbs = {"advcam": {"file": _invented_climbs(folder, pictures, train), "threshold": _fixed()}}
     described: dict[str, Any] = {
