@@ -51,6 +51,7 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
     assert stages_that_changed(change) == {
         *(
             "cams",
+            "climb",
             "refined_seeds",
             "affinity_labels",
             "affinity",
@@ -85,12 +86,12 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
         (
             ("cams", "cam", "threshold"),
             {"best_on": "subset", "subset": "held_out.txt"},
-            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams"},
+            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "climb"},
         ),
         (
             ("cams", "cam", "threshold"),
             0.5,
-            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "threshold"},
+            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "climb", "threshold"},
         ),
         (("dataset", "generate", "seed"), 7, STAGES - {"backbone", "threshold"}),
         (("dataset", "root"), "elsewhere", STAGES - {"backbone", "generated", "threshold"}),
