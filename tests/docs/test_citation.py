@@ -1,12 +1,13 @@
 """``CITATION.cff`` by the rules of its schema, version 1.2.0, and in step with the package."""
 
-import tomllib
+import pytest
 import yaml
 
 from wsss_core.config.root import SECTIONS
 
 from .markdown import REPOSITORY, anchors
 
+tomllib = pytest.importorskip("tomllib")
 REQUIRED = {"cff-version", "message", "title", "authors"}
 KNOWN = REQUIRED | {"abstract", "type", "version", "license", "keywords", "references"}
 OF_A_REFERENCE = {"type", "title", "authors", "collection-title", "journal", "year", "notes"}
