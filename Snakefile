@@ -69,6 +69,8 @@ onsuccess:
     forget_finished_work(plan.folder)
     if "check_dataset" in workflow.dag_settings.targets:
         print(f"What the data set holds: {plan.dataset.path('dataset_report.html')}")
+    if "all" in workflow.dag_settings.targets or not workflow.dag_settings.targets:
+        print(f"What came out: {FOLDER}/report.html")
 
 
 rule all:

@@ -351,3 +351,11 @@ def test_any_names_labels_sizes_delimiters_and_encodings(tmp_path_factory, data)
     assert labels_by_id(listing) == wanted
     index = tree.index(tree.root.parent / "out")
     assert set(index.image_ids) == set(wanted)
+
+
+def test_a_table_among_the_images_is_found_and_no_image_told_as_unlabelled(tmp_path, caplog):
+    tree = FolderTree(tmp_path / "mine").images(["a.jpg", "b.jpg"])
+    tree.table("images/labels.csv", [("image", "label"), ("a.jpg", "cat")])
+    message = str(tree.faults(tmp_path / "index"))
+    assert f"{tree.root}/images/labels.csv is there: move it out of images/" in message
+    assert "shows no class" not in caplog.text

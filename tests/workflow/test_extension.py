@@ -84,7 +84,3 @@ def test_a_missing_or_failing_extension_is_told(finished):
     output = changed.attempt("--dry-run").stdout
     assert "extensions: gone.py: the extension cannot be read (No such file or directory)" in output
     assert "broken.py: the extension fails: ModuleNotFoundError: No module named 'nothing_of_this_name'" in output
-
-
-def test_the_readme_shows_the_example():
-    assert (REPOSITORY / "docs/examples/focal.py").read_text() in (REPOSITORY / "README.md").read_text()

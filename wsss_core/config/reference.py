@@ -1,15 +1,18 @@
 """The configuration's JSON schema and its reference table, generated from the settings classes.
 
-``python -m wsss_core.config.reference`` writes both into ``docs/``; a test keeps them in step.
+``python -m wsss_core.config.reference`` writes both into ``docs/``, and into the pages of ``docs/methods`` the tables
+of their settings; a test keeps them in step.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from pydantic_core import PydanticUndefined
 
 from wsss_core.atomic import write_text
 from wsss_core.config.background import Threshold
@@ -23,6 +26,9 @@ from wsss_core.config.sweeps import Sweep
 
 SCHEMA_FILE = "config.schema.json"
 TABLE_FILE = "configuration.md"
+METHODS_FOLDER = "methods"
+_SETTINGS_OF = re.compile(r"^(<!-- settings of (\w+) -->)\n.*?^(?=<!-- end of settings -->$)", re.M | re.S)
+"""In a page of the manual: what is replaced by a table of the settings of a class."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -82,6 +88,53 @@ def reference_table() -> str:
     for rule, asked in DEFAULT_RESOURCES.items():
         lines.append(f"| `{rule}` | {asked.threads} | {asked.mem_mb} | {asked.runtime} | {asked.gpu} |")
     return "\n".join(lines) + "\n"
+
+
+def with_settings(page: str) -> str:
+    """A page of the manual with the tables of the settings that it asks for.
+
+    Between ``<!-- settings of AdvCams -->`` and ``<!-- end of settings -->`` stands what the class itself declares;
+    what it inherits is in the reference table.
+
+    Args:
+        page: Markdown.
+
+    Raises:
+        KeyError: there is no settings class of a name.
+    """
+    classes = {kind.__name__: kind for kind in _all_classes(Parameters)}
+
+    def table(match: re.Match[str]) -> str:
+        kind = classes[match[2]]
+        fields = {key: field for key, field in kind.model_fields.items() if key in kind.__annotations__}
+        rows = (f"| `{k}` | {_short(f.get_default())} | {_one_line(f.description)} |" for k, f in fields.items())
+        return "\n".join([match[1], "", "| key | default | meaning |", "|---|---|---|", *rows, "", ""])
+
+    return _SETTINGS_OF.sub(table, page)
+
+
+def _all_classes(base: type[Parameters]) -> Iterator[type[Parameters]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _all_classes(kind)
+
+
+def _short(default: Any) -> str:
+    """A default; of a block, what differs from the block's own defaults."""
+    if default is PydanticUndefined:
+        return "**required**"
+    if not isinstance(default, BaseModel):
+        return f"`{_plain(default)}`"
+    given = ", ".join(
+        f"{key}: {_plain_value(value)}" for key, value in default.model_dump(exclude_defaults=True).items()
+    )
+    return f"`{{{given}}}`" if given else "the block's own"
+
+
+def _plain_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_plain_value(inner)}" for key, inner in value.items()) + "}"
+    return value if isinstance(value, str) else _plain(value)
 
 
 def _block(title: str, model: Any, choice: str = "") -> Iterator[str]:
@@ -148,9 +201,11 @@ def _one_line(text: str | None) -> str:
 
 
 def main(folder: Path = Path("docs")) -> None:
-    """Write schema and table into ``folder``."""
+    """Write schema, table and the methods' tables into ``folder``."""
     write_text(folder / SCHEMA_FILE, json.dumps(json_schema(), indent=2) + "\n")
     write_text(folder / TABLE_FILE, reference_table())
+    for page in sorted((folder / METHODS_FOLDER).glob("*.md")):
+        write_text(page, with_settings(page.read_text()))
 
 
 if __name__ == "__main__":

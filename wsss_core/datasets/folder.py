@@ -104,6 +104,8 @@ class ImageFolder(RawDataset):
         if not (root / LABELS).is_file():
             near = sorted(path.name for path in root.iterdir() if path.stem.casefold() in ("labels", "label"))
             hint = f" ({near[0]!r} is there: save or rename it as {LABELS})" if near else ""
+            if (root / IMAGES / LABELS).is_file():
+                hint = f" ({root / IMAGES / LABELS} is there: move it out of {IMAGES}/)"
             detail = f"expected a table of what the images show, with the columns 'image' and 'label'{hint}"
             faults.append(Fault(FaultKind.LAYOUT, str(root / LABELS), detail))
         return [*faults, *self._unused()]

@@ -59,7 +59,9 @@ def index_dataset(
     left_out |= {fault.image_id for fault in unlabelled}
     images = [image for image in listing.images if image.image_id not in left_out]
     warnings = [*listing.warnings, *_oddities(raw, listing, images, sizes)]
-    _log_warnings(raw, [*warnings, *unlabelled])
+    # Where the whole table of labels is at fault, that every image lacks one says nothing more.
+    unreadable = any(fault.image_id is None for fault in listing.faults)
+    _log_warnings(raw, warnings if unreadable else [*warnings, *unlabelled])
 
     faults_csv = Path(index_csv).with_name("faults.csv")
     if any(raw.settings.on_fault == "stop" or fault.image_id is None for fault in faults):
