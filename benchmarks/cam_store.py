@@ -173,8 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start = time.perf_counter()
     rounds = [{name: one_round(way, images, options.directory) for name, way in ways.items()}]
     rounds += [
-        {name: one_round(way, images, options.directory) for name, way in ways.items()}
-        for _ in range(options.rounds - 1)
+        {name: one_round(way, images, options.directory) for name, way in ways.items()} for _ in range(options.rounds - 1)
     ]
     print(f"{len(rounds)} rounds in {time.perf_counter() - start:.0f} s\n")
     print("| data type, filter, chunk | KiB an image | images/s written | images/s read | deviation |")
