@@ -32,7 +32,7 @@ def picture(seed=0, height=20, width=28):
 def test_the_maps_of_the_steps_are_those_that_advcam_sums():
     network, image = TinyClassifier(), picture()
     recorded = list(climb_steps(network, image, 2, settings()))
-    summed = climb(network, normalise(image).double(), [2], 5, settings())[0]
+    summed = climb(network, normalise(image).double()[None], [[2]], 5, settings())[0]
     np.testing.assert_allclose(sum(maps for maps, _, _ in recorded), summed.numpy(), rtol=1e-5)
     assert len(recorded) == 5
 

@@ -102,9 +102,10 @@ class Drawing:
         for position in batch:
             image, size = read_image(self.paths[position]), self.sizes[position]
             if image.shape[:2] != size:
+                found, indexed = (f"{height} x {width}" for height, width in (image.shape[:2], size))
                 raise UserError(
-                    f"{self.paths[position]}: the image is {image.shape[0]} x {image.shape[1]} pixels, and was {size[0]} "
-                    f"x {size[1]} when the data set was indexed; it has changed since, so make the index again"
+                    f"{self.paths[position]}: the image is {found} pixels, and was {indexed} when the data set was "
+                    "indexed; it has changed since, so make the index again"
                 )
             images.append(image)
         if self.side_by_side is None or not len(self.classes[batch[0]]):

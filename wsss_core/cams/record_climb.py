@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from wsss_core.cams.advcam import ClimbableClassifier, climb, climb_step
+from wsss_core.cams.generate_cams import prepared_for_drawing
 from wsss_core.climb_store import ImageClimb, write_climbs
 from wsss_core.config.cams import AdvCams
 from wsss_core.datasets.images import read_image
@@ -18,7 +19,6 @@ from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, normalise
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.classifier_files import load_classifier
-from wsss_core.networks.folded import folded_for_inference
 
 MOST_CLASSES = 3
 """Of an image with more classes, these first ones climb."""
@@ -55,8 +55,7 @@ def record_climb(
             f"{classifier_weights}: the classifier knows the classes {', '.join(classifier.classes)}; "
             f"the data set has {', '.join(index.classes)}"
         )
-    exact = parameters.arithmetic == "float64"
-    network = classifier.double() if exact else folded_for_inference(classifier)  # as maps are drawn
+    network = prepared_for_drawing(classifier, parameters)
     climbs = (_image_climb(network, index, position, parameters) for position in evenly_labelled(index, images))
     write_climbs(climb_h5, index.classes, provenance, climbs)
 
@@ -100,9 +99,9 @@ def climb_steps(
     """
     weight = next(iter(classifier.parameters()))
     clean = normalise(image).to(weight)  # (3, H, W)
-    initial = climb(classifier, clean, [class_index], 1, parameters)  # (1, h, w)
+    initial = climb(classifier, clean[None], [[class_index]], 1, parameters)  # (1, h, w)
     classes = torch.tensor([class_index], device=clean.device)
-    positive_weights = torch.tensor([classifier.positive_weights(class_index)], device=clean.device).clamp(min=1)
+    positive_weights = classifier.positive_weights(classes).clamp(min=1)
     listening = _Listening(classifier)
     images = torch.stack([clean, clean.flip(2)])  # (2, 3, H, W)
     for _ in range(parameters.steps):
@@ -126,8 +125,8 @@ class _Listening:
         self.scores = scores.detach()
         return maps, scores
 
-    def positive_weights(self, class_index: int) -> int:
-        return self.classifier.positive_weights(class_index)
+    def positive_weights(self, classes: Tensor) -> Tensor:
+        return self.classifier.positive_weights(classes)
 
 
 def _small(image: Tensor) -> np.ndarray:
