@@ -1,7 +1,7 @@
 """Class probabilities of images by a trained segmenter: images of one size together, at several scales."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.folded import folded_for_inference
 from wsss_core.read_ahead import ReadAhead
 
+IMAGES_AT_ONCE = 8
+"""That a GPU is given at most, beside their mirror images: more gain little and need memory for their probabilities."""
 BATCHES_AHEAD = 2
 """Batches that are read while the network is busy with another one."""
 
@@ -88,14 +90,14 @@ def batches_of(
     batches = []
     for (height, width), positions in positions_of.items():
         pixels = height * width * max(*parameters.scales, 1.0) ** 2 * (2 if parameters.flip else 1)
-        together = max(1, int(pixels_at_once(device) // pixels))
+        together = min(IMAGES_AT_ONCE, max(1, int(pixels_at_once(device) // pixels)))
         batches += [tuple(positions[first : first + together]) for first in range(0, len(positions), together)]
     return [batch for batch in batches if any(position in wanted for position in batch)]
 
 
 def scored_images(
     network: SegmentationNetwork, index: DatasetIndex, batches: Sequence[tuple[int, ...]], parameters: Prediction
-) -> Iterator[ScoredImage]:
+) -> Generator[ScoredImage]:
     """The probabilities of images, one after the other; the next ones are read meanwhile.
 
     Args:
@@ -165,7 +167,7 @@ def _on_the_way_to_the_host(found: Tensor) -> tuple[Tensor, torch.cuda.Event | N
     """A tensor's copy on the host, and what tells when it is complete; the tensor itself if it is there."""
     if found.device.type != "cuda":
         return found, None
-    copied, complete = found.to("cpu", non_blocking=True), torch.cuda.Event()
+    copied, complete = found.to("cpu", non_blocking=True), torch.cuda.Event(blocking=True)
     complete.record()
     return copied, complete
 

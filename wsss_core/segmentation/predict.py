@@ -9,6 +9,7 @@ Reading, network, CRF and writing work on different images at the same time, a f
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -119,7 +120,11 @@ class _Shard:
 
         ids = [self._index.image_ids[position] for position in order]
         pool = ImagePool(partial(refined_labels, crf=self._parameters.crf), to_refine, ids, self._threads)
-        with pool, ReadAhead(write, _Lazy(labelled, len(order)), self._threads, self._threads + 1) as written:
+        with (
+            closing(found),
+            pool,
+            ReadAhead(write, _Lazy(labelled, len(order)), self._threads, self._threads + 1) as written,
+        ):
             for number, position in enumerate(written):
                 del held[number]
                 yield position
