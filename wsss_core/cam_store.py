@@ -230,7 +230,8 @@ class CamStoreReader:
             UserError: no shard has the image, or its maps are damaged.
         """
         if image_id not in self._home:
-            raise UserError(f"there are no class maps of image '{image_id}' in {', '.join(self.files)}")
+            files = ", ".join(str(file.filename) for file in self._files)
+            raise UserError(f"there are no class maps of image '{image_id}' in {files}")
         file = self._home[image_id]
         try:
             group = file[group_name(image_id)]
