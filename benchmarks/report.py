@@ -128,7 +128,7 @@ def _invented_maps(
         for image_id in ids:
             write_label_map(folder / stage / f"{image_id}.png", np.roll(moved[image_id], len(stage) % 5, axis=1))
         manifest = folder / stage / "000-of-001.csv"
-        write_label_manifest({image_id: f"{image_id}.png" for image_id in ids}, manifest)
+        write_label_manifest({image_id: Path(f"{image_id}.png") for image_id in ids}, manifest)
         made[stage] = [str(manifest)]
     return made
 

@@ -114,6 +114,24 @@ def test_a_changed_value_reaches_exactly_the_stages_that_depend_on_it(keys, valu
     assert stages_that_changed(change) == stages
 
 
+def test_climbs_are_recorded_of_advcams_variants_and_upstream_of_nothing():
+    plan = plan_of()
+    assert set(plan.climbs) == {"advcam"} and plan.climbs["advcam"].parameters["images"] == 3
+    assert all(plan.climbs["advcam"] not in a.upstream.values() for a in plan.artifacts())
+    assert stages_that_changed(lambda raw: raw.update(report={"climbs": 5})) == {"climb"}
+    assert stages_that_changed(lambda raw: raw.update(report={"images": 5})) == set()
+    assert plan_of(lambda raw: raw.update(report={"climbs": 0})).climbs == {}
+
+
+def test_a_sweeps_points_record_no_climbs():
+    plan = plan_of()
+    before = len(plan.artifacts("climb"))
+    raw = copy.deepcopy(DEMO)
+    raw["cams"]["advcam"]["steps"] = 3
+    Plan(load_config(raw), shared_with=plan)
+    assert len(plan.artifacts("climb")) == before
+
+
 def test_a_renamed_experiment_keeps_its_artifacts():
     def change(raw):
         raw["experiments"]["other_name"] = raw["experiments"].pop("advcam")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wsss_core.cams.advcam import climb
+from wsss_core.cams.advcam import advcam_class_maps
 from wsss_core.cams.record_climb import MOST_CLASSES, climb_steps, evenly_labelled, record_climb
 from wsss_core.climb_store import read_climbs
 from wsss_core.config.cams import AdvCams
@@ -22,7 +22,7 @@ CLASSES = ("cat", "dog", "owl", "pig", "rat")
 
 
 def settings(**values):
-    return AdvCams(classifier="upstream", steps=5, step_size=0.2, scales=(0.5, 1.0), **values)
+    return AdvCams(**{"classifier": "upstream", "steps": 5, "step_size": 0.2, "scales": (0.5, 1.0), **values})
 
 
 def picture(seed=0, height=20, width=28):
@@ -31,15 +31,17 @@ def picture(seed=0, height=20, width=28):
 
 def test_the_maps_of_the_steps_are_those_that_advcam_sums():
     network, image = TinyClassifier(), picture()
-    recorded = list(climb_steps(network, image, 2, settings()))
-    summed = climb(network, normalise(image).double()[None], [[2]], 5, settings())[0]
-    np.testing.assert_allclose(sum(maps for maps, _, _ in recorded), summed.numpy(), rtol=1e-5)
-    assert len(recorded) == 5
+    steps = climb_steps(network, image, 2, settings())
+    # Its `cam` is as large as the network's maps: nothing is resized.
+    (summed,) = advcam_class_maps(network, image, [2], settings(scales=(1.0,))).cam.numpy()
+    recorded = sum(step.map for step in steps)
+    np.testing.assert_allclose(recorded / recorded.max(), summed / summed.max(), rtol=1e-5)
+    assert len(steps) == 5 and not np.allclose(steps[0].map, steps[4].map)
 
 
 def test_the_score_is_that_of_the_image_at_the_step_and_rises():
     network, image = TinyClassifier(), picture()
-    scores = [score for _, score, _ in climb_steps(network, image, 1, settings())]
+    scores = [step.score for step in climb_steps(network, image, 1, settings())]
     clean = normalise(image).double()[None]
     _, of_clean = network.evidence(torch.cat([clean, clean.flip(3)]))
     assert scores[0] == pytest.approx(float(of_clean[:, 1].mean()))
@@ -47,11 +49,16 @@ def test_the_score_is_that_of_the_image_at_the_step_and_rises():
 
 
 def test_the_image_is_kept_as_people_see_it_and_small():
-    seen = [kept for _, _, kept in climb_steps(TinyClassifier(), picture(height=90, width=320), 0, settings())]
-    assert seen[0].shape == (45, 160, 3) and seen[0].dtype == np.uint8
-    seen = [kept for _, _, kept in climb_steps(TinyClassifier(), picture(), 0, settings())]
-    np.testing.assert_array_equal(seen[0], picture())
-    assert 0 < np.abs(seen[1].astype(int) - seen[0]).max() <= np.ceil(0.2 * 0.23 * 255)
+    (kept, *_) = climb_steps(TinyClassifier(), picture(height=90, width=320), 0, settings())
+    assert kept.image.shape == (45, 160, 3) and kept.image.dtype == np.uint8
+    first, second, *_ = climb_steps(TinyClassifier(), picture(), 0, settings())
+    np.testing.assert_array_equal(first.image, picture())
+    assert 0 < np.abs(second.image.astype(int) - first.image).max() <= np.ceil(0.2 * 0.23 * 255)
+
+
+def test_one_step_is_the_clean_image_alone():
+    (only,) = climb_steps(TinyClassifier(), picture(), 0, settings(steps=1))
+    np.testing.assert_array_equal(only.image, picture())
 
 
 def index_of(folder, labels):

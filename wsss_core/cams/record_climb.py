@@ -1,6 +1,7 @@
 """AdvCAM's climb of a few images, step by step: what ``cams/advcam.py`` sums, kept for people to look at."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from wsss_core.cams.advcam import ClimbableClassifier, climb, climb_step
+from wsss_core.cams.advcam import ClimbableClassifier, advcam_class_maps
 from wsss_core.cams.generate_cams import prepared_for_drawing
 from wsss_core.climb_store import ImageClimb, write_climbs
 from wsss_core.config.cams import AdvCams
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, normalise
+from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.classifier_files import load_classifier
@@ -72,61 +73,68 @@ def _image_climb(
 ) -> ImageClimb:
     image = read_image(index.image_paths[position])
     classes = np.flatnonzero(index.label_matrix[position])[:MOST_CLASSES]
-    steps = [list(climb_steps(classifier, image, int(class_index), parameters)) for class_index in classes]
+    steps = [climb_steps(classifier, image, int(class_index), parameters) for class_index in classes]
     return ImageClimb(
         index.image_ids[position],
         classes.astype(np.int16),
-        np.stack([np.stack([maps for maps, _, _ in one]) for one in steps]),
-        np.array([[score for _, score, _ in one] for one in steps], np.float32),
-        np.stack([np.stack([seen for _, _, seen in one]) for one in steps]),
+        np.array([[step.map for step in one] for one in steps]),
+        np.array([[step.score for step in one] for one in steps], np.float32),
+        np.array([[step.image for step in one] for one in steps]),
         *image.shape[:2],
     )
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a climbing image shows at one step."""
+
+    map: np.ndarray
+    """(h, w) float32: the class map, but for a factor that is the same at every step."""
+    score: float
+    """The class's score, the mean of the image's and its mirror image's."""
+    image: np.ndarray
+    """(h'', w'', 3) uint8: the image, made small."""
+
+
 def climb_steps(
     classifier: ClimbableClassifier, image: np.ndarray, class_index: int, parameters: AdvCams
-) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
-    """Let an image climb at its own size; its maps are those whose sum :func:`wsss_core.cams.advcam.climb` returns.
+) -> list[Step]:
+    """Draw a class map by AdvCAM itself, at the image's own size, and keep what its classifier was asked on the way.
 
     Args:
         classifier: see :func:`wsss_core.cams.advcam.advcam_class_maps`.
         image: (H, W, 3) uint8 RGB.
         class_index: the class that it climbs for.
         parameters: steps, step size, regularisation and so on.
-
-    Yields:
-        For each step the map (h, w) float32, the class's score and the image, (h'', w'', 3) uint8.
     """
-    weight = next(iter(classifier.parameters()))
-    clean = normalise(image).to(weight)  # (3, H, W)
-    initial = climb(classifier, clean[None], [[class_index]], 1, parameters)  # (1, h, w)
-    classes = torch.tensor([class_index], device=clean.device)
-    positive_weights = classifier.positive_weights(classes).clamp(min=1)
-    listening = _Listening(classifier)
-    images = torch.stack([clean, clean.flip(2)])  # (2, 3, H, W)
-    for _ in range(parameters.steps):
-        seen = images
-        region, images = climb_step(listening, images, classes, positive_weights, initial, parameters)
-        yield region[0].float().cpu().numpy(), float(listening.scores[:, class_index].mean()), _small(seen[0])
+    listening = _Listening(classifier, class_index)
+    advcam_class_maps(listening, image, [class_index], parameters.model_copy(update={"scales": (1.0,)}))
+    return listening.steps
 
 
 class _Listening:
-    """A classifier that keeps the scores it gave last."""
+    """A classifier that keeps what it was asked, and what it answered."""
 
-    def __init__(self, classifier: ClimbableClassifier) -> None:
-        self.classifier = classifier
-        self.scores = torch.empty(0)
+    def __init__(self, classifier: ClimbableClassifier, class_index: int) -> None:
+        self.classifier, self.class_index = classifier, class_index
+        self.steps: list[Step] = []
 
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
-        return iter(self.classifier.parameters())
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.classifier, name)
 
     def evidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        maps, scores = self.classifier.evidence(images)
-        self.scores = scores.detach()
+        maps, scores = self.classifier.evidence(images)  # of an image and its mirror image
+        shown = _pair_map(maps[:, self.class_index].detach().float())
+        score = float(scores[:, self.class_index].detach().float().mean())
+        self.steps.append(Step(shown.cpu().numpy(), score, _small(images[0])))
         return maps, scores
 
-    def positive_weights(self, classes: Tensor) -> Tensor:
-        return self.classifier.positive_weights(classes)
+
+def _pair_map(maps: Tensor) -> Tensor:
+    """The rectified maps (2, h, w) of an image and its mirror image as AdvCAM adds them, but for a factor: (h, w)."""
+    positions = (maps > 0).sum(dim=(1, 2))  # (2,)
+    shares = positions / positions.sum().clamp(min=1)
+    return shares[0] * maps[0] + shares[1] * maps[1].flip(1)
 
 
 def _small(image: Tensor) -> np.ndarray:

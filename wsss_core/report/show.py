@@ -172,7 +172,8 @@ def _draw(rows: Iterable[Sequence[Cell]], title: str, output: Path) -> None:
         for axis, (heading, words, picture) in zip(line, row, strict=False):
             axis.imshow(picture, interpolation="nearest")
             axis.set_title(heading, fontsize=9)
-            axis.text(0.5, -0.03, fill(words, WORDS), transform=axis.transAxes, fontsize=8, ha="center", va="top")
+            told = fill(words.replace(" %", "\N{NO-BREAK SPACE}%"), WORDS)
+            axis.text(0.5, -0.03, told, transform=axis.transAxes, fontsize=8, ha="center", va="top")
     with atomic_path(output) as temporary:
         figure.savefig(temporary, dpi=130, metadata={"Software": None})
     pyplot.close(figure)
