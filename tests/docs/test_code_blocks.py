@@ -36,7 +36,11 @@ def rules_and_targets():
 
 
 def check_snakemake(words, where):
-    """Options and targets of a Snakemake command exist, and so do the repository's files that it names."""
+    """Options and targets of a Snakemake command exist, and so do the repository's files that it names.
+
+    Returns:
+        The targets.
+    """
     parser = get_argument_parser()
     try:
         options = parser.parse_args(words)
@@ -49,6 +53,7 @@ def check_snakemake(words, where):
     if options.workflow_profile:
         assert "/mine" in str(options.workflow_profile) or (REPOSITORY / options.workflow_profile).is_dir(), where
     assert set(options.resources or ()) <= {"gpu"}, where
+    return set(options.targets or ())
 
 
 def check_module(words, where):
@@ -76,7 +81,8 @@ def check_make(words, where):
 
 
 def check_command(line, where):
-    """Look at one command line: pipes and lists of commands part by part."""
+    """Look at one command line: pipes and lists of commands part by part; Snakemake's targets in it."""
+    targets = set()
     tokens = shlex.shlex(line, posix=True, punctuation_chars="|&;")
     tokens.whitespace_split = True
     parts = [[]]
@@ -90,7 +96,7 @@ def check_command(line, where):
             del words[0]
         match words:
             case ["snakemake", *arguments]:
-                check_snakemake(arguments, where)
+                targets |= check_snakemake(arguments, where)
             case ["python" | "python3", "-m", *arguments]:
                 check_module(arguments, where)
             case ["make", *arguments]:
@@ -98,6 +104,7 @@ def check_command(line, where):
             case ["pytest", *arguments]:
                 files = [word.partition("::")[0] for word in arguments if word.startswith("tests/")]
                 assert all((REPOSITORY / file).exists() for file in files), where
+    return targets
 
 
 def is_template(line):
@@ -110,6 +117,7 @@ def test_a_block_of_commands_says_how_it_is_known_to_work(block):
     assert SHOWN.match(block.note), (
         f"{block}: put a comment before it: <!-- tested: FILE::TEST -->, <!-- needs: ... -->"
     )
+    sources = ""
     if block.note.startswith("tested: "):
         for test in block.note.removeprefix("tested: ").split(", "):
             file, _, name = test.partition("::")
@@ -117,8 +125,12 @@ def test_a_block_of_commands_says_how_it_is_known_to_work(block):
             assert path.is_file(), f"{block}: there is no {file}"
             names = {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
             assert name.startswith("test_") and name in names, f"{block}: {file} has no {name}"
+            sources += path.read_text()
     for line in commands(block):
-        check_command(line, str(block))
+        targets = check_command(line, str(block))
+        if sources and "commands_of" not in sources:  # which runs what the page says, whatever that is
+            untested = [target for target in targets if f'"{target}"' not in sources]
+            assert not untested, f"{block}: the tests that are named do not run {untested}"
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
