@@ -168,9 +168,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--profile", action="store_true", help="only say where a whole run's time goes")
     parser.add_argument("--images", type=int, default=2, help="of that run (default: 2)")
     parser.add_argument("--steps", type=int, default=3, help="of that run (default: 3; the authors' are 27)")
+    parser.add_argument("--timeline", type=Path, help="with --profile: also write a trace to this file")
     options = parser.parse_args(arguments)
     if not 1 <= options.pairs <= len(CLASSES):
         parser.error(f"--pairs is {options.pairs}; 1 to {len(CLASSES)} classes can climb side by side")
+    if not options.profile and (options.images, options.steps, options.timeline) != (2, 3, None):
+        parser.error("--images, --steps and --timeline belong to --profile")
     with torch_threads(options.threads):
         print(heading(options.threads, options.device))
         if options.profile:
@@ -187,7 +190,7 @@ def profile_stage(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         classifier = make_classifier(options.network)
         shard = Shard(Path(folder), classifier, options.images, options.height, options.width)
-        print_profile(lambda: shard.draw(parameters, options.device), options.device)
+        print_profile(lambda: shard.draw(parameters, options.device), options.device, options.timeline)
 
 
 def compare(options: argparse.Namespace) -> None:

@@ -93,7 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="of our side")
     parser.add_argument("--profile", action="store_true", help="only say where our side's time goes")
+    parser.add_argument("--timeline", type=Path, help="with --profile: also write a trace to this file")
     options = parser.parse_args(arguments)
+    if options.timeline and not options.profile:
+        parser.error("--timeline belongs to --profile")
     parameters = MultiscaleCams(classifier="random", arithmetic=options.precision)
     with torch_threads(options.threads), tempfile.TemporaryDirectory() as folder:
         classifier = make_classifier(options.network)
@@ -102,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sizes = f"{options.images} images of {options.height}x{options.width}, scales {parameters.scales}"
         print(f"{options.network}, random weights; {sizes}, {options.precision}", flush=True)
         if options.profile:
-            print_profile(lambda: shard.draw(parameters, options.device), options.device)
+            print_profile(lambda: shard.draw(parameters, options.device), options.device, options.timeline)
             return
         compare(shard, parameters, options)
 

@@ -60,12 +60,13 @@ class Shard:
         return file
 
 
-def print_profile(run: Callable[[], object], device: torch.device) -> float:
+def print_profile(run: Callable[[], object], device: torch.device, timeline: Path | None = None) -> float:
     """Print where a run's time goes.
 
     Args:
         run: what is measured, with all of its threads.
         device: on a GPU its kernels' times are counted.
+        timeline: where to write all threads' and the GPU's operations, for ``chrome://tracing`` or ui.perfetto.dev.
 
     Returns:
         The share of the run's wall time that convolutions took.
@@ -74,6 +75,8 @@ def print_profile(run: Callable[[], object], device: torch.device) -> float:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with profile(activities=activities, experimental_config=ProfilerOptions(profile_all_threads=True)) as profiled:
         _, wall = seconds(run, device)
+    if timeline is not None:
+        profiled.export_chrome_trace(str(timeline))
     spent: Counter[str] = Counter()
     for event in profiled.key_averages():
         if event.device_type == DeviceType.CPU:
@@ -85,5 +88,6 @@ def print_profile(run: Callable[[], object], device: torch.device) -> float:
     for name, one in spent.most_common(SHOWN):
         print(f"  {100 * one / wall:5.1f} %  {name}")
     print(f"  {100 * (everything - sum(s for _, s in spent.most_common(SHOWN))) / wall:5.1f} %  other torch operations")
-    print(f"  {100 * (wall - in_convolutions - everything) / wall:5.1f} %  nothing of torch", flush=True)
+    idle = "the GPU waits" if on_gpu else "nothing of torch"
+    print(f"  {100 * (wall - in_convolutions - everything) / wall:5.1f} %  {idle}", flush=True)
     return in_convolutions / wall

@@ -63,6 +63,9 @@ def test_pairs_are_checked(capsys):
     with pytest.raises(SystemExit):
         main([*SMALL, "--pairs", str(len(CLASSES) + 1)])
     assert "1 to 20 classes" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*SMALL, "--steps", "5"])
+    assert "belong to --profile" in capsys.readouterr().err
 
 
 def test_profile_of_the_whole_stage(capsys):

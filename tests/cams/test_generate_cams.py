@@ -65,10 +65,10 @@ def alike(index) -> DatasetIndex:
     return DatasetIndex(CLASSES, table)
 
 
-def run(index: DatasetIndex, folder: Path, parameters: Cams = MULTISCALE) -> Path:
+def run(index: DatasetIndex, folder: Path, parameters: Cams = MULTISCALE, device: str = "cpu") -> Path:
     shard = folder / "shards" / "000-of-001.h5"
     inputs = index.image_paths[:1]
-    generate_cams(parameters, index, Path("weights"), shard, {"digest": "abc"}, inputs=inputs, device="cpu")
+    generate_cams(parameters, index, Path("weights"), shard, {"digest": "abc"}, inputs=inputs, device=device)
     return shard
 
 
@@ -278,3 +278,13 @@ def test_bf16_computes_the_trunk_in_fewer_bits(index, tmp_path, monkeypatch, par
             found[arithmetic] = np.concatenate([reader.read(image_id).cam.ravel() for image_id in index.image_ids])
     difference = np.abs(found["bf16"] - found["float32"])
     assert 1e-4 < difference.max() < 0.2 and difference.mean() < 0.02
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("parameters", [MULTISCALE, ADVCAM], ids=["multiscale", "advcam"])
+def test_a_gpu_draws_the_same_maps(alike, tmp_path, parameters):
+    exact = parameters.model_copy(update={"arithmetic": "float64", "precision": "float32"})
+    shards = [run(alike, tmp_path / device, exact, device) for device in ("cpu", "cuda")]
+    with CamStoreReader(shards[:1]) as one, CamStoreReader(shards[1:]) as other:
+        for image_id in one.image_ids:
+            np.testing.assert_allclose(other.read(image_id).cam, one.read(image_id).cam, rtol=0, atol=1e-6)

@@ -114,17 +114,17 @@ class _Block(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         *inputs, output = ctx.saved_tensors
-        at_sum = _behind_relu(gradients[0], output)
+        at_sum = torch.ops.aten.threshold_backward(gradients[0], output, 0)
         gradient = at_sum
         for convolution, given in zip(reversed(ctx.convolutions[1:]), reversed(inputs[1:]), strict=True):
-            gradient = _behind_relu(convolution.input_gradient(gradient, given), given)
+            gradient = _behind_relu_(convolution.input_gradient(gradient, given), given)
         past = at_sum if ctx.shortcut is None else ctx.shortcut.input_gradient(at_sum, inputs[0])
         return ctx.convolutions[0].input_gradient(gradient, inputs[0], past), None, None
 
 
-def _behind_relu(gradient: Tensor, output: Tensor) -> Tensor:
-    """The gradient before a ReLU, of that after it and of its output."""
-    return torch.ops.aten.threshold_backward(gradient, output, 0)
+def _behind_relu_(gradient: Tensor, output: Tensor) -> Tensor:
+    """The gradient before a ReLU, of that after it and of its output; in place, which takes half the time."""
+    return torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
 
 
 class FusedBlock(nn.Module):
