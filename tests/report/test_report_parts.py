@@ -33,10 +33,11 @@ def test_a_chart_breaks_its_line_where_there_is_no_number():
 
 
 def test_an_axis_that_counts_has_whole_numbers():
-    line = Series("x", 0, [(1, 1), (8, 2)])
-    assert ">2.5<" in line_chart("t", [line], "x", "y", (320, 210))
+    line = Series("x", 0, [(1, 1), (3, 7)])
+    assert ">1.5<" in line_chart("t", [line], "x", "y", (320, 210))
     chart = line_chart("t", [line], "x", "y", (320, 210), whole=True)
-    assert ">2.5<" not in chart and ">5<" in chart
+    assert ">1.5<" not in chart and ">2<" in chart
+    assert ticks(1, 8, 4, whole=True) == [2, 4, 6, 8] and ticks(1, 3, 9, whole=True) == [1, 2, 3]
 
 
 def test_a_chart_of_one_value_has_axes():

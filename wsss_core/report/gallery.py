@@ -167,8 +167,7 @@ def _methods(pictures: OpenPictures, image_id: str, score: ImageScore, size: tup
     sharing: dict[tuple[Any, ...], list[str]] = {}
     for name in pictures.experiments:
         labels: dict[str, Labels] = dict(pictures.label_maps(name, image_id))
-        seed = pictures.seed(name, image_id)
-        if not labels and seed is not None:
+        if not labels and (seed := pictures.seed(name, image_id)) is not None:
             labels[SEED] = seed
         if labels:
             sharing.setdefault((pictures.cams(name, image_id), *labels.items()), []).append(name)
