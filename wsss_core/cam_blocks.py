@@ -16,11 +16,12 @@ from wsss_core.resume import PartialWork
 BLOCK_IMAGES = 32
 """Images that a killed job loses at most."""
 
-log = logging.getLogger(__name__)
-
-
-Drawn = Generator[ImageCams, None, None]
 Blocks = Sequence[Sequence[int]]
+"""Positions of images in an index."""
+Drawn = Generator[ImageCams, None, None]
+"""Images' maps as they are drawn."""
+
+log = logging.getLogger(__name__)
 
 
 def write_cams_in_blocks(

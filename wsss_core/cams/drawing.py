@@ -24,9 +24,11 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
 from wsss_core.read_ahead import ReadAhead
 
-CPU_IMAGES, GPU_IMAGES = 1, 16
-"""Images that are drawn at once, if they are of one size and there is memory. A CPU gains nothing by more than one:
-its convolutions keep all cores busy as they are (docs/performance.md)."""
+IMAGES_AT_ONCE = 16
+"""Images that are drawn at once at most, if they are of one size and there is memory."""
+CPU_GAINS_BELOW = 2**17
+"""Pixels of images and mirror images that a CPU is given at once: together small ones take a fifth less time; the
+convolutions of large ones keep it busy as they are (docs/performance.md)."""
 GPU_READERS = 4
 """Threads that read and rescale images for a GPU: 30 ms each, at VOC's size and four scales."""
 
@@ -83,16 +85,16 @@ class Drawing:
 
         Images without labels, and all of a method without a second form, are alone.
         """
-        most = GPU_IMAGES if self.on_gpu else CPU_IMAGES
-        if self.side_by_side is None or most == 1:
+        if self.side_by_side is None:
             return [[position] for position in block]
+        pixels = pixels_at_once(self.weight.device) if self.on_gpu else CPU_GAINS_BELOW
         of_size: dict[tuple[int, ...], list[int]] = {}
         for position in block:
             alone = () if len(self.classes[position]) else (position,)
             of_size.setdefault((*self.sizes[position], *alone), []).append(position)
         groups = []
         for (height, width, *_), positions in of_size.items():
-            at_once = min(most, max(1, pixels_at_once(self.weight.device) // (2 * height * width)))
+            at_once = min(IMAGES_AT_ONCE, max(1, pixels // (2 * height * width)))
             groups += [positions[first : first + at_once] for first in range(0, len(positions), at_once)]
         return sorted(groups)
 
