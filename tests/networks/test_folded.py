@@ -122,7 +122,7 @@ def test_a_norm_without_statistics_or_weights():
 SEGMENTERS = {
     "deeplab": ("resnet_small", {"atrous_rates": (1, 2), "low_level_skip": True}),
     "largefov": ("vgg16_small", {"atrous_rate": 2, "channels": 8, "dropout": 0.5}),
-    "deeplabv2": ("resnet50", {"atrous_rates": (2, 4), "input_scales": (0.5,)}),
+    "deeplabv2": ("resnet_small", {"atrous_rates": (2, 4), "input_scales": (0.5,)}),
     "deeplabv3plus": ("resnet_small", {"atrous_rates": (1, 2), "dropout": 0.5}),
 }
 
