@@ -59,6 +59,12 @@ def test_classes_that_no_mask_shows_have_no_score(tmp_path):
     assert val.heading == "DeepLab, val"
 
 
+def test_the_scores_of_classes_say_what_they_were_scored_under(tmp_path):
+    seed, *_, val = class_scores(made_run(tmp_path).experiments)
+    assert seed.said[0] == "split: train; background begins at: 0.40 (fixed); CRF: no; labels used: image labels"
+    assert val.said[1] == "split: train; CRF: no; labels used: image labels" and len(val.said) == 2
+
+
 def test_trainings_have_curves(tmp_path):
     (curve,) = training_curves(made_run(tmp_path).artifacts)
     assert (curve.variant, curve.epochs, curve.last, curve.images_per_second) == ("ordinary", 2, 0.5, 41.25)
