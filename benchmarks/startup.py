@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--experiments", type=int, default=10, help="of the large configuration (default: 10)")
-    parser.add_argument("--shards", type=int, default=32, help="of the large configuration (default: 32)")
+    parser.add_argument("--shards", type=int, default=16, help="of the large configuration (default: 16)")
     parser.add_argument("--results", type=Path, help="a data set's folder of results, of a finished run")
     options = parser.parse_args(arguments)
     print(heading(1), flush=True)
