@@ -12,14 +12,19 @@ ResNet-50 with random weights, one step of each side in turn, and compares the m
 ``deviation`` is the largest difference of the sides' maps, summed over a short climb and divided by their
 maximum: in float64 at a small size, where both have to be equal; with ``--precision bf16`` that of the run
 itself, which is the price of the format.
+
+``--profile`` says instead where the time of the whole stage goes, ``wsss_core.cams.generate_cams`` from JPEG files to
+HDF5; ``--images`` and ``--steps`` are of that run.
 """
 
 import argparse
+import copy
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -29,9 +34,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu_needs import one_pass
 from benchmarks.measuring import heading, last_line, matrix_product_flops, median_seconds, seconds, torch_threads
+from benchmarks.shard import Shard, print_profile
 from wsss_core.cams.advcam import climb, climb_step
+from wsss_core.cams.generate_cams import prepared_for_drawing
 from wsss_core.config.cams import AdvCams
 from wsss_core.config.networks import Trunk
+from wsss_core.memory import keep_freed_memory
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.folded import folded_for_inference
 
@@ -98,14 +106,11 @@ def authors_climb(classifier: ClassMapClassifier, clean: Tensor, class_index: in
     return total
 
 
-def deviation_of_climb(
-    classifier: ClassMapClassifier, ours: ClassMapClassifier, clean: Tensor, context: AbstractContextManager[object]
-) -> float:
+def deviation_of_climb(classifier: ClassMapClassifier, ours: ClassMapClassifier, clean: Tensor) -> float:
     """The largest difference of both sides' summed maps over the authors' maximum."""
     classes = [3, 7]
     expected = torch.stack([authors_climb(classifier, clean, index, EXACT_STEPS) for index in classes])
-    with context:
-        found = climb(ours, clean, classes, EXACT_STEPS, PARAMETERS)
+    found = climb(ours, clean[None], [classes], EXACT_STEPS, PARAMETERS)
     return ((found - expected).abs().max() / expected.max()).item()
 
 
@@ -150,7 +155,9 @@ def convolution_speed(device: torch.device, dtype: torch.dtype) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run steps of both sides in turn and print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.advcam", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.advcam", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--width", type=int, default=500)
     parser.add_argument("--network", default="resnet50", help="a trunk's name (default: resnet50)")
@@ -159,36 +166,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="of our side")
+    parser.add_argument("--profile", action="store_true", help="only say where a whole run's time goes")
+    parser.add_argument("--images", type=int, default=2, help="of that run (default: 2)")
+    parser.add_argument("--steps", type=int, default=3, help="of that run (default: 3; the authors' are 27)")
+    parser.add_argument("--timeline", type=Path, help="with --profile: also write a trace to this file")
     options = parser.parse_args(arguments)
     if not 1 <= options.pairs <= len(CLASSES):
         parser.error(f"--pairs is {options.pairs}; 1 to {len(CLASSES)} classes can climb side by side")
+    if not options.profile and (options.images, options.steps, options.timeline) != (2, 3, None):
+        parser.error("--images, --steps and --timeline belong to --profile")
+    keep_freed_memory()  # as jobs do; for both sides
     with torch_threads(options.threads):
-        compare(options)
+        print(heading(options.threads, options.device))
+        if options.profile:
+            profile_stage(options)
+        else:
+            compare(options)
+
+
+def profile_stage(options: argparse.Namespace) -> None:
+    """Print where the time of the stage `cams` goes."""
+    parameters = AdvCams(classifier="random", steps=options.steps, arithmetic=options.precision)
+    sizes = f"{options.images} images of {options.height}x{options.width}, {options.steps} steps"
+    print(f"{options.network}, random weights; {sizes}, scales {parameters.scales}, {options.precision}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        classifier = make_classifier(options.network)
+        shard = Shard(Path(folder), classifier, options.images, options.height, options.width)
+        print_profile(lambda: shard.draw(parameters, options.device), options.device, options.timeline)
 
 
 def compare(options: argparse.Namespace) -> None:
     """Print all figures."""
     device, bf16 = options.device, options.precision == "bf16"
-    print(heading(options.threads, device))
     pairs = f"{options.pairs} pair{'s' * (options.pairs > 1)} of {options.height}x{options.width} at once"
     print(f"{options.network}, random weights, {len(CLASSES)} classes; {pairs}, {options.precision}", flush=True)
     classifier = make_classifier(options.network).to(device)
-    ours = folded_for_inference(classifier, by_hand=not bf16)
+    arithmetic = AdvCams(classifier="random", arithmetic=options.precision)
+    ours = prepared_for_drawing(copy.deepcopy(classifier).requires_grad_(False), arithmetic)
     generator = torch.Generator().manual_seed(1)
     clean = torch.randn(3, options.height, options.width, generator=generator).to(device)
-
-    def context() -> AbstractContextManager[object]:
-        return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
 
     pair = torch.stack([clean, clean.flip(2)])  # (2, 3, h, w)
     initial, _ = authors_step(classifier, pair, 0, None)
     classes = torch.arange(options.pairs, device=device)
-    positive = torch.tensor([ours.positive_weights(k) for k in range(options.pairs)], device=device)
+    positive = ours.positive_weights(classes)
     ours_given = (pair.repeat(options.pairs, 1, 1, 1), classes, positive, initial.repeat(options.pairs, 1, 1))
 
     def own_step() -> object:
-        with context():
-            return climb_step(ours, *ours_given, PARAMETERS)
+        return climb_step(ours, *ours_given, PARAMETERS)
 
     sides = (lambda: authors_step(classifier, pair, 0, initial), own_step)
     authors_times, own_times = interleaved(sides, options.repeats, device)
@@ -210,11 +235,11 @@ def compare(options: argparse.Namespace) -> None:
         f"{convolution:.0f}",
         flush=True,
     )
-    as_run = deviation_of_climb(classifier, ours, clean, context())
+    as_run = deviation_of_climb(classifier, ours, clean)
     print(f"deviation of maps in {options.precision}, as run, over {EXACT_STEPS} steps: {as_run:.3g}")
     small = clean[:, : EXACT_SIZE[0], : EXACT_SIZE[1]].double()
     double = classifier.double()
-    exact = deviation_of_climb(double, folded_for_inference(double), small, nullcontext())
+    exact = deviation_of_climb(double, folded_for_inference(double), small)
     print(f"deviation of maps in float64 at {small.shape[1]}x{small.shape[2]}: {exact:.3g}")
     print(last_line(plain / own, as_run if bf16 else exact))
 

@@ -1,7 +1,9 @@
 """Class maps of a shard, written in blocks of images, so that a killed job goes on after the last one."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ from wsss_core.resume import PartialWork
 
 BLOCK_IMAGES = 32
 """Images that a killed job loses at most."""
+
+Blocks = Sequence[Sequence[int]]
+"""Positions of images in an index."""
+Drawn = Generator[ImageCams, None, None]
+"""Images' maps as they are drawn."""
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +35,7 @@ def write_cams_in_blocks(
     description: str = "class maps",
     block_images: int = BLOCK_IMAGES,
 ) -> None:
-    """Make and write the maps of all images of a shard; a killed call goes on after its last block.
+    """Make and write the maps of all images of a shard, one after the other; see :func:`write_drawn_blocks`.
 
     Args:
         shard_file: the HDF5 file to make, ``<artifact>/<folder>/<shard>.h5``.
@@ -41,29 +48,62 @@ def write_cams_in_blocks(
         description: for the progress bar and the log.
         block_images: images in a block.
     """
+
+    def draw(blocks: Blocks) -> Drawn:
+        for block in blocks:
+            for position in block:
+                yield make(position)
+
+    write_drawn_blocks(shard_file, index, draw, provenance, inputs, precision, stride, description, block_images)
+
+
+def write_drawn_blocks(
+    shard_file: Path,
+    index: DatasetIndex,
+    draw: Callable[[Blocks], Drawn],
+    provenance: Mapping[str, Any],
+    inputs: Sequence[Path | str],
+    precision: str,
+    stride: int = CAM_STRIDE,
+    description: str = "class maps",
+    block_images: int = BLOCK_IMAGES,
+) -> None:
+    """Make and write the maps of all images of a shard; a killed call goes on after its last block.
+
+    Args:
+        shard_file: as for :func:`write_cams_in_blocks`, and so are the others.
+        index: the shard's images.
+        draw: from blocks of positions in ``index`` to the images' maps, block after block, and always in the same
+            order within a block. It may go ahead: it is closed at the end, or when an image cannot be written.
+        provenance: recorded in the file.
+        inputs: files that the maps depend on.
+        precision: ``float16`` or ``float32``.
+        stride: pixels of an image per cell.
+        description: for the progress bar and the log.
+        block_images: images in a block.
+    """
     partial = PartialWork(shard_file.parent.parent, shard_file.stem, inputs)
     if partial.restore(shard_file):
         return
-    starts = range(0, len(index), block_images)
-    blocks = [partial.path(f"block-{start:08d}.h5") for start in starts]
-    sizes = [min(block_images, len(index) - start) for start in starts]
-    done = sum(size for size, block in zip(sizes, blocks, strict=True) if block.exists())
+    blocks = [range(start, min(start + block_images, len(index))) for start in range(0, len(index), block_images)]
+    files = [partial.path(f"block-{block.start:08d}.h5") for block in blocks]
+    left = [(block, file) for block, file in zip(blocks, files, strict=True) if not file.exists()]
+    done = len(index) - sum(len(block) for block, _ in left)
     if done:
         log.info("%s: continuing after %d images", shard_file.name, done)
     counter = Progress(f"{description} {shard_file.stem}", len(index), done=done)
 
-    def counted(positions: Iterable[int]) -> Iterable[ImageCams]:
-        for position in positions:
-            yield make(position)
+    def counted(images: Iterable[ImageCams]) -> Iterable[ImageCams]:
+        for image in images:
+            yield image
             counter.advance()
 
-    for start, size, block in zip(starts, sizes, blocks, strict=True):
-        if not block.exists():
-            images = counted(range(start, start + size))
-            write_cam_store(block, index.classes, {}, images, precision, stride)
+    with closing(draw([block for block, _ in left])) as drawn:
+        for block, file in left:
+            write_cam_store(file, index.classes, {}, counted(islice(drawn, len(block))), precision, stride)
     counter.close()
     try:
-        reader = CamStoreReader(blocks)
+        reader = CamStoreReader(files)
     except UserError:
         # Another job may have finished this very shard, and removed the blocks.
         if shard_file.exists() or partial.restore(shard_file):

@@ -19,3 +19,14 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("runtime.device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
     return torch.device(name)
+
+
+def sent_to(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """A CPU's tensor on the device of another one, in its number format if both are of floats.
+
+    To a GPU it goes from pinned memory, so that nobody waits: neither this thread, nor the device for it.
+    """
+    if like.device.type == "cuda" and not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    sent = tensor.to(like.device, non_blocking=True)
+    return sent.to(like.dtype) if tensor.is_floating_point() else sent

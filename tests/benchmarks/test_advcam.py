@@ -63,3 +63,16 @@ def test_pairs_are_checked(capsys):
     with pytest.raises(SystemExit):
         main([*SMALL, "--pairs", str(len(CLASSES) + 1)])
     assert "1 to 20 classes" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*SMALL, "--steps", "5"])
+    assert "belong to --profile" in capsys.readouterr().err
+
+
+def test_profile_of_the_whole_stage(capsys):
+    main([*SMALL, "--profile", "--images", "2", "--steps", "2"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("machine: ") and "2 images of 40x56, 2 steps" in lines[1]
+    assert lines[2].startswith("the whole run under the profiler: ")
+    shares = [float(line.split("%")[0]) for line in lines[3:]]
+    assert lines[3].endswith("%  convolutions") and shares[0] > 0
+    assert lines[-1].endswith("%  nothing of torch")

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 from tests.cams.tiny_network import TinyClassifier
 from tests.classifiers.tiny_networks import tiny
 from tests.oracles.plain_advcam import mean_of_positive, plain_climb
-from wsss_core.cams import advcam
-from wsss_core.cams.advcam import advcam_class_maps, climb, steps_at_scale, weight_of_sums
+from wsss_core.cams import scaled_images
+from wsss_core.cams.advcam import advcam_class_maps, advcam_side_by_side, climb, steps_at_scale, weight_of_sums
 from wsss_core.cams.multiscale import multiscale_class_maps
 from wsss_core.classifiers.cgnet import CgnetObjective
 from wsss_core.config.cams import AdvCams, MultiscaleCams
@@ -59,7 +61,7 @@ def test_one_backward_gives_what_two_give(
     )
     network = TinyClassifier(seed=seed)
     clean = normalise(random_image(height, width, seed)).double()
-    fast = climb(network, clean, classes, steps, parameters)
+    fast = climb(network, clean[None], [classes], steps, parameters)
     torch.testing.assert_close(fast, plain_maps(network, clean, classes, steps, parameters), rtol=0, atol=1e-8)
 
 
@@ -81,22 +83,22 @@ def test_scales_are_summed_as_the_authors_do(steps, scales):
 
 def test_the_image_changes_what_is_seen():
     network, clean = TinyClassifier(seed=1), normalise(random_image(16, 16)).double()
-    one = climb(network, clean, [0], 1, AdvCams(classifier="c", regularisation=0))
-    four = climb(network, clean, [0], 4, AdvCams(classifier="c", regularisation=0))
+    one = climb(network, clean[None], [[0]], 1, AdvCams(classifier="c", regularisation=0))
+    four = climb(network, clean[None], [[0]], 4, AdvCams(classifier="c", regularisation=0))
     assert four.sum() > 4 * one.sum() > 0
 
 
 def test_a_class_without_evidence_gives_zeros():
     network, clean = TinyClassifier(seed=1), normalise(random_image(16, 16)).double()
     network.head.weight[0] = -network.head.weight[0].abs()
-    assert torch.equal(climb(network, clean, [0], 4, AdvCams(classifier="c")), torch.zeros(1, 4, 4).double())
+    assert torch.equal(climb(network, clean[None], [[0]], 4, AdvCams(classifier="c")), torch.zeros(1, 4, 4).double())
 
 
 def test_classes_that_do_not_fit_at_once_give_the_same(monkeypatch):
     parameters = AdvCams(classifier="c", steps=3, scales=(1.0,))
     network, image = TinyClassifier(), random_image(16, 16)
     together = advcam_class_maps(network, image, [0, 1, 3], parameters).normalised()[0]
-    monkeypatch.setattr(advcam, "PIXELS_AT_ONCE", 2 * 16 * 16 * 2)
+    monkeypatch.setattr(scaled_images, "CPU_PIXELS", 2 * 16 * 16 * 2)
     torch.testing.assert_close(advcam_class_maps(network, image, [0, 1, 3], parameters).normalised()[0], together)
 
 
@@ -109,10 +111,10 @@ def test_the_clean_image_is_looked_at_once(monkeypatch):
         return evidence(images)
 
     monkeypatch.setattr(network, "evidence", watched)
-    climb(network, clean, [0, 1, 3], 4, AdvCams(classifier="c"))
+    climb(network, clean[None], [[0, 1, 3]], 4, AdvCams(classifier="c"))
     assert seen == [2, 6, 6, 6]
-    monkeypatch.setattr(advcam, "PIXELS_AT_ONCE", 2 * 16 * 16 * 2)
-    climb(network, clean, [0, 1, 3], 3, AdvCams(classifier="c"))
+    monkeypatch.setattr(scaled_images, "CPU_PIXELS", 2 * 16 * 16 * 2)
+    climb(network, clean[None], [[0, 1, 3]], 3, AdvCams(classifier="c"))
     assert seen[4:] == [2, 4, 4, 2, 2]
 
 
@@ -176,13 +178,13 @@ def test_it_climbs_on_other_classifiers_scores(name, suppress):
     network = make()
     parameters = AdvCams(classifier="c", step_size=0.2, regularisation=0.4717, suppress_other_classes=suppress)
     clean, classes = normalise(random_image(27, 22, 8)).double(), [0, 1, 3, 4]
-    found = climb(network, clean, classes, 5, parameters)
+    found = climb(network, clean[None], [classes], 5, parameters)
     settings_ = (parameters.step_size, parameters.regularisation, parameters.mask_threshold, suppress)
     expected = torch.stack(
         [plain_climb(features(network), network.head, clean, k, 5, *settings_, scores(network)) for k in classes]
     )
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-8)
-    still = climb(network, clean, classes, 1, parameters)
+    still = climb(network, clean[None], [classes], 1, parameters)
     assert (found / 5 - still).abs().amax(dim=(1, 2)).max() > 1e-3
 
 
@@ -206,3 +208,41 @@ def test_the_pyramids_scores_are_not_the_maps_means():
     assert (maps >= 0).all()
     assert (scores - maps.mean(dim=(2, 3))).abs().max() > 1e-3
     torch.testing.assert_close(network.evidence(images)[0], network.class_maps(images).relu())
+
+
+SEVERAL = [[0, 1, 3], [2], [0, 3], [1, 2]]
+"""Classes of images that are drawn side by side: not all of them as many."""
+
+
+@pytest.mark.parametrize("make", [TinyClassifier, lambda: gated_pyramid(bins=(2, 4))], ids=["tiny", "aeft"])
+@pytest.mark.parametrize("pixels", [2**21, 5 * 2 * 25 * 18, 1])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_images_side_by_side_have_the_maps_they_have_alone(monkeypatch, make, pixels, steps):
+    monkeypatch.setattr(scaled_images, "CPU_PIXELS", pixels)
+    network, images = make(), [random_image(25, 18, seed) for seed in range(len(SEVERAL))]
+    parameters = AdvCams(classifier="c", steps=steps, step_size=0.2, regularisation=0.4717, scales=(0.5, 1.0))
+    together = advcam_side_by_side(
+        network,
+        scaled_images.scaled_images(images, parameters.scales).sent_to(network.head.weight),
+        SEVERAL,
+        parameters,
+    )
+    alone = [advcam_class_maps(network, *one, parameters) for one in zip(images, SEVERAL, strict=True)]
+    for found, *expected in zip(together.normalised(), *(one.normalised() for one in alone), strict=True):
+        torch.testing.assert_close(found, torch.cat(expected), rtol=0, atol=1e-12)
+
+
+def test_nothing_in_the_climb_waits_for_the_device():
+    """Tensors of the device "meta" have no values: who wants to see one, which on a GPU means waiting, fails."""
+    network = copy.deepcopy(gated_pyramid(bins=(2, 4))).float().to("meta")
+    clean, parameters = torch.empty(4, 3, 25, 18, device="meta"), AdvCams(classifier="c")
+    assert climb(network, clean, SEVERAL, 4, parameters).shape[0] == sum(map(len, SEVERAL))
+    evidence = network.evidence
+
+    def looked_at(images):
+        maps, scores = evidence(images)
+        return maps, scores if scores.max() > 0 else -scores
+
+    network.evidence = looked_at
+    with pytest.raises(RuntimeError, match="meta"):
+        climb(network, clean, SEVERAL, 4, parameters)

@@ -1,4 +1,5 @@
 import copy
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from PIL import Image
 from tests.cams.test_advcam import random_image
 from tests.cams.tiny_network import TinyClassifier
 from tests.classifiers.tiny_networks import tiny
+from wsss_core import cam_store
 from wsss_core.cam_store import CamStoreReader
+from wsss_core.cams import drawing
 from wsss_core.cams import generate_cams as stage
 from wsss_core.cams.generate_cams import generate_cams
-from wsss_core.cams.methods import find_cam_method
+from wsss_core.cams.methods import find_side_by_side_method
 from wsss_core.cams.multiscale import multiscale_class_maps
 from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams, SeenetCams
 from wsss_core.config.networks import Trunk
@@ -51,10 +54,21 @@ def tiny_network(monkeypatch):
     monkeypatch.setattr(stage, "BLOCK_IMAGES", 2)
 
 
-def run(index: DatasetIndex, folder: Path, parameters: Cams = MULTISCALE) -> Path:
+@pytest.fixture
+def alike(index) -> DatasetIndex:
+    """The same labels, of images of two sizes."""
+    table = index.table.copy()
+    for number, path in enumerate(table["image"]):
+        height, width = (18, 23) if number % 3 else (23, 18)
+        Image.fromarray(random_image(height, width, number)).save(path)
+        table.loc[number, ["height", "width"]] = height, width
+    return DatasetIndex(CLASSES, table)
+
+
+def run(index: DatasetIndex, folder: Path, parameters: Cams = MULTISCALE, device: str = "cpu") -> Path:
     shard = folder / "shards" / "000-of-001.h5"
     inputs = index.image_paths[:1]
-    generate_cams(parameters, index, Path("weights"), shard, {"digest": "abc"}, inputs=inputs, device="cpu")
+    generate_cams(parameters, index, Path("weights"), shard, {"digest": "abc"}, inputs=inputs, device=device)
     return shard
 
 
@@ -117,13 +131,13 @@ def test_a_folded_classifier_draws_the_same_maps(index, tmp_path, monkeypatch, p
     torch.manual_seed(2)
     network = ClassMapClassifier(Trunk(network="resnet_small", output_stride=8), CLASSES).requires_grad_(False).eval()
     monkeypatch.setattr(stage, "load_classifier", lambda path, device: copy.deepcopy(network))
-    method, seen = find_cam_method(parameters.method), []
+    method, seen = find_side_by_side_method(parameters.method), []
 
     def watched(classifier, *arguments):
         seen.append(any(isinstance(part, torch.nn.BatchNorm2d) for part in classifier.modules()))
         return method(classifier, *arguments)
 
-    monkeypatch.setattr(stage, "find_cam_method", lambda name: watched)
+    monkeypatch.setattr(drawing, "find_side_by_side_method", lambda name: watched)
     parameters = parameters.model_copy(update={"precision": "float32", "steps": 2})
     double = parameters.model_copy(update={"arithmetic": "float64"})
     with CamStoreReader([run(index, tmp_path / "folded", parameters)]) as reader:
@@ -140,7 +154,7 @@ def test_a_folded_classifier_draws_the_same_maps(index, tmp_path, monkeypatch, p
 @pytest.mark.parametrize("fails_at", [0, 1, 4, 6])
 def test_a_killed_run_continues_to_the_same_bytes(index, tmp_path, monkeypatch, fails_at):
     whole = run(index, tmp_path / "whole").read_bytes()
-    read, seen = stage.read_image, []
+    read, seen = drawing.read_image, []
 
     def failing(path):
         seen.append(index.image_paths.index(path))
@@ -148,7 +162,7 @@ def test_a_killed_run_continues_to_the_same_bytes(index, tmp_path, monkeypatch, 
             raise KeyboardInterrupt
         return read(path)
 
-    monkeypatch.setattr(stage, "read_image", failing)
+    monkeypatch.setattr(drawing, "read_image", failing)
     with pytest.raises(KeyboardInterrupt):
         run(index, tmp_path / "killed")
     assert not (tmp_path / "killed/shards/000-of-001.h5").exists()
@@ -165,7 +179,7 @@ def test_killed_while_merging(index, tmp_path, monkeypatch):
         patch.setattr(CamStoreReader, "copy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(index, tmp_path / "killed")
-    monkeypatch.setattr(stage, "read_image", lambda path: pytest.fail("all images were done"))
+    monkeypatch.setattr(drawing, "read_image", lambda path: pytest.fail("all images were done"))
     assert run(index, tmp_path / "killed").read_bytes() == whole
 
 
@@ -178,3 +192,99 @@ def test_a_classifier_of_other_classes(index, tmp_path):
     other = DatasetIndex((*CLASSES, "more"), index.table)
     with pytest.raises(UserError, match="more"):
         run(other, tmp_path)
+
+
+@pytest.mark.parametrize("parameters", [MULTISCALE, ADVCAM], ids=["multiscale", "advcam"])
+def test_images_of_one_size_are_drawn_at_once_to_the_same_maps(alike, tmp_path, monkeypatch, parameters):
+    monkeypatch.setattr(stage, "BLOCK_IMAGES", 5)
+    parameters = parameters.model_copy(update={"arithmetic": "float64", "precision": "float32"})
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing, "CPU_GAINS_BELOW", 2 * 18 * 23)
+        alone = run(alike, tmp_path / "alone", parameters)
+    monkeypatch.setattr(drawing, "IMAGES_AT_ONCE", 3)
+    method, sizes = find_side_by_side_method(parameters.method), []
+
+    def watched(classifier, images, *arguments):
+        sizes.append(len(images.scaled[0]))
+        return method(classifier, images, *arguments)
+
+    monkeypatch.setattr(drawing, "find_side_by_side_method", lambda name: watched)
+    together = run(alike, tmp_path / "together", parameters)
+    # Without labels: image 2. Sideways: images 0, 3, 6; upright: 1, 4, 5. The first five are a block.
+    assert sizes == [2, 2, 1, 1]
+    with CamStoreReader([alone]) as one, CamStoreReader([together]) as other:
+        assert one.image_ids == other.image_ids
+        for image_id in one.image_ids:
+            found, expected = other.read(image_id), one.read(image_id)
+            assert found.classes.tolist() == expected.classes.tolist()
+            np.testing.assert_allclose(found.cam, expected.cam, rtol=0, atol=1e-7)
+    again = run(alike, tmp_path / "again", parameters)
+    assert again.read_bytes() == together.read_bytes()
+
+
+def test_batches_that_are_killed_continue_to_the_same_bytes(alike, tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "IMAGES_AT_ONCE", 3)
+    monkeypatch.setattr(stage, "BLOCK_IMAGES", 4)
+    whole = run(alike, tmp_path / "whole").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing.Drawing, "fetched", lambda self, batch, maps: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(alike, tmp_path / "killed")
+    assert run(alike, tmp_path / "killed").read_bytes() == whole
+
+
+def test_a_method_of_one_image_needs_nothing_else(alike, tmp_path, monkeypatch):
+    """As those of a user's extension."""
+    seen = []
+
+    def method(classifier, image, class_indices, parameters):
+        seen.append((image.shape, image.dtype, list(class_indices)))
+        return multiscale_class_maps(classifier, image, class_indices, parameters)
+
+    monkeypatch.setattr(drawing, "find_cam_method", lambda name: method)
+    monkeypatch.setattr(drawing, "find_side_by_side_method", lambda name: None)
+    with CamStoreReader([run(alike, tmp_path)]) as reader:
+        assert len(reader.image_ids) == len(alike)
+    assert seen[0] == ((23, 18, 3), np.uint8, [0]) and len(seen) == 6
+
+
+def test_an_image_that_has_changed_since_it_was_indexed(index, tmp_path):
+    Image.fromarray(random_image(9, 9)).save(index.image_paths[3])
+    with pytest.raises(UserError, match=r"image3.png: the image is 9 x 9 pixels, and was 21 x 17 when"):
+        run(index, tmp_path)
+
+
+def test_a_full_disk_ends_the_job_and_what_was_read_ahead(index, tmp_path, monkeypatch):
+    def full(*arguments, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cam_store, "_write_image", full)
+    with pytest.raises(UserError, match="full"):
+        run(index, tmp_path)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+@pytest.mark.parametrize("parameters", [MULTISCALE, ADVCAM], ids=["multiscale", "advcam"])
+def test_bf16_computes_the_trunk_in_fewer_bits(index, tmp_path, monkeypatch, parameters):
+    torch.manual_seed(2)
+    network = ClassMapClassifier(Trunk(network="resnet_small", output_stride=8), CLASSES).requires_grad_(False).eval()
+    monkeypatch.setattr(stage, "load_classifier", lambda path, device: copy.deepcopy(network))
+    parameters = parameters.model_copy(update={"precision": "float32"})
+    found = {}
+    for arithmetic in ("float32", "bf16"):
+        chosen = parameters.model_copy(update={"arithmetic": arithmetic})
+        with CamStoreReader([run(index, tmp_path / arithmetic, chosen)]) as reader:
+            found[arithmetic] = np.concatenate([reader.read(image_id).cam.ravel() for image_id in index.image_ids])
+    difference = np.abs(found["bf16"] - found["float32"])
+    assert 1e-4 < difference.max() < 0.2 and difference.mean() < 0.02
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("parameters", [MULTISCALE, ADVCAM], ids=["multiscale", "advcam"])
+def test_a_gpu_draws_the_same_maps(alike, tmp_path, parameters):
+    exact = parameters.model_copy(update={"arithmetic": "float64", "precision": "float32"})
+    shards = [run(alike, tmp_path / device, exact, device) for device in ("cpu", "cuda")]
+    with CamStoreReader(shards[:1]) as one, CamStoreReader(shards[1:]) as other:
+        for image_id in one.image_ids:
+            np.testing.assert_allclose(other.read(image_id).cam, one.read(image_id).cam, rtol=0, atol=1e-6)

@@ -5,7 +5,8 @@ from torch.nn import functional
 
 from tests.cams.test_advcam import random_image
 from tests.cams.tiny_network import TinyClassifier
-from wsss_core.cams.multiscale import multiscale_class_maps
+from wsss_core.cams import scaled_images
+from wsss_core.cams.multiscale import multiscale_class_maps, multiscale_side_by_side
 from wsss_core.config.cams import MultiscaleCams
 from wsss_core.datasets.transforms import normalise, rescale
 
@@ -49,3 +50,30 @@ def test_a_mirrored_image_has_mirrored_maps():
     maps = multiscale_class_maps(network, image, [0, 1], parameters).normalised()[0]
     mirrored = multiscale_class_maps(network, np.ascontiguousarray(image[:, ::-1]), [0, 1], parameters).normalised()[0]
     torch.testing.assert_close(mirrored, maps.flip(2))
+
+
+@pytest.mark.parametrize("pixels", [2**21, 3 * 25 * 18, 1])
+@pytest.mark.parametrize("rectify", ["before_resizing", "after_resizing"])
+@pytest.mark.parametrize("flip", [True, False])
+def test_images_side_by_side_have_the_maps_they_have_alone(monkeypatch, flip, rectify, pixels):
+    monkeypatch.setattr(scaled_images, "CPU_PIXELS", pixels)
+    network, images = TinyClassifier(seed=3), [random_image(25, 18, seed) for seed in range(4)]
+    classes = [[0, 1, 3], [2], [0, 3], [1, 2]]
+    parameters = MultiscaleCams(classifier="c", scales=(0.5, 1.0), flip=flip, rectify=rectify)
+    together = multiscale_side_by_side(
+        network,
+        scaled_images.scaled_images(images, parameters.scales).sent_to(network.head.weight),
+        classes,
+        parameters,
+    )
+    alone = [multiscale_class_maps(network, *one, parameters) for one in zip(images, classes, strict=True)]
+    for found, *expected in zip(together.normalised(), *(one.normalised() for one in alone), strict=True):
+        torch.testing.assert_close(found, torch.cat(expected), rtol=0, atol=1e-12)
+
+
+def test_nothing_waits_for_the_device():
+    """Tensors of the device "meta" have no values to be waited for."""
+    network = TinyClassifier(dtype=torch.float32).to("meta")
+    prepared = scaled_images.scaled_images([random_image(25, 18)] * 2, (0.5, 1.0)).sent_to(network.head.weight)
+    maps = multiscale_side_by_side(network, prepared, [[0], [1, 2]], MultiscaleCams(classifier="c", scales=(0.5, 1.0)))
+    assert maps.normalised()[0].shape == (3, 7, 5)

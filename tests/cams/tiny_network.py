@@ -27,5 +27,5 @@ class TinyClassifier(nn.Module):
         maps = self.class_maps(images).relu()
         return maps, maps.mean(dim=(2, 3))
 
-    def positive_weights(self, class_index: int) -> int:
-        return int((self.head.weight[class_index] > 0).sum())
+    def positive_weights(self, classes: Tensor) -> Tensor:
+        return (self.head.weight[classes] > 0).sum(dim=(1, 2, 3))

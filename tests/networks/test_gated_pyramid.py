@@ -93,4 +93,4 @@ def test_every_parameter_is_the_trunks_or_new():
 def test_features_that_speak_for_a_class_are_counted():
     network = tiny(GatedPyramidClassifier, 2, feature_channels=7)
     network.head.weight.data[1] = torch.tensor([1.0, 0, -1, 2, 0, 0, -3])[:, None, None]
-    assert network.positive_weights(1) == 2
+    assert network.positive_weights(torch.tensor([1])).tolist() == [2]

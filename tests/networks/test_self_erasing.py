@@ -77,4 +77,4 @@ def test_features_that_speak_for_a_class_are_counted():
     network = tiny(SelfErasingClassifier, 2)
     network.first.score.weight.data[3] = torch.tensor([1.0, 0, -1, 2, 0, 5])[:, None, None]
     network.second.score.weight.data[3] = -1
-    assert network.positive_weights(3) == 3
+    assert network.positive_weights(torch.tensor([3])).tolist() == [3]

@@ -140,7 +140,7 @@ def test_the_climbing_image_in_float64(case: Case, imported: Imported, monkeypat
     clean = normalise(case["image"]).double()
     for k in case["keys"].tolist():
         with watched(monkeypatch) as climbs:  # one map more, so that the authors' last step is made
-            advcam.climb(network, clean, [k], parameters.steps + 1, parameters)
+            advcam.climb(network, clean[None], [[k]], parameters.steps + 1, parameters)
         found = {"image_after_last": climbs[0].images[-1]}
         if parameters.steps > 1:
             found["grad_it1"] = climbs[0].gradients[1]

@@ -19,6 +19,7 @@ makes one that computes them in fewer operations.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -26,15 +27,13 @@ import torch
 from torch import Tensor
 
 from wsss_core.cams.map_sizes import SummedMaps
-from wsss_core.cams.methods import cam_method
+from wsss_core.cams.methods import cam_method, of_one_image, side_by_side_method
+from wsss_core.cams.scaled_images import ScaledImages, pixels_at_once
 from wsss_core.config.cams import AdvCams
-from wsss_core.datasets.transforms import normalise, rescale
+from wsss_core.devices import sent_to
 
 EPSILON = 1e-12
 """Keeps an all-zero gradient from being divided by zero; the authors' value."""
-PIXELS_AT_ONCE = 2**21
-"""Classes climb side by side as long as their images have no more pixels than this together: a ResNet-50
-keeps about 2 kB a pixel for the backward pass."""
 
 
 class ClimbableClassifier(Protocol):
@@ -48,8 +47,8 @@ class ClimbableClassifier(Protocol):
         that rise or fall, both differentiable.
         """
 
-    def positive_weights(self, class_index: int) -> int:
-        """K+; a factor common to all maps of the class, so the unit of ``regularisation``."""
+    def positive_weights(self, classes: Tensor) -> Tensor:
+        """K+ of each class (K,); a factor common to all maps of the class, so the unit of ``regularisation``."""
 
 
 def steps_at_scale(steps: int, scale: float, below_1: str = "fewer") -> int:
@@ -80,65 +79,119 @@ def advcam_class_maps(
         class_indices: the K classes the image shows; each is climbed on its own.
         parameters: scales, steps and so on.
     """
-    weight = next(classifier.parameters())
+    return of_one_image(advcam_side_by_side, classifier, image, class_indices, parameters)
+
+
+@side_by_side_method("advcam")
+def advcam_side_by_side(
+    classifier: ClimbableClassifier,
+    images: ScaledImages,
+    class_indices: Sequence[Sequence[int]],
+    parameters: AdvCams,
+) -> SummedMaps:
+    """The same of N images of one size; see :class:`~wsss_core.cams.methods.SideBySideMethod`."""
     factor = weight_of_sums(parameters.steps, parameters.scales)
-    summed = SummedMaps(*image.shape[:2])
-    for scale in parameters.scales:
-        clean = normalise(rescale(image, scale)).to(weight)  # (3, h, w)
+    summed = SummedMaps(images.height, images.width)
+    for scale, clean in zip(parameters.scales, images.scaled, strict=True):
         steps = steps_at_scale(parameters.steps, scale, parameters.steps_below_scale_1)
         summed.add(factor * climb(classifier, clean, class_indices, steps, parameters), parameters.high_res)
     return summed
 
 
 def climb(
-    classifier: ClimbableClassifier, clean: Tensor, class_indices: Sequence[int], steps: int, parameters: AdvCams
+    classifier: ClimbableClassifier,
+    clean: Tensor,
+    class_indices: Sequence[Sequence[int]],
+    steps: int,
+    parameters: AdvCams,
 ) -> Tensor:
-    """The maps of an image at one scale, summed over ``steps`` climbing images.
+    """The maps of images at one scale, summed over ``steps`` climbing images.
 
-    All classes start from the same pair of image and mirror image, so that one forward pass shows all their
-    clean maps. Then each climbs with a pair of its own, side by side.
+    Each class of an image climbs with a pair of its own, and all pairs side by side, as many as the device has memory
+    for. Nothing in here waits for the device.
 
     Args:
         classifier: see :func:`advcam_class_maps`.
-        clean: (3, h, w), normalised.
-        class_indices: the K classes.
+        clean: (N, 3, h, w), normalised.
+        class_indices: the classes of each image.
         steps: number of maps summed; the first is the clean image's.
         parameters: step size, regularisation and so on.
 
     Returns:
-        (K, h', w') at the class maps' resolution, not negative, not normalised.
+        (K, h', w') at the class maps' resolution, the images' classes one after another, not negative, not normalised.
     """
-    classes = torch.tensor(list(class_indices), device=clean.device)
-    positive_weights = torch.tensor(
-        [classifier.positive_weights(int(index)) for index in class_indices], device=clean.device
-    ).clamp(min=1)
-    pair = torch.stack([clean, clean.flip(2)])  # (2, 3, h, w)
-    climbs = steps > 1
-    pair.requires_grad_(climbs)
-    with torch.set_grad_enabled(climbs):
-        maps, scores = _evidence(classifier, pair)  # (2, all classes, h', w'), (2, all classes)
-        regions = _pair_map(maps[:, classes].transpose(0, 1), positive_weights)  # (K, h', w')
-        initial = regions.detach()
-        if not climbs:
-            return initial
-        goals = [
-            _goal(scores[None], classes[k, None], regions[k, None], initial[k, None], parameters)
-            for k in range(len(classes))
-        ]
-    gradients = [torch.autograd.grad(goal, pair, retain_graph=goal is not goals[-1])[0] for goal in goals]
-    images = _climbed(pair.detach().repeat(len(classes), 1, 1, 1), torch.cat(gradients), parameters.step_size)
-    at_once = max(1, PIXELS_AT_ONCE // pair[:, 0].numel())
-    later = [
-        _climb_on(classifier, *group, steps - 1, parameters)
-        for group in zip(
-            images.split(2 * at_once),
+    counts = [len(own) for own in class_indices]
+    by_count = sorted(range(len(counts)), key=counts.__getitem__)  # images with as many classes start together
+    classes = sent_to(clean, torch.tensor([k for n in by_count for k in class_indices[n]]))
+    positive_weights = classifier.positive_weights(classes).clamp(min=1)
+    at_once = max(1, pixels_at_once(clean.device) // (2 * clean[0, 0].numel()))
+    initial, images, done = [], [], 0
+    for count, group in groupby(by_count, key=counts.__getitem__):
+        for some in torch.stack([clean[n] for n in group]).split(at_once):
+            own = slice(done, done + count * len(some))
+            done = own.stop
+            shape = (len(some), count)
+            start = (some, classes[own].view(shape), positive_weights[own].view(shape), steps > 1, parameters)
+            maps, moved = _first_step(classifier, *start)
+            initial.append(maps)
+            images.append(moved)
+    total = torch.cat(initial)  # (K, h', w')
+    if steps > 1:
+        pairs = zip(
+            torch.cat(images).split(2 * at_once),
             classes.split(at_once),
             positive_weights.split(at_once),
-            initial.split(at_once),
+            total.split(at_once),
             strict=True,
         )
-    ]
-    return initial + torch.cat(later)
+        total = total + torch.cat([_climb_on(classifier, *some, steps - 1, parameters) for some in pairs])
+    of_image = dict(zip(by_count, total.split([counts[n] for n in by_count]), strict=True))
+    return torch.cat([of_image[n] for n in range(len(counts))])
+
+
+def _first_step(
+    classifier: ClimbableClassifier,
+    clean: Tensor,
+    classes: Tensor,
+    positive_weights: Tensor,
+    climbs: bool,
+    parameters: AdvCams,
+) -> tuple[Tensor, Tensor]:
+    """The clean images' maps, and the pairs of the next step.
+
+    All classes of an image start from the same pair of image and mirror image, so that one forward pass shows all
+    their clean maps.
+
+    Args:
+        classifier: see :func:`advcam_class_maps`.
+        clean: (N, 3, h, w).
+        classes: (N, K).
+        positive_weights: (N, K), at least 1.
+        climbs: whether there is a next step; if not, the pairs stay as they are.
+        parameters: step size, regularisation and so on.
+
+    Returns:
+        (N * K, h', w') and (2 * N * K, 3, h, w), an image's classes one after another.
+    """
+    number, count = classes.shape
+    pairs = torch.stack([clean, clean.flip(3)], dim=1).flatten(0, 1).requires_grad_(climbs)  # (2N, 3, h, w)
+    with torch.set_grad_enabled(climbs):
+        maps, scores = _evidence(classifier, pairs)  # (2N, all classes, h', w'), (2N, all classes)
+        rows = torch.arange(number, device=classes.device)[:, None]
+        own_maps = maps.unflatten(0, (-1, 2)).transpose(1, 2)[rows, classes]  # (N, K, 2, h', w')
+        regions = _pair_map(own_maps.flatten(0, 1), positive_weights.flatten())  # (N * K, h', w')
+        initial = regions.detach()
+        images = pairs.detach().unflatten(0, (-1, 2)).repeat_interleave(count, dim=0).flatten(0, 1)
+        if not climbs:
+            return initial, images
+        # The k-th class of all images at once: no image has a part in another one's goal.
+        goals = [
+            _goal(scores.unflatten(0, (-1, 2)), classes[:, k], regions[k::count], initial[k::count], parameters)
+            for k in range(count)
+        ]
+    gradients = [torch.autograd.grad(goal, pairs, retain_graph=goal is not goals[-1])[0] for goal in goals]
+    gradient = torch.stack([g.unflatten(0, (-1, 2)) for g in gradients], dim=1).flatten(0, 2)  # (2 * N * K, 3, h, w)
+    return initial, _climbed(images, gradient, parameters.step_size)
 
 
 def _climb_on(

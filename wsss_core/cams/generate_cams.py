@@ -4,19 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from wsss_core.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
-from wsss_core.cam_store import ImageCams
-from wsss_core.cams.map_sizes import empty_maps
-from wsss_core.cams.methods import find_cam_method
+from wsss_core.cam_blocks import BLOCK_IMAGES, write_drawn_blocks
+from wsss_core.cams.drawing import Drawing
 from wsss_core.config.cams import Cams
-from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.networks.bfloat16 import with_bfloat16_trunk
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.folded import folded_for_inference
 
@@ -47,35 +43,29 @@ def generate_cams(
     Raises:
         UserError: the weights are not a classifier's, or of other classes than the data set's.
     """
-    classifier = load_classifier(classifier_weights, choose_device(device))
-    if parameters.arithmetic == "float64":
-        classifier = classifier.double()
-    elif parameters.method in FOLDED:  # type: ignore[attr-defined]
-        classifier = folded_for_inference(classifier)
-    classifier = classifier.to(memory_format=torch.channels_last)  # convolutions are a sixth faster, also on CPUs
+    classifier = prepared_for_drawing(load_classifier(classifier_weights, choose_device(device)), parameters)
     if classifier.classes != index.classes:
         raise UserError(
             f"{classifier_weights}: the classifier knows the classes {', '.join(classifier.classes)}; "
             f"the data set has {', '.join(index.classes)}"
         )
-    class_maps = find_cam_method(parameters.method)  # type: ignore[attr-defined]
-    labels, paths, image_ids = index.label_matrix, index.image_paths, index.image_ids
-
-    def image_cams(position: int) -> ImageCams:
-        image = read_image(paths[position])
-        height, width = image.shape[:2]
-        classes = np.flatnonzero(labels[position]).astype(np.int16)
-        if len(classes) == 0:
-            cam, high_res = empty_maps(height, width, parameters.high_res)
-        else:
-            cam, high_res = class_maps(classifier, image, classes.tolist(), parameters).normalised()
-        kept = None if high_res is None else _array(high_res)
-        return ImageCams(image_ids[position], classes, _array(cam), kept, height, width)
-
-    write_cams_in_blocks(
-        shard_file, index, image_cams, provenance, inputs, parameters.precision, block_images=BLOCK_IMAGES
+    drawing = Drawing(parameters, classifier, index)
+    write_drawn_blocks(
+        shard_file, index, drawing.draw, provenance, inputs, parameters.precision, block_images=BLOCK_IMAGES
     )
 
 
-def _array(maps: Tensor) -> np.ndarray:
-    return maps.float().cpu().numpy()
+def prepared_for_drawing(classifier: Any, parameters: Cams) -> Any:
+    """A classifier in the number format that maps are to be drawn in, folded if the method can do with that.
+
+    Args:
+        classifier: on its device, in evaluation mode, of float32 weights without gradients; it may be changed.
+        parameters: the CAM method and its settings.
+    """
+    if parameters.arithmetic == "float64":
+        return classifier.double().to(memory_format=torch.channels_last)
+    in_bfloat16 = parameters.arithmetic == "bf16"
+    if parameters.method in FOLDED:  # type: ignore[attr-defined]
+        classifier = folded_for_inference(classifier, by_hand=not in_bfloat16)
+    classifier = classifier.to(memory_format=torch.channels_last)  # convolutions are a sixth faster, also on CPUs
+    return with_bfloat16_trunk(classifier) if in_bfloat16 else classifier

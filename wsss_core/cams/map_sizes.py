@@ -14,7 +14,7 @@ EPSILON = 1e-5
 
 @dataclass
 class SummedMaps:
-    """Class maps of one image, summed over scales, as in irn ``step/make_cam.py``."""
+    """Class maps of one image, or of several of one size, summed over scales, as in irn ``step/make_cam.py``."""
 
     height: int
     """Of the image, pixels."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from wsss_core.cams.map_sizes import SummedMaps
+from wsss_core.cams.scaled_images import ScaledImages, scaled_images
 from wsss_core.config.extensions import refuse_names_of_the_package
 
 
@@ -24,7 +25,28 @@ class CamMethod(Protocol):
         """
 
 
+class SideBySideMethod(Protocol):
+    """Draws the class maps of several images of one size at once: a second form that a method may have.
+
+    It is given what :func:`~wsss_core.cams.scaled_images.scaled_images` made of the images by the settings' ``scales``,
+    in another thread meanwhile. It should not wait for the device.
+    """
+
+    def __call__(
+        self, classifier: Any, images: ScaledImages, class_indices: Sequence[Sequence[int]], parameters: Any
+    ) -> SummedMaps:
+        """Maps of some classes of each image, all images' one after another; the same as of the images alone.
+
+        Args:
+            classifier: a ``ClassMapClassifier`` on its device, in evaluation mode.
+            images: the N images, on its device.
+            class_indices: of each image the classes it shows, at least one, ascending.
+            parameters: the method's settings, among them ``scales``.
+        """
+
+
 _known: dict[str, CamMethod] = {}
+_side_by_side: dict[str, SideBySideMethod] = {}
 
 
 def known_methods() -> dict[str, CamMethod]:
@@ -42,9 +64,33 @@ def cam_method(name: str) -> Callable[[CamMethod], CamMethod]:
     def add(method: CamMethod) -> CamMethod:
         refuse_names_of_the_package(__package__, name, method.__module__)
         _known[name] = method
+        _side_by_side.pop(name, None)  # of another method that had the name before
         return method
 
     return add
+
+
+def side_by_side_method(name: str) -> Callable[[SideBySideMethod], SideBySideMethod]:
+    """Decorator: register the second form of a method; the first form, :func:`cam_method`, has to stand before it.
+
+    Raises:
+        UserError: the name is that of another module of the package.
+    """
+
+    def add(method: SideBySideMethod) -> SideBySideMethod:
+        refuse_names_of_the_package(__package__, name, method.__module__)
+        _side_by_side[name] = method
+        return method
+
+    return add
+
+
+def of_one_image(
+    method: SideBySideMethod, classifier: Any, image: np.ndarray, class_indices: Sequence[int], parameters: Any
+) -> SummedMaps:
+    """The first form of a method, by its second form; the arguments are those of :class:`CamMethod`."""
+    images = scaled_images([image], parameters.scales).sent_to(next(classifier.parameters()))
+    return method(classifier, images, [class_indices], parameters)
 
 
 def find_cam_method(name: str) -> CamMethod:
@@ -56,3 +102,13 @@ def find_cam_method(name: str) -> CamMethod:
     if name not in _known:
         import_module(f"wsss_core.cams.{name}")
     return _known[name]
+
+
+def find_side_by_side_method(name: str) -> SideBySideMethod | None:
+    """The second form of the method of this name, if it has one.
+
+    Raises:
+        KeyError: there is no such method.
+    """
+    find_cam_method(name)
+    return _side_by_side.get(name)

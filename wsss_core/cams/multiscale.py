@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from wsss_core.cams.map_sizes import SummedMaps
-from wsss_core.cams.methods import cam_method
+from wsss_core.cams.methods import cam_method, of_one_image, side_by_side_method
+from wsss_core.cams.scaled_images import ScaledImages, pixels_at_once
 from wsss_core.config.cams import MultiscaleCams
-from wsss_core.datasets.transforms import normalise, rescale
+from wsss_core.devices import sent_to
 from wsss_core.networks.classifier import ClassMapClassifier
 
 
@@ -26,16 +27,31 @@ def multiscale_class_maps(
         class_indices: the K classes the image shows.
         parameters: scales, flip, sizes kept, order of resizing and rectifying.
     """
-    weight = next(classifier.parameters())
+    return of_one_image(multiscale_side_by_side, classifier, image, class_indices, parameters)
+
+
+@side_by_side_method("multiscale")
+def multiscale_side_by_side(
+    classifier: ClassMapClassifier,
+    images: ScaledImages,
+    class_indices: Sequence[Sequence[int]],
+    parameters: MultiscaleCams,
+) -> SummedMaps:
+    """The same of N images of one size; see :class:`~wsss_core.cams.methods.SideBySideMethod`."""
+    like = images.scaled[0]
+    owners, classes = (
+        sent_to(like, torch.tensor(numbers))
+        for numbers in zip(*((n, k) for n, own in enumerate(class_indices) for k in own), strict=True)
+    )
     summed = SummedMaps(
-        image.shape[0], image.shape[1], parameters.resize_to_multiple, parameters.rectify == "after_resizing"
+        images.height, images.width, parameters.resize_to_multiple, parameters.rectify == "after_resizing"
     )
     with torch.inference_mode():
-        for scale in parameters.scales:
-            batch = normalise(rescale(image, scale))[None].to(weight)  # (1, 3, h, w)
-            if parameters.flip:
-                batch = torch.cat([batch, batch.flip(3)])
-            maps = classifier.class_maps(batch)[:, list(class_indices)]  # (1 or 2, K, h', w')
+        for clean in images.scaled:
+            at_once = max(1, pixels_at_once(clean.device) // clean[0, 0].numel())
+            views = torch.cat([clean, clean.flip(3)]) if parameters.flip else clean  # (N or 2N, 3, h, w)
+            all_maps = torch.cat([classifier.class_maps(some) for some in views.split(at_once)])
+            maps = all_maps.unflatten(0, (-1, len(clean)))[:, owners, classes]  # (1 or 2, K of all images, h', w')
             if parameters.rectify == "before_resizing":
                 maps = maps.relu()
                 summed.add(maps[0] + maps[1].flip(2) if parameters.flip else maps[0], parameters.high_res)

@@ -77,9 +77,9 @@ class ClassMapClassifier(nn.Module):
         maps = self.class_maps(images).relu()
         return maps, maps.mean(dim=(2, 3))
 
-    def positive_weights(self, class_index: int) -> int:
-        """Number of features that speak for a class (weights above 0 in the last layer)."""
-        return int((self.head.weight[class_index] > 0).sum())
+    def positive_weights(self, classes: Tensor) -> Tensor:
+        """Numbers of features that speak for classes (K,): weights above 0 in the last layer."""
+        return (self.head.weight[classes] > 0).sum(dim=(1, 2, 3))
 
     def new_parameters(self) -> list[nn.Parameter]:
         """The parameters beyond the trunk's."""

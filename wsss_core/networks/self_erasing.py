@@ -163,6 +163,6 @@ class SelfErasingClassifier(ClassMapClassifier):
         """Raw class maps (B, K, h, w) of the first branch, of images (B, 3, H, W)."""
         return self.first(self.features(images))
 
-    def positive_weights(self, class_index: int) -> int:
-        """Number of features that speak for a class in the first branch."""
-        return int((self.first.score.weight[class_index] > 0).sum())
+    def positive_weights(self, classes: Tensor) -> Tensor:
+        """Numbers of features that speak for classes (K,) in the first branch."""
+        return (self.first.score.weight[classes] > 0).sum(dim=(1, 2, 3))

@@ -1,0 +1,145 @@
+"""From image files to class maps: read ahead, drawn side by side, brought from the device, all at the same time.
+
+Threads read and rescale the next images. One thread draws maps, and on a GPU only launches what has to be
+computed: it goes on to the next images while the GPU computes, and the maps come back by themselves. Who asks for the
+maps, and writes them, waits for those alone that are not there yet.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsss_core.cam_blocks import Blocks, Drawn
+from wsss_core.cam_store import ImageCams
+from wsss_core.cams.map_sizes import empty_maps
+from wsss_core.cams.methods import find_cam_method, find_side_by_side_method
+from wsss_core.cams.scaled_images import pixels_at_once, scaled_images
+from wsss_core.config.cams import Cams
+from wsss_core.datasets.images import read_image
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.errors import UserError
+from wsss_core.read_ahead import ReadAhead
+
+IMAGES_AT_ONCE = 16
+"""Images that are drawn at once at most, if they are of one size and there is memory."""
+CPU_GAINS_BELOW = 2**17
+"""Pixels of images and mirror images that a CPU is given at once: together small ones take a fifth less time; the
+convolutions of large ones keep it busy as they are (docs/performance.md)."""
+GPU_READERS = 4
+"""Threads that read and rescale images for a GPU: 30 ms each, at VOC's size and four scales."""
+
+
+class FromDevice(NamedTuple):
+    """Maps of a batch's classes, one image's after the other, on their way from the device."""
+
+    cam: Tensor
+    """(K of all images, h, w) float32."""
+    high_res: Tensor | None
+    """(K of all images, height, width) float32."""
+    there: torch.cuda.Event | None
+    """Happens when they have come; None if they are there."""
+
+
+class Drawing:
+    """Draws the maps of a data set's images by one method."""
+
+    def __init__(self, parameters: Cams, classifier: Any, index: DatasetIndex) -> None:
+        """Prepare.
+
+        Args:
+            parameters: the CAM method and its settings.
+            classifier: on its device, in evaluation mode.
+            index: the images; maps are made of the classes each one is labelled with.
+        """
+        name: str = parameters.method  # type: ignore[attr-defined]
+        self.one, self.side_by_side = find_cam_method(name), find_side_by_side_method(name)
+        self.parameters, self.classifier = parameters, classifier
+        self.weight = next(classifier.parameters())
+        self.on_gpu = self.weight.device.type == "cuda"
+        self.classes = [np.flatnonzero(labels).astype(np.int16) for labels in index.label_matrix]
+        self.image_ids, self.paths = index.image_ids, index.image_paths
+        self.sizes = list(zip(index.table["height"].tolist(), index.table["width"].tolist(), strict=True))
+
+    def draw(self, blocks: Blocks) -> Drawn:
+        """The maps of blocks of positions: those of one block before those of the next.
+
+        Raises:
+            UserError: an image cannot be read, or has changed its size.
+        """
+        batches = [batch for block in blocks for batch in self.batches(block)]
+        readers = min(GPU_READERS, os.cpu_count() or 1) if self.on_gpu else 1
+        with (
+            ReadAhead(self.read, batches, threads=readers, ahead=readers) as read,
+            # A thread of its own for torch, which has one for each of its computations.
+            ReadAhead(lambda number: self.maps(batches[number], read(number)), range(len(batches)), 1, 2) as drawn,
+        ):
+            for batch, maps in zip(batches, drawn, strict=True):
+                yield from self.fetched(batch, maps)
+
+    def batches(self, block: Sequence[int]) -> list[list[int]]:
+        """Positions of a block in groups that are drawn at once, in the order of their first images.
+
+        Images without labels, and all of a method without a second form, are alone.
+        """
+        if self.side_by_side is None:
+            return [[position] for position in block]
+        pixels = pixels_at_once(self.weight.device) if self.on_gpu else CPU_GAINS_BELOW
+        of_size: dict[tuple[int, ...], list[int]] = {}
+        for position in block:
+            alone = () if len(self.classes[position]) else (position,)
+            of_size.setdefault((*self.sizes[position], *alone), []).append(position)
+        groups = []
+        for (height, width, *_), positions in of_size.items():
+            at_once = min(IMAGES_AT_ONCE, max(1, pixels // (2 * height * width)))
+            groups += [positions[first : first + at_once] for first in range(0, len(positions), at_once)]
+        return sorted(groups)
+
+    def read(self, batch: Sequence[int]) -> Any:
+        """What the method sees of a batch's images: prepared by scales, or of a method of one image the image."""
+        images = []
+        for position in batch:
+            image, size = read_image(self.paths[position]), self.sizes[position]
+            if image.shape[:2] != size:
+                found, indexed = (f"{height} x {width}" for height, width in (image.shape[:2], size))
+                raise UserError(
+                    f"{self.paths[position]}: the image is {found} pixels, and was {indexed} when the data set was "
+                    "indexed; it has changed since, so make the index again"
+                )
+            images.append(image)
+        if self.side_by_side is None or not len(self.classes[batch[0]]):
+            return images[0]
+        prepared = scaled_images(images, self.parameters.scales)  # type: ignore[attr-defined]
+        return prepared.pinned() if self.on_gpu else prepared
+
+    def maps(self, batch: Sequence[int], given: Any) -> FromDevice:
+        """Draw a batch's maps of what :meth:`read` gave, normalised, and send them on their way."""
+        classes = [self.classes[position].tolist() for position in batch]
+        if not classes[0]:
+            cam, high_res = empty_maps(*self.sizes[batch[0]], self.parameters.high_res)
+            return FromDevice(cam, high_res, None)
+        if self.side_by_side is None:
+            summed = self.one(self.classifier, given, classes[0], self.parameters)
+        else:
+            summed = self.side_by_side(self.classifier, given.sent_to(self.weight), classes, self.parameters)
+        cam, high_res = summed.normalised()
+        # Not blocking, a tensor comes from a GPU to pinned memory, by itself.
+        cam = cam.float().to("cpu", non_blocking=True)
+        high_res = None if high_res is None else high_res.float().to("cpu", non_blocking=True)
+        there = torch.cuda.Event(blocking=True) if self.on_gpu else None
+        if there is not None:
+            there.record()
+        return FromDevice(cam, high_res, there)
+
+    def fetched(self, batch: Sequence[int], maps: FromDevice) -> Drawn:
+        """The images of a batch, once their maps have come."""
+        if maps.there is not None:
+            maps.there.synchronize()
+        counts = [len(self.classes[position]) for position in batch]
+        high_res = [None] * len(batch) if maps.high_res is None else maps.high_res.split(counts)
+        for position, cam, large in zip(batch, maps.cam.split(counts), high_res, strict=True):
+            kept = None if large is None else large.numpy()
+            yield ImageCams(self.image_ids[position], self.classes[position], cam.numpy(), kept, *self.sizes[position])
