@@ -82,8 +82,14 @@ class ImagePool(Generic[Result]):
     def _submit(self, position: int) -> "Future[Result]":
         if self._executor is None:
             self._executor = self._make_executor(self._threads)
+        try:
+            arguments = self._arguments(position)
+        except BaseException as error:  # raised when this image is asked for: those before it are none the worse
+            failed: Future[Result] = Future()
+            failed.set_exception(error)
+            return failed
         with _without_main_file():
-            return self._executor.submit(_call_given_function, *self._arguments(position))
+            return self._executor.submit(_call_given_function, *arguments)
 
     def _call_alone(self, position: int) -> Result:
         with self._make_executor(1) as executor:
