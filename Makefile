@@ -4,7 +4,7 @@ ENVIRONMENT := .venv
 BIN := $(ENVIRONMENT)/bin
 INSTALLED := $(ENVIRONMENT)/.installed
 
-.PHONY: demo install test test-slow test-slurm check format clean
+.PHONY: demo install test test-slow test-slurm check bench bench-gpu format clean
 
 demo: $(INSTALLED)  ## The whole way on the embedded data set, on the CPU: a few minutes.
 	$(BIN)/snakemake --quiet rules
@@ -20,6 +20,12 @@ test-slow: $(INSTALLED)  ## The tests that take minutes.
 
 test-slurm: $(INSTALLED)  ## The tests that start a SLURM on this machine (Debian: slurm-wlm, munge).
 	$(BIN)/pytest -m slurm -rs
+
+bench: $(INSTALLED)  ## The benchmarks of speed, under 15 minutes; a table in results/benchmarks.
+	$(BIN)/python -m benchmarks.all
+
+bench-gpu: $(INSTALLED)  ## Those of them that compute on a GPU.
+	$(BIN)/python -m benchmarks.all --device cuda
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

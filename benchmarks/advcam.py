@@ -33,7 +33,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu_needs import one_pass
-from benchmarks.measuring import heading, last_line, median_seconds, seconds, torch_threads
+from benchmarks.measuring import heading, last_line, matrix_product_flops, median_seconds, seconds, torch_threads
 from benchmarks.shard import Shard, print_profile
 from wsss_core.cams.advcam import climb, climb_step
 from wsss_core.cams.generate_cams import prepared_for_drawing
@@ -143,14 +143,6 @@ def share_in_convolutions(function: Callable[[], object], device: torch.device) 
     return sum(value for name, value in spent.items() if "conv" in name) / max(sum(spent.values()), 1e-9)
 
 
-def product_speed(device: torch.device, dtype: torch.dtype) -> float:
-    """GFLOP/s of a large matrix product."""
-    side = 8192 if device.type == "cuda" else 2048
-    matrix = torch.rand(side, side, device=device, dtype=dtype)
-    _, duration = median_seconds(lambda: matrix @ matrix, 5, device)
-    return 2 * side**3 / duration / 1e9
-
-
 def convolution_speed(device: torch.device, dtype: torch.dtype) -> float:
     """GFLOP/s of a single 3x3 convolution of 512 channels, channels-last."""
     images = 16 if device.type == "cuda" else 2
@@ -235,7 +227,7 @@ def compare(options: argparse.Namespace) -> None:
     size = (options.height, options.width)
     operations = 2 * one_pass(lambda: make_classifier(options.network), size, trained=False).operations
     dtype = torch.bfloat16 if bf16 else torch.float32
-    product, convolution = product_speed(device, dtype), convolution_speed(device, dtype)
+    product, convolution = matrix_product_flops(device, dtype) / 1e9, convolution_speed(device, dtype)
     achieved = operations / own / 1e9
     print(
         f"{operations / 1e9:.1f} GFLOP a step: {achieved:.0f} GFLOP/s, {100 * achieved / product:.0f} % of a large "

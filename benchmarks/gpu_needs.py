@@ -8,8 +8,8 @@ the bytes that are kept for the way back. From that, with the number of training
   without TF32 is 16 to 20 TFLOP/s). Half or twice as long would be no surprise.
 * GiB = kept bytes of a batch + weights, their gradients and momentum + ``OF_CUDA``; workspaces may add a half.
 
-Nothing of it was measured. CAMs are drawn of as many images at once as there is memory for, of one at least. Random walk,
-predictions and the processor's work are not counted.
+Nothing of it was measured. CAMs are drawn of as many images at once as there is memory for, of one at least. Random
+walk, predictions and the processor's work are not counted.
 """
 
 import argparse

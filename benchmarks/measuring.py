@@ -2,12 +2,13 @@
 
 import gc
 import os
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -23,6 +24,37 @@ def heading(threads: int, device: torch.device | None = None) -> str:
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     accelerator = f", {torch.cuda.get_device_name(device)}" if device is not None and device.type == "cuda" else ""
     return f"machine: {machine()}{load}{accelerator}; torch {torch.__version__}, {threads} of {os.cpu_count()} threads"
+
+
+class Share(NamedTuple):
+    """What the processor did while something ran."""
+
+    own: float
+    """Cores that this process and the ended ones that it had started kept busy."""
+    others: float | None
+    """Cores that all else kept busy; None where the kernel does not count them (not Linux)."""
+
+
+def processor_shares(function: Callable[[], Result]) -> tuple[Result, float, Share]:
+    """A call's result, its wall time, and who used the cores in the meantime: a ratio on a busy machine means less."""
+    start, own, busy = time.perf_counter(), _own_seconds(), _busy_seconds()
+    result = function()
+    wall, used, after = time.perf_counter() - start, _own_seconds() - own, _busy_seconds()
+    others = None if busy is None or after is None else max(0.0, (after - busy - used) / wall)
+    return result, wall, Share(used / wall, others)
+
+
+def _own_seconds() -> float:
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def _busy_seconds() -> float | None:
+    """Of all cores since the machine started: user, nice, system, interrupts; neither idle nor waiting."""
+    try:
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    except OSError:
+        return None
+    return (sum(fields[:3]) + sum(fields[5:7])) / os.sysconf("SC_CLK_TCK")
 
 
 def last_line(ratio: float, deviation: float) -> str:
@@ -49,6 +81,14 @@ def median_seconds(
         result, duration = seconds(function, device)
         times.append(duration)
     return result, statistics.median(times)
+
+
+def matrix_product_flops(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    """Operations a second of a large matrix product: what the device reaches where nothing is in the way."""
+    side = 8192 if device.type == "cuda" else 2048
+    matrix = torch.rand(side, side, device=device, dtype=dtype)
+    _, duration = median_seconds(lambda: matrix @ matrix, 5, device)
+    return 2 * side**3 / duration
 
 
 def wait_for(device: torch.device | None) -> None:

@@ -46,12 +46,16 @@ def plan_jobs(config: dict[str, Any], folder: Path) -> tuple[str, float, float]:
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--dry-run"]
-    return _timed([*command, "--configfile", str(file), "--directory", str(folder)])
+    return timed([*command, "--configfile", str(file), "--directory", str(folder)])
 
 
-def _timed(command: Sequence[str]) -> tuple[str, float, float]:
+def timed(command: Sequence[str]) -> tuple[str, float, float]:
+    """What a command prints, and its wall and processor time, seconds."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    output = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
+    ended = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if ended.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{ended.stdout}")
+    output = ended.stdout
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     return output, wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -64,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     print(heading(1))
     for what, code in STARTS.items():
-        _, wall, processor = _timed([sys.executable, "-c", code])
+        _, wall, processor = timed([sys.executable, "-c", code])
         print(f"{what}: {wall:.2f} s, of the processor {processor:.2f} s", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         output, wall, processor = plan_jobs(configuration(options.experiments, options.shards), Path(folder))

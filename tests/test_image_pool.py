@@ -40,6 +40,16 @@ def test_an_error_of_the_function_reaches_the_caller():
             pool(3)
 
 
+def test_an_error_in_reading_an_image_is_raised_at_that_image():
+    def arguments(position: int) -> tuple[int]:
+        return (fail_at_three(position),)
+
+    with ImagePool(square, arguments, IMAGE_IDS, 2) as pool:
+        assert [pool(position) for position in range(3)] == [0, 1, 4]
+        with pytest.raises(UserError, match="image d: is damaged"):
+            pool(3)
+
+
 def test_a_dead_worker_is_reported_with_its_image():
     with ImagePool(die_at_three, lambda position: (position,), IMAGE_IDS, 2) as pool:
         assert [pool(position) for position in range(3)] == [0, 1, 2]

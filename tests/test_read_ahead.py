@@ -84,3 +84,16 @@ def test_nothing_starts_for_no_items_and_bounds_are_checked():
     for wrong in ({"threads": 0}, {"ahead": 0}):
         with pytest.raises(ValueError, match="a thread and an item at least"):
             ReadAhead(str, range(3), **wrong)
+
+
+def test_an_error_in_making_a_source_is_raised_at_its_item_too():
+    class Sources(list):
+        def __getitem__(self, position: int) -> int:
+            if position == 2:
+                raise KeyboardInterrupt
+            return position
+
+    with ReadAhead(str, Sources(range(5)), ahead=3) as items:
+        assert [items(0), items(1)] == ["0", "1"]
+        with pytest.raises(KeyboardInterrupt):
+            items(2)

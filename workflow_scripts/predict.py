@@ -23,4 +23,5 @@ with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent, 
         Path(kept) if (kept := snakemake.output.get("probabilities")) else None,
         inputs=list(snakemake.input),
         device=Runtime(**snakemake.config.get("runtime", {})).device,
+        threads=snakemake.threads,
     )

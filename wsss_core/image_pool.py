@@ -16,6 +16,8 @@ AHEAD = 2
 """Images under way per process: one that is worked on, one that waits."""
 QUICK_IMAGES = 1000
 """Images that are only decoded: one process has done with so many before another one has started."""
+_given: list[Callable[..., Any]] = []
+"""In a worker process: the function that it calls."""
 
 
 class ImagePool(Generic[Result]):
@@ -31,9 +33,10 @@ class ImagePool(Generic[Result]):
         """Prepare the pool; processes start with the first call.
 
         Args:
-            function: a function of a module (not a closure), for worker processes.
-            arguments: gives the function's arguments for the image at a position; runs in this
-                process, as it may read from open files.
+            function: a function of a module (not a closure), for worker processes. They are given it once, at
+                their start, so what a ``partial`` of it holds may be large, or an open store of class maps.
+            arguments: gives the function's arguments for the image at a position, which are sent with every
+                image: names of what it is to read are better than what this process has read.
             image_ids: the images' names, for error messages.
             threads: number of worker processes; with 1 everything runs in this process.
         """
@@ -78,21 +81,33 @@ class ImagePool(Generic[Result]):
 
     def _submit(self, position: int) -> "Future[Result]":
         if self._executor is None:
-            self._executor = _make_executor(self._threads)
+            self._executor = self._make_executor(self._threads)
+        try:
+            arguments = self._arguments(position)
+        except BaseException as error:  # raised when this image is asked for: those before it are none the worse
+            failed: Future[Result] = Future()
+            failed.set_exception(error)
+            return failed
         with _without_main_file():
-            return self._executor.submit(self._function, *self._arguments(position))
+            return self._executor.submit(_call_given_function, *arguments)
 
     def _call_alone(self, position: int) -> Result:
-        with _make_executor(1) as executor:
+        with self._make_executor(1) as executor:
             try:
                 with _without_main_file():
-                    future = executor.submit(self._function, *self._arguments(position))
-                return future.result()
+                    future = executor.submit(_call_given_function, *self._arguments(position))
+                result: Result = future.result()
+                return result
             except BrokenProcessPool as error:
                 raise UserError(
                     f"image {self._image_ids[position]}: the process that worked on it died; the usual "
                     "cause is too little memory: fewer 'threads' or more 'mem_mb' for this rule helps"
                 ) from error
+
+    def _make_executor(self, processes: int) -> ProcessPoolExecutor:
+        # Not fork: this process has threads of torch and open HDF5 files, and neither survives it.
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(processes, context, initializer=_give_function, initargs=(self._function,))
 
     def _stop(self) -> None:
         self._under_way.clear()
@@ -106,24 +121,28 @@ def processes_to_decode(images: int, threads: int) -> int:
     return max(1, min(threads, images // QUICK_IMAGES))
 
 
-def _make_executor(processes: int) -> ProcessPoolExecutor:
-    # Not fork: this process has threads of torch and open HDF5 files, and neither survives it.
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+def _give_function(function: Callable[..., Any]) -> None:
+    """Keep, in a worker process, what it is to call."""
+    _given.append(function)
+
+
+def _call_given_function(*arguments: Any) -> Any:
+    return _given[0](*arguments)
 
 
 @contextmanager
 def _without_main_file() -> Iterator[None]:
     """Let processes start without running the main script again.
 
-    A spawned process first imports the main script of its parent. Snakemake's scripts are not
-    guarded by ``__name__``: each worker would start the whole job anew. Workers need nothing from
-    there, as they find the function by its module's name.
+    A spawned process first imports the main script of its parent, or the module that ``python -m`` runs.
+    Snakemake's scripts are not guarded by ``__name__``: each worker would start the whole job anew.
+    Workers need nothing from there, as they find the function by its module's name.
     """
     main = vars(sys.modules["__main__"])
-    absent = object()
-    file = main.pop("__file__", absent)
+    hidden: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
     try:
         yield
     finally:
-        if file is not absent:
-            main["__file__"] = file
+        main.update(hidden)

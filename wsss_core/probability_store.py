@@ -5,7 +5,8 @@ the format of class maps (:func:`wsss_core.cam_store.group_name`), with the data
 float16, which sum to 1 over the classes up to rounding.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -28,10 +29,7 @@ def write_probabilities(path: Path | str, classes: Sequence[str], images: Iterab
         classes: names of the K + 1 classes, ``background`` first.
         images: ids and probabilities (K + 1, H, W) of the images; written in this order.
     """
-    with atomic_path(path) as temporary, create_hdf5(temporary) as file:
-        with signals_deferred():
-            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-            file.attrs["classes"] = list(classes)
+    with _created(path, classes) as file:
         for image_id, probabilities in images:
             with signals_deferred():
                 group = file.create_group(group_name(image_id))
@@ -39,6 +37,21 @@ def write_probabilities(path: Path | str, classes: Sequence[str], images: Iterab
                 filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
                 chunks = (1, *probabilities.shape[1:])
                 group.create_dataset("probabilities", data=probabilities.astype(np.float16), chunks=chunks, **filters)
+
+
+def merge_probabilities(path: Path | str, classes: Sequence[str], parts: Iterable[Path]) -> None:
+    """Join files of :func:`write_probabilities`, atomically; what is compressed is copied as it is.
+
+    Args:
+        path: the ``.h5`` file to make.
+        classes: names of the K + 1 classes, ``background`` first.
+        parts: files of these classes; their images are written in this order.
+    """
+    with _created(path, classes) as file:
+        for part in parts:
+            with signals_deferred(), h5py.File(part, "r") as images:
+                for name in images:
+                    images.copy(name, file)
 
 
 def read_probabilities(path: Path | str, image_id: str) -> np.ndarray:
@@ -56,3 +69,13 @@ def read_probabilities(path: Path | str, image_id: str) -> np.ndarray:
             return file[group_name(image_id)]["probabilities"][()].astype(np.float32)
     except OSError as error:
         raise UserError(f"{path}: cannot be read as HDF5 ({error})") from None
+
+
+@contextmanager
+def _created(path: Path | str, classes: Sequence[str]) -> Iterator[h5py.File]:
+    """A new file without images; it is there when the body has ended well."""
+    with atomic_path(path) as temporary, create_hdf5(temporary) as file:
+        with signals_deferred():
+            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+            file.attrs["classes"] = list(classes)
+        yield file

@@ -31,7 +31,8 @@ class ReadAhead(Generic[Source, Item]):
 
         Args:
             function: called in several threads at once.
-            sources: its arguments, in the order in which the items are wanted.
+            sources: its arguments, in the order in which the items are wanted. Each is taken once, in the thread that
+                asks for items, so a sequence may make them at that moment.
             threads: so many items are worked on at once.
             ahead: so many items at most are ready, or under way, beyond the one that is asked for.
 
@@ -74,8 +75,17 @@ class ReadAhead(Generic[Source, Item]):
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="read-ahead")
         for ahead in range(position, min(position + self._ahead + 1, len(self._sources))):
             if ahead not in self._under_way:
-                self._under_way[ahead] = self._executor.submit(self._function, self._sources[ahead])
+                self._under_way[ahead] = self._start(ahead, self._executor)
         return self._under_way.pop(position).result()
+
+    def _start(self, position: int, executor: ThreadPoolExecutor) -> "Future[Item]":
+        try:
+            source = self._sources[position]
+        except BaseException as error:  # raised when this item is asked for: those before it are none the worse
+            failed: Future[Item] = Future()
+            failed.set_exception(error)
+            return failed
+        return executor.submit(self._function, source)
 
     def __iter__(self) -> Iterator[Item]:
         """All items, in order."""

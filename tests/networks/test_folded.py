@@ -7,9 +7,11 @@ from tests.cams.tiny_network import TinyClassifier
 from wsss_core.config.networks import Trunk
 from wsss_core.networks import folded
 from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.folded import folded_for_inference
 from wsss_core.networks.fused_blocks import FusedBlock
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
+from wsss_core.networks.segmenter_files import build_segmenter
 from wsss_core.networks.self_erasing import SelfErasingClassifier
 
 CLASSES = ("a", "b", "c", "d", "e")
@@ -33,7 +35,11 @@ NORMS_LEFT = {"resnet38_small": 7, "gated pyramid": 7}
 def classifier(name: str) -> ClassMapClassifier:
     torch.manual_seed(5)
     kind, settings = CLASSIFIERS[name]
-    network = kind(Trunk(**settings), CLASSES)
+    return with_statistics(kind(Trunk(**settings), CLASSES))
+
+
+def with_statistics(network: nn.Module) -> nn.Module:
+    """In float64, its norms as if they had seen something."""
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean.normal_(0, 0.1)
@@ -110,4 +116,40 @@ def test_a_norm_without_statistics_or_weights():
     features = torch.randn(2, 4, 6, 6, dtype=torch.float64)
     copy = folded.folded_for_inference(network)
     assert norms(copy) == 1
+    torch.testing.assert_close(copy(features), network(features), rtol=0, atol=1e-12)
+
+
+SEGMENTERS = {
+    "deeplab": ("resnet_small", {"atrous_rates": (1, 2), "low_level_skip": True}),
+    "largefov": ("vgg16_small", {"atrous_rate": 2, "channels": 8, "dropout": 0.5}),
+    "deeplabv2": ("resnet_small", {"atrous_rates": (2, 4), "input_scales": (0.5,)}),
+    "deeplabv3plus": ("resnet_small", {"atrous_rates": (1, 2), "dropout": 0.5}),
+}
+
+
+def segmenter(name: str) -> SegmentationNetwork:
+    torch.manual_seed(5)
+    trunk, options = SEGMENTERS[name]
+    return with_statistics(build_segmenter(name, options, Trunk(network=trunk, output_stride=8), CLASSES))
+
+
+@pytest.mark.parametrize("size", [(33, 50), (9, 1)], ids=str)
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_segmenters_have_the_same_scores(name, size):
+    network, images = segmenter(name), torch.randn(2, 3, *size, dtype=torch.float64)
+    copy = folded_for_inference(network)
+    assert norms(copy) == 0
+    with torch.inference_mode():
+        expected = network(images)
+        torch.testing.assert_close(copy(images), expected, rtol=0, atol=1e-8 * expected.abs().max().item())
+        for by_hand in (True, False):
+            found = folded_for_inference(network.float(), by_hand)(images.float())
+            assert torch.linalg.vector_norm(found - expected) <= 5e-5 * torch.linalg.vector_norm(expected)
+
+
+def test_layers_in_sequence_are_folded_unless_something_stands_between():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    copy = folded_for_inference(with_statistics(network))
+    assert [type(layer) for layer in copy[1:]] == [nn.ReLU, nn.BatchNorm2d, nn.Conv2d, nn.Identity]
+    features = torch.randn(1, 3, 6, 6, dtype=torch.float64)
     torch.testing.assert_close(copy(features), network(features), rtol=0, atol=1e-12)

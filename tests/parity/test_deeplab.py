@@ -19,8 +19,8 @@ from wsss_core.networks.authors_formats import RESNET101
 from wsss_core.networks.deeplabv2 import DeepLabV2, from_authors, our_name
 from wsss_core.networks.pixels import CaffePixels
 from wsss_core.networks.trunks import build_trunk
+from wsss_core.segmentation.class_probabilities import class_probabilities
 from wsss_core.segmentation.losses import resized_labels, segmentation_losses
-from wsss_core.segmentation.predict import class_probabilities
 from wsss_core.training.loop import learning_rate_factor
 
 LOGITS = {"rtol": 0.0, "atol": 1e-4}

@@ -25,13 +25,15 @@ from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.errors import UserError
+from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
 from wsss_core.networks.weights import load_weights
 from wsss_core.probability_store import read_probabilities
+from wsss_core.segmentation.class_probabilities import class_probabilities
 from wsss_core.segmentation.losses import segmentation_losses
 from wsss_core.segmentation.mixed_labels import LabelMapSamples
-from wsss_core.segmentation.predict import class_probabilities, predict
+from wsss_core.segmentation.predict import predict
 from wsss_core.segmentation.train_segmenter import train_segmenter
 from wsss_core.trained_on import trained_on
 from wsss_core.training.batches import SeededSamples
@@ -152,15 +154,15 @@ def test_probabilities_are_kept_on_demand_and_a_killed_job_goes_on(tmp_path, dat
     parameters = Prediction(scales=(1.0,), crf=None, keep_probabilities=True)
     manifest = tmp_path / "predictions" / "labels" / "000-of-001.csv"
     kept = tmp_path / "predictions" / "probabilities" / "000-of-001.h5"
-    seen, compute = [], class_probabilities
+    seen, forward = [], SegmentationNetwork.forward
 
-    def dying(network, image, settings):
-        seen.append(image.shape)
+    def dying(network, images):
+        seen.append(images.shape)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return compute(network, image, settings)
+        return forward(network, images)
 
-    monkeypatch.setattr("wsss_core.segmentation.predict.class_probabilities", dying)
+    monkeypatch.setattr(SegmentationNetwork, "forward", dying)
     for _ in range(2):
         with suppress(KeyboardInterrupt):
             predict(parameters, index, weights, manifest, kept, inputs=[weights], device="cpu")
@@ -170,17 +172,17 @@ def test_probabilities_are_kept_on_demand_and_a_killed_job_goes_on(tmp_path, dat
         index.image_ids, index.image_paths, read_label_manifest([manifest]).values(), strict=True
     ):
         with torch.inference_mode():
-            expected = compute(network, read_image(path), parameters).numpy()
+            expected = class_probabilities(network, read_image(path), parameters).numpy()
         probabilities = read_probabilities(kept, image_id)
         assert np.abs(probabilities - expected).max() < 1e-3  # float16
         assert (read_mask(labels) == expected.argmax(axis=0)).all()
     with h5py.File(kept) as file:
         assert list(file.attrs["classes"]) == ["background", *index.classes]
-    whole = kept.read_bytes()
+    whole, forwards = kept.read_bytes(), len(seen)
     kept.unlink()
     manifest.unlink()  # as Snakemake does before a job
     predict(parameters, index, weights, manifest, kept, inputs=[weights], device="cpu")
-    assert kept.read_bytes() == whole and len(seen) == 4
+    assert kept.read_bytes() == whole and len(seen) == forwards
     with pytest.raises(UserError, match="no probabilities of image 'nobody'"):
         read_probabilities(kept, "nobody")
     with pytest.raises(UserError, match="cannot be read as HDF5"):

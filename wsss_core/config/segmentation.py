@@ -24,6 +24,9 @@ class Prediction(Parameters):
     """Constants of the CRF on the probabilities (DeepLab's by default); ``null`` for none."""
     keep_probabilities: bool = False
     """Keep the probabilities, as they are before the CRF, in HDF5 beside the label maps (``probabilities/``)."""
+    arithmetic: Literal["float32", "bfloat16"] = "float32"
+    """Number format that the network computes in. ``bfloat16`` (autocast) is faster on GPUs that have it; what it
+    changes is in ``docs/performance.md``."""
 
 
 class SegmenterOptimisation(Optimisation):

@@ -2,7 +2,8 @@
 
 import csv
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,7 @@ def write_label_maps(
     inputs: Sequence[Path | str],
     description: str,
 ) -> None:
-    """Make and write a label map for every image of a shard; the manifest comes last.
-
-    The maps lie beside the manifest, as ``<image_id>.png``, so in a subfolder where the id has a ``/``. Those that a
-    killed run has finished are kept, if its inputs were the same.
+    """Make and write a label map for every image of a shard; see :func:`write_label_map_files`.
 
     Args:
         index: the shard's images.
@@ -37,8 +35,38 @@ def write_label_maps(
         inputs: files that the maps depend on.
         description: for the progress bar and the log.
     """
+
+    def write(files: Mapping[int, Path]) -> Generator[int]:
+        for position, file in files.items():
+            write_label_map(file, make(position))
+            yield position
+
+    write_label_map_files(index, write, manifest_csv, inputs, description)
+
+
+def write_label_map_files(
+    index: DatasetIndex,
+    write: Callable[[Mapping[int, Path]], Generator[int]],
+    manifest_csv: Path,
+    inputs: Sequence[Path | str],
+    description: str,
+) -> None:
+    """Have a label map written for every image of a shard; the manifest comes last.
+
+    The maps lie beside the manifest, as ``<image_id>.png``, so in a subfolder where the id has a ``/``. Those that a
+    killed run has finished are kept, if its inputs were the same.
+
+    Args:
+        index: the shard's images.
+        write: writes the files that are missing, by the image's position in ``index``, in any order, each whole or
+            not at all; yields the positions of those that are written.
+        manifest_csv: the table of image ids and files to make.
+        inputs: files that the maps depend on.
+        description: for the progress bar and the log.
+    """
     partial = PartialWork(manifest_csv.parent.parent, f"{manifest_csv.parent.name}-{manifest_csv.stem}", inputs)
-    files = [manifest_csv.parent / f"{image_id}.png" for image_id in index.image_ids]
+    image_ids = index.image_ids
+    files = [manifest_csv.parent / f"{image_id}.png" for image_id in image_ids]
     if all(file.exists() for file in files) and partial.restore(manifest_csv):
         return
     finished = partial.path("finished.txt")
@@ -46,12 +74,14 @@ def write_label_maps(
     if done:
         log.info("%s: continuing after %d images", description, len(done))
     counter = Progress(description, len(index), done=len(done))
-    with full_disk_told(finished), open(finished, "a", encoding="utf-8") as record:
-        for position, (image_id, file) in enumerate(zip(index.image_ids, files, strict=True)):
-            if image_id in done and file.exists():
-                continue
-            write_label_map(file, make(position))
-            print(image_id, file=record, flush=True)  # a line cut short names no image: it is made again
+    missing = {
+        position: file
+        for position, (image_id, file) in enumerate(zip(image_ids, files, strict=True))
+        if not (image_id in done and file.exists())
+    }
+    with full_disk_told(finished), open(finished, "a", encoding="utf-8") as record, closing(write(missing)) as written:
+        for position in written:
+            print(image_ids[position], file=record, flush=True)  # a line cut short names no image: it is made again
             counter.advance()
     counter.close()
     write_label_manifest({image_id: Path(f"{image_id}.png") for image_id in index.image_ids}, manifest_csv)

@@ -1,4 +1,4 @@
-"""A copy of a classifier for drawing maps: the same function of the image in fewer operations.
+"""A copy of a network for use: the same function of the image in fewer operations.
 
 In evaluation mode batch normalisation behind a convolution is an affine map of each channel, and so
 part of the convolution. What is computed stays the same but for rounding; in float32 that moves AdvCAM's
@@ -6,11 +6,14 @@ first gradient by some thousandths, which is why exactness is tested in float64.
 """
 
 import copy
+import itertools
 from typing import TypeVar
 
 import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.models.segmentation.deeplabv3 import ASPPConv, ASPPPooling
+from torchvision.ops import Conv2dNormActivation
 
 from wsss_core.networks.fused_blocks import fuse_blocks
 from wsss_core.networks.resnet import ResNetTrunk
@@ -31,6 +34,8 @@ FOLDABLE: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
 """Convolutions, and the batch normalisation that alone sees their output, by the module that holds both.
 
 Exactly these classes: a subclass may join its layers otherwise."""
+IN_SEQUENCE = (nn.Sequential, Conv2dNormActivation, ASPPConv, ASPPPooling)
+"""Classes that call their layers one after the other, whichever they are; exactly these."""
 
 
 def folded_for_inference(network: Network, by_hand: bool = True) -> Network:
@@ -39,7 +44,7 @@ def folded_for_inference(network: Network, by_hand: bool = True) -> Network:
     Parts of classes that are not known here are copied as they are.
 
     Args:
-        network: a classifier, or any other network; it stays as it is.
+        network: a classifier, a segmenter or any other network; it stays as it is.
         by_hand: on CPUs residual blocks become :class:`~wsss_core.networks.fused_blocks.FusedBlock`, which autocast
             does not work on.
     """
@@ -56,6 +61,8 @@ def _pairs(part: nn.Module) -> tuple[tuple[str, str], ...]:
     if type(part) is Vgg16Trunk:
         names = [name for name, _ in part.named_children() if name.startswith("conv")] if part.batch_norm else []
         return tuple((name, name.replace("conv", "bn")) for name in names)
+    if type(part) in IN_SEQUENCE:
+        return tuple(itertools.pairwise(name for name, _ in part.named_children()))
     pairs = FOLDABLE.get(type(part), ())
     shortcut = getattr(part, "downsample", None)
     return tuple(pair for pair in pairs if shortcut is not None or not pair[0].startswith("downsample"))

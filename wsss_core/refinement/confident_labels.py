@@ -3,10 +3,12 @@
 Kept apart from what walks over a data set, so that a worker process starts without torch.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from wsss_core.cam_store import CamStoreReader
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.config.refinement import AffinityLabels
@@ -14,6 +16,21 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.label_values import ignored_in, label_type
 from wsss_core.errors import UserError
 from wsss_core.refinement.crf import DenseCrf, refine, with_background
+
+
+def label_map_of_stored_cams(
+    image_path: Path,
+    image_id: str,
+    cams: CamStoreReader,
+    make: Callable[[Path, np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """What ``make`` gives of an image's file, and its classes (K,) and class maps (K, H, W) in a store.
+
+    Raises:
+        UserError: the store does not have them, or ``make`` raised it.
+    """
+    maps = cams.read(image_id)
+    return make(image_path, maps.classes, maps.full_size())
 
 
 def confident_label_map(

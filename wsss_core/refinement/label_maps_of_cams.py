@@ -1,8 +1,8 @@
 """Label maps that are made of class maps, image by image, in worker processes."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from wsss_core.cam_store import CamStoreReader
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
 from wsss_core.image_pool import ImagePool
+from wsss_core.refinement.confident_labels import label_map_of_stored_cams
 
 
 def write_label_maps_of_cams(
@@ -25,7 +26,7 @@ def write_label_maps_of_cams(
 
     Args:
         index: the images.
-        cams: class maps of at least these images.
+        cams: class maps of at least these images; each process reads them for itself.
         make: a picklable function of an image's file, its classes (K,) and class maps (K, H, W).
         manifest_csv: the manifest to make.
         inputs: the files this is made from.
@@ -36,11 +37,7 @@ def write_label_maps_of_cams(
         UserError: an image's worker died, or ``make`` raised it.
     """
     image_ids, paths = index.image_ids, index.image_paths
-
-    def arguments(position: int) -> tuple[Any, ...]:
-        maps = cams.read(image_ids[position])
-        return paths[position], maps.classes, maps.full_size()
-
-    pool: ImagePool[np.ndarray] = ImagePool(make, arguments, image_ids, threads)
+    made = partial(label_map_of_stored_cams, cams=cams, make=make)
+    pool: ImagePool[np.ndarray] = ImagePool(made, lambda at: (paths[at], image_ids[at]), image_ids, threads)
     with pool:
         write_label_maps(index, pool, manifest_csv, inputs, description)

@@ -7,12 +7,32 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.cam_store import ImageCams
+from wsss_core.cam_store import CamStoreReader, ImageCams
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.datasets.label_values import ignored_in
+from wsss_core.errors import UserError
 from wsss_core.refinement.confident_labels import label_values, read_fitting_image
 from wsss_core.refinement.crf import dense_crf, with_background
+
+
+def stored_pseudo_label_map(
+    image_path: Path,
+    image_id: str,
+    stored: CamStoreReader,
+    background: BackgroundScore | None,
+    crf: Crf | None,
+    unsure_below: float | None = None,
+) -> np.ndarray:
+    """Label the pixels of an image by the maps that a store has of it; else as :func:`pseudo_label_map`.
+
+    Raises:
+        UserError: also if the store has none, or no background where it should.
+    """
+    maps = stored.read(image_id)
+    if background is None and maps.background is None:
+        raise UserError(f"the maps of image '{image_id}' have no background that walked with them; make them again")
+    return pseudo_label_map(image_path, maps, background, crf, unsure_below)
 
 
 def pseudo_label_map(

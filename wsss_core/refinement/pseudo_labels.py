@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,9 +11,8 @@ from wsss_core.config.background import BackgroundScore
 from wsss_core.config.refinement import PseudoLabels
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
-from wsss_core.errors import UserError
 from wsss_core.image_pool import ImagePool
-from wsss_core.refinement.pseudo_label_map import pseudo_label_map
+from wsss_core.refinement.pseudo_label_map import stored_pseudo_label_map
 
 
 def make_pseudo_labels(
@@ -45,16 +43,13 @@ def make_pseudo_labels(
             background where they should, or a CRF is wanted and pydensecrf is missing.
     """
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
-
-    def arguments(position: int) -> tuple[Any, ...]:
-        image = maps.read(image_ids[position])
-        if background is None and image.background is None:
-            raise UserError(
-                f"the maps of image '{image_ids[position]}' have no background that walked with them; make them again"
-            )
-        return paths[position], image
-
-    make = partial(pseudo_label_map, background=background, crf=parameters.crf, unsure_below=parameters.unsure_below)
-    pool: ImagePool[np.ndarray] = ImagePool(make, arguments, image_ids, threads)
+    make = partial(
+        stored_pseudo_label_map,
+        stored=maps,
+        background=background,
+        crf=parameters.crf,
+        unsure_below=parameters.unsure_below,
+    )
+    pool: ImagePool[np.ndarray] = ImagePool(make, lambda at: (paths[at], image_ids[at]), image_ids, threads)
     with pool:
         write_label_maps(index_shard, pool, manifest_csv, inputs, "making pseudo labels")

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wsss_core.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
 from wsss_core.cam_store import CamStoreReader, ImageCams
 from wsss_core.config.extensions import load_source
@@ -13,6 +15,7 @@ from wsss_core.config.root import SECTIONS
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.devices import choose_device
+from wsss_core.read_ahead import ReadAhead
 from wsss_core.refinement.affinity_method import load_affinity
 from wsss_core.refinement.confident_labels import check_size
 
@@ -48,22 +51,23 @@ def spread_cams(
     method = load_affinity(affinity_weights, choose_device(device))
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
 
-    def spread(position: int) -> ImageCams:
+    def read(position: int) -> tuple[np.ndarray, ImageCams]:
         image, maps = read_image(paths[position]), cams.read(image_ids[position])
         check_size(paths[position], image, maps.height, maps.width)
-        return method.spread(image, maps, walk, walked_alpha)
+        return image, maps
 
-    write_cams_in_blocks(
-        shard_file,
-        index_shard,
-        spread,
-        provenance,
-        inputs,
-        "float32",  # nothing is divided by the largest value, so small differences have to last
-        method.stride,
-        "spreading class maps",
-        BLOCK_IMAGES,
-    )
+    with ReadAhead(read, range(len(image_ids)), threads=1) as images:
+        write_cams_in_blocks(
+            shard_file,
+            index_shard,
+            lambda position: method.spread(*images(position), walk, walked_alpha),
+            provenance,
+            inputs,
+            "float32",  # nothing is divided by the largest value, so small differences have to last
+            method.stride,
+            "spreading class maps",
+            BLOCK_IMAGES,
+        )
 
 
 def walk_settings(parameters: Mapping[str, Any]) -> Walk:

@@ -1,52 +1,37 @@
-"""Stage `predictions`: label maps of images by a trained segmenter."""
+"""Stage `predictions`: label maps of images by a trained segmenter.
 
-from collections.abc import Iterator, Sequence
+Reading, network, CRF and writing work on different images at the same time, a few images apart:
+
+- threads read, decode, rescale and normalise the next images (``scored_images``);
+- this thread gives the network one batch after the other;
+- processes refine what comes out by the CRF, if there is one and the rule has threads;
+- threads find the largest probabilities if there is none, and write PNG and HDF5.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
-from wsss_core.atomic import atomic_path
 from wsss_core.config.segmentation import Prediction
-from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.label_maps import write_label_maps
-from wsss_core.datasets.label_values import label_type
-from wsss_core.datasets.transforms import normalise, rescale
+from wsss_core.datasets.label_maps import write_label_map_files
+from wsss_core.datasets.palette import write_label_map
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.image_pool import ImagePool
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.segmenter_files import load_segmenter
-from wsss_core.probability_store import write_probabilities
+from wsss_core.probability_store import merge_probabilities, write_probabilities
+from wsss_core.read_ahead import ReadAhead
 from wsss_core.resume import PartialWork
+from wsss_core.segmentation.class_probabilities import ScoredImage, batches_of, prediction_network, scored_images
+from wsss_core.segmentation.prediction_labels import largest_labels, refined_labels
 
-
-def class_probabilities(network: SegmentationNetwork, image: np.ndarray, parameters: Prediction) -> Tensor:
-    """Probabilities of every class at every pixel, averaged over scales and mirror images.
-
-    Args:
-        network: a segmenter, on its device.
-        image: (H, W, 3) uint8 RGB.
-        parameters: scales and flip.
-
-    Returns:
-        (K + 1, H, W) float32 on the network's device; sums to 1 over the classes.
-    """
-    size = image.shape[:2]
-    device = next(network.parameters()).device
-    total = torch.zeros(len(network.classes), *size, device=device)
-    for scale in parameters.scales:
-        batch = normalise(rescale(image, scale))[None]  # (1, 3, h, w)
-        if parameters.flip:
-            batch = torch.cat([batch, batch.flip(3)])
-        logits = functional.interpolate(network(batch.to(device)), size=size, mode="bilinear", align_corners=False)
-        probabilities = logits.softmax(dim=1)
-        total += probabilities[0]
-        if parameters.flip:
-            total += probabilities[1].flip(2)
-    return total / (len(parameters.scales) * (2 if parameters.flip else 1))
+Item = TypeVar("Item")
 
 
 def predict(
@@ -57,20 +42,23 @@ def predict(
     probabilities_h5: Path | None = None,
     inputs: Sequence[Path | str] = (),
     device: str = "auto",
+    threads: int = 1,
 ) -> None:
     """Write the label map of every image of a shard, beside the manifest that lists them.
 
     Args:
-        parameters: scales, flip, CRF.
+        parameters: scales, flip, arithmetic, CRF.
         index: the shard's images.
         weights: the segmenter's weights.
         manifest_csv: the manifest to make; see ``write_label_maps``.
         probabilities_h5: the file to make of the probabilities before the CRF; None to keep none.
         inputs: files that the result depends on, for resuming.
         device: ``auto``, ``cpu`` or ``cuda``.
+        threads: worker processes for the CRF, and threads that write. With 1 the network waits for the CRF.
 
     Raises:
-        UserError: the weights are not a segmenter's, or are one's for other classes than the data set's.
+        UserError: the weights are not a segmenter's, or are one's for other classes than the data set's; an image
+            cannot be read or is not of the size that the index says, or its CRF's process died.
     """
     network = load_segmenter(weights, choose_device(device))
     if network.classes[1:] != tuple(index.classes):
@@ -78,36 +66,86 @@ def predict(
             f"{weights}: the segmenter knows the classes {', '.join(network.classes[1:])}; "
             f"the data set has {', '.join(index.classes)}"
         )
-    images = index.image_paths
+    shard = _Shard(parameters, index, prediction_network(network, parameters), threads)
     kept = None
     if probabilities_h5 is not None:
         kept = PartialWork(manifest_csv.parent.parent, f"probabilities-{probabilities_h5.stem}", inputs)
-
-    def probabilities_of(image: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return class_probabilities(network, image, parameters).cpu().numpy()
-
-    def make(position: int) -> np.ndarray:
-        image = read_image(images[position])
-        scores = probabilities_of(image)
-        if kept is not None:
-            with atomic_path(kept.path(f"{position}.npy")) as temporary:
-                np.save(temporary, scores.astype(np.float16))
-        if parameters.crf is not None:
-            from wsss_core.refinement.crf import dense_crf
-
-            scores = dense_crf(image, scores, parameters.crf)
-        return scores.argmax(axis=0).astype(label_type(len(index.classes)))
-
-    write_label_maps(index, make, manifest_csv, inputs, "predicting")
+        shard.parts = {position: kept.path(f"{position}.h5") for position in range(len(index))}
+    write_label_map_files(index, shard.predict, manifest_csv, inputs, "predicting")
     if kept is None or probabilities_h5 is None or kept.restore(probabilities_h5):
         return
-
-    def all_kept() -> Iterator[tuple[str, np.ndarray]]:
-        for position, image_id in enumerate(index.image_ids):
-            file = kept.path(f"{position}.npy")
-            # Label maps of an earlier run were put back, and its probabilities are gone.
-            yield image_id, np.load(file) if file.exists() else probabilities_of(read_image(images[position]))
-
-    write_probabilities(probabilities_h5, network.classes, all_kept())
+    # Label maps of an earlier run were put back, and its probabilities are gone.
+    for _ in shard.predict({position: None for position, part in shard.parts.items() if not part.exists()}):
+        pass
+    merge_probabilities(probabilities_h5, network.classes, shard.parts.values())
     kept.finish(probabilities_h5)
+
+
+class _Shard:
+    """The images of a shard on their way through network, CRF and files."""
+
+    def __init__(self, parameters: Prediction, index: DatasetIndex, network: SegmentationNetwork, threads: int) -> None:
+        self._parameters, self._index, self._network, self._threads = parameters, index, network, threads
+        self.parts: Mapping[int, Path] = {}
+        """Where the probabilities of each image are kept, if they are."""
+
+    def predict(self, label_maps: Mapping[int, Path | None]) -> Generator[int]:
+        """Make the files of images, and yield the position of each image when they are there.
+
+        Args:
+            label_maps: the label maps to write, by position; None for an image whose probabilities alone are missing.
+        """
+        device = next(self._network.parameters()).device
+        batches = batches_of(self._index, label_maps, self._parameters, device)
+        order = [position for batch in batches for position in batch if position in label_maps]
+        found = scored_images(self._network, self._index, batches, self._parameters)
+        images = (image for image in found if image.position in label_maps)
+        held: dict[int, ScoredImage] = {}  # by place in the order, from the network until the files are there
+
+        def scored(number: int) -> ScoredImage:
+            if number not in held:
+                held[number] = next(images)
+            return held[number]
+
+        def to_refine(number: int) -> tuple[np.ndarray, np.ndarray]:
+            return scored(number).image, scored(number).probabilities
+
+        def labelled(number: int) -> tuple[ScoredImage, np.ndarray | None]:
+            refined = self._parameters.crf is not None and label_maps[order[number]] is not None
+            return scored(number), pool(number) if refined else None
+
+        def write(image: tuple[ScoredImage, np.ndarray | None]) -> int:
+            self._write(*image, label_maps[image[0].position])
+            return image[0].position
+
+        ids = [self._index.image_ids[position] for position in order]
+        pool = ImagePool(partial(refined_labels, crf=self._parameters.crf), to_refine, ids, self._threads)
+        with (
+            closing(found),
+            pool,
+            ReadAhead(write, _Lazy(labelled, len(order)), self._threads, self._threads + 1) as written,
+        ):
+            for number, position in enumerate(written):
+                del held[number]
+                yield position
+
+    def _write(self, scored: ScoredImage, labels: np.ndarray | None, label_map: Path | None) -> None:
+        """Write the probabilities and the label map of an image, each where it is wanted."""
+        if self.parts:
+            image = self._index.image_ids[scored.position], scored.probabilities
+            write_probabilities(self.parts[scored.position], self._network.classes, [image])
+        if label_map is not None:
+            write_label_map(label_map, largest_labels(scored.probabilities) if labels is None else labels)
+
+
+class _Lazy(Sequence[Item]):
+    """Items that are made when they are asked for."""
+
+    def __init__(self, make: Callable[[int], Item], length: int) -> None:
+        self._make, self._length = make, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, number: int) -> Item:  # type: ignore[override]
+        return self._make(number)

@@ -1,0 +1,180 @@
+"""Class probabilities of images by a trained segmenter: images of one size together, at several scales."""
+
+from collections import defaultdict
+from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from wsss_core.cams.scaled_images import ScaledImages, pixels_at_once, scaled_images
+from wsss_core.config.segmentation import Prediction
+from wsss_core.datasets.images import read_image
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.errors import UserError
+from wsss_core.networks.deeplab import SegmentationNetwork
+from wsss_core.networks.folded import folded_for_inference
+from wsss_core.read_ahead import ReadAhead
+
+IMAGES_AT_ONCE = 8
+"""That a GPU is given at most, beside their mirror images: more gain little and need memory for their probabilities."""
+BATCHES_AHEAD = 2
+"""Batches that are read while the network is busy with another one."""
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Images of one size, ready for the network."""
+
+    positions: tuple[int, ...]
+    """Where they stand in the index."""
+    images: list[np.ndarray]
+    """As read: each (H, W, 3) uint8 RGB."""
+    scaled: ScaledImages
+    """The same at each scale, as the network sees them."""
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """An image and what the network makes of it."""
+
+    position: int
+    """Where it stands in the index."""
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    probabilities: np.ndarray
+    """(K + 1, H, W) float32; they sum to 1 over the classes."""
+
+
+def prediction_network(network: SegmentationNetwork, parameters: Prediction) -> SegmentationNetwork:
+    """A copy of a segmenter that computes the same in less time; see ``folded_for_inference``."""
+    return folded_for_inference(network, by_hand=parameters.arithmetic == "float32")
+
+
+def class_probabilities(network: SegmentationNetwork, image: np.ndarray, parameters: Prediction) -> Tensor:
+    """Probabilities of every class at every pixel, averaged over scales and mirror images.
+
+    Args:
+        network: a segmenter, on its device.
+        image: (H, W, 3) uint8 RGB.
+        parameters: scales, flip, arithmetic.
+
+    Returns:
+        (K + 1, H, W) on the network's device, float32 (or wider, if its weights are); sums to 1 over the classes.
+    """
+    return _probabilities(network, scaled_images([image], parameters.scales), parameters)[0]
+
+
+def batches_of(
+    index: DatasetIndex, wanted: Collection[int], parameters: Prediction, device: torch.device
+) -> list[tuple[int, ...]]:
+    """The positions of the images that go through the network together.
+
+    On a CPU each image goes alone, with its mirror image: more at once gain nothing there. On a GPU, images of one
+    size go together. Which ones do depends on the index alone, as it has a part in the rounding: batches that hold an
+    image that is wanted are given whole.
+
+    Args:
+        index: the images of a shard.
+        wanted: positions of those whose probabilities are wanted.
+        parameters: scales and flip.
+        device: the network's.
+    """
+    if device.type != "cuda":
+        return [(position,) for position in range(len(index)) if position in wanted]
+    positions_of: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for position, size in enumerate(_sizes(index)):
+        positions_of[size].append(position)
+    batches = []
+    for (height, width), positions in positions_of.items():
+        pixels = height * width * max(*parameters.scales, 1.0) ** 2 * (2 if parameters.flip else 1)
+        together = min(IMAGES_AT_ONCE, max(1, int(pixels_at_once(device) // pixels)))
+        batches += [tuple(positions[first : first + together]) for first in range(0, len(positions), together)]
+    return [batch for batch in batches if any(position in wanted for position in batch)]
+
+
+def scored_images(
+    network: SegmentationNetwork, index: DatasetIndex, batches: Sequence[tuple[int, ...]], parameters: Prediction
+) -> Generator[ScoredImage]:
+    """The probabilities of images, one after the other; the next ones are read meanwhile.
+
+    Args:
+        network: a segmenter, on its device.
+        index: the images.
+        batches: positions of images of one size, which go through the network together.
+        parameters: scales, flip, arithmetic.
+
+    Yields:
+        All images of the batches, in their order.
+
+    Raises:
+        UserError: an image cannot be read, or has another size than the index says.
+    """
+    device, paths, sizes = next(network.parameters()).device, index.image_paths, _sizes(index)
+    on_gpu = device.type == "cuda"
+
+    def read(batch: tuple[int, ...]) -> ImageBatch:
+        images = [read_image(paths[position]) for position in batch]
+        for position, image in zip(batch, images, strict=True):
+            if image.shape[:2] != sizes[position]:
+                raise UserError(
+                    f"{paths[position]}: the image is {image.shape[0]} x {image.shape[1]} pixels, the data set's index "
+                    f"says {sizes[position][0]} x {sizes[position][1]}; the image has changed since, so make the index "
+                    "again"
+                )
+        scaled = scaled_images(images, parameters.scales)
+        return ImageBatch(batch, images, scaled.pinned() if on_gpu else scaled)
+
+    under_way: list[tuple[ImageBatch, Tensor, torch.cuda.Event | None]] = []
+    with ReadAhead(read, batches, ahead=BATCHES_AHEAD) as read_batches:
+        for batch in read_batches:
+            with torch.inference_mode():
+                found = _probabilities(network, batch.scaled, parameters)
+                under_way.append((batch, *_on_the_way_to_the_host(found)))
+            while len(under_way) > on_gpu:  # a GPU is given the next batch before anything waits for this one
+                yield from _arrived(*under_way.pop(0))
+        for started in under_way:
+            yield from _arrived(*started)
+
+
+def _sizes(index: DatasetIndex) -> list[tuple[int, int]]:
+    """Height and width of each image."""
+    return list(zip(index.table["height"], index.table["width"], strict=True))
+
+
+def _probabilities(network: SegmentationNetwork, images: ScaledImages, parameters: Prediction) -> Tensor:
+    """Of B images the mean probabilities (B, K + 1, H, W) over scales and mirror images, on the network's device."""
+    weight, size = next(network.parameters()), (images.height, images.width)
+    number = len(images.scaled[0])
+    total = torch.zeros(number, len(network.classes), *size, dtype=weight.dtype, device=weight.device)
+    for batch in images.sent_to(weight).scaled:
+        views = torch.cat([batch, batch.flip(3)]) if parameters.flip else batch
+        with torch.autocast(weight.device.type, torch.bfloat16, enabled=parameters.arithmetic == "bfloat16"):
+            logits = network(views.contiguous(memory_format=torch.channels_last))
+        # Each class's rows lie together, as they do in the result.
+        logits = logits.to(weight.dtype).contiguous()
+        logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        probabilities = logits.softmax(dim=1)
+        total += probabilities[:number]
+        if parameters.flip:
+            total += probabilities[number:].flip(3)
+    return total.div_(len(images.scaled) * (2 if parameters.flip else 1))
+
+
+def _on_the_way_to_the_host(found: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """A tensor's copy on the host, and what tells when it is complete; the tensor itself if it is there."""
+    if found.device.type != "cuda":
+        return found, None
+    copied, complete = found.to("cpu", non_blocking=True), torch.cuda.Event(blocking=True)
+    complete.record()
+    return copied, complete
+
+
+def _arrived(batch: ImageBatch, found: Tensor, complete: torch.cuda.Event | None) -> Iterator[ScoredImage]:
+    """The images of a batch, when its probabilities are on the host."""
+    if complete is not None:
+        complete.synchronize()
+    for position, image, probabilities in zip(batch.positions, batch.images, found.numpy(), strict=True):
+        yield ScoredImage(position, image, probabilities)
