@@ -12,6 +12,9 @@ if not workflow.overwrite_configfiles:
     configfile: "config.yaml"
 
 
+report: "captions/workflow.rst"
+
+
 wildcard_constraints:
     artifact=r"[A-Za-z0-9_-]+-[0-9a-f]{10}",  # variant and digest: the directory of one artifact
     shard=r"\d{3}",  # which part of the images, from 0

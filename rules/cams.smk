@@ -24,3 +24,28 @@ rule generate_cams:
         identity=identity("cams"),
     script:
         "../workflow_scripts/generate_cams.py"
+
+
+# For the report alone: no map depends on it.
+rule record_climb:
+    input:
+        index=upstream("climb", "dataset", "index.csv"),
+        classes=upstream("climb", "dataset", "classes.json"),
+        classifier=upstream("climb", "classifier", "weights.safetensors"),
+    output:
+        climb=f"{FOLDER}/climb/{{artifact}}/climb.h5",
+    log:
+        f"{FOLDER}/logs/record_climb/{{artifact}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/record_climb/{{artifact}}.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("record_climb", "threads")
+    resources:
+        mem_mb=asks("record_climb", "mem_mb"),
+        runtime=asks("record_climb", "runtime"),
+        gpu=asks("record_climb", "gpu"),
+    params:
+        identity=identity("climb"),
+    script:
+        "../workflow_scripts/record_climb.py"

@@ -125,6 +125,7 @@ def final_files(artifact):
         "backbone": lambda: weights,
         "classifier": lambda: weights,
         "cams": lambda: shard_paths(artifact, "shards", ".h5"),
+        "climb": lambda: [artifact.path("climb.h5")],
         "refined_seeds": lambda: shard_paths(artifact, "labels", ".csv"),
         "affinity_labels": lambda: shard_paths(artifact, "labels", ".csv"),
         "affinity": lambda: weights,

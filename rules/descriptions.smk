@@ -85,6 +85,20 @@ def described_maps(experiments):
     }
 
 
+def described_climbs():
+    """By CAM variant, the file of its recorded climbs and its seed's threshold."""
+    return {
+        plan.config.experiments[name].cams: {
+            "file": climb.path("climb.h5"),
+            "threshold": described_threshold(
+                plan.config.cams[plan.config.experiments[name].cams].threshold,
+                plan.experiments[name].get("seed_threshold"),
+            ),
+        }
+        for name, climb in plan.climbs.items()
+    }
+
+
 def described_threshold(choice, chosen):
     """A threshold and its source: the number itself, or the file of the artifact that chooses it."""
     return {

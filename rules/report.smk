@@ -6,7 +6,12 @@ rule summarise:
         scores=scores_of(plan.experiments),
         complete=links_of(plan.experiments),
     output:
-        table=f"{FOLDER}/summary.csv",
+        table=report(
+            f"{FOLDER}/summary.csv",
+            caption="../captions/summary.rst",
+            category="Summary",
+            labels={"what": "table of scores"},
+        ),
         text=f"{FOLDER}/summary.md",
     log:
         f"{FOLDER}/logs/summarise.log",
@@ -28,8 +33,14 @@ rule make_report:
         masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
         scores=scores_of(plan.experiments),
         complete=links_of(plan.experiments),
+        climbs=[climb.path("climb.h5") for climb in plan.climbs.values()],
     output:
-        page=f"{FOLDER}/report.html",
+        page=report(
+            f"{FOLDER}/report.html",
+            caption="../captions/report_page.rst",
+            category="Summary",
+            labels={"what": "page about the run"},
+        ),
     log:
         f"{FOLDER}/logs/make_report.log",
     conda:
@@ -46,6 +57,13 @@ rule make_report:
         artifacts=described_artifacts(plan.experiments),
         settings=all_settings(plan.config),
         maps=described_maps(plan.experiments),
+        seed_thresholds={
+            name: described(plan.config, name, stages)["seed_threshold"]
+            for name, stages in plan.experiments.items()
+            if "cams" in stages
+        },
+        shown=plan.config.report.images,
+        climbs=described_climbs(),
     script:
         "../workflow_scripts/make_report.py"
 
@@ -55,9 +73,21 @@ rule report_sweep:
         scores=lambda wildcards: scores_of(point.name for point in SWEEPS[wildcards.sweep]),
         complete=lambda wildcards: links_of(point.name for point in SWEEPS[wildcards.sweep]),
     output:
-        table=f"{FOLDER}/sweeps/{{sweep}}/table.csv",
+        table=report(
+            f"{FOLDER}/sweeps/{{sweep}}/table.csv",
+            caption="../captions/sweep.rst",
+            category="Sweeps",
+            subcategory="{sweep}",
+            labels={"what": "table"},
+        ),
         text=f"{FOLDER}/sweeps/{{sweep}}/table.md",
-        picture=report(f"{FOLDER}/sweeps/{{sweep}}/plot.png", category="Sweeps"),
+        picture=report(
+            f"{FOLDER}/sweeps/{{sweep}}/plot.png",
+            caption="../captions/sweep.rst",
+            category="Sweeps",
+            subcategory="{sweep}",
+            labels={"what": "plot"},
+        ),
     log:
         f"{FOLDER}/logs/report_sweep/{{sweep}}.log",
     conda:
@@ -77,7 +107,12 @@ rule draw_overview:
         masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
         complete=links_of(plan.experiments),
     output:
-        picture=report(f"{FOLDER}/overview.png", category="Overview"),
+        picture=report(
+            f"{FOLDER}/overview.png",
+            caption="../captions/overview.rst",
+            category="Summary",
+            labels={"what": "overview of images and maps"},
+        ),
     log:
         f"{FOLDER}/logs/draw_overview.log",
     conda:

@@ -8,7 +8,13 @@ rule score_cams:
         ),
         masks=plan.masks.path("masks.csv"),
     output:
-        scores=f"{FOLDER}/{{maps}}/{{artifact}}/scores.csv",
+        scores=report(
+            f"{FOLDER}/{{maps}}/{{artifact}}/scores.csv",
+            caption="../captions/class_map_scores.rst",
+            category="Scores",
+            subcategory="{maps}",
+            labels={"artifact": "{artifact}"},
+        ),
     log:
         f"{FOLDER}/logs/score_cams/{{maps}}.{{artifact}}.log",
     benchmark:
@@ -102,7 +108,13 @@ rule score_label_maps:
             plan.artifact(wildcards.stage, wildcards.artifact)
         ),
     output:
-        scores=f"{FOLDER}/{{stage}}/{{artifact}}/labels.scores.csv",
+        scores=report(
+            f"{FOLDER}/{{stage}}/{{artifact}}/labels.scores.csv",
+            caption="../captions/label_map_scores.rst",
+            category="Scores",
+            subcategory="{stage}",
+            labels={"artifact": "{artifact}"},
+        ),
     log:
         f"{FOLDER}/logs/score_label_maps/{{stage}}.{{artifact}}.log",
     benchmark:

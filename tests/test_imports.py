@@ -11,6 +11,7 @@ WITH_TORCH = {
     "prepare_backbone",
     "train_classifier",
     "generate_cams",
+    "record_climb",
     "train_affinity",
     "spread_cams",
     "train_segmenter",

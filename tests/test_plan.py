@@ -51,6 +51,7 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
     assert stages_that_changed(change) == {
         *(
             "cams",
+            "climb",
             "refined_seeds",
             "affinity_labels",
             "affinity",
@@ -85,12 +86,12 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
         (
             ("cams", "cam", "threshold"),
             {"best_on": "subset", "subset": "held_out.txt"},
-            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams"},
+            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "climb"},
         ),
         (
             ("cams", "cam", "threshold"),
             0.5,
-            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "threshold"},
+            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "climb", "threshold"},
         ),
         (("dataset", "generate", "seed"), 7, STAGES - {"backbone", "threshold"}),
         (("dataset", "root"), "elsewhere", STAGES - {"backbone", "generated", "threshold"}),
@@ -111,6 +112,24 @@ def test_a_changed_value_reaches_exactly_the_stages_that_depend_on_it(keys, valu
         block[keys[-1]] = value
 
     assert stages_that_changed(change) == stages
+
+
+def test_climbs_are_recorded_of_advcams_variants_and_upstream_of_nothing():
+    plan = plan_of()
+    assert set(plan.climbs) == {"advcam"} and plan.climbs["advcam"].parameters["images"] == 3
+    assert all(plan.climbs["advcam"] not in a.upstream.values() for a in plan.artifacts())
+    assert stages_that_changed(lambda raw: raw.update(report={"climbs": 5})) == {"climb"}
+    assert stages_that_changed(lambda raw: raw.update(report={"images": 5})) == set()
+    assert plan_of(lambda raw: raw.update(report={"climbs": 0})).climbs == {}
+
+
+def test_a_sweeps_points_record_no_climbs():
+    plan = plan_of()
+    before = len(plan.artifacts("climb"))
+    raw = copy.deepcopy(DEMO)
+    raw["cams"]["advcam"]["steps"] = 3
+    Plan(load_config(raw), shared_with=plan)
+    assert len(plan.artifacts("climb")) == before
 
 
 def test_a_renamed_experiment_keeps_its_artifacts():

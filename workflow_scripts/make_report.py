@@ -18,7 +18,15 @@ with job(snakemake.log[0], snakemake.threads):
             params.stages,
             params.artifacts,
             params.settings,
-            Pictured(files.index, files.classes, files.get("masks") or None, params.maps),
+            Pictured(
+                files.index,
+                files.classes,
+                files.get("masks") or None,
+                params.maps,
+                params.seed_thresholds,
+                params.shown,
+            ),
+            params.climbs,
         ),
         report_html,
     )

@@ -19,6 +19,7 @@ STAGE_REVISIONS = {
     "backbone": 1,
     "classifier": 1,
     "cams": 1,
+    "climb": 1,
     "threshold": 1,
     "refined_seeds": 1,
     "affinity_labels": 2,

@@ -69,6 +69,14 @@ class ImageCams:
     """(h, w) float32: the background's map, where it has walked with the others."""
     stride: int = CAM_STRIDE
     """Pixels of the image per cell of ``cam`` and ``background``, each way."""
+    class_names: tuple[str, ...] = ()
+    """Names of all the data set's classes, where they are known: as read from a file."""
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows the maps."""
+        from wsss_core.notebook import image_cams_html  # needs Pillow, which reading maps does not
+
+        return image_cams_html(self)
 
     def full_size(self) -> np.ndarray:
         """The maps at the image's size: kept ones, or ``cam`` enlarged.
@@ -284,6 +292,17 @@ class CamStoreReader:
         """Ids of all images, shard by shard, sorted within a shard."""
         return list(self._home)
 
+    @property
+    def files(self) -> list[str]:
+        """Paths of the shards."""
+        return [str(file.filename) for file in self._files]
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows the store."""
+        from wsss_core.notebook import cam_store_html
+
+        return cam_store_html(self)
+
     def read(self, image_id: str) -> ImageCams:
         """The class maps of an image, as float32.
 
@@ -302,6 +321,7 @@ class CamStoreReader:
                 int(group.attrs["width"]),
                 group["background"][()].astype(np.float32) if "background" in group else None,
                 int(file.attrs.get("stride", CAM_STRIDE)),
+                self.classes,
             )
         except (OSError, KeyError) as error:
             raise _damaged(file, image_id, error) from None

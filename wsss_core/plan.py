@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from wsss_core.artifacts import Artifact
 from wsss_core.config import Config, Experiment
 from wsss_core.config.background import Threshold
+from wsss_core.config.cams import AdvCams
 from wsss_core.config.dataset import VOC_CLASSES
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
@@ -38,6 +39,8 @@ class Plan:
         self.experiments = {name: self._plan_experiment(item) for name, item in config.experiments.items()}
         """By experiment, the artifact of each stage it passes through."""
         self._submissions = self._plan_submissions()
+        self.climbs = self._plan_climbs() if shared_with is None else {}
+        """By experiment that uses AdvCAM, the artifact with the climbs that the report shows."""
 
     def artifact(self, stage: str, name: str) -> Artifact:
         """The artifact of this stage in the directory of this name.
@@ -139,6 +142,18 @@ class Plan:
             upstream = {"dataset": self.dataset, "segmenter": stages["segmenter"]}
             stages["predictions"] = self._artifact("predictions", variant, settings.prediction, upstream)
         return stages
+
+    def _plan_climbs(self) -> dict[str, Artifact]:
+        """By experiment whose maps are AdvCAM's, the record of some climbs; nothing is made from it."""
+        climbs = {}
+        for name, stages in self.experiments.items():
+            variant = self.config.experiments[name].cams
+            images = self.config.report.climbs
+            if images > 0 and variant is not None and type(self.config.cams[variant]) is AdvCams:
+                cams = stages["cams"]
+                parameters = {"images": images, "cams": dict(cams.parameters)}
+                climbs[name] = self._artifact("climb", cams.variant, parameters, cams.upstream)
+        return climbs
 
     def _plan_submissions(self) -> dict[str, Artifact]:
         """By experiment with a segmenter, the VOC server's archive; none without a list of test images."""

@@ -23,6 +23,7 @@ RULES = {
     "backbone": "prepare_backbone",
     "classifier": "train_classifier",
     "cams": "generate_cams",
+    "climb": "record_climb",
     "threshold": "choose_threshold",
     "refined_seeds": "refine_seeds",
     "affinity_labels": "make_affinity_labels",
@@ -42,7 +43,7 @@ REPORTS = {
 }
 """By file, the rule that makes it."""
 DECLARED = re.compile(
-    r"weights\.safetensors|training\.csv|index\.csv|masks\.csv|classes\.json|threshold\.json|shards/.*\.h5|JPEGImages|ImageSets"
+    r"weights\.safetensors|training\.csv|index\.csv|masks\.csv|classes\.json|threshold\.json|climb\.h5|shards/.*\.h5|JPEGImages|ImageSets"
     r"|labels/\d{3}-of-\d{3}\.csv"
 )
 """Files of an artifact that its rule declares."""

@@ -7,6 +7,7 @@ import pandas
 from PIL import Image
 
 from wsss_core.cam_store import ImageCams, write_cam_store
+from wsss_core.climb_store import ImageClimb, write_climbs
 from wsss_core.datasets.index import DatasetIndex, write_index
 from wsss_core.datasets.label_maps import write_label_manifest
 from wsss_core.datasets.palette import write_label_map
@@ -69,6 +70,18 @@ def measured(folder, rule, name, seconds, text=""):
     file.write_text(text or f"s\th:m:s\tmax_rss\tmean_load\tcpu_time\n{seconds}\t0:00:01\t512.5\t90\t{seconds / 2}\n")
 
 
+def made_climb(folder, image_ids, steps=5):
+    """Climbs of the first class: the map grows downwards, a row a step, and the score by 0.5."""
+    maps = np.zeros((1, steps, 6, 6), np.float32)
+    for step in range(steps):
+        maps[0, step, : step + 1] = 1
+    scores = np.arange(steps, dtype=np.float32)[None] / 2
+    images = np.full((1, steps, SIDE, SIDE, 3), 90, np.uint8)
+    climbs = [ImageClimb(i, np.array([0], np.int16), maps, scores, images, SIDE, SIDE) for i in image_ids]
+    write_climbs(folder / "climb.h5", CLASSES, {}, climbs)
+    return str(folder / "climb.h5")
+
+
 def made_run(folder, masks=True, images=6, experiments=("cam", "adv & cam")):
     """A run over a few images; the experiments share the classifier.
 
@@ -126,5 +139,7 @@ def made_run(folder, masks=True, images=6, experiments=("cam", "adv & cam")):
         masks_csv = str(folder / "masks.csv")
         write_label_manifest({i: folder / "masks" / f"{i}.png" for i in index.image_ids}, masks_csv)
     setting = {"key": "cams.<b>", "value": [1.0, 2.0], "default": None, "given": False, "differs": True}
-    pictured = Pictured(str(folder / "index.csv"), str(folder / "classes.json"), masks_csv, maps)
-    return Run("pets <script>", folder, described, stages, artifacts, [setting], pictured)
+    thresholds = dict.fromkeys(maps, threshold)
+    pictured = Pictured(str(folder / "index.csv"), str(folder / "classes.json"), masks_csv, maps, thresholds, 80)
+    climbs = {"adv": {"file": made_climb(folder, train[:1]), "threshold": threshold}}
+    return Run("pets <script>", folder, described, stages, artifacts, [setting], pictured, climbs)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsss_core.cam_store import ImageCams
 from wsss_core.report.gallery import draw_gallery, label_map_in_words, pages_of
 from wsss_core.report.gallery_choice import ImageScore, choose_images, disagreement_of, evenly, image_scores
-from wsss_core.report.pictured import OpenPictures
+from wsss_core.report.pictured import OpenPictures, seed_labels
 from wsss_core.report.thumbnails import heat_thumbnail, image_thumbnail, label_thumbnail, thumbnail_size
 
 from .run_tree import block, made_run
@@ -28,10 +29,10 @@ def test_images_are_evenly_spread():
 
 def test_the_worst_the_best_and_the_most_disputed_are_chosen():
     scores = [score(k, k / 100, 1.0 if k == 50 else 0.0) for k in range(100)]
-    chosen = [item.position for item in choose_images(scores, most=5, extremes=1)]
+    chosen = [item.position for item in choose_images(scores, most=5)]
     assert chosen == sorted(chosen) and len(chosen) == 5 and {0, 50, 99} <= set(chosen)
-    assert len(choose_images(scores[:3], most=5, extremes=1)) == 3
-    assert choose_images([]) == []
+    assert len(choose_images(scores[:3], most=5)) == 3
+    assert choose_images([], most=5) == []
 
 
 def test_disagreement_is_the_share_of_pixels_that_differ():
@@ -45,11 +46,11 @@ def test_images_are_scored_by_their_last_label_map(tmp_path):
     with ExitStack() as opened:
         pictures = OpenPictures(run.pictured, opened)
         train, val = pictures.splits()
-        first = image_scores(pictures, train)[0]
+        first = image_scores(pictures, train, 80)[0]
         # 4 of the mask's 8 rows, and 16 of 20 background rows.
         assert first.iou["cam"] == pytest.approx((4 / 8 + 16 / 20) / 2)
         assert first.disagreement == pytest.approx(1 / 24)
-        assert image_scores(pictures, val)[0].iou["cam"] == pytest.approx((8 / 12 + 12 / 16) / 2)
+        assert image_scores(pictures, val, 80)[0].iou["cam"] == pytest.approx((8 / 12 + 12 / 16) / 2)
 
 
 def test_a_card_has_what_every_method_made_of_the_image(tmp_path):
@@ -68,6 +69,27 @@ def test_experiments_that_share_their_files_are_told_together(tmp_path):
     assert [list(method.names) for method in cards[0].methods] == [["cam", "again"], ["adv & cam"]]
     assert cards[0].methods[0].experiments == [0, 2]
     assert cards[0].disagreement == pytest.approx(1 / 24)  # the shared label map counts once
+
+
+def test_of_an_experiment_that_ends_at_its_class_maps_the_seed_counts(tmp_path):
+    run = made_run(tmp_path)
+    for name in run.pictured.maps:
+        run.pictured.maps[name] = {"cams": run.pictured.maps[name]["cams"]}
+    (cards,) = draw_gallery(run.pictured).pages
+    method = cards[0].methods[0]
+    assert method.names == ["cam"] and [cell.heading for cell in method.cells] == ["class map", "seed"]
+    # The maps rise from above to below, and are above 0.4 in the lower 15 rows: not where the mask is.
+    assert method.cells[1].words == "cat 60 %" and 0 < method.iou < 0.1
+    assert cards[-1].methods == [] and cards[-1].mean_iou is None
+
+
+def test_a_seed_is_the_strongest_class_above_the_threshold():
+    maps = np.array([[[0.2, 0.5], [0.9, 0.4]], [[0.1, 0.6], [0.3, 0.4]]], np.float32)
+    cams = ImageCams("a", np.array([1, 4], np.int16), maps, maps, 2, 2)
+    assert seed_labels(cams, 0.4, 20).tolist() == [[0, 5], [2, 0]]
+    assert seed_labels(cams, 0.4, 300).dtype == np.uint16
+    empty = ImageCams("a", np.array([], np.int16), maps[:0], maps[:0], 2, 2)
+    assert seed_labels(empty, 0.4, 20).tolist() == [[0, 0], [0, 0]]
 
 
 def test_without_masks_there_is_no_iou(tmp_path):

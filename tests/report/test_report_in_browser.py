@@ -53,6 +53,15 @@ addEventListener("load", () => {
   found.layer = getComputedStyle(document.querySelector(".layers img")).opacity;
   field("opacity").value = 0; field("opacity").dispatchEvent(new Event("input"));
   found.clear = getComputedStyle(document.querySelector(".layers img")).opacity;
+  const climb = document.querySelector(".climb"), slider = climb && climb.querySelector(".step");
+  if (climb) {
+    const strip = getComputedStyle(climb.querySelector(".strip"));
+    const seen = () => [climb.querySelector(".told").textContent, strip.backgroundPositionX];
+    found.climb_first = seen();
+    slider.value = 2; slider.dispatchEvent(new Event("input")); found.climb_third = seen();
+    climb.querySelector(".play").click(); found.playing = climb.querySelector(".play").textContent;
+    climb.querySelector(".play").click(); found.stopped = climb.querySelector(".play").textContent;
+  }
   const graph = document.getElementById("graph-experiment");
   if (graph) { graph.value = "0"; graph.dispatchEvent(new Event("change")); }
   found.off = document.querySelectorAll(".graph g.off").length;
@@ -99,6 +108,9 @@ def test_a_person_can_filter_sort_and_look(tmp_path, width):
     assert (found["first"], found["second"], found["back"]) == ("image_0", "image_1", "image_0")
     assert found["opacity"] == "70" and found["layer"] == "0.7" and found["clear"] == "0"
     assert found["off"] == 3
+    assert found["climb_first"][0].startswith("step 1 of 5: score 0.00, IoU of the sum")
+    assert found["climb_third"][0].startswith("step 3 of 5: score 1.00") and found["climb_third"][1] == "50%"
+    assert (found["playing"], found["stopped"]) == ("Stop", "Play")
 
 
 def test_a_page_of_a_large_gallery_works_alike(tmp_path, monkeypatch):

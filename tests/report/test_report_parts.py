@@ -33,10 +33,11 @@ def test_a_chart_breaks_its_line_where_there_is_no_number():
 
 
 def test_an_axis_that_counts_has_whole_numbers():
-    line = Series("x", 0, [(1, 1), (8, 2)])
-    assert ">2.5<" in line_chart("t", [line], "x", "y", (320, 210))
+    line = Series("x", 0, [(1, 1), (3, 7)])
+    assert ">1.5<" in line_chart("t", [line], "x", "y", (320, 210))
     chart = line_chart("t", [line], "x", "y", (320, 210), whole=True)
-    assert ">2.5<" not in chart and ">5<" in chart
+    assert ">1.5<" not in chart and ">2<" in chart
+    assert ticks(1, 8, 4, whole=True) == [2, 4, 6, 8] and ticks(1, 3, 9, whole=True) == [1, 2, 3]
 
 
 def test_a_chart_of_one_value_has_axes():
@@ -56,6 +57,12 @@ def test_classes_that_no_mask_shows_have_no_score(tmp_path):
     seed, *_, val = class_scores(made_run(tmp_path).experiments)
     assert dict(seed.rows) == {"background": [90, 90], "cat": [50, 50], "<dog> & co": [None, None]}
     assert val.heading == "DeepLab, val"
+
+
+def test_the_scores_of_classes_say_what_they_were_scored_under(tmp_path):
+    seed, *_, val = class_scores(made_run(tmp_path).experiments)
+    assert seed.said[0] == "split: train; background begins at: 0.40 (fixed); CRF: no; labels used: image labels"
+    assert val.said[1] == "split: train; CRF: no; labels used: image labels" and len(val.said) == 2
 
 
 def test_trainings_have_curves(tmp_path):

@@ -5,6 +5,7 @@ import pandas
 
 ADVCAM_AND_ON = {
     "generate_cams": 1,
+    "record_climb": 1,
     "score_cams": 2,
     "refine_seeds": 1,
     "make_affinity_labels": 1,

@@ -14,6 +14,7 @@ MASK_FILES = re.compile(r"SegmentationClass|masks\.csv|scores\.csv|summary")
 TRAINING = {"prepare_backbone", "train_classifier", "train_affinity", "train_segmenter"}
 BEFORE_SCORING = TRAINING | {
     "generate_cams",
+    "record_climb",
     "refine_seeds",
     "make_affinity_labels",
     "spread_cams",

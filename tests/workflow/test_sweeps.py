@@ -21,6 +21,7 @@ def small_sweep():
     config["experiments"] = {"advcam": {"cams": "advcam", "affinity": "direct"}}
     config["sweeps"] = {"grid": {"experiment": "advcam", "fields": FIELDS}}
     config["runtime"]["shards"] = 2
+    config["report"] = {"climbs": 0}
     return config
 
 

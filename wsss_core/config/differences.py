@@ -8,8 +8,8 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.root import Config
 
-NOT_TOLD = ("runtime", "resources")
-"""How things run, which changes no result."""
+NOT_TOLD = ("runtime", "resources", "report")
+"""How things run and are shown, which changes no result."""
 
 
 def all_settings(config: Config) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from wsss_core.atomic import write_text
 from wsss_core.config.background import Threshold
 from wsss_core.config.dataset import DATASET_FORMATS
 from wsss_core.config.parameters import Parameters, settings_class
+from wsss_core.config.report import Report
 from wsss_core.config.root import SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES, RuleResources
 from wsss_core.config.semi_supervised import MasksOf
@@ -74,6 +75,7 @@ def reference_table() -> str:
             choice = f" with `{description.kind_key}: {kind_name}`" if description.kind_key else ""
             lines += _block(f"{section}.<name>", kind, choice)
     lines += _block("sweeps.<name>", Sweep)
+    lines += _block("report", Report)
     lines += _block("runtime", Config.model_fields["runtime"].annotation)
     lines += _block("resources.<rule>", RuleResources)
     lines += ["", "Defaults by rule:", "", "| rule | threads | mem_mb | runtime | gpu |", "|---|---|---|---|---|"]

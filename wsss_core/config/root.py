@@ -17,6 +17,7 @@ from wsss_core.config.dataset import Dataset
 from wsss_core.config.networks import Backbone
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
+from wsss_core.config.report import Report
 from wsss_core.config.runtime import RuleResources, Runtime
 from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Segmenter
 from wsss_core.config.semi_supervised import MasksOf
@@ -122,6 +123,8 @@ class Config(Parameters):
     """Chains of the variants above."""
     sweeps: dict[str, Sweep] = {}
     """Experiments over grids of values."""
+    report: Report = Report()
+    """What the page about the run shows."""
     runtime: Runtime = Runtime()
     """Devices, shards, folders."""
     resources: dict[str, RuleResources] = {}

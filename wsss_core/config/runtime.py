@@ -54,6 +54,7 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {
     "prepare_backbone": _gpu(1),
     "train_classifier": _gpu(12),
     "generate_cams": _gpu(24),
+    "record_climb": _gpu(1),
     "score_cams": RuleResources(runtime=120),
     "refine_seeds": RuleResources(runtime=720),
     "make_affinity_labels": RuleResources(runtime=720),

@@ -35,13 +35,15 @@ def series_class(number: int) -> str:
     return f"s{number % COLOURS} d{number // COLOURS % 3}"
 
 
-def ticks(low: float, high: float, about: int = TICKS) -> list[float]:
-    """Round numbers from ``low`` to ``high``, about so many; one of them where the two are the same."""
+def ticks(low: float, high: float, about: int = TICKS, whole: bool = False) -> list[float]:
+    """Round numbers, or whole ones, from ``low`` to ``high``, about so many; one of them where the two are the same."""
     if not high > low:
         return [low]
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
+    factors = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
+    step = next(power * factor for factor in factors if power * factor >= rough * 0.999)
+    step = max(step, 1) if whole else step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(step * number, 12) for number in range(first, last + 1)]
 
@@ -82,9 +84,9 @@ def line_chart(
         x = LEFT + inner_width * (point[0] - x_low) / (x_high - x_low)
         return round(x, 1), round(TOP + inner_height * (1 - (point[1] - y_low) / (y_high - y_low)), 1)
 
-    about = max(3, inner_width // 90)
+    about = max(4, inner_width // 90)
     parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
-    for x in (x for x in ticks(x_low, x_high, about) if not whole or x == int(x)):
+    for x in ticks(x_low, x_high, about, whole):
         at = place((x, y_low))[0]
         parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{TOP}" y2="{height - BOTTOM}"/>')
         parts.append(f'<text x="{at}" y="{height - BOTTOM + 17}" text-anchor="middle">{x:g}</text>')

@@ -11,7 +11,7 @@ from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex, split_labels
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.report.gallery_choice import ImageScore, choose_images, image_scores
-from wsss_core.report.pictured import CAMS, OpenPictures, Pictured
+from wsss_core.report.pictured import CAMS, Labels, OpenPictures, Pictured
 from wsss_core.report.thumbnails import (
     class_colour,
     heat_thumbnail,
@@ -20,8 +20,11 @@ from wsss_core.report.thumbnails import (
     thumbnail_size,
 )
 
+SEED = "seed"
+"""The stage of an experiment that ends at its class maps."""
 HEADINGS = {
     CAMS: "class map",
+    SEED: "seed",
     "refined_seeds": "CRF label",
     "pseudo_labels": "pseudo label",
     "predictions": "prediction",
@@ -120,7 +123,7 @@ def draw_gallery(pictured: Pictured) -> Gallery:
         cards = [
             _card(pictures, split, score)
             for split in pictures.splits()
-            for score in choose_images(image_scores(pictures, split))
+            for score in choose_images(image_scores(pictures, split, pictured.shown), pictured.shown)
         ]
         classes = [(name, class_colour(value)) for value, name in enumerate(pictures.index.classes, start=1)]
         return Gallery(list(pages_of(cards)), pictures.experiments, classes, len(pictures.index))
@@ -163,9 +166,11 @@ def _methods(pictures: OpenPictures, image_id: str, score: ImageScore, size: tup
     """What experiments made of an image; those that share all of it are told together."""
     sharing: dict[tuple[Any, ...], list[str]] = {}
     for name in pictures.experiments:
-        made = pictures.cams(name, image_id), *pictures.label_maps(name, image_id).items()
-        if made != (None,):
-            sharing.setdefault(made, []).append(name)
+        labels: dict[str, Labels] = dict(pictures.label_maps(name, image_id))
+        if not labels and (seed := pictures.seed(name, image_id)) is not None:
+            labels[SEED] = seed
+        if labels:
+            sharing.setdefault((pictures.cams(name, image_id), *labels.items()), []).append(name)
     methods = []
     for (reader, *label_maps), names in sharing.items():
         cells = []
@@ -175,8 +180,8 @@ def _methods(pictures: OpenPictures, image_id: str, score: ImageScore, size: tup
             strongest = cams.full_size().max(axis=0, initial=0)  # (H, W)
             words = f"the strongest of {', '.join(shown)}" if len(shown) > 1 else "".join(shown) or "no class"
             cells.append(Cell(HEADINGS[CAMS], heat_thumbnail(strongest, size), words))
-        for stage, path in label_maps:
-            cells.append(_label_cell(HEADINGS[stage], read_mask(path), pictures.index.classes, size))
+        for stage, made in label_maps:
+            cells.append(_label_cell(HEADINGS[stage], pictures.read_labels(made), pictures.index.classes, size))
         positions = [pictures.experiments.index(name) for name in names]
         methods.append(Method(names, positions, score.iou.get(names[0]), cells))
     return methods

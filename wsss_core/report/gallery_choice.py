@@ -13,11 +13,9 @@ from wsss_core.evaluation.confusion import confusion_matrix, scores_of
 from wsss_core.report.pictured import OpenPictures
 
 LOOKED_AT = 500
-"""Images of a split, evenly spread, that are scored to choose from."""
-SHOWN = 80
-"""Images of a split that are shown, at most."""
-EXTREMES = 16
-"""How many of them are the worst; as many are the best, and as many those that methods disagree about."""
+"""Images of a split, evenly spread, that are scored to choose from, at least; if there are as many."""
+EXTREMES = 5
+"""One of so many that are shown is one of the worst, one of the best, and one that methods disagree about."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class ImageScore:
     position: int
     """The image's position in its split."""
     iou: Mapping[str, float]
-    """By experiment with a label map, the mean IoU of the classes in the mask; empty without a mask."""
+    """By experiment with a label map or a seed, the mean IoU of the classes in the mask; empty without a mask."""
     disagreement: float | None
     """Mean share, over pairs of label maps, of pixels that have not the same class; None of fewer than two."""
 
@@ -37,10 +35,17 @@ class ImageScore:
         return fmean(self.iou.values()) if self.iou else None
 
 
-def image_scores(pictures: OpenPictures, split: DatasetIndex) -> list[ImageScore]:
-    """Score the last label map of every experiment, on evenly spread images of a split."""
+def image_scores(pictures: OpenPictures, split: DatasetIndex, shown: int) -> list[ImageScore]:
+    """Score the last label map of every experiment, or its seed, on evenly spread images of a split.
+
+    Args:
+        pictures: the images, and what was made of them.
+        split: the images to choose from.
+        shown: how many of them will be shown; 0 asks for none.
+    """
     ids = split.image_ids
-    return [_score(pictures, position, ids[position]) for position in evenly(len(ids), LOOKED_AT)]
+    looked_at = max(LOOKED_AT, shown) if shown else 0
+    return [_score(pictures, position, ids[position]) for position in evenly(len(ids), looked_at)]
 
 
 def evenly(length: int, most: int) -> list[int]:
@@ -49,14 +54,14 @@ def evenly(length: int, most: int) -> list[int]:
     return [k * length // number for k in range(number)]
 
 
-def choose_images(scores: Sequence[ImageScore], most: int = SHOWN, extremes: int = EXTREMES) -> list[ImageScore]:
+def choose_images(scores: Sequence[ImageScore], most: int) -> list[ImageScore]:
     """Those to show, in the order of the split.
 
     Args:
         scores: of the images to choose from.
         most: how many are shown.
-        extremes: how many of the worst, of the best and of the most disputed ones are among them.
     """
+    extremes = -(-most // EXTREMES)
     chosen: dict[int, ImageScore] = {}
 
     def add(key: Callable[[ImageScore], float | None], sign: int) -> None:
@@ -81,8 +86,8 @@ def disagreement_of(labels: Sequence[np.ndarray]) -> float | None:
 
 
 def _score(pictures: OpenPictures, position: int, image_id: str) -> ImageScore:
-    files = {name: pictures.last_label_map(name, image_id) for name in pictures.experiments}
-    labels = {file: read_mask(file) for file in dict.fromkeys(files.values()) if file is not None}
+    files = {name: pictures.last_labels(name, image_id) for name in pictures.experiments}
+    labels = {file: pictures.read_labels(file) for file in dict.fromkeys(files.values()) if file is not None}
     mask_file = pictures.masks.get(image_id)
     iou: dict[str, float] = {}
     if mask_file is not None and labels:

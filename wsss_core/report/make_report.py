@@ -14,6 +14,7 @@ from markupsafe import Markup
 from wsss_core.atomic import write_text
 from wsss_core.report.artifact_graph import artifact_graph
 from wsss_core.report.charts import line_chart, series_class
+from wsss_core.report.climbs import draw_climbs
 from wsss_core.report.costs import costs_of_experiments, costs_of_rules, job_costs
 from wsss_core.report.gallery import Gallery, draw_gallery
 from wsss_core.report.pictured import Pictured
@@ -46,6 +47,8 @@ class Run:
     """See :func:`wsss_core.config.differences.all_settings`."""
     pictured: Pictured
     """What the gallery is drawn from."""
+    climbs: Mapping[str, Mapping[str, Any]]
+    """See :func:`wsss_core.report.climbs.draw_climbs`."""
 
 
 def make_report(run: Run, report_html: Path | str) -> None:
@@ -115,6 +118,7 @@ def make_report(run: Run, report_html: Path | str) -> None:
             settings=run.settings,
             gallery=gallery,
             gallery_pages=gallery_pages,
+            climbs=draw_climbs(run.climbs, run.pictured.masks_csv),
             cards=gallery.pages[0] if gallery.pages else [],
             shown=sum(map(len, gallery.pages)),
         )

@@ -13,8 +13,7 @@ from wsss_core.cam_store import CamStoreReader
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import read_label_manifest
-from wsss_core.datasets.label_values import ignored_in
-from wsss_core.datasets.palette import IGNORED, voc_palette
+from wsss_core.report.thumbnails import labels_over
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -101,10 +100,4 @@ def _labels(image: np.ndarray, path: Path | None) -> np.ndarray:
     """The image (H, W, 3) under a label map's palette colours, in [0, 1]; grey without one."""
     if path is None:
         return np.full(image.shape, 0.8)
-    labels = read_mask(path)
-    opacity = np.where(labels == 0, 0.25, 0.75)[..., None]
-    # Of over 254 classes some share a colour, none that of the background or of what is ignored.
-    colours = np.where(
-        labels == ignored_in(labels), IGNORED, np.where(labels > 0, (labels.astype(int) - 1) % 254 + 1, 0)
-    )
-    return (1 - opacity) * image / 255 + opacity * voc_palette()[colours] / 255
+    return labels_over(image, read_mask(path))

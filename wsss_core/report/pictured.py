@@ -4,10 +4,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from wsss_core.cam_store import CamStoreReader
+import numpy as np
+
+from wsss_core.cam_store import CamStoreReader, ImageCams
+from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import SPLITS, DatasetIndex, read_index
 from wsss_core.datasets.label_maps import read_label_manifest
+from wsss_core.datasets.label_values import label_type
+from wsss_core.report.score_table import threshold_in_words
 
 CAMS = "cams"
 """The stage whose maps are no label maps."""
@@ -27,6 +33,14 @@ class Pictured:
     """The manifest of the masks, if there are any."""
     maps: Mapping[str, Mapping[str, Sequence[str]]]
     """By experiment and stage (``cams`` and ``LABEL_STAGES``) the shards or manifests; stages it lacks are missing."""
+    seed_thresholds: Mapping[str, Mapping[str, Any]]
+    """By experiment with class maps, the seed's threshold, described as in ``threshold_in_words``."""
+    shown: int
+    """Images of a split that are shown, at most."""
+
+
+Labels = Path | tuple[CamStoreReader, str, float]
+"""Where a label map is from: a file, or class maps, an image's id in them and the seed's threshold."""
 
 
 class OpenPictures:
@@ -44,6 +58,7 @@ class OpenPictures:
         """Masks by image id."""
         self.experiments: list[str] = list(pictured.maps)
         """The experiments' names."""
+        self._thresholds = {name: threshold_in_words(said)[0] for name, said in pictured.seed_thresholds.items()}
         readers: dict[tuple[str, ...], tuple[CamStoreReader, frozenset[str]]] = {}
         manifests: dict[tuple[str, ...], dict[str, Path]] = {}
         self._cams: dict[str, tuple[CamStoreReader, frozenset[str]]] = {}
@@ -75,6 +90,38 @@ class OpenPictures:
         found = {stage: self._labels.get((experiment, stage), {}).get(image_id) for stage in LABEL_STAGES}
         return {stage: path for stage, path in found.items() if path is not None}
 
-    def last_label_map(self, experiment: str, image_id: str) -> Path | None:
-        """The label map of the last stage that an experiment has of an image."""
-        return next(reversed(self.label_maps(experiment, image_id).values()), None)
+    def last_labels(self, experiment: str, image_id: str) -> Labels | None:
+        """An experiment's last word on an image: the label map of its last stage or, if it has none, the seed."""
+        label_maps = self.label_maps(experiment, image_id)
+        return next(reversed(label_maps.values())) if label_maps else self.seed(experiment, image_id)
+
+    def seed(self, experiment: str, image_id: str) -> Labels | None:
+        """The seed of an image, if the experiment has class maps of it."""
+        reader = self.cams(experiment, image_id)
+        return None if reader is None else (reader, image_id, self._thresholds[experiment])
+
+    def read_labels(self, labels: Labels) -> np.ndarray:
+        """A label map (H, W), uint8 or uint16."""
+        if isinstance(labels, Path):
+            return read_mask(labels)
+        reader, image_id, threshold = labels
+        return seed_labels(reader.read(image_id), threshold, len(self.index.classes))
+
+
+def seed_labels(cams: ImageCams, threshold: float, classes: int) -> np.ndarray:
+    """The seed: each pixel has the class of its largest map's value, or is background if that is not above a threshold.
+
+    Args:
+        cams: the image's class maps.
+        threshold: the seed's.
+        classes: how many classes the data set has, which decides the data type.
+
+    Returns:
+        (H, W) uint8 or uint16.
+    """
+    kind = label_type(classes)
+    if len(cams.classes) == 0:
+        return np.zeros((cams.height, cams.width), kind)
+    maps = cams.full_size()  # (K, H, W)
+    found = cams.classes.astype(kind)[maps.argmax(axis=0)] + kind(1)
+    return np.where(maps.max(axis=0) > np.float32(threshold), found, kind(0))

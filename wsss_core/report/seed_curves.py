@@ -8,6 +8,7 @@ import pandas
 
 from wsss_core.report.charts import Series
 from wsss_core.report.score_table import FIGURES, threshold_in_words
+from wsss_core.score_conditions import CONDITIONS
 
 IOU = "iou_"
 """What the columns with the classes' IoU begin with."""
@@ -112,6 +113,8 @@ class ClassScores:
     """The columns."""
     rows: Sequence[tuple[str, Sequence[float | None]]]
     """A class and its IoU in percent, by experiment; None for a class that no mask shows."""
+    said: Sequence[str]
+    """By experiment, what the figures were scored under."""
 
 
 def class_scores(experiments: Mapping[str, Mapping[str, Any]]) -> list[ClassScores]:
@@ -123,6 +126,7 @@ def class_scores(experiments: Mapping[str, Mapping[str, Any]]) -> list[ClassScor
     found = []
     for figure in HEATED:
         columns: dict[str, pandas.Series] = {}
+        said = []
         for name, experiment in experiments.items():
             if figure in experiment["scores"]:
                 table = pandas.read_csv(experiment["scores"][figure])
@@ -130,12 +134,19 @@ def class_scores(experiments: Mapping[str, Mapping[str, Any]]) -> list[ClassScor
                 row = _nearest(table, threshold_in_words(threshold)[0]) if threshold else table.iloc[0]
                 if not pandas.isna(row["miou"]):
                     columns[name] = row
+                    conditions = {key: row.get(key) for key in CONDITIONS}
+                    if threshold:
+                        conditions["background"] = threshold_in_words(threshold)[1]
+                    told = (
+                        f"{CONDITIONS[key]}: {value}" for key, value in conditions.items() if not pandas.isna(value)
+                    )
+                    said.append("; ".join(told))
         classes = dict.fromkeys(c for row in columns.values() for c in row.index if c.startswith(IOU))
         rows = [
             (column.removeprefix(IOU), [_percent(row.get(column)) for row in columns.values()]) for column in classes
         ]
         if rows:
-            found.append(ClassScores(FIGURES[figure], list(columns), rows))
+            found.append(ClassScores(FIGURES[figure], list(columns), rows, said))
     return found
 
 

@@ -1,19 +1,17 @@
 """Small pictures inside a page: images, class maps as heat, label maps in their palette's colours."""
 
-import base64
-import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.datasets.palette import IGNORED, voc_palette
+from wsss_core.heat import data_address, heat_picture
 
 SIDE = 144
 """Longest side of a thumbnail, pixels."""
 IMAGE_QUALITY, HEAT_QUALITY = 75, 55
-HEAT = ((0.0, (48, 18, 59)), (0.25, (50, 140, 250)), (0.5, (60, 230, 120)), (0.75, (250, 200, 50)), (1.0, (190, 20, 5)))
-"""Colours of a class map's values: from violet over blue, green and yellow to red."""
 
 
 def image_thumbnail(image: np.ndarray) -> str:
@@ -23,22 +21,37 @@ def image_thumbnail(image: np.ndarray) -> str:
 
 def heat_thumbnail(values: np.ndarray, size: tuple[int, int]) -> str:
     """A class map (h, w), values in [0, 1], as a ``data:`` address of the thumbnail's size (width, height)."""
-    small = Image.fromarray((values.clip(0, 1) * 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
-    coloured = _HEAT_COLOURS[np.asarray(small)]  # (h, w, 3)
-    return _webp(Image.fromarray(coloured), HEAT_QUALITY)
+    return _webp(Image.fromarray(heat_picture(values, size)), HEAT_QUALITY)
+
+
+def image_strip(images: np.ndarray, size: tuple[int, int]) -> str:
+    """Images (N, H, W, 3) uint8 side by side, each of the size (width, height), as one ``data:`` address."""
+    small = [Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) for image in images]
+    return _webp(Image.fromarray(np.concatenate([np.asarray(image) for image in small], axis=1)), IMAGE_QUALITY)
+
+
+def heat_strip(maps: Sequence[np.ndarray] | np.ndarray, size: tuple[int, int]) -> str:
+    """Class maps (h, w), values in [0, 1], side by side, each of the size (width, height), as one ``data:`` address."""
+    return _webp(Image.fromarray(np.concatenate([heat_picture(values, size) for values in maps], axis=1)), HEAT_QUALITY)
 
 
 def label_thumbnail(labels: np.ndarray, size: tuple[int, int]) -> str:
     """A label map (H, W), uint8 or uint16, as a ``data:`` address; the background is transparent."""
     small = Image.fromarray(palette_values(labels)).resize(size, Image.Resampling.NEAREST)
     small.putpalette(_PALETTE.tobytes())
-    return _address(small, "png", transparency=0)
+    return data_address(small, "png", transparency=0)
 
 
 def palette_values(labels: np.ndarray) -> np.ndarray:
     """The palette's rows for a label map (H, W) uint8 or uint16: of over 254 classes some share a colour."""
     rows = np.where(labels > 0, (labels.astype(int) - 1) % 254 + 1, 0)
     return np.where(labels == ignored_in(labels), IGNORED, rows).astype(np.uint8)
+
+
+def labels_over(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """A label map (H, W) in its palette's colours over the image (H, W, 3) uint8: (H, W, 3) in [0, 1]."""
+    opacity = np.where(labels == 0, 0.25, 0.75)[..., None]
+    return (1 - opacity) * image / 255 + opacity * _PALETTE[palette_values(labels)] / 255
 
 
 def class_colour(value: int) -> str:
@@ -54,21 +67,8 @@ def thumbnail_size(shape: tuple[int, ...]) -> tuple[int, int]:
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def _heat_colours() -> np.ndarray:
-    """(256, 3) uint8: the colours of the values 0 to 255."""
-    at = [255 * position for position, _ in HEAT]
-    channels = [np.interp(np.arange(256), at, [colour[channel] for _, colour in HEAT]) for channel in range(3)]
-    return np.stack(channels, axis=1).round().astype(np.uint8)
-
-
-_HEAT_COLOURS, _PALETTE = _heat_colours(), voc_palette()
+_PALETTE = voc_palette()
 
 
 def _webp(image: Image.Image, quality: int) -> str:
-    return _address(image, "webp", quality=quality, method=2)
-
-
-def _address(image: Image.Image, kind: str, **options: int | bool) -> str:
-    file = io.BytesIO()
-    image.save(file, format=kind, **options)
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return data_address(image, "webp", quality=quality, method=2)
