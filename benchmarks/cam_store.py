@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--width", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=5, help="of which the medians count (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the medians count (default: 3)")
     parser.add_argument("--directory", type=Path, help="where files are written (default: the temporary folder)")
     options = parser.parse_args(arguments)
     images = [make_cams(seed, options.height, options.width) for seed in range(options.images)]

@@ -100,7 +100,7 @@ def told(name: str, wall: float, share: Share) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Refine the same images both ways and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crf", description=__doc__)
-    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--images", type=int, default=30)
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--width", type=int, default=500)
     parser.add_argument("--labels", type=int, default=3, help="background included (default: 3)")

@@ -52,7 +52,10 @@ def plan_jobs(config: dict[str, Any], folder: Path) -> tuple[str, float, float]:
 def timed(command: Sequence[str]) -> tuple[str, float, float]:
     """What a command prints, and its wall and processor time, seconds."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    output = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
+    ended = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if ended.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{ended.stdout}")
+    output = ended.stdout
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     return output, wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

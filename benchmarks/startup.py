@@ -9,7 +9,8 @@
   ``--shards``; more of that in ``benchmarks.plan``).
 
 ``--results results/creatures`` reads how long a finished run's jobs took (Snakemake's benchmark files and
-the jobs' logs) and says, rule by rule, what share of the wall time was start-up.
+the jobs' logs) and says, rule by rule, what share of the wall time was start-up; imports as they are measured in
+this call, by processor time, which at rest is the wall clock's.
 
 ``ratio`` is by processor time, which a busy machine changes little: the baseline's imports over those of the
 demo's jobs, in the mean of all its jobs. Nothing is computed, so nothing deviates.
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--experiments", type=int, default=10, help="of the large configuration (default: 10)")
-    parser.add_argument("--shards", type=int, default=32, help="of the large configuration (default: 32)")
+    parser.add_argument("--shards", type=int, default=16, help="of the large configuration (default: 16)")
     parser.add_argument("--results", type=Path, help="a data set's folder of results, of a finished run")
     options = parser.parse_args(arguments)
     print(heading(1), flush=True)
@@ -135,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"imports of {script.stem}: {costs[script.stem]}", flush=True)
     script_of = scripts_of_rules(REPOSITORY / "rules")
     if options.results is not None:
-        imports = {rule: costs[script].wall for rule, script in script_of.items()}
+        imports = {rule: costs[script].processor for rule, script in script_of.items()}
         print(f"\n{as_table(stage_times(options.results, imports))}\n")
     jobs = print_planning(options.experiments, options.shards)
     paid = [costs[script_of[rule]].processor for rule, count in jobs.items() if rule in script_of for _ in range(count)]

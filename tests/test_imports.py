@@ -41,6 +41,13 @@ def test_a_script_imports_torch_only_if_its_job_computes_with_it():
     assert said_by("\n".join(code)) == []
 
 
+def test_what_makes_label_maps_does_without_pandas():
+    """In every shard, and in each of its worker processes."""
+    scripts = [SCRIPTS / f"{name}.py" for name in ("refine_seeds", "make_affinity_labels", "make_pseudo_labels")]
+    code = ["import sys", *(line for script in scripts for line in imports_of(script))]
+    assert said_by("\n".join([*code, "print('pandas' in sys.modules)"])) == ["False"]
+
+
 def test_worker_processes_of_a_job_with_torch_do_without_it():
     modules = "wsss_core.segmentation.prediction_labels, wsss_core.refinement.crf"
     assert "torch" not in said_by(f"import sys, {modules}; print(*sys.modules)")

@@ -144,6 +144,8 @@ def test_index_knows_no_masks(tmp_path):
         ("", "it is damaged"),
         ("image_id,split\na,train\n", "it has no column 'image'"),
         ("image_id,split,image,height,width,labels\na,train,a.jpg,x,5,cat\n", "damaged"),
+        ("image_id,split,image,height,width,labels\na,train,a.jpg,4,5,cat\nb,tra", r"damaged \(row 3 has 2 entries\)"),
+        ('image_id,split,image,height,width,labels\n"a', "damaged"),
         ("image_id,split,image,height,width,labels\na,train,a.jpg,4,5,cow\n", "lacks.*'cow'"),
     ],
 )

@@ -4,15 +4,21 @@ Masks are no part of it. They serve scoring alone, so they have a table of their
 trains a network is given the index only.
 """
 
+import csv
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas
 
 from wsss_core.atomic import atomic_path, write_json
 from wsss_core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas
 
 SPLITS = ("train", "val")
 """The parts that images play, in the order of the index."""
@@ -25,35 +31,44 @@ LABEL_SEPARATOR = ";"
 
 @dataclass(frozen=True, eq=False)
 class DatasetIndex:
-    """Images of a data set with their labels; treat the table as read-only."""
+    """Images of a data set with their labels; treat the columns as read-only."""
 
     classes: tuple[str, ...]
     """Names of the K object classes without the background."""
-    table: pandas.DataFrame
-    """One row an image: ``image_id``, ``split`` (train or val; or test for all), ``image`` (path, relative
+    columns: "Mapping[str, Sequence[Any]] | pandas.DataFrame"
+    """An entry for each image: ``image_id``, ``split`` (train or val; or test for all), ``image`` (path, relative
     ones to the working directory), ``height`` and ``width`` (int, pixels, upright) and ``labels`` (class
     names in class order, joined by ``;``)."""
 
+    @cached_property
+    def table(self) -> "pandas.DataFrame":
+        """The columns as a table, for whoever counts and selects: pandas takes a third of a second to import."""
+        if not isinstance(self.columns, Mapping):
+            return self.columns
+        import pandas
+
+        return pandas.DataFrame(dict(self.columns))
+
     def __len__(self) -> int:
         """Number of images."""
-        return len(self.table)
+        return len(self.columns["image_id"])
 
     @property
     def image_ids(self) -> list[str]:
-        """The N image ids, in the order of the table."""
-        return self.table["image_id"].tolist()
+        """The N image ids, in order."""
+        return list(self.columns["image_id"])
 
     @property
     def image_paths(self) -> list[Path]:
-        """The N image files, in the order of the table."""
-        return [Path(path) for path in self.table["image"]]
+        """The N image files, in order."""
+        return [Path(path) for path in self.columns["image"]]
 
     @property
     def label_matrix(self) -> np.ndarray:
         """Which image shows which class: (N, K) bool, K in class order."""
         number = {name: k for k, name in enumerate(self.classes)}
         matrix = np.zeros((len(self), len(self.classes)), dtype=bool)
-        for row, labels in enumerate(self.table["labels"]):
+        for row, labels in enumerate(self.columns["labels"]):
             for name in split_labels(labels):
                 matrix[row, number[name]] = True
         return matrix
@@ -66,7 +81,7 @@ class DatasetIndex:
         """
         if name not in (*SPLITS, TEST):
             raise ValueError(f"no split {name!r}; there are {', '.join((*SPLITS, TEST))}")
-        return self._rows(self.table[self.table["split"] == name])
+        return self._rows([row for row, split in enumerate(self.columns["split"]) if split == name])
 
     def shard(self, k: int, n: int) -> "DatasetIndex":
         """Part ``k`` (from 0) of ``n`` parts: neighbours, of sizes that differ by one at most.
@@ -78,10 +93,11 @@ class DatasetIndex:
         """
         if not 0 <= k < n:
             raise ValueError(f"no shard {k} of {n}; shards are numbered from 0")
-        return self._rows(self.table.iloc[k * len(self) // n : (k + 1) * len(self) // n])
+        return self._rows(range(k * len(self) // n, (k + 1) * len(self) // n))
 
-    def _rows(self, rows: pandas.DataFrame) -> "DatasetIndex":
-        return DatasetIndex(self.classes, rows.reset_index(drop=True))
+    def _rows(self, rows: Sequence[int]) -> "DatasetIndex":
+        columns = {name: list(column) for name, column in dict(self.columns).items()}
+        return DatasetIndex(self.classes, {name: [column[row] for row in rows] for name, column in columns.items()})
 
 
 def split_labels(labels: str) -> list[str]:
@@ -106,15 +122,11 @@ def read_index(index_csv: Path | str, classes_json: Path | str) -> DatasetIndex:
     Raises:
         UserError: a file is missing, is no index, or the two do not belong together.
     """
-    table, classes = _read_table(index_csv, COLUMNS), read_classes(classes_json)
-    try:
-        table = table.astype({"height": "int64", "width": "int64"})
-    except ValueError as error:
-        raise _not_made(index_csv, f"it is damaged ({error})") from error
-    foreign = {name for labels in table["labels"] for name in split_labels(labels)} - set(classes)
+    columns, classes = _read_columns(index_csv), read_classes(classes_json)
+    foreign = {name for labels in columns["labels"] for name in split_labels(labels)} - set(classes)
     if foreign:
         raise _not_made(index_csv, f"{classes_json} lacks its class {min(foreign)!r}")
-    return DatasetIndex(classes, table)
+    return DatasetIndex(classes, columns)
 
 
 def read_classes(classes_json: Path | str) -> tuple[str, ...]:
@@ -131,23 +143,34 @@ def read_classes(classes_json: Path | str) -> tuple[str, ...]:
         raise _not_made(classes_json, f"it is damaged ({error})") from error
 
 
-def _write_table(table: pandas.DataFrame, path: Path | str) -> None:
+def _write_table(table: "pandas.DataFrame", path: Path | str) -> None:
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
 
 
-def _read_table(path: Path | str, columns: tuple[str, ...]) -> pandas.DataFrame:
+def _read_columns(path: Path | str) -> dict[str, list[Any]]:
     try:
-        # Everything is text: an id may be 0012 or nan, and has to stay that.
-        table = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file, strict=True))
     except FileNotFoundError as error:
         raise _not_made(path, "there is no such file") from error
-    except ValueError as error:  # also pandas' ParserError and EmptyDataError, UnicodeDecodeError
+    except (ValueError, csv.Error) as error:
         raise _not_made(path, f"it is damaged ({error})") from error
-    missing = [column for column in columns if column not in table.columns]
+    if not rows:
+        raise _not_made(path, "it is damaged (no heading)")
+    heading = rows[0]
+    missing = [column for column in COLUMNS if column not in heading]
     if missing:
         raise _not_made(path, f"it has no column {missing[0]!r}")
-    return table[list(columns)]
+    uneven = [number for number, row in enumerate(rows, start=1) if len(row) != len(heading)]
+    if uneven:
+        raise _not_made(path, f"it is damaged (row {uneven[0]} has {len(rows[uneven[0] - 1])} entries)")
+    # Everything is text but sizes: an id may be 0012 or nan, and has to stay that.
+    columns: dict[str, list[Any]] = {name: [row[heading.index(name)] for row in rows[1:]] for name in COLUMNS}
+    try:
+        return {**columns, **{name: [int(value) for value in columns[name]] for name in ("height", "width")}}
+    except ValueError as error:
+        raise _not_made(path, f"it is damaged ({error})") from error
 
 
 def _not_made(path: Path | str, reason: str) -> UserError:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas
-
 from wsss_core.atomic import write_json
 from wsss_core.errors import UserError
 from wsss_core.score_conditions import fill_in
@@ -29,6 +27,8 @@ def choose_threshold(scores_csv: Path, threshold_json: Path, source: str) -> flo
     Raises:
         UserError: nothing was scored, as there are no masks, or the only threshold that is any good is 0.
     """
+    import pandas  # here: those that are told a threshold import this module, too, and need no tables
+
     curve = pandas.read_csv(scores_csv)
     curve = curve[curve["threshold"] > 0]  # 0 would leave no background at all
     if curve["miou"].isna().all():

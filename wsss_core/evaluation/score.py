@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas
 
 from wsss_core.atomic import atomic_path
 from wsss_core.cam_store import CamStoreReader
@@ -124,7 +123,8 @@ def score_label_maps(
             raise UserError(f"image '{image_id}', {files}: {error}") from None
         boundaries.append(boundary_f_score(prediction, truth))
     scores = scores_of(matrix)
-    boundary_f = pandas.Series(boundaries, dtype=float).mean()  # leaves out images without any boundary
+    drawn = [value for value in boundaries if not np.isnan(value)]  # leaves out images without any boundary
+    boundary_f = float(np.mean(drawn)) if drawn else float("nan")
     conditions = dict(conditions or {})
     told = "".join(f", {name}: {value}" for name, value in conditions.items())
     log.info("mIoU %.4f over %d images%s", scores.miou, len(scored), told)
