@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from wsss_core.cams.advcam import ClimbableClassifier, advcam_class_maps
+from wsss_core.cams.generate_cams import prepared_for_drawing
 from wsss_core.climb_store import ImageClimb, write_climbs
 from wsss_core.config.cams import AdvCams
 from wsss_core.datasets.images import read_image
@@ -19,7 +20,6 @@ from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.classifier_files import load_classifier
-from wsss_core.networks.folded import folded_for_inference
 
 MOST_CLASSES = 3
 """Of an image with more classes, these first ones climb."""
@@ -56,8 +56,7 @@ def record_climb(
             f"{classifier_weights}: the classifier knows the classes {', '.join(classifier.classes)}; "
             f"the data set has {', '.join(index.classes)}"
         )
-    exact = parameters.arithmetic == "float64"
-    network = classifier.double() if exact else folded_for_inference(classifier)  # as maps are drawn
+    network = prepared_for_drawing(classifier, parameters)
     climbs = (_image_climb(network, index, position, parameters) for position in evenly_labelled(index, images))
     write_climbs(climb_h5, index.classes, provenance, climbs)
 
