@@ -127,9 +127,11 @@ def _without_main_file() -> Iterator[None]:
     """
     main = vars(sys.modules["__main__"])
     absent = object()
-    file = main.pop("__file__", absent)
+    file, spec = main.pop("__file__", absent), main.get("__spec__")
+    main["__spec__"] = None  # of ``python -m``: torch and whatever else it imports would cost seconds a process
     try:
         yield
     finally:
+        main["__spec__"] = spec
         if file is not absent:
             main["__file__"] = file
