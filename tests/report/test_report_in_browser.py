@@ -49,6 +49,8 @@ addEventListener("load", () => {
   document.querySelector(".card[tabindex='0']").focus(); found.first = focused();
   press("ArrowRight"); found.second = focused();
   press("k"); found.back = focused();
+  found.covered = document.activeElement.getBoundingClientRect().top <
+    document.querySelector(".controls").getBoundingClientRect().bottom;
   press("+"); found.opacity = field("opacity").value;
   found.layer = getComputedStyle(document.querySelector(".layers img")).opacity;
   field("opacity").value = 0; field("opacity").dispatchEvent(new Event("input"));
@@ -67,10 +69,23 @@ addEventListener("load", () => {
   found.off = document.querySelectorAll(".graph g.off").length;
   found.wide = document.documentElement.scrollWidth <= innerWidth;
   found.pictures = [...document.images].every((image) => image.complete && image.naturalWidth > 0);
+  const trainings = document.getElementById("trainings");
+  if (trainings) {
+    trainings.scrollIntoView();
+    const {left, top} = trainings.getBoundingClientRect();
+    found.heading = document.elementFromPoint(left + 2, top + 2) === trainings;
+  }
   const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
   found.loaded = loaded.filter((name) => !name.startsWith("data:"));
   found.width = innerWidth;
   found.faults = window.faults;
+  const row = document.getElementById("c-1-val");
+  if (row) {
+    location.hash = row.id;
+    dispatchEvent(new Event("hashchange"));  // it comes by itself, but later
+    const head = row.closest("table").tHead.getBoundingClientRect();
+    found.row = head.top >= 0 && head.bottom <= row.getBoundingClientRect().top + 1;
+  }
   parent.postMessage("FOUND" + JSON.stringify(found) + "END", "*");
 });
 </script>"""
@@ -106,6 +121,7 @@ def test_a_person_can_filter_sort_and_look(tmp_path, width):
     assert found["of_class_and_split"] == ["image_5"]
     assert set(found["methods"]) == {"adv & cam"} and len(found["methods"]) == 6
     assert (found["first"], found["second"], found["back"]) == ("image_0", "image_1", "image_0")
+    assert not found["covered"] and found["heading"] and found["row"]
     assert found["opacity"] == "70" and found["layer"] == "0.7" and found["clear"] == "0"
     assert found["off"] == 3
     assert found["climb_first"][0].startswith("step 1 of 5: score 0.00, IoU of the sum")
