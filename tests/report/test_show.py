@@ -86,6 +86,7 @@ def test_the_picture_goes_where_it_is_wanted(plan, capsys):
         (["predictions", "image_5"], "is not made yet; `snakemake predictions` makes it"),
         (["cams", "image_5", "--experiments", "cam"], "has no cams of image 'image_5', which is of the split 'val'"),
         (["cams", "image_1", "--configfile", "other.yaml"], "other.yaml: cannot be read"),
+        (["cams", "image_1", "--output", "here.jpg"], "--output: here.jpg is no PNG file; its name has to end in .png"),
     ],
 )
 def test_what_is_wrong_is_told_with_what_would_be_right(plan, capsys, arguments, told):

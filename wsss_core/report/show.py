@@ -53,8 +53,11 @@ def show_image(
         The path of the picture.
 
     Raises:
-        UserError: the image or an experiment is unknown, an experiment has no such stage, or it is not made yet.
+        UserError: the image or an experiment is unknown, an experiment has no such stage, it is not made yet, or the
+            file is no PNG.
     """
+    if output is not None and output.suffix.lower() != ".png":
+        raise UserError(f"--output: {output} is no PNG file; its name has to end in .png")
     names = _experiments(plan, stage, experiments)
     index_csv, classes_json = (plan.dataset.path(name) for name in ("index.csv", "classes.json"))
     if not Path(index_csv).exists():
