@@ -10,7 +10,7 @@ ResNet-50 with random weights, one step of each side in turn, and compares the m
   the network that the stage `cams` draws maps with. ``--pairs`` of them climb side by side; times are per pair.
 
 ``deviation`` is the largest difference of the sides' maps, summed over a short climb and divided by their
-maximum: in float64 at a small size, where both have to be equal; with ``--precision bf16`` that of the run
+maximum: in float64 at a small size, where both have to be equal; with ``--precision bfloat16`` that of the run
 itself, which is the price of the format.
 
 ``--profile`` says instead where the time of the whole stage goes, ``wsss_core.cams.generate_cams`` from JPEG files to
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=7, help="steps of either side (default: 7)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
-    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="of our side")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of our side")
     parser.add_argument("--profile", action="store_true", help="only say where a whole run's time goes")
     parser.add_argument("--images", type=int, default=2, help="of that run (default: 2)")
     parser.add_argument("--steps", type=int, default=3, help="of that run (default: 3; the authors' are 27)")
@@ -197,7 +197,7 @@ def profile_stage(options: argparse.Namespace) -> None:
 
 def compare(options: argparse.Namespace) -> None:
     """Print all figures."""
-    device, bf16 = options.device, options.precision == "bf16"
+    device, in_bfloat16 = options.device, options.precision == "bfloat16"
     pairs = f"{options.pairs} pair{'s' * (options.pairs > 1)} of {options.height}x{options.width} at once"
     print(f"{options.network}, random weights, {len(CLASSES)} classes; {pairs}, {options.precision}", flush=True)
     classifier = make_classifier(options.network).to(device)
@@ -226,7 +226,7 @@ def compare(options: argparse.Namespace) -> None:
     print(f"time in convolutions: {100 * share_in_convolutions(own_step, device):.0f} % of our step")
     size = (options.height, options.width)
     operations = 2 * one_pass(lambda: make_classifier(options.network), size, trained=False).operations
-    dtype = torch.bfloat16 if bf16 else torch.float32
+    dtype = torch.bfloat16 if in_bfloat16 else torch.float32
     product, convolution = matrix_product_flops(device, dtype) / 1e9, convolution_speed(device, dtype)
     achieved = operations / own / 1e9
     print(
@@ -241,7 +241,7 @@ def compare(options: argparse.Namespace) -> None:
     double = classifier.double()
     exact = deviation_of_climb(double, folded_for_inference(double), small)
     print(f"deviation of maps in float64 at {small.shape[1]}x{small.shape[2]}: {exact:.3g}")
-    print(last_line(plain / own, as_run if bf16 else exact))
+    print(last_line(plain / own, as_run if in_bfloat16 else exact))
 
 
 if __name__ == "__main__":

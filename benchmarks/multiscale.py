@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs of either side (default: 3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
-    parser.add_argument("--precision", choices=["float32", "bf16"], default="float32", help="of our side")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of our side")
     parser.add_argument("--profile", action="store_true", help="only say where our side's time goes")
     parser.add_argument("--timeline", type=Path, help="with --profile: also write a trace to this file")
     options = parser.parse_args(arguments)

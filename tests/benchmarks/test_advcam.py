@@ -28,8 +28,8 @@ def test_prints_machine_sizes_and_figures(capsys, pairs):
     assert torch.get_num_threads() == threads
 
 
-def test_bf16_states_its_error(capsys):
-    main([*SMALL, "--precision", "bf16"])
+def test_bfloat16_states_its_error(capsys):
+    main([*SMALL, "--precision", "bfloat16"])
     lines = capsys.readouterr().out.splitlines()
     ratio, deviation = figures(lines[-1])
     assert ratio > 0 and 1e-6 < deviation < 1
@@ -37,7 +37,7 @@ def test_bf16_states_its_error(capsys):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_on_a_gpu(capsys, precision):
     main([*SMALL, "--device", "cuda", "--precision", precision])
     ratio, _ = figures(capsys.readouterr().out.splitlines()[-1])

@@ -7,7 +7,7 @@ from tests.benchmarks.figures import figures
 SMALL = ["--height", "40", "--width", "56", "--network", "resnet_small", "--images", "2", "--threads", "1"]
 
 
-@pytest.mark.parametrize(("precision", "largest"), [("float32", 1e-3), ("bf16", 0.2)])
+@pytest.mark.parametrize(("precision", "largest"), [("float32", 1e-3), ("bfloat16", 0.2)])
 def test_prints_machine_sizes_and_figures(capsys, precision, largest):
     main([*SMALL, "--repeats", "2", "--precision", precision])
     lines = capsys.readouterr().out.splitlines()
@@ -25,7 +25,7 @@ def test_profile_and_timeline(capsys, tmp_path):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_on_a_gpu(capsys, precision):
     main([*SMALL, "--device", "cuda", "--precision", precision, "--repeats", "1"])
     ratio, _ = figures(capsys.readouterr().out.splitlines()[-1])

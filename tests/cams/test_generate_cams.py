@@ -266,17 +266,17 @@ def test_a_full_disk_ends_the_job_and_what_was_read_ahead(index, tmp_path, monke
 
 
 @pytest.mark.parametrize("parameters", [MULTISCALE, ADVCAM], ids=["multiscale", "advcam"])
-def test_bf16_computes_the_trunk_in_fewer_bits(index, tmp_path, monkeypatch, parameters):
+def test_bfloat16_computes_the_trunk_in_fewer_bits(index, tmp_path, monkeypatch, parameters):
     torch.manual_seed(2)
     network = ClassMapClassifier(Trunk(network="resnet_small", output_stride=8), CLASSES).requires_grad_(False).eval()
     monkeypatch.setattr(stage, "load_classifier", lambda path, device: copy.deepcopy(network))
     parameters = parameters.model_copy(update={"precision": "float32"})
     found = {}
-    for arithmetic in ("float32", "bf16"):
+    for arithmetic in ("float32", "bfloat16"):
         chosen = parameters.model_copy(update={"arithmetic": arithmetic})
         with CamStoreReader([run(index, tmp_path / arithmetic, chosen)]) as reader:
             found[arithmetic] = np.concatenate([reader.read(image_id).cam.ravel() for image_id in index.image_ids])
-    difference = np.abs(found["bf16"] - found["float32"])
+    difference = np.abs(found["bfloat16"] - found["float32"])
     assert 1e-4 < difference.max() < 0.2 and difference.mean() < 0.02
 
 

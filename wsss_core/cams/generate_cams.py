@@ -64,7 +64,7 @@ def prepared_for_drawing(classifier: Any, parameters: Cams) -> Any:
     """
     if parameters.arithmetic == "float64":
         return classifier.double().to(memory_format=torch.channels_last)
-    in_bfloat16 = parameters.arithmetic == "bf16"
+    in_bfloat16 = parameters.arithmetic == "bfloat16"
     if parameters.method in FOLDED:  # type: ignore[attr-defined]
         classifier = folded_for_inference(classifier, by_hand=not in_bfloat16)
     classifier = classifier.to(memory_format=torch.channels_last)  # convolutions are a sixth faster, also on CPUs
