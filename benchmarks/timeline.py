@@ -37,7 +37,7 @@ NETWORK = "network"
 _PROBABILITIES = "wsss_core.segmentation.class_probabilities"
 PREDICTIONS = {
     "read": (
-        "wsss_core.segmentation.class_probabilities.read_image",
+        "wsss_core.segmentation.class_probabilities.read_indexed_image",
         "wsss_core.segmentation.class_probabilities.scaled_images",
     ),
     NETWORK: (f"{_PROBABILITIES}._probabilities",),

@@ -154,15 +154,15 @@ def test_a_folded_classifier_draws_the_same_maps(index, tmp_path, monkeypatch, p
 @pytest.mark.parametrize("fails_at", [0, 1, 4, 6])
 def test_a_killed_run_continues_to_the_same_bytes(index, tmp_path, monkeypatch, fails_at):
     whole = run(index, tmp_path / "whole").read_bytes()
-    read, seen = drawing.read_image, []
+    read, seen = drawing.read_indexed_image, []
 
-    def failing(path):
+    def failing(path, size):
         seen.append(index.image_paths.index(path))
         if len(seen) == fails_at + 1:
             raise KeyboardInterrupt
-        return read(path)
+        return read(path, size)
 
-    monkeypatch.setattr(drawing, "read_image", failing)
+    monkeypatch.setattr(drawing, "read_indexed_image", failing)
     with pytest.raises(KeyboardInterrupt):
         run(index, tmp_path / "killed")
     assert not (tmp_path / "killed/shards/000-of-001.h5").exists()
@@ -179,7 +179,7 @@ def test_killed_while_merging(index, tmp_path, monkeypatch):
         patch.setattr(CamStoreReader, "copy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(index, tmp_path / "killed")
-    monkeypatch.setattr(drawing, "read_image", lambda path: pytest.fail("all images were done"))
+    monkeypatch.setattr(drawing, "read_indexed_image", lambda *_: pytest.fail("all images were done"))
     assert run(index, tmp_path / "killed").read_bytes() == whole
 
 
