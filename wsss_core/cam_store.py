@@ -193,12 +193,18 @@ def _new_store(
 class _PackedMaps(NamedTuple):
     """One dataset of an image. A chunk is a map: they are read whole."""
 
-    data: np.ndarray
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
     chunks: list[bytes]
 
 
 class _PackedCams(NamedTuple):
-    image: ImageCams
+    """What is written of an image; without its maps, which take ten times the memory."""
+
+    image_id: str
+    classes: np.ndarray
+    height: int
+    width: int
     datasets: dict[str, _PackedMaps]
 
 
@@ -214,24 +220,23 @@ def _packed(image: ImageCams, precision: str) -> _PackedCams:
             # The filter `shuffle`: all numbers' first bytes, then all their second ones, ...
             shuffled = [one.reshape(-1, 1).view(np.uint8).T for one in data.reshape(-1, *data.shape[-2:])]
             chunks = [zlib.compress(bytes_.tobytes(), FILTERS["compression_opts"]) for bytes_ in shuffled if data.size]
-            datasets[name] = _PackedMaps(data, chunks)
-    return _PackedCams(image, datasets)
+            datasets[name] = _PackedMaps(data.shape, data.dtype, chunks)
+    return _PackedCams(image.image_id, image.classes, image.height, image.width, datasets)
 
 
-def _write_image(file: h5py.File, packed: _PackedCams) -> None:
-    image = packed.image
+def _write_image(file: h5py.File, image: _PackedCams) -> None:
     with signals_deferred():
         group = file.create_group(group_name(image.image_id))
         group.attrs["height"], group.attrs["width"] = image.height, image.width
         group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
-        for name, (data, chunks) in packed.datasets.items():
+        for name, (shape, dtype, chunks) in image.datasets.items():
             if not chunks:  # HDF5 refuses to compress what has no elements
-                group.create_dataset(name, data=data)
+                group.create_dataset(name, data=np.empty(shape, dtype))
                 continue
-            shape = (1, *data.shape[1:]) if data.ndim == 3 else data.shape
-            dataset = group.create_dataset(name, data.shape, data.dtype, chunks=shape, **FILTERS)
+            of_one_map = (1, *shape[1:]) if len(shape) == 3 else shape
+            dataset = group.create_dataset(name, shape, dtype, chunks=of_one_map, **FILTERS)
             for number, chunk in enumerate(chunks):
-                dataset.id.write_direct_chunk((number, 0, 0) if data.ndim == 3 else (0, 0), chunk)
+                dataset.id.write_direct_chunk((number, 0, 0) if len(shape) == 3 else (0, 0), chunk)
 
 
 class CamStoreReader:
