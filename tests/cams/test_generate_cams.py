@@ -254,6 +254,20 @@ def test_an_image_that_has_changed_since_it_was_indexed(index, tmp_path):
         run(index, tmp_path)
 
 
+def test_a_fault_in_the_drawing_thread_ends_the_job_and_names_the_image(index, tmp_path, monkeypatch, caplog):
+    def method(classifier, image, class_indices, parameters):
+        if list(class_indices) == [2]:
+            raise RuntimeError("out of memory")
+        return multiscale_class_maps(classifier, image, class_indices, parameters)
+
+    monkeypatch.setattr(drawing, "find_cam_method", lambda name: method)
+    monkeypatch.setattr(drawing, "find_side_by_side_method", lambda name: None)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(index, tmp_path)
+    assert "while working on image 6/ü:" in caplog.text
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
 def test_a_full_disk_ends_the_job_and_what_was_read_ahead(index, tmp_path, monkeypatch):
     def full(*arguments, **named):
         raise OSError(28, "No space left on device")

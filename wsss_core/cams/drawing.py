@@ -20,6 +20,7 @@ from wsss_core.config.cams import Cams
 from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.devices import OnTheWay
+from wsss_core.errors import images_named
 from wsss_core.read_ahead import ReadAhead
 
 IMAGES_AT_ONCE = 16
@@ -105,13 +106,14 @@ class Drawing:
     def maps(self, batch: Sequence[int], given: Any) -> FromDevice:
         """Draw a batch's maps of what :meth:`read` gave, normalised, and send them on their way."""
         classes = [self.classes[position].tolist() for position in batch]
-        if not classes[0]:
-            cam, high_res = empty_maps(*self.sizes[batch[0]], self.parameters.high_res)
-        elif self.side_by_side is None:
-            cam, high_res = self.one(self.classifier, given, classes[0], self.parameters).normalised()
-        else:
-            images = given.sent_to(self.weight)
-            cam, high_res = self.side_by_side(self.classifier, images, classes, self.parameters).normalised()
+        with images_named([self.image_ids[position] for position in batch]):
+            if not classes[0]:
+                cam, high_res = empty_maps(*self.sizes[batch[0]], self.parameters.high_res)
+            elif self.side_by_side is None:
+                cam, high_res = self.one(self.classifier, given, classes[0], self.parameters).normalised()
+            else:
+                images = given.sent_to(self.weight)
+                cam, high_res = self.side_by_side(self.classifier, images, classes, self.parameters).normalised()
         return FromDevice(OnTheWay(cam.float()), None if high_res is None else OnTheWay(high_res.float()))
 
     def fetched(self, batch: Sequence[int], maps: FromDevice) -> Drawn:

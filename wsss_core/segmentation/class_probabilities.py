@@ -14,6 +14,7 @@ from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.devices import OnTheWay
+from wsss_core.errors import images_named
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.folded import folded_for_inference
 from wsss_core.read_ahead import ReadAhead
@@ -112,7 +113,8 @@ def scored_images(
     Raises:
         UserError: an image cannot be read, or has another size than the index says.
     """
-    device, paths, sizes = next(network.parameters()).device, index.image_paths, index.sizes
+    device, image_ids, paths = next(network.parameters()).device, index.image_ids, index.image_paths
+    sizes = index.sizes
     on_gpu = device.type == "cuda"
 
     def read(batch: tuple[int, ...]) -> ImageBatch:
@@ -123,7 +125,7 @@ def scored_images(
     under_way: list[tuple[ImageBatch, OnTheWay]] = []
     with ReadAhead(read, batches, ahead=BATCHES_AHEAD) as read_batches:
         for batch in read_batches:
-            with torch.inference_mode():
+            with torch.inference_mode(), images_named([image_ids[position] for position in batch.positions]):
                 found = _probabilities(network, batch.scaled, parameters)
                 under_way.append((batch, OnTheWay(found)))
             while len(under_way) > on_gpu:  # a GPU is given the next batch before anything waits for this one
