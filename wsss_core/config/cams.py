@@ -21,8 +21,8 @@ class Cams(Parameters):
     precision: Literal["float16", "float32"] = "float16"
     """Number format of the stored maps."""
     arithmetic: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Number format that the network computes in. ``bfloat16`` is for the trunk, which becomes several times as fast on
-    GPUs since NVIDIA's Ampere and twice as fast on processors that have it; the maps change a little (see
+    """Number format that the network computes in. ``bfloat16`` is for the trunk, which becomes twice as fast on
+    processors that have it and faster on GPUs since NVIDIA's Ampere; the maps change a little (see
     ``docs/performance.md``). ``float64`` takes twice to many times as long; it is for comparisons, as AdvCAM's climb
     multiplies rounding errors."""
 
