@@ -47,7 +47,6 @@ REFINED = {"wsss_core.segmentation.predict.refined_labels": "refined_labels"}
 CAMS = {
     "read": ("wsss_core.cams.drawing.Drawing.read",),
     NETWORK: ("wsss_core.cams.drawing.Drawing.maps",),
-    "compress": ("wsss_core.cam_store._packed",),
     "write": ("wsss_core.cam_store._write_image",),
 }
 """What is noted, by what it is called here."""

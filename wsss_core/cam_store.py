@@ -9,15 +9,12 @@ have a ``background`` (h, w), which walked with them.
 """
 
 import json
-import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -32,8 +29,6 @@ CAM_STRIDE = 4
 """Pixels of the image per cell of the ``cam`` that CAM methods make, each way."""
 FILTERS: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 """Chosen by `python -m benchmarks.cam_store`: level 4 makes files 4 % smaller, and takes a third longer."""
-PACKING_THREADS, PACKED_AHEAD = 2, 8
-"""Threads that compress maps, and images that at most wait for being written."""
 
 
 def group_name(image_id: str) -> str:
@@ -141,14 +136,10 @@ def write_cam_store(
         precision: ``float16`` or ``float32``.
         stride: pixels of an image per cell of ``cam`` and ``background``.
     """
-    with _new_store(path, classes, provenance, stride) as file, ThreadPoolExecutor(PACKING_THREADS) as threads:
-        waiting: deque[Future[_PackedCams]] = deque()
+    with _new_store(path, classes, provenance, stride) as file:
         for image in images:
-            waiting.append(threads.submit(_packed, image, precision))
-            if len(waiting) > PACKED_AHEAD:
-                _write_image(file, waiting.popleft().result())
-        while waiting:
-            _write_image(file, waiting.popleft().result())
+            with signals_deferred():
+                _write_image(file.create_group(group_name(image.image_id)), image, precision)
 
 
 def join_cam_stores(
@@ -190,53 +181,15 @@ def _new_store(
         yield file
 
 
-class _PackedMaps(NamedTuple):
-    """One dataset of an image. A chunk is a map: they are read whole."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    chunks: list[bytes]
-
-
-class _PackedCams(NamedTuple):
-    """What is written of an image; without its maps, which take ten times the memory."""
-
-    image_id: str
-    classes: np.ndarray
-    height: int
-    width: int
-    datasets: dict[str, _PackedMaps]
-
-
-def _packed(image: ImageCams, precision: str) -> _PackedCams:
-    """Compress an image's maps by HDF5's filters ``FILTERS``.
-
-    HDF5 itself would hold Python's lock meanwhile, so that no other thread could launch anything on a GPU.
-    """
-    datasets = {}
+def _write_image(group: h5py.Group, image: ImageCams, precision: str) -> None:
+    group.attrs["height"], group.attrs["width"] = image.height, image.width
+    group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
     for name, maps in {"cam": image.cam, "high_res": image.high_res, "background": image.background}.items():
         if maps is not None:
-            data = np.ascontiguousarray(maps, dtype=precision)
-            # The filter `shuffle`: all numbers' first bytes, then all their second ones, ...
-            shuffled = [one.reshape(-1, 1).view(np.uint8).T for one in data.reshape(-1, *data.shape[-2:])]
-            chunks = [zlib.compress(bytes_.tobytes(), FILTERS["compression_opts"]) for bytes_ in shuffled if data.size]
-            datasets[name] = _PackedMaps(data.shape, data.dtype, chunks)
-    return _PackedCams(image.image_id, image.classes, image.height, image.width, datasets)
-
-
-def _write_image(file: h5py.File, image: _PackedCams) -> None:
-    with signals_deferred():
-        group = file.create_group(group_name(image.image_id))
-        group.attrs["height"], group.attrs["width"] = image.height, image.width
-        group.create_dataset("classes", data=np.asarray(image.classes, np.int16))
-        for name, (shape, dtype, chunks) in image.datasets.items():
-            if not chunks:  # HDF5 refuses to compress what has no elements
-                group.create_dataset(name, data=np.empty(shape, dtype))
-                continue
-            of_one_map = (1, *shape[1:]) if len(shape) == 3 else shape
-            dataset = group.create_dataset(name, shape, dtype, chunks=of_one_map, **FILTERS)
-            for number, chunk in enumerate(chunks):
-                dataset.id.write_direct_chunk((number, 0, 0) if len(shape) == 3 else (0, 0), chunk)
+            data = np.asarray(maps, dtype=precision)
+            # HDF5 refuses to compress what has no elements. A chunk is a map: they are read whole.
+            chunks = (1, *data.shape[1:]) if data.ndim == 3 else data.shape
+            group.create_dataset(name, data=data, **({**FILTERS, "chunks": chunks} if data.size else {}))
 
 
 class CamStoreReader:
