@@ -197,7 +197,7 @@ def profile_stage(options: argparse.Namespace) -> None:
 
 def compare(options: argparse.Namespace) -> None:
     """Print all figures."""
-    device, bf16 = options.device, options.precision == "bfloat16"
+    device, in_bfloat16 = options.device, options.precision == "bfloat16"
     pairs = f"{options.pairs} pair{'s' * (options.pairs > 1)} of {options.height}x{options.width} at once"
     print(f"{options.network}, random weights, {len(CLASSES)} classes; {pairs}, {options.precision}", flush=True)
     classifier = make_classifier(options.network).to(device)
@@ -226,7 +226,7 @@ def compare(options: argparse.Namespace) -> None:
     print(f"time in convolutions: {100 * share_in_convolutions(own_step, device):.0f} % of our step")
     size = (options.height, options.width)
     operations = 2 * one_pass(lambda: make_classifier(options.network), size, trained=False).operations
-    dtype = torch.bfloat16 if bf16 else torch.float32
+    dtype = torch.bfloat16 if in_bfloat16 else torch.float32
     product, convolution = matrix_product_flops(device, dtype) / 1e9, convolution_speed(device, dtype)
     achieved = operations / own / 1e9
     print(
@@ -241,7 +241,7 @@ def compare(options: argparse.Namespace) -> None:
     double = classifier.double()
     exact = deviation_of_climb(double, folded_for_inference(double), small)
     print(f"deviation of maps in float64 at {small.shape[1]}x{small.shape[2]}: {exact:.3g}")
-    print(last_line(plain / own, as_run if bf16 else exact))
+    print(last_line(plain / own, as_run if in_bfloat16 else exact))
 
 
 if __name__ == "__main__":

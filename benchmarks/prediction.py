@@ -134,12 +134,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0])
     parser.add_argument("--no-crf", action="store_true", help="labels of the largest probabilities")
     parser.add_argument("--keep", action="store_true", help="keep the probabilities in HDF5")
-    parser.add_argument("--arithmetic", choices=("float32", "bfloat16"), default="float32", help="of our side")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of our side")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the rule (default: cores)")
     options = parser.parse_args(arguments)
-    settings = {"scales": tuple(options.scales), "keep_probabilities": options.keep, "arithmetic": options.arithmetic}
+    settings = {"scales": tuple(options.scales), "keep_probabilities": options.keep, "arithmetic": options.precision}
     parameters = Prediction(**settings, **({"crf": None} if options.no_crf else {}))
     print(heading(options.threads, choose_device(options.device)))
     print(

@@ -37,7 +37,7 @@ NETWORK = "network"
 _PROBABILITIES = "wsss_core.segmentation.class_probabilities"
 PREDICTIONS = {
     "read": (
-        "wsss_core.segmentation.class_probabilities.read_image",
+        "wsss_core.segmentation.class_probabilities.read_indexed_image",
         "wsss_core.segmentation.class_probabilities.scaled_images",
     ),
     NETWORK: (f"{_PROBABILITIES}._probabilities",),
@@ -47,7 +47,6 @@ REFINED = {"wsss_core.segmentation.predict.refined_labels": "refined_labels"}
 CAMS = {
     "read": ("wsss_core.cams.drawing.Drawing.read",),
     NETWORK: ("wsss_core.cams.drawing.Drawing.maps",),
-    "compress": ("wsss_core.cam_store._packed",),
     "write": ("wsss_core.cam_store._write_image",),
 }
 """What is noted, by what it is called here."""

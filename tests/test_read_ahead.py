@@ -97,3 +97,9 @@ def test_an_error_in_making_a_source_is_raised_at_its_item_too():
         assert [items(0), items(1)] == ["0", "1"]
         with pytest.raises(KeyboardInterrupt):
             items(2)
+
+
+def test_a_source_that_ends_early_does_not_pass_for_the_end_of_all():
+    ended = iter("")
+    with ReadAhead(lambda number: number or next(ended), range(5)) as items, pytest.raises(RuntimeError):
+        list(items)

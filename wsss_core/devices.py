@@ -37,6 +37,24 @@ def loading_processes(runtime: Runtime, threads: int) -> int:
     return threads - 1 if choose_device(runtime.device).type == "cuda" else 0
 
 
+class OnTheWay:
+    """A tensor's copy on the host, which comes by itself."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        """Send it; on a CPU it is there."""
+        # Not blocking, a tensor comes from a GPU to pinned memory.
+        self._copy = tensor.to("cpu", non_blocking=True)
+        self._complete = torch.cuda.Event(blocking=True) if tensor.device.type == "cuda" else None
+        if self._complete is not None:
+            self._complete.record()
+
+    def arrived(self) -> torch.Tensor:
+        """The copy, once it is complete."""
+        if self._complete is not None:
+            self._complete.synchronize()
+        return self._copy
+
+
 def sent_to(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     """A CPU's tensor on the device of another one, in its number format if both are of floats.
 

@@ -1,10 +1,12 @@
 """The error that a user sees as a sentence, without a traceback."""
 
 import errno
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+log = logging.getLogger(__name__)
 _NO_SPACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _NO_SPACE_IN_WORDS = {"No space left on device": errno.ENOSPC, "quota exceeded": errno.EDQUOT}
 
@@ -15,6 +17,18 @@ class UserError(Exception):
     The message names the file, image id or config key, says what is wrong and what would be
     right. Jobs print the message alone; a traceback is kept for faults of the program itself.
     """
+
+
+@contextmanager
+def images_named(image_ids: Sequence[str]) -> Iterator[None]:
+    """Let the log say at which images a fault of the body happened; a :class:`UserError` says so itself."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception:
+        log.error("while working on image %s:", ", ".join(image_ids))
+        raise
 
 
 @contextmanager

@@ -89,4 +89,5 @@ class ReadAhead(Generic[Source, Item]):
 
     def __iter__(self) -> Iterator[Item]:
         """All items, in order."""
-        return map(self, range(len(self._sources)))
+        for position in range(len(self._sources)):  # in a generator no StopIteration of a source passes for the end
+            yield self(position)

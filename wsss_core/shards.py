@@ -7,8 +7,9 @@ from pathlib import Path
 def shard_names(folder: Path, suffix: str, shards: int) -> list[str]:
     """Names of the files that hold a sharded stage's result.
 
-    The number of shards says how work is split, not what comes out. So a stage that is already
-    complete with another number keeps it, and nothing is computed again.
+    The number of shards says how work is split, not what comes out, but for rounding: which images of one size
+    are computed side by side depends on it. So a stage that is already complete with another number keeps it, and
+    nothing is computed again.
 
     Args:
         folder: where the files lie or will lie.

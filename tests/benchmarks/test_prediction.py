@@ -6,7 +6,7 @@ from tests.benchmarks.figures import figures
 TINY = ["--images", "3", "--height", "40", "--width", "56", "--network", "resnet_small", "--stride", "8"]
 
 
-@pytest.mark.parametrize("further", [["--keep", "--scales", "0.5", "1.0"], ["--arithmetic", "bfloat16"]])
+@pytest.mark.parametrize("further", [["--keep", "--scales", "0.5", "1.0"], ["--precision", "bfloat16"]])
 def test_prints_machine_sizes_and_figures(capsys, further):
     main([*TINY, "--repeats", "1", "--threads", "1", "--no-crf", *further])
     lines = capsys.readouterr().out.splitlines()

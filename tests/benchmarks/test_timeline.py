@@ -27,7 +27,7 @@ def test_shares_of_the_time():
     ("stage", "further", "kinds"),
     [
         ("predictions", ["--no-crf", "--keep"], {"read", "network", "write"}),
-        ("cams", ["--scales", "0.5", "1.0"], {"read", "network", "compress", "write"}),
+        ("cams", ["--scales", "0.5", "1.0"], {"read", "network", "write"}),
     ],
 )
 def test_draws_a_line_for_each_thread(tmp_path, capsys, stage, further, kinds):

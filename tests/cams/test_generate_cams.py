@@ -154,15 +154,15 @@ def test_a_folded_classifier_draws_the_same_maps(index, tmp_path, monkeypatch, p
 @pytest.mark.parametrize("fails_at", [0, 1, 4, 6])
 def test_a_killed_run_continues_to_the_same_bytes(index, tmp_path, monkeypatch, fails_at):
     whole = run(index, tmp_path / "whole").read_bytes()
-    read, seen = drawing.read_image, []
+    read, seen = drawing.read_indexed_image, []
 
-    def failing(path):
+    def failing(path, size):
         seen.append(index.image_paths.index(path))
         if len(seen) == fails_at + 1:
             raise KeyboardInterrupt
-        return read(path)
+        return read(path, size)
 
-    monkeypatch.setattr(drawing, "read_image", failing)
+    monkeypatch.setattr(drawing, "read_indexed_image", failing)
     with pytest.raises(KeyboardInterrupt):
         run(index, tmp_path / "killed")
     assert not (tmp_path / "killed/shards/000-of-001.h5").exists()
@@ -179,7 +179,7 @@ def test_killed_while_merging(index, tmp_path, monkeypatch):
         patch.setattr(CamStoreReader, "copy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(index, tmp_path / "killed")
-    monkeypatch.setattr(drawing, "read_image", lambda path: pytest.fail("all images were done"))
+    monkeypatch.setattr(drawing, "read_indexed_image", lambda *_: pytest.fail("all images were done"))
     assert run(index, tmp_path / "killed").read_bytes() == whole
 
 
@@ -252,6 +252,20 @@ def test_an_image_that_has_changed_since_it_was_indexed(index, tmp_path):
     Image.fromarray(random_image(9, 9)).save(index.image_paths[3])
     with pytest.raises(UserError, match=r"image3.png: the image is 9 x 9 pixels, and was 21 x 17 when"):
         run(index, tmp_path)
+
+
+def test_a_fault_in_the_drawing_thread_ends_the_job_and_names_the_image(index, tmp_path, monkeypatch, caplog):
+    def method(classifier, image, class_indices, parameters):
+        if list(class_indices) == [2]:
+            raise RuntimeError("out of memory")
+        return multiscale_class_maps(classifier, image, class_indices, parameters)
+
+    monkeypatch.setattr(drawing, "find_cam_method", lambda name: method)
+    monkeypatch.setattr(drawing, "find_side_by_side_method", lambda name: None)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(index, tmp_path)
+    assert "while working on image 6/ü:" in caplog.text
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
 
 
 def test_a_full_disk_ends_the_job_and_what_was_read_ahead(index, tmp_path, monkeypatch):

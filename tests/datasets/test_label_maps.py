@@ -3,7 +3,12 @@ import pytest
 from PIL import Image
 
 from tests.datasets.voc_tree import indexed, small_tree
-from wsss_core.datasets.label_maps import read_label_manifest, write_label_manifest, write_label_maps
+from wsss_core.datasets.label_maps import (
+    read_label_manifest,
+    write_label_manifest,
+    write_label_map_files,
+    write_label_maps,
+)
 from wsss_core.errors import UserError
 
 
@@ -45,6 +50,13 @@ def test_a_rerun_keeps_what_a_killed_run_had_finished(tmp_path, index):
     again = []
     write_label_maps(index, lambda position: again.append(position) or label_map(position), manifest, [source], "m")
     assert again == list(range(2, len(index)))
+
+
+def test_no_manifest_lists_a_map_that_was_not_written(tmp_path, index):
+    manifest = tmp_path / "artifact" / "labels" / "000-of-001.csv"
+    with pytest.raises(RuntimeError, match=f"no label map was made of image '{index.image_ids[0]}'"):
+        write_label_map_files(index, lambda files: (position for position in files if position), manifest, [], "making")
+    assert not manifest.exists()
 
 
 def test_maps_of_other_inputs_are_made_again(tmp_path, index):

@@ -102,25 +102,26 @@ def test_the_same_bytes_with_worker_processes(index, tmp_path):
     assert not list(tmp_path.rglob(".writing-*"))
 
 
+@pytest.mark.parametrize("parameters", [Prediction(scales=(1.0,), crf=None), WITH_CRF], ids=["largest", "crf"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_damaged_image_is_named_and_the_others_before_it_are_kept(index, tmp_path, threads, caplog):
-    without_crf = Prediction(scales=(1.0,), crf=None)
-    whole = run(index, tmp_path, "whole", without_crf)
+def test_a_damaged_image_is_named_and_the_others_before_it_are_kept(index, tmp_path, threads, parameters, caplog):
+    whole = run(index, tmp_path, "whole", parameters)
     damaged = index.image_paths[2]
     content = damaged.read_bytes()
     damaged.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=f"{damaged.name}: is truncated or damaged"):
-        run(index, tmp_path, "again", without_crf, threads)
+        run(index, tmp_path, "again", parameters, threads)
     assert [path.name for path in files_of(tmp_path / "again")] == ["one.png", "two.png"]
     damaged.write_bytes(content)
     with caplog.at_level("INFO"):
-        assert run(index, tmp_path, "again", without_crf, threads) == whole
+        assert run(index, tmp_path, "again", parameters, threads) == whole
     assert "predicting: continuing after 2 images" in caplog.text
 
 
 def test_an_image_of_another_size_than_the_index_says_is_named(index, tmp_path):
     Image.new("RGB", (20, 30)).save(index.image_paths[1])
-    with pytest.raises(UserError, match=rf"{index.image_paths[1].name}: the image is 30 x 20 pixels.*says 32 x 32"):
+    name = index.image_paths[1].name
+    with pytest.raises(UserError, match=rf"{name}: the image is 30 x 20 pixels, and was 32 x 32 when"):
         run(index, tmp_path, "predictions")
 
 

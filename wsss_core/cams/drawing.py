@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from wsss_core.cam_blocks import Blocks, Drawn
 from wsss_core.cam_store import ImageCams
@@ -19,9 +17,10 @@ from wsss_core.cams.map_sizes import empty_maps
 from wsss_core.cams.methods import find_cam_method, find_side_by_side_method
 from wsss_core.cams.scaled_images import pixels_at_once, scaled_images
 from wsss_core.config.cams import Cams
-from wsss_core.datasets.images import read_image
+from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.errors import UserError
+from wsss_core.devices import OnTheWay
+from wsss_core.errors import images_named
 from wsss_core.read_ahead import ReadAhead
 
 IMAGES_AT_ONCE = 16
@@ -36,12 +35,10 @@ GPU_READERS = 4
 class FromDevice(NamedTuple):
     """Maps of a batch's classes, one image's after the other, on their way from the device."""
 
-    cam: Tensor
+    cam: OnTheWay
     """(K of all images, h, w) float32."""
-    high_res: Tensor | None
+    high_res: OnTheWay | None
     """(K of all images, height, width) float32."""
-    there: torch.cuda.Event | None
-    """Happens when they have come; None if they are there."""
 
 
 class Drawing:
@@ -62,7 +59,7 @@ class Drawing:
         self.on_gpu = self.weight.device.type == "cuda"
         self.classes = [np.flatnonzero(labels).astype(np.int16) for labels in index.label_matrix]
         self.image_ids, self.paths = index.image_ids, index.image_paths
-        self.sizes = list(zip(index.table["height"].tolist(), index.table["width"].tolist(), strict=True))
+        self.sizes = index.sizes
 
     def draw(self, blocks: Blocks) -> Drawn:
         """The maps of blocks of positions: those of one block before those of the next.
@@ -100,16 +97,7 @@ class Drawing:
 
     def read(self, batch: Sequence[int]) -> Any:
         """What the method sees of a batch's images: prepared by scales, or of a method of one image the image."""
-        images = []
-        for position in batch:
-            image, size = read_image(self.paths[position]), self.sizes[position]
-            if image.shape[:2] != size:
-                found, indexed = (f"{height} x {width}" for height, width in (image.shape[:2], size))
-                raise UserError(
-                    f"{self.paths[position]}: the image is {found} pixels, and was {indexed} when the data set was "
-                    "indexed; it has changed since, so make the index again"
-                )
-            images.append(image)
+        images = [read_indexed_image(self.paths[position], self.sizes[position]) for position in batch]
         if self.side_by_side is None or not len(self.classes[batch[0]]):
             return images[0]
         prepared = scaled_images(images, self.parameters.scales)  # type: ignore[attr-defined]
@@ -118,28 +106,20 @@ class Drawing:
     def maps(self, batch: Sequence[int], given: Any) -> FromDevice:
         """Draw a batch's maps of what :meth:`read` gave, normalised, and send them on their way."""
         classes = [self.classes[position].tolist() for position in batch]
-        if not classes[0]:
-            cam, high_res = empty_maps(*self.sizes[batch[0]], self.parameters.high_res)
-            return FromDevice(cam, high_res, None)
-        if self.side_by_side is None:
-            summed = self.one(self.classifier, given, classes[0], self.parameters)
-        else:
-            summed = self.side_by_side(self.classifier, given.sent_to(self.weight), classes, self.parameters)
-        cam, high_res = summed.normalised()
-        # Not blocking, a tensor comes from a GPU to pinned memory, by itself.
-        cam = cam.float().to("cpu", non_blocking=True)
-        high_res = None if high_res is None else high_res.float().to("cpu", non_blocking=True)
-        there = torch.cuda.Event(blocking=True) if self.on_gpu else None
-        if there is not None:
-            there.record()
-        return FromDevice(cam, high_res, there)
+        with images_named([self.image_ids[position] for position in batch]):
+            if not classes[0]:
+                cam, high_res = empty_maps(*self.sizes[batch[0]], self.parameters.high_res)
+            elif self.side_by_side is None:
+                cam, high_res = self.one(self.classifier, given, classes[0], self.parameters).normalised()
+            else:
+                images = given.sent_to(self.weight)
+                cam, high_res = self.side_by_side(self.classifier, images, classes, self.parameters).normalised()
+        return FromDevice(OnTheWay(cam.float()), None if high_res is None else OnTheWay(high_res.float()))
 
     def fetched(self, batch: Sequence[int], maps: FromDevice) -> Drawn:
         """The images of a batch, once their maps have come."""
-        if maps.there is not None:
-            maps.there.synchronize()
         counts = [len(self.classes[position]) for position in batch]
-        high_res = [None] * len(batch) if maps.high_res is None else maps.high_res.split(counts)
-        for position, cam, large in zip(batch, maps.cam.split(counts), high_res, strict=True):
+        high_res = [None] * len(batch) if maps.high_res is None else maps.high_res.arrived().split(counts)
+        for position, cam, large in zip(batch, maps.cam.arrived().split(counts), high_res, strict=True):
             kept = None if large is None else large.numpy()
             yield ImageCams(self.image_ids[position], self.classes[position], cam.numpy(), kept, *self.sizes[position])

@@ -67,6 +67,22 @@ def read_image(path: Path | str) -> np.ndarray:
         image.close()
 
 
+def read_indexed_image(path: Path | str, size: tuple[int, int]) -> np.ndarray:
+    """As :func:`read_image`, of an image whose height and width are known.
+
+    Raises:
+        UserError: as :func:`read_image`, or it has another size.
+    """
+    image = read_image(path)
+    if image.shape[:2] != size:
+        found, indexed = (f"{height} x {width}" for height, width in (image.shape[:2], size))
+        raise UserError(
+            f"{path}: the image is {found} pixels, and was {indexed} when the data set was indexed; it has changed "
+            "since, so make the index again"
+        )
+    return image
+
+
 def read_mask(path: Path | str) -> np.ndarray:
     """Read a mask file: the number of a class in every pixel.
 

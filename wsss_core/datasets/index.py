@@ -27,6 +27,7 @@ TEST = "test"
 COLUMNS = ("image_id", "split", "image", "height", "width", "labels")
 """The columns of the index."""
 LABEL_SEPARATOR = ";"
+_SIZE = ("height", "width")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,11 @@ class DatasetIndex:
     def image_paths(self) -> list[Path]:
         """The N image files, in order."""
         return [Path(path) for path in self.columns["image"]]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """The N images' heights and widths, pixels, in order."""
+        return [(int(height), int(width)) for height, width in zip(*map(self.columns.__getitem__, _SIZE), strict=True)]
 
     @property
     def label_matrix(self) -> np.ndarray:
@@ -168,7 +174,7 @@ def _read_columns(path: Path | str) -> dict[str, list[Any]]:
     # Everything is text but sizes: an id may be 0012 or nan, and has to stay that.
     columns: dict[str, list[Any]] = {name: [row[heading.index(name)] for row in rows[1:]] for name in COLUMNS}
     try:
-        return {**columns, **{name: [int(value) for value in columns[name]] for name in ("height", "width")}}
+        return {**columns, **{name: [int(value) for value in columns[name]] for name in _SIZE}}
     except ValueError as error:
         raise _not_made(path, f"it is damaged ({error})") from error
 

@@ -79,10 +79,17 @@ def write_label_map_files(
         for position, (image_id, file) in enumerate(zip(image_ids, files, strict=True))
         if not (image_id in done and file.exists())
     }
-    with full_disk_told(finished), open(finished, "a", encoding="utf-8") as record, closing(write(missing)) as written:
+    with (
+        full_disk_told(finished),
+        open(finished, "a", encoding="utf-8") as record,
+        closing(write(dict(missing))) as written,
+    ):
         for position in written:
             print(image_ids[position], file=record, flush=True)  # a line cut short names no image: it is made again
             counter.advance()
+            del missing[position]
+    if missing:  # a list of files that are not there must not be written, whatever went wrong
+        raise RuntimeError(f"no label map was made of image '{image_ids[min(missing)]}', and nothing said why")
     counter.close()
     write_label_manifest({image_id: Path(f"{image_id}.png") for image_id in index.image_ids}, manifest_csv)
     partial.finish(manifest_csv)

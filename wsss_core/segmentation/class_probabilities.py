@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from wsss_core.cams.scaled_images import ScaledImages, pixels_at_once, scaled_images
 from wsss_core.config.segmentation import Prediction
-from wsss_core.datasets.images import read_image
+from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.errors import UserError
+from wsss_core.devices import OnTheWay
+from wsss_core.errors import images_named
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.folded import folded_for_inference
 from wsss_core.read_ahead import ReadAhead
@@ -85,7 +86,7 @@ def batches_of(
     if device.type != "cuda":
         return [(position,) for position in range(len(index)) if position in wanted]
     positions_of: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for position, size in enumerate(_sizes(index)):
+    for position, size in enumerate(index.sizes):
         positions_of[size].append(position)
     batches = []
     for (height, width), positions in positions_of.items():
@@ -112,36 +113,25 @@ def scored_images(
     Raises:
         UserError: an image cannot be read, or has another size than the index says.
     """
-    device, paths, sizes = next(network.parameters()).device, index.image_paths, _sizes(index)
+    device, image_ids, paths = next(network.parameters()).device, index.image_ids, index.image_paths
+    sizes = index.sizes
     on_gpu = device.type == "cuda"
 
     def read(batch: tuple[int, ...]) -> ImageBatch:
-        images = [read_image(paths[position]) for position in batch]
-        for position, image in zip(batch, images, strict=True):
-            if image.shape[:2] != sizes[position]:
-                raise UserError(
-                    f"{paths[position]}: the image is {image.shape[0]} x {image.shape[1]} pixels, the data set's index "
-                    f"says {sizes[position][0]} x {sizes[position][1]}; the image has changed since, so make the index "
-                    "again"
-                )
+        images = [read_indexed_image(paths[position], sizes[position]) for position in batch]
         scaled = scaled_images(images, parameters.scales)
         return ImageBatch(batch, images, scaled.pinned() if on_gpu else scaled)
 
-    under_way: list[tuple[ImageBatch, Tensor, torch.cuda.Event | None]] = []
+    under_way: list[tuple[ImageBatch, OnTheWay]] = []
     with ReadAhead(read, batches, ahead=BATCHES_AHEAD) as read_batches:
         for batch in read_batches:
-            with torch.inference_mode():
+            with torch.inference_mode(), images_named([image_ids[position] for position in batch.positions]):
                 found = _probabilities(network, batch.scaled, parameters)
-                under_way.append((batch, *_on_the_way_to_the_host(found)))
+                under_way.append((batch, OnTheWay(found)))
             while len(under_way) > on_gpu:  # a GPU is given the next batch before anything waits for this one
                 yield from _arrived(*under_way.pop(0))
         for started in under_way:
             yield from _arrived(*started)
-
-
-def _sizes(index: DatasetIndex) -> list[tuple[int, int]]:
-    """Height and width of each image."""
-    return list(zip(index.table["height"], index.table["width"], strict=True))
 
 
 def _probabilities(network: SegmentationNetwork, images: ScaledImages, parameters: Prediction) -> Tensor:
@@ -163,18 +153,7 @@ def _probabilities(network: SegmentationNetwork, images: ScaledImages, parameter
     return total.div_(len(images.scaled) * (2 if parameters.flip else 1))
 
 
-def _on_the_way_to_the_host(found: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """A tensor's copy on the host, and what tells when it is complete; the tensor itself if it is there."""
-    if found.device.type != "cuda":
-        return found, None
-    copied, complete = found.to("cpu", non_blocking=True), torch.cuda.Event(blocking=True)
-    complete.record()
-    return copied, complete
-
-
-def _arrived(batch: ImageBatch, found: Tensor, complete: torch.cuda.Event | None) -> Iterator[ScoredImage]:
+def _arrived(batch: ImageBatch, found: OnTheWay) -> Iterator[ScoredImage]:
     """The images of a batch, when its probabilities are on the host."""
-    if complete is not None:
-        complete.synchronize()
-    for position, image, probabilities in zip(batch.positions, batch.images, found.numpy(), strict=True):
+    for position, image, probabilities in zip(batch.positions, batch.images, found.arrived().numpy(), strict=True):
         yield ScoredImage(position, image, probabilities)

@@ -101,10 +101,17 @@ class _Shard:
         found = scored_images(self._network, self._index, batches, self._parameters)
         images = (image for image in found if image.position in label_maps)
         held: dict[int, ScoredImage] = {}  # by place in the order, from the network until the files are there
+        failures: list[BaseException] = []
 
         def scored(number: int) -> ScoredImage:
             if number not in held:
-                held[number] = next(images)
+                if failures:  # the refinement, which is ahead, has met it
+                    raise failures[0]
+                try:
+                    held[number] = next(images)
+                except BaseException as error:
+                    failures.append(error)
+                    raise
             return held[number]
 
         def to_refine(number: int) -> tuple[np.ndarray, np.ndarray]:

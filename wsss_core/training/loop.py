@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,33 +86,11 @@ def fit(
     batch_size = batch_size or (lambda epoch: optimisation.batch_size)
     batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, order, parts)
     for epoch in range(optimisation.epochs):
-        if batches.images(epoch) % processes:
-            raise UserError(
-                f"{description}: {processes} GPUs cannot share the {batches.images(epoch)} images of a step equally; "
-                "choose another batch size, or another number of GPUs ('gpu' in 'resources')"
-            )
-        if batches.images(epoch) // processes % parts:
-            raise UserError(
-                f"{description}: a step has {batches.images(epoch) // processes} images in a process, which make no "
-                f"{parts} equal parts; choose an 'optimisation.accumulate' that divides them, such as 1"
-            )
-    reduced = optimisation.precision == "bfloat16"
-    if reduced and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise UserError(
-            f"{description}: this GPU does not compute in bfloat16; set 'optimisation.precision' to float32"
-        )
+        _check_shares(batches.images(epoch), processes, parts, description)
+    _check_precision(optimisation.precision, device, description)
     network.to(device).to(memory_format=memory_format(device, optimisation.precision))
     optimizer = _make_optimizer(groups, optimisation)
-    loader = DataLoader(
-        SeededSamples(samples, optimisation.seed),
-        batch_sampler=batches,  # type: ignore[arg-type]
-        num_workers=math.ceil(workers / processes),
-        persistent_workers=workers > 0,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=_ignore_signals,
-        # Its own, for it draws from it at moments that depend on the number of workers.
-        generator=torch.Generator(),
-    )
+    loader = _loader(SeededSamples(samples, optimisation.seed), batches, math.ceil(workers / processes), device)
     checkpoint = Checkpoint(partial.path("checkpoint.pt"), network, optimizer, device)
     position = checkpoint.load()
     if position != Position():
@@ -134,16 +113,7 @@ def fit(
                 factor = learning_rate_factor(epoch_ends[epoch] + position.step, steps, optimisation)
                 for group in optimizer.param_groups:
                     group["lr"] = optimisation.learning_rate * group["factor"] * factor
-                optimizer.zero_grad(set_to_none=True)
-                computed: list[dict[str, Tensor]] = []
-                for part in _split(_to_device(batch, device), parts):
-                    with without_averaging(losses_of) if len(computed) + 1 < parts else nullcontext():
-                        with torch.autocast(device.type, torch.bfloat16, enabled=reduced):
-                            losses = losses_of(part, epoch)
-                        (losses["loss"] / parts).backward()
-                    computed.append({name: value.detach() for name, value in losses.items()})
-                optimizer.step()
-                values = average(_means(computed, device))
+                values = _step(losses_of, batch, epoch, optimizer, device, optimisation.precision, parts)
                 if not math.isfinite(values["loss"]):
                     raise UserError(
                         f"{description}: the loss is {values['loss']} at epoch {epoch + 1}; "
@@ -173,6 +143,75 @@ def fit(
     if speed.images_per_second is not None:
         tell_figure("images_per_second", round(speed.images_per_second, 2))
     return position.curve
+
+
+def _check_shares(images: int, processes: int, parts: int, description: str) -> None:
+    """Refuse a step's number of images that processes, and parts within a process, cannot share equally."""
+    if images % processes:
+        raise UserError(
+            f"{description}: {processes} GPUs cannot share the {images} images of a step equally; "
+            "choose another batch size, or another number of GPUs ('gpu' in 'resources')"
+        )
+    if images // processes % parts:
+        raise UserError(
+            f"{description}: a step has {images // processes} images in a process, which make no "
+            f"{parts} equal parts; choose an 'optimisation.accumulate' that divides them, such as 1"
+        )
+
+
+def _check_precision(precision: str, device: torch.device, description: str) -> None:
+    if precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UserError(
+            f"{description}: this GPU does not compute in bfloat16; set 'optimisation.precision' to float32"
+        )
+
+
+def _loader(samples: SeededSamples, batches: EpochBatches, workers: int, device: torch.device) -> DataLoader[Any]:
+    return DataLoader(
+        samples,
+        batch_sampler=batches,  # type: ignore[arg-type]
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_ignore_signals,
+        # Its own, for it draws from it at moments that depend on the number of workers.
+        generator=torch.Generator(),
+    )
+
+
+def _step(
+    losses_of: Loss,
+    batch: Batch,
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    precision: str,
+    parts: int,
+) -> dict[str, float]:
+    """Change the weights by one step.
+
+    Args:
+        losses_of: computes the losses, and averages gradients over the processes.
+        batch: this process' share of the images.
+        epoch: from 0.
+        optimizer: with the step's learning rates.
+        device: where to compute.
+        precision: see ``Optimisation``.
+        parts: equal parts that the batch is computed in.
+
+    Returns:
+        The losses by name, means over parts and processes.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    computed: list[dict[str, Tensor]] = []
+    for part in _split(_to_device(batch, device), parts):
+        with without_averaging(losses_of) if len(computed) + 1 < parts else nullcontext():
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                losses = losses_of(part, epoch)
+            (losses["loss"] / parts).backward()
+        computed.append({name: value.detach() for name, value in losses.items()})
+    optimizer.step()
+    return average(_means(computed, device))
 
 
 def learning_rate_factor(step: int, steps: int, optimisation: Optimisation) -> float:
