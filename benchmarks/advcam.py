@@ -39,7 +39,6 @@ from wsss_core.cams.advcam import climb, climb_step
 from wsss_core.cams.generate_cams import prepared_for_drawing
 from wsss_core.config.cams import AdvCams
 from wsss_core.config.networks import Trunk
-from wsss_core.memory import keep_freed_memory
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.folded import folded_for_inference
 
@@ -175,7 +174,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--pairs is {options.pairs}; 1 to {len(CLASSES)} classes can climb side by side")
     if not options.profile and (options.images, options.steps, options.timeline) != (2, 3, None):
         parser.error("--images, --steps and --timeline belong to --profile")
-    keep_freed_memory()  # as jobs do; for both sides
     with torch_threads(options.threads):
         print(heading(options.threads, options.device))
         if options.profile:

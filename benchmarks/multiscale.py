@@ -31,7 +31,6 @@ from wsss_core.cams.map_sizes import EPSILON
 from wsss_core.config.cams import MultiscaleCams
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise, rescale
-from wsss_core.memory import keep_freed_memory
 from wsss_core.networks.classifier_files import load_classifier
 
 
@@ -99,7 +98,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.timeline and not options.profile:
         parser.error("--timeline belongs to --profile")
     parameters = MultiscaleCams(classifier="random", arithmetic=options.precision)
-    keep_freed_memory()  # as jobs do
     with torch_threads(options.threads), tempfile.TemporaryDirectory() as folder:
         classifier = make_classifier(options.network)
         shard = Shard(Path(folder), classifier, options.images, options.height, options.width)

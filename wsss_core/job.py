@@ -19,7 +19,6 @@ from wsss_core.atomic import write_json
 from wsss_core.errors import UserError, disk_full, full_disk_told
 from wsss_core.gpu_lease import leased_gpus
 from wsss_core.measured import forget_figures, told_figures
-from wsss_core.memory import keep_freed_memory
 from wsss_core.termination import end_at_signals, ignore_signals, signals_deferred
 from wsss_core.training.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
 
@@ -59,7 +58,6 @@ def job(
     _set_up_terminal()
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(max(1, threads // max(1, gpus)))
-    keep_freed_memory()
     end_at_signals()
     forget_figures()
     start = time.monotonic()
