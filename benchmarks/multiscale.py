@@ -33,10 +33,13 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.networks.classifier_files import load_classifier
 
+Maps = dict[str, np.ndarray]
+"""An image's classes and maps."""
 
-def one_after_the_other(shard: Shard, parameters: MultiscaleCams, device: torch.device) -> list[Path]:
-    """The baseline; returns a file for each image, of a dictionary as IRN's."""
-    classifier, files = load_classifier(shard.classifier, device), []
+
+def one_after_the_other(shard: Shard, parameters: MultiscaleCams, device: torch.device) -> list[Maps]:
+    """The baseline; writes a file for each image, of a dictionary as IRN's, and returns the dictionaries."""
+    classifier, made = load_classifier(shard.classifier, device), []
     index = shard.index
     for image_id, path, labels in zip(index.image_ids, index.image_paths, index.label_matrix, strict=True):
         image, classes = read_image(path), torch.from_numpy(np.flatnonzero(labels)).to(device)
@@ -52,9 +55,9 @@ def one_after_the_other(shard: Shard, parameters: MultiscaleCams, device: torch.
                 sums = [total + _resized(both, size) for total, size in zip(sums, (small, large), strict=True)]
             cam, high_res = (maps[classes][:, :height, :width] for maps in sums if isinstance(maps, Tensor))
             kept = {name: _normalised(maps) for name, maps in (("cam", cam), ("high_res", high_res))}
-        files.append(shard.folder / f"{image_id}.npy")
-        np.save(files[-1], {"keys": classes.cpu().numpy(), **kept})  # type: ignore[arg-type]
-    return files
+        made.append({"keys": classes.cpu().numpy(), **kept})
+        np.save(shard.folder / f"{image_id}.npy", made[-1])  # type: ignore[arg-type]
+    return made
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -65,12 +68,12 @@ def _normalised(maps: Tensor) -> np.ndarray:
     return (maps / (maps.amax(dim=(1, 2), keepdim=True) + EPSILON)).cpu().numpy()
 
 
-def largest_difference(shard: Shard, ours: Path, theirs: Sequence[Path]) -> float:
+def largest_difference(shard: Shard, ours: Path, theirs: Sequence[Maps]) -> float:
     """Of both sides' maps of all images."""
     found = 0.0
     with CamStoreReader([ours]) as reader:
-        for image_id, file in zip(shard.index.image_ids, theirs, strict=True):
-            cams, expected = reader.read(image_id), np.load(file, allow_pickle=True).item()  # we wrote it just now
+        for image_id, expected in zip(shard.index.image_ids, theirs, strict=True):
+            cams = reader.read(image_id)
             assert cams.high_res is not None and cams.classes.tolist() == expected["keys"].tolist()
             for own, other in ((cams.cam, expected["cam"]), (cams.high_res, expected["high_res"])):
                 found = max(found, float(np.abs(own - other).max()))
@@ -112,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def compare(shard: Shard, parameters: MultiscaleCams, options: argparse.Namespace) -> None:
     """Print the figures of both sides."""
-    made: dict[str, Path | list[Path]] = {}
+    made: dict[str, Path | list[Maps]] = {}
 
     def theirs() -> None:
         made["theirs"] = one_after_the_other(shard, parameters, options.device)

@@ -32,8 +32,14 @@ def test_planning_does_not_import_torch():
 
 
 def test_nothing_is_unpickled():
-    for path in (REPOSITORY / "wsss_core").rglob("*.py"):
+    for path in [
+        file
+        for folder in ("wsss_core", "workflow_scripts", "benchmarks")
+        for file in (REPOSITORY / folder).rglob("*.py")
+    ]:
         text = path.read_text()
+        if path == REPOSITORY / "benchmarks" / "cam_store.py":  # times the reading of such files, which it has written
+            text = text.replace("np.load(path, allow_pickle=True)", "", 1)
         assert "allow_pickle=True" not in text and "import pickle" not in text, path
         for call in re.findall(r"torch\.load\([^\n]*", text):
             assert "weights_only=True" in call, path

@@ -27,39 +27,6 @@ log = logging.getLogger(__name__)
 def write_cams_in_blocks(
     shard_file: Path,
     index: DatasetIndex,
-    make: Callable[[int], ImageCams],
-    provenance: Mapping[str, Any],
-    inputs: Sequence[Path | str],
-    precision: str,
-    stride: int = CAM_STRIDE,
-    description: str = "class maps",
-    block_images: int = BLOCK_IMAGES,
-) -> None:
-    """Make and write the maps of all images of a shard, one after the other; see :func:`write_drawn_blocks`.
-
-    Args:
-        shard_file: the HDF5 file to make, ``<artifact>/<folder>/<shard>.h5``.
-        index: the shard's images.
-        make: from an image's position in ``index`` to its maps.
-        provenance: recorded in the file; the same for every run of the same work.
-        inputs: files that the maps depend on, for resuming.
-        precision: ``float16`` or ``float32``.
-        stride: pixels of an image per cell of the maps, each way.
-        description: for the progress bar and the log.
-        block_images: images in a block.
-    """
-
-    def draw(blocks: Blocks) -> Drawn:
-        for block in blocks:
-            for position in block:
-                yield make(position)
-
-    write_drawn_blocks(shard_file, index, draw, provenance, inputs, precision, stride, description, block_images)
-
-
-def write_drawn_blocks(
-    shard_file: Path,
-    index: DatasetIndex,
     draw: Callable[[Blocks], Drawn],
     provenance: Mapping[str, Any],
     inputs: Sequence[Path | str],
@@ -71,14 +38,14 @@ def write_drawn_blocks(
     """Make and write the maps of all images of a shard; a killed call goes on after its last block.
 
     Args:
-        shard_file: as for :func:`write_cams_in_blocks`, and so are the others.
+        shard_file: the HDF5 file to make, ``<artifact>/<folder>/<shard>.h5``.
         index: the shard's images.
         draw: from blocks of positions in ``index`` to the images' maps, block after block, and always in the same
             order within a block. It may go ahead: it is closed at the end, or when an image cannot be written.
-        provenance: recorded in the file.
-        inputs: files that the maps depend on.
+        provenance: recorded in the file; the same for every run of the same work.
+        inputs: files that the maps depend on, for resuming.
         precision: ``float16`` or ``float32``.
-        stride: pixels of an image per cell.
+        stride: pixels of an image per cell of the maps, each way.
         description: for the progress bar and the log.
         block_images: images in a block.
     """

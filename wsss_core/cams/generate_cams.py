@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from wsss_core.cam_blocks import BLOCK_IMAGES, write_drawn_blocks
+from wsss_core.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
 from wsss_core.cams.drawing import Drawing
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.index import DatasetIndex
@@ -50,7 +50,7 @@ def generate_cams(
             f"the data set has {', '.join(index.classes)}"
         )
     drawing = Drawing(parameters, classifier, index)
-    write_drawn_blocks(
+    write_cams_in_blocks(
         shard_file, index, drawing.draw, provenance, inputs, parameters.precision, block_images=BLOCK_IMAGES
     )
 

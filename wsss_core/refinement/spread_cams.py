@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wsss_core.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
+from wsss_core.cam_blocks import BLOCK_IMAGES, Blocks, Drawn, write_cams_in_blocks
 from wsss_core.cam_store import CamStoreReader, ImageCams
 from wsss_core.config.extensions import load_source
 from wsss_core.config.parameters import settings_class
@@ -56,11 +56,17 @@ def spread_cams(
         check_size(paths[position], image, maps.height, maps.width)
         return image, maps
 
+    def draw(blocks: Blocks) -> Drawn:
+        for block in blocks:
+            for position in block:
+                image, maps = images(position)
+                yield method.spread(image, maps, walk, walked_alpha)
+
     with ReadAhead(read, range(len(image_ids)), threads=1) as images:
         write_cams_in_blocks(
             shard_file,
             index_shard,
-            lambda position: method.spread(*images(position), walk, walked_alpha),
+            draw,
             provenance,
             inputs,
             "float32",  # nothing is divided by the largest value, so small differences have to last
