@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+# pytest runs in as many processes as there are cores; more threads than cores wait for each other. Before torch.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

@@ -1,5 +1,6 @@
 """Leases of GPUs, with invented ones."""
 
+import errno
 import os
 import random
 import subprocess
@@ -265,20 +266,84 @@ def test_a_folder_that_cannot_be_used_is_named(monkeypatch, tmp_path):
             pass
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
-def test_two_users_do_not_share_a_gpu(monkeypatch):
+def as_another_user(uid, number, expected):
+    """In a process of another account, lease GPUs; those expected are to be had."""
+    child = os.fork()
+    if child == 0:
+        os.setuid(uid)
+        forget()
+        with leased_gpus(number):
+            os._exit(0 if visible() == expected else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.fixture
+def everybodys_folder(monkeypatch):
+    """A folder for leases that other accounts reach, as pytest's are not."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         os.chmod(folder, 0o755)
         monkeypatch.setenv("WSSS_GPU_LEASES", f"{folder}/leases")
+        yield Path(folder) / "leases"
+
+
+becomes_others = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+
+
+@becomes_others
+def test_two_users_do_not_share_a_gpu(everybodys_folder):
+    with leased_gpus(1):
+        assert visible() == "0"
+        as_another_user(65534, 1, "1")
+    forget()
+    with leased_gpus(2):  # the file of GPU 1 is the other user's
+        assert visible() == "0,1"
+
+
+@becomes_others
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_gpu_is_leased_by_one_user_after_the_other(everybodys_folder, umask):
+    """Whoever made the folder, and whoever made the file."""
+    previous = os.umask(umask)
+    try:
         with leased_gpus(1):
-            assert visible() == "0"
-            child = os.fork()
-            if child == 0:
-                os.setuid(65534)
-                forget()
-                with leased_gpus(1):
-                    os._exit(0 if visible() == "1" else 1)
-            assert os.waitpid(child, 0)[1] == 0
+            pass
+        for uid in (65534, 65533):
+            as_another_user(uid, 4, "0,1,2,3")
+        owners = [(everybodys_folder / f"gpu-{gpu}.lock").stat().st_uid for gpu in range(4)]
+        assert owners == [0, 65534, 65534, 65534]
+        with leased_gpus(4):
+            assert visible() == "0,1,2,3"
+    finally:
+        os.umask(previous)
+
+
+def test_a_lock_file_that_was_removed_is_no_lease(monkeypatch, tmp_path):
+    """As by a cleaner of /tmp, between opening and locking."""
+    opened = gpu_lease._opened
+    removed = []
+
+    def removed_after_opening(path):
+        descriptor = opened(path)
+        if not removed:
+            removed.append(path)
+            path.unlink()
+        return descriptor
+
+    monkeypatch.setattr(gpu_lease, "_opened", removed_after_opening)
+    with leased_gpus(1):
+        assert visible() == "0" and [path.name for path in removed] == ["gpu-0.lock"]
         forget()
-        with leased_gpus(2):  # the file of GPU 1 is the other user's
-            assert visible() == "0,1"
+        with leased_gpus(1):
+            assert visible() == "1"
+
+
+def test_where_files_cannot_be_locked_the_folder_is_named(monkeypatch, tmp_path):
+    def no_locks(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(gpu_lease.fcntl, "flock", no_locks)
+    open_before = len(os.listdir("/proc/self/fd"))
+    said = f"leases: GPUs cannot be leased there .{os.strerror(errno.ENOLCK)}"
+    with pytest.raises(UserError, match=said), leased_gpus(1):
+        pass
+    assert len(os.listdir("/proc/self/fd")) == open_before

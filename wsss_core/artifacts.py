@@ -24,7 +24,7 @@ STAGE_REVISIONS = {
     "refined_seeds": 1,
     "affinity_labels": 2,
     "affinity": 2,
-    "walked_cams": 1,
+    "walked_cams": 2,
     "pseudo_labels": 2,
     "segmenter": 1,
     "predictions": 1,

@@ -4,6 +4,7 @@ Snakemake counts GPUs (``--resources gpu=4``), but does not say which. SLURM doe
 what it has allotted is leased in the same way, as several jobs may run in it (``salloc``).
 """
 
+import fcntl
 import logging
 import os
 import random
@@ -14,8 +15,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from wsss_core.errors import UserError
 
@@ -68,8 +67,7 @@ def leased_gpus(number: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for lease in leases.values():
-            lease.release()
+        _release(leases.values())
 
 
 def _show(gpus: Iterable[str]) -> None:
@@ -124,38 +122,91 @@ def _gpus_of_the_machine() -> dict[str, str]:
     return {str(number): uuid for number, uuid in enumerate(uuids)}
 
 
-def _acquire(number: int, gpus: Sequence[str], prefix: str) -> dict[str, FileLock]:
-    """Lock the files of so many of the GPUs; by GPU, the lock."""
+def _acquire(number: int, gpus: Sequence[str], prefix: str) -> dict[str, int]:
+    """Lock the files of `number` of the GPUs; the locked descriptor of each GPU."""
     folder = _lease_folder()
     told = False
     while True:
-        leases: dict[str, FileLock] = {}
+        leases: dict[str, int] = {}
         for gpu in gpus:
-            lock = FileLock(folder / f"{prefix}-{gpu.replace('/', '_')}.lock", mode=0o666)
             try:
-                with suppress(Timeout):
-                    lock.acquire(timeout=0)
-                    leases[gpu] = lock
+                descriptor = _locked(folder / f"{prefix}-{gpu.replace('/', '_')}.lock")
             except OSError as error:
+                _release(leases.values())
                 raise _unusable(folder, error) from None
+            if descriptor is not None:
+                leases[gpu] = descriptor
             if len(leases) == number:
                 return leases
-        # All or none: two jobs with one each of the two that both need would wait for each other for ever.
-        for lease in leases.values():
-            lease.release()
+        # All or none: two jobs that each held one of the two GPUs that both need would wait for ever.
+        _release(leases.values())
         if not told:
             log.info("waiting for %d of the GPUs %s: other jobs have leased the rest", number, ", ".join(gpus))
             told = True
         time.sleep(random.uniform(0.3, 0.9))
 
 
+def _locked(path: Path) -> int | None:
+    """Lock a file that every account of the machine may lock.
+
+    Not with the package filelock: since version 4 it refuses another account's file in a folder such as /tmp.
+
+    Returns:
+        The descriptor, which holds the lock until it is unlocked or the process ends; None while another one has it.
+
+    Raises:
+        OSError: the file cannot be opened or locked.
+    """
+    while True:
+        descriptor, locked = _opened(path), False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A cleaner of /tmp may have removed the file since it was opened; the next job would lock a new one.
+            with suppress(FileNotFoundError):
+                locked = os.path.samestat(os.fstat(descriptor), path.lstat())
+        except BlockingIOError:
+            return None
+        finally:
+            if not locked:
+                os.close(descriptor)
+        if locked:
+            return descriptor
+
+
+def _opened(path: Path) -> int:
+    """Open a lock file; make it, open to all accounts, if there is none."""
+    flags = os.O_RDWR | os.O_NOFOLLOW
+    while True:
+        # Without O_CREAT first: in a folder such as /tmp, Linux refuses O_CREAT on another account's file
+        # (fs.protected_regular).
+        with suppress(FileNotFoundError):
+            return os.open(path, flags)
+        with suppress(FileExistsError), _for_all_accounts():
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _release(leases: Iterable[int]) -> None:
+    for descriptor in leases:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked process has a copy
+        os.close(descriptor)
+
+
+@contextmanager
+def _for_all_accounts() -> Iterator[None]:
+    """What is made gets its full mode at once: another account must not meet it half open."""
+    previous = os.umask(0)
+    try:
+        yield
+    finally:
+        os.umask(previous)
+
+
 def _lease_folder() -> Path:
     """The folder of the lock files, which every user can add to."""
     folder = Path(os.environ.get(FOLDER_VARIABLE, LEASES))
     try:
-        with suppress(FileExistsError):
-            folder.mkdir()
-            folder.chmod(0o1777)
+        with suppress(FileExistsError), _for_all_accounts():
+            folder.mkdir(mode=0o1777)
         if folder.is_symlink() or not folder.is_dir():  # someone else may have put anything into /tmp
             raise NotADirectoryError(0, "it is no folder")
     except OSError as error:

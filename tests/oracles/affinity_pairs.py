@@ -47,11 +47,12 @@ def losses(features: np.ndarray, labels: np.ndarray, radius: int, border_pairs: 
 
 
 def walk_affinities(features: np.ndarray, radius: int, border_pairs: bool) -> dict[frozenset[Cell], float]:
-    """Affinities of the pairs that a walk on features (C, h, w) knows, with psa's radius in small grids."""
+    """Affinities of the pairs that a walk on features (C, h, w) knows; without any, of a smaller radius."""
     height, width = features.shape[1:]
     if border_pairs:
         pairs = pairs_within(radius, height, width)
     else:
-        shorter = min(height, width)
-        pairs = authors_pairs((shorter - 1) // 2 if shorter < radius * 2 + 1 else radius, height, width)
+        while radius > 1 and not authors_pairs(radius, height, width):
+            radius -= 1
+        pairs = authors_pairs(radius, height, width)
     return {frozenset(pair): affinity(features, *pair) for pair in pairs}

@@ -81,7 +81,10 @@ def inner_window(radius: int, height: int, width: int) -> Window:
 
 
 def radius_in_small_grid(radius: int, height: int, width: int) -> int:
-    """The radius that AffinityNet's code takes in use (psa ``network/resnet38_aff.py``).
+    """The radius that a walk takes on a grid that may be too small for its own.
+
+    AffinityNet's code keeps its radius on every grid (psa ``network/resnet38_aff.py``), and fails where that leaves no
+    inner first cell: with radius 5, on fewer than 5 rows or 9 columns.
 
     Args:
         radius: in cells, that of training.
@@ -89,11 +92,10 @@ def radius_in_small_grid(radius: int, height: int, width: int) -> int:
         width: columns of the grid.
 
     Returns:
-        ``radius``; or, where the shorter side has less than ``2 * radius + 1`` cells, half of what that has beside
-        the middle one, rounded down, so that inner first cells are left. At least 1, which means no pairs.
+        The largest radius up to ``radius`` for which :func:`inner_window` is not empty. At least 1, which means no
+        pairs.
     """
-    shorter = min(height, width)
-    return radius if shorter > 2 * radius else max((shorter - 1) // 2, 1)
+    return max(min(radius, height, (width + 1) // 2), 1)
 
 
 def pair_affinities(features: Tensor, offsets: Sequence[Offset]) -> Tensor:

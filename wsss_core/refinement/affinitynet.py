@@ -105,8 +105,8 @@ class AffinityNetMethod(AffinityMethod, name="affinitynet"):
     def _affinities_of_walk(self, features: Tensor) -> tuple[Tensor, list[Offset]]:
         """Affinities (P, h, w) of features (C, h, w), and the P offsets.
 
-        Without ``border_pairs`` they are 0 where the first cell is no inner one, and the radius is that of the
-        authors in small grids.
+        Without ``border_pairs`` they are 0 where the first cell is no inner one, and the radius is smaller on grids
+        without inner cells.
         """
         if self.network.border_pairs:
             return pair_affinities(features, self.offsets), self.offsets

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Print a Python that the project runs on; if there is none, say in one sentence what to install.
+# find_python.sh [CANDIDATE ...]: names or paths, the first suitable one is taken.
+oldest=11 newest=12  # Python 3.11 to 3.12, as requires-python in pyproject.toml says
+[ $# -gt 0 ] || set -- python3 python3.12 python3.11
+suitable="import os, sys, sysconfig, ensurepip, venv
+sys.exit(not (sys.version_info[0] == 3 and $oldest <= sys.version_info[1] <= $newest
+              and os.path.exists(sysconfig.get_path('include') + '/Python.h')))"
+for candidate; do
+    if "$candidate" -c "$suitable" 2>/dev/null; then
+        command -v "$candidate"
+        exit
+    fi
+done
+echo "None of these is a Python 3.$oldest to 3.$newest with venv and headers: $*; install one (Debian and Ubuntu:" \
+    "python3.$oldest-venv and python3.$oldest-dev), or name one: make PYTHON=/path/to/python3.$oldest" >&2
+exit 1
