@@ -1,10 +1,11 @@
 # `make demo` and `make test` set everything up by themselves.
-PYTHON ?= python3
 ENVIRONMENT := .venv
 BIN := $(ENVIRONMENT)/bin
 INSTALLED := $(ENVIRONMENT)/.installed
 
-.PHONY: demo install test test-slow test-slurm check bench bench-gpu format clean
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: demo install test test-slow test-slurm check bench bench-gpu format clean update-constraints
 
 demo: $(INSTALLED)  ## The whole way on the embedded data set, on the CPU: a few minutes.
 	$(BIN)/snakemake --quiet rules
@@ -39,12 +40,20 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-# Installed again only when pyproject.toml has changed.
-$(INSTALLED): pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(ENVIRONMENT)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[tests]'
+# Installed again only when one of these has changed. What pydensecrf2 is built with is constrained too.
+$(INSTALLED): pyproject.toml constraints.txt envs/find_python.sh
+	python=$$(envs/find_python.sh $(PYTHON)) && { test -x $(BIN)/python || "$$python" -m venv $(ENVIRONMENT); }
+	envs/find_python.sh $(BIN)/python >/dev/null  # an old environment may have another Python
+	$(PIP) --upgrade pip
+	$(PIP) --build-constraint constraints.txt --editable '.[tests]'
 	@touch $@
+
+update-constraints:  ## Try the newest releases of everything, and write down which they are; then the tests.
+	rm -rf .venv-newest
+	python=$$(envs/find_python.sh $(PYTHON)) && "$$python" -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade pip setuptools wheel packaging
+	.venv-newest/bin/python envs/update_constraints.py
+	$(MAKE) ENVIRONMENT=.venv-newest test
 
 clean:  ## Remove the environment; results stay.
 	rm -rf $(ENVIRONMENT)

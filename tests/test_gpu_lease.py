@@ -66,11 +66,10 @@ def holder(folder):
     )
 
 
-def test_eight_jobs_killed_at_random_never_share_a_gpu(tmp_path):
+def test_eight_jobs_killed_at_random_never_share_a_gpu(tmp_path, caplog):
     holders = [holder(tmp_path) for _ in range(8)]
     leases = killed = 0
-    end = time.monotonic() + 12
-    while time.monotonic() < end:
+    while killed < 20 or leases < 50:  # however long that takes on a busy machine
         time.sleep(random.uniform(0, 0.2))
         place = random.randrange(8)
         victim = holders[place]
@@ -83,11 +82,9 @@ def test_eight_jobs_killed_at_random_never_share_a_gpu(tmp_path):
         assert last.poll() is None, last.communicate()[1]
         last.kill()
         leases += last.communicate()[0].count("leased")
-    assert killed >= 20 and leases >= 50
-    start = time.monotonic()
-    with leased_gpus(4):
+    with caplog.at_level("INFO"), leased_gpus(4):
         assert visible() == "0,1,2,3"
-    assert time.monotonic() - start < 2  # death has given all of them back
+    assert caplog.messages == ["computing on GPU 0, 1, 2, 3"]  # nothing to wait for: death has given all of them back
 
 
 def test_jobs_get_different_gpus_and_return_them():
@@ -104,7 +101,11 @@ def test_jobs_get_different_gpus_and_return_them():
         assert visible() == "0,1,2,3"
 
 
-def test_a_job_waits_while_all_are_taken_and_says_so(tmp_path, caplog):
+def test_a_job_waits_while_all_are_taken_and_says_so(monkeypatch, caplog):
+    def end_the_other_job(seconds):
+        busy.kill()
+        busy.wait()
+
     with caplog.at_level("INFO"):
         busy = subprocess.Popen(
             [
@@ -117,9 +118,9 @@ def test_a_job_waits_while_all_are_taken_and_says_so(tmp_path, caplog):
             stdout=subprocess.PIPE,
         )
         assert busy.stdout.readline() == b"leased\n"
-        subprocess.Popen(["sh", "-c", f"sleep 2; kill -9 {busy.pid}"])
+        monkeypatch.setattr(gpu_lease.time, "sleep", end_the_other_job)  # when this one waits, and not before
         with leased_gpus(2):
-            assert busy.wait() == -9
+            assert busy.returncode == -9
             assert visible() == "0,1"
     assert caplog.messages == [
         "waiting for 2 of the GPUs 0, 1, 2, 3: other jobs have leased the rest",
@@ -309,6 +310,7 @@ def test_a_gpu_is_leased_by_one_user_after_the_other(everybodys_folder, umask):
             pass
         for uid in (65534, 65533):
             as_another_user(uid, 4, "0,1,2,3")
+        forget()
         owners = [(everybodys_folder / f"gpu-{gpu}.lock").stat().st_uid for gpu in range(4)]
         assert owners == [0, 65534, 65534, 65534]
         with leased_gpus(4):

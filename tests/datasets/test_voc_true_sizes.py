@@ -22,6 +22,8 @@ from wsss_core.datasets.index_dataset import index_test_images
 from wsss_core.datasets.index_masks import index_masks
 from wsss_core.datasets.label_maps import read_label_manifest
 
+pytestmark = pytest.mark.xdist_group("voc_true_sizes")
+
 TRAIN = [f"2007_{number:06}" for number in range(1464)]
 VAL = [f"2008_{number:06}" for number in range(1449)]
 TEST = [f"2009_{number:06}" for number in range(1456)]

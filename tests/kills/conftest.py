@@ -1,4 +1,5 @@
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,11 @@ def small_disk(tmp_path):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """The way of one method, run to its end; tests put back what they take from it."""
+    """The way of one method, run to its end; tests put back what they take from it.
+
+    They start Snakemake as users do, and compare with what jobs made that were forks of one process.
+    """
     workflow = Workflow(tmp_path_factory.mktemp("kills"), small_demo("advcam"))
     workflow.config["cams"]["advcam"]["threshold"] = {"best_on": "train"}  # so that there is a job that chooses it
     workflow.run()
-    return workflow
+    return replace(workflow, warm=False)

@@ -1,4 +1,7 @@
-"""Makes artifacts of every kind of file, again and again: `make_artifacts.py INPUTS RESULTS ROUNDS`."""
+"""Makes artifacts of every kind of file, again and again: `make_artifacts.py INPUTS RESULTS ROUNDS`.
+
+The first of several processes, which makes the inputs, has to be alone.
+"""
 
 import logging
 import random
@@ -9,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import wsss_core.cams.generate_cams as cams_stage
-from tests.refinement.tiny_data import TRUNK, true_labels, write_images, write_trunk
+from tests.refinement.tiny_data import TRUNK, index_of_images, true_labels, write_images, write_trunk
 from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
 from wsss_core.config.cams import MultiscaleCams
 from wsss_core.config.classifiers import OrdinaryClassifier
@@ -21,7 +24,8 @@ from wsss_core.datasets.label_maps import write_label_maps
 logging.basicConfig(level="INFO", stream=sys.stdout)
 inputs, results, rounds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 cams_stage.BLOCK_IMAGES = 1
-index, trunk = write_images(inputs / "images"), inputs / "trunk.safetensors"
+trunk = inputs / "trunk.safetensors"
+index = index_of_images(inputs / "images") if trunk.exists() else write_images(inputs / "images")
 optimisation = Optimisation(optimizer="adamw", epochs=3, batch_size=3, learning_rate=1e-3)
 parameters = OrdinaryClassifier(backbone="any", optimisation=optimisation, augmentation=Augmentation(crop=32))
 
@@ -55,7 +59,7 @@ def creatures(folder: Path) -> list[Path]:
     return []
 
 
-if not trunk.exists():  # whoever is the first is alone
+if not trunk.exists():
     write_trunk(trunk)
     classifier(inputs / "classifier")
 for number in range(rounds):

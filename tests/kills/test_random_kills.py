@@ -14,7 +14,9 @@ import psutil
 import pytest
 import torch
 
-from tests.workflow.workflow import Workflow, job_processes, wait_for
+from tests.workflow.workflow import TooLateError, Workflow, job_processes, wait_for
+
+pytestmark = pytest.mark.xdist_group("kills")
 
 RULES = {
     "generated": "generate_creatures",
@@ -186,7 +188,12 @@ def strike_and_repair(workflow: Workflow, job: Job, way: str, moment: Moment) ->
 )
 def test_a_job_struck_in_the_middle_goes_on_from_there(finished, dice, rule, way, most):
     job = jobs_of(finished)[rule]
-    assert strike_and_repair(finished, job, way, after_progress(job, dice.randint(1, most)))
+    for _ in range(10):
+        # A busy machine may let this process look again when the job is done already, or nearly: once more, then.
+        with suppress(TooLateError):
+            if strike_and_repair(finished, job, way, after_progress(job, dice.randint(1, most))):
+                return
+    pytest.fail("the job was never struck in the middle")
 
 
 @pytest.mark.slow

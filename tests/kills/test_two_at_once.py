@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.workflow.workflow import Workflow, job_processes, small_demo, wait_for
+
+pytestmark = pytest.mark.xdist_group("kills")
 
 SCRIPT = Path(__file__).with_name("make_artifacts.py")
 ROUNDS = 2
@@ -42,10 +46,14 @@ def test_two_jobs_that_write_the_same_artifacts_do_each_other_no_harm(tmp_path):
 
 
 def test_a_second_snakemake_is_told_of_the_first_and_harms_nothing(tmp_path, finished):
-    workflow = Workflow(tmp_path, small_demo("cam"))
+    workflow = Workflow(tmp_path, small_demo("cam"), warm=False)
     first = workflow.start("backbone")
-    wait_for(lambda: job_processes(first, "prepare_backbone"), first)
-    second = workflow.attempt("backbone")
+    (job,) = wait_for(lambda: job_processes(first, "prepare_backbone"), first)
+    job.suspend()  # so that the first cannot be done before the second begins
+    try:
+        second = workflow.attempt("backbone")
+    finally:
+        job.resume()
     assert second.returncode != 0
     assert "Directory cannot be locked" in second.stdout and "--unlock" in second.stdout
     assert first.wait(timeout=300) == 0

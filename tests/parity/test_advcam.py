@@ -22,6 +22,8 @@ from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.folded import folded_for_inference
 
+pytestmark = pytest.mark.xdist_group("advcam")
+
 AUTHORS_SCALES = (1.0, 0.5, 1.5, 2.0)
 """What ``scaleidx`` in the files' names counts."""
 EXACT = 1e-8

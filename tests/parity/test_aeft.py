@@ -26,6 +26,8 @@ from wsss_core.config.classifiers import AeftClassifier
 from wsss_core.datasets.transforms import normalise
 from wsss_core.networks.classifier_files import load_classifier
 
+pytestmark = pytest.mark.xdist_group("aeft")
+
 MAPS, LOSSES, GRADIENTS, INFERENCE = 2e-5, 1e-5, 5e-4, 5e-5
 
 

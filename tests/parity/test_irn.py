@@ -28,6 +28,8 @@ from wsss_core.refinement.pseudo_label_map import divided_by_largest, pseudo_lab
 from wsss_core.refinement.reduced_labels import middle_labels
 from wsss_core.training.loop import _make_optimizer
 
+pytestmark = pytest.mark.xdist_group("irn")
+
 AUTHORS_TRUNK = Trunk(network="resnet50", output_stride=16)
 VOC_LABELS = 21
 """The authors' code leaves out pairs with a label from here up."""

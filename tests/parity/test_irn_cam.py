@@ -12,6 +12,8 @@ from wsss_core.config.cams import MultiscaleCams
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.networks.classifier_files import load_classifier
 
+pytestmark = pytest.mark.xdist_group("advcam")
+
 MAPS = 2e-5
 
 

@@ -29,6 +29,8 @@ from wsss_core.datasets.transforms import normalise
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.refinement.crf import dense_crf, with_background
 
+pytestmark = pytest.mark.xdist_group("oc_cse")
+
 MAPS, LOSSES, GRADIENTS, INFERENCE = 2e-5, 1e-5, 1e-4, 5e-5
 SETTINGS = CgnetClassifier(backbone="b", ordinary="o")
 

@@ -22,6 +22,8 @@ from wsss_core.refinement.pair_labels import pair_labels
 from wsss_core.refinement.pseudo_label_map import pseudo_label_scores
 from wsss_core.refinement.random_walk import random_walk
 
+pytestmark = pytest.mark.xdist_group("psa")
+
 STRIDE = 8
 VOC_LABELS = 21
 """Labels, the background included, that the authors' walk has maps of."""

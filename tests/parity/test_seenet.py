@@ -12,6 +12,8 @@ from wsss_core.config.classifiers import SeenetClassifier
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.self_erasing import attention, conditionally_rectified, ternary_mask
 
+pytestmark = pytest.mark.xdist_group("seenet")
+
 MAPS = 2e-5
 _TEST, _TRAINING = SeenetCams(classifier="c"), SeenetClassifier(backbone="b")
 THRESHOLDS = {

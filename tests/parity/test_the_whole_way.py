@@ -20,6 +20,8 @@ from tests.workflow.workflow import Workflow
 from wsss_core.cam_store import CamStoreReader, ImageCams
 from wsss_core.config.dataset import VOC_CLASSES
 
+pytestmark = pytest.mark.xdist_group("advcam")
+
 
 def cheapest(folder: Path, pattern: str) -> Case:
     """The case of the least work of those whose file names match."""

@@ -1,20 +1,15 @@
 """Three tiny images, their class maps and a trunk's weights: inputs of the refinement stages."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas
-import torch
 from PIL import Image
-from torch import nn
-from torch.nn import functional
 
+from wsss_core.cam_store import ImageCams
 from wsss_core.config.crf import Crf
 from wsss_core.config.networks import Backbone
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.networks.trunks import build_trunk
-from wsss_core.networks.weights import save_weights
 
 CLASSES = ("bird", "cat", "dog")
 BACKBONE = Backbone(network="resnet_small", output_stride=8, weights="scratch")
@@ -24,29 +19,13 @@ SIZES = {"one": (40, 48), "two": (32, 32), "none": (33, 41)}
 LABELS = {"one": ["cat"], "two": ["bird", "dog"], "none": []}
 
 
-@dataclass
-class Maps:
-    """What ``CamStoreReader.read`` gives."""
-
-    classes: np.ndarray
-    cam: np.ndarray
-    height: int
-    width: int
-
-    def full_size(self) -> np.ndarray:
-        if not len(self.classes):
-            return np.zeros((0, self.height, self.width), np.float32)
-        size = (self.height, self.width)
-        return functional.interpolate(torch.from_numpy(self.cam)[None], size=size, mode="bilinear")[0].numpy()
-
-
 class FakeCams:
     """Class maps of the images below, in place of a ``CamStoreReader``."""
 
     def __init__(self) -> None:
         self.reads: list[str] = []
 
-    def read(self, image_id: str) -> Maps:
+    def read(self, image_id: str) -> ImageCams:
         self.reads.append(image_id)
         height, width = SIZES[image_id]
         classes = np.array([CLASSES.index(name) for name in LABELS[image_id]], dtype=np.int64)
@@ -55,7 +34,7 @@ class FakeCams:
             row, column = (side // 4 for side in object_corner(k))
             cam[k, row : row + 4, column : column + 4] = 0.6
             cam[k, row + 1, column + 1] = 1  # the most discriminative part
-        return Maps(classes, cam, height, width)
+        return ImageCams(image_id, classes, cam, None, height, width)
 
 
 def object_corner(k: int) -> tuple[int, int]:
@@ -76,18 +55,32 @@ def write_images(folder: Path) -> DatasetIndex:
     """Write the images, of one colour per class, and return their index."""
     folder.mkdir(parents=True, exist_ok=True)
     colours = np.array([[40, 60, 50], [220, 40, 40], [40, 220, 60], [60, 60, 230]], np.uint8)
-    rows = []
-    for image_id, (height, width) in SIZES.items():
-        noise = np.random.default_rng(0).integers(0, 8, (height, width, 3), np.uint8)
-        path = folder / f"{image_id}.png"
+    index = index_of_images(folder)
+    for image_id, path in zip(index.image_ids, index.image_paths, strict=True):
+        noise = np.random.default_rng(0).integers(0, 8, (*SIZES[image_id], 3), np.uint8)
         Image.fromarray(colours[true_labels(image_id)] + noise).save(path)
-        rows.append((image_id, "train", str(path), height, width, ";".join(LABELS[image_id])))
+    return index
+
+
+def index_of_images(folder: Path) -> DatasetIndex:
+    """The index of the images in a folder."""
+    rows = [
+        (image_id, "train", str(folder / f"{image_id}.png"), height, width, ";".join(LABELS[image_id]))
+        for image_id, (height, width) in SIZES.items()
+    ]
     columns = ["image_id", "split", "image", "height", "width", "labels"]
     return DatasetIndex(CLASSES, pandas.DataFrame(rows, columns=columns))
 
 
 def write_trunk(path: Path) -> Path:
     """Write random weights of the small trunk."""
+    # Here, as the processes that need the class maps alone do without torch.
+    import torch
+    from torch import nn
+
+    from wsss_core.networks.trunks import build_trunk
+    from wsss_core.networks.weights import save_weights
+
     torch.manual_seed(0)
     save_weights(path, nn.ModuleDict({"trunk": build_trunk(TRUNK)}), {"kind": "backbone"})
     return path

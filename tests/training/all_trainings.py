@@ -33,7 +33,7 @@ with job(folder / "log.txt", 2, gpus=gpus):
 
     def restore_late(self: PartialWork, *outputs: Path) -> bool:
         """A second process that asks for itself finds what the first one has put back."""
-        time.sleep(process_number())
+        time.sleep(0.1 * process_number())
         return restore(self, *outputs)
 
     PartialWork.restore = restore_late  # type: ignore[method-assign]

@@ -1,41 +1,36 @@
 """Starting, watching and killing the small training."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
+import pytest
+
+from tests import warm_python
+from tests.warm_python import WarmProcess
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("small_training.py")
 
 
-def start(folder: Path, gpus: int = 1, **options) -> "subprocess.Popen[str]":
+def start(folder: Path, gpus: int = 1, **options) -> WarmProcess:
     """Start the small training in a process group of its own; its output goes to ``output.txt``."""
     return start_script(SCRIPT, folder, gpus, json.dumps(options))
 
 
-def start_script(script: Path, folder: Path, gpus: int, *arguments: str) -> "subprocess.Popen[str]":
+def start_script(script: Path, folder: Path, gpus: int, *arguments: str) -> WarmProcess:
     """Start a script that is a job with so many invented GPUs."""
     folder.mkdir(exist_ok=True)
     environment = {
-        **os.environ,
         "PYTHONPATH": str(REPOSITORY),
         "WSSS_FAKE_GPUS": ",".join(map(str, range(gpus))),
         "WSSS_GPU_LEASES": str(folder / "leases"),
     }
-    with open(folder / "output.txt", "w") as output:
-        return subprocess.Popen(
-            [sys.executable, str(script), str(folder), str(gpus), *arguments],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return warm_python.start([str(script), str(folder), str(gpus), *arguments], folder / "output.txt")
 
 
 def run(folder: Path, gpus: int = 1, **options) -> int:
@@ -48,7 +43,7 @@ def log_of(folder: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def wait_for_line(folder: Path, line: str, process: "subprocess.Popen[str]", seconds: float = 120) -> None:
+def wait_for_line(folder: Path, line: str, process: WarmProcess, seconds: float = 120) -> None:
     """Wait until the log or the output has this text."""
     end = time.monotonic() + seconds
     while line not in log_of(folder) + (folder / "output.txt").read_text():
@@ -56,7 +51,12 @@ def wait_for_line(folder: Path, line: str, process: "subprocess.Popen[str]", sec
         time.sleep(0.005)
 
 
-def family(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+def release(folder: Path) -> None:
+    """Let a training that holds go on."""
+    (folder / "go").touch()
+
+
+def family(process: WarmProcess) -> list[psutil.Process]:
     """The process and all its descendants."""
     parent = psutil.Process(process.pid)
     return [parent, *parent.children(recursive=True)]

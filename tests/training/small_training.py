@@ -1,10 +1,15 @@
-"""A training as a job, run as a script of its own: `small_training.py FOLDER GPUS '{"workers": 2, ...}'`."""
+"""A training as a job, run as a script of its own: `small_training.py FOLDER GPUS '{"workers": 2, ...}'`.
+
+With the option `"hold": [epoch, step]` (from 0) it says "holds" in the middle of this step, and stays there until there
+is a file `go`. With `"hold": "before training"` it does so when its log has been set up.
+"""
 
 import json
 import logging
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,14 @@ processes._SECONDS_TO_HEAR = options.get("seconds_to_hear", processes._SECONDS_T
 record = wsss_core.job._record
 
 
+def hold_if(place: Any) -> None:
+    """Hold, if this is the place where a test says so."""
+    if options.get("hold") == place:
+        print("holds", flush=True)
+        while not (folder / "go").exists():
+            time.sleep(0.005)
+
+
 def slow_record(*arguments: Any) -> None:
     time.sleep(options.get("slow_record", 0))
     record(*arguments)
@@ -26,6 +39,7 @@ def slow_record(*arguments: Any) -> None:
 
 wsss_core.job._record = slow_record
 with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
+    hold_if("before training")
     import torch
     from torch import nn
     from torch.nn import functional
@@ -56,11 +70,15 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
             return torch.full((3, 8, 8), index / IMAGES, dtype=torch.float64) + noise, torch.tensor([index / IMAGES])
 
     def loss(batch: tuple[torch.Tensor, torch.Tensor], epoch: int) -> dict[str, torch.Tensor]:
+        if process_number() == 0:
+            steps[epoch] += 1
+            hold_if([epoch, steps[epoch] - 1])
         time.sleep(options.get("pause", 0))
         images, values = batch
         error = functional.mse_loss(network(images), values.double())
         return {"loss": error * options.get("factor", 1.0), "error": error}
 
+    steps: Counter[int] = Counter()
     torch.manual_seed(5)
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3),

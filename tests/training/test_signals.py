@@ -8,7 +8,19 @@ import time
 
 import pytest
 
-from tests.training.jobs import REPOSITORY, family, log_of, results_of, run, start, wait_for_line, wait_until_gone
+from tests.training.jobs import (
+    REPOSITORY,
+    family,
+    log_of,
+    release,
+    results_of,
+    run,
+    start,
+    wait_for_line,
+    wait_until_gone,
+)
+
+pytestmark = pytest.mark.xdist_group("signals")
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +33,15 @@ def unbroken(tmp_path_factory):
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 0), (signal.SIGTERM, 2), (signal.SIGINT, 0)])
 def test_a_warned_training_goes_on_from_its_very_step(tmp_path, unbroken, dice, number, workers):
     """The whole group is signalled, loading processes too, as SLURM (or a terminal) does."""
-    process = start(tmp_path, dropout=0.3, pause=0.25, workers=workers)
-    wait_for_line(tmp_path, "epoch 1, loss", process)
-    time.sleep(dice.uniform(0, 0.7))  # the second epoch has five steps, of a quarter of a second each
+    step = dice.randrange(4)  # after the last of five, the epoch is done
+    process = start(tmp_path, dropout=0.3, hold=[1, step], workers=workers)
+    wait_for_line(tmp_path, "holds", process)
     processes = family(process)
     os.killpg(process.pid, number)
+    release(tmp_path)
     assert process.wait(timeout=60) == 128 + number
     wait_until_gone(processes)
-    assert "training: stopped by a signal in epoch 2, step" in log_of(tmp_path)
+    assert f"training: stopped by a signal in epoch 2, step {step + 1}" in log_of(tmp_path)
     assert f"stopped by {number.name}; the same command goes on from here" in log_of(tmp_path)
     assert not (tmp_path / "weights.safetensors").exists()
     assert not list(tmp_path.rglob(".writing-*"))
@@ -51,10 +64,8 @@ def test_warnings_at_random_moments(tmp_path, unbroken, dice):
 
 
 def test_a_warning_before_training_ends_the_job_at_once(tmp_path):
-    process = start(tmp_path)
-    end = time.monotonic() + 60
-    while not (tmp_path / "log.txt").exists() and time.monotonic() < end:
-        time.sleep(0.005)
+    process = start(tmp_path, hold="before training")
+    wait_for_line(tmp_path, "holds", process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 128 + signal.SIGTERM
     assert not (tmp_path / ".partial").exists()

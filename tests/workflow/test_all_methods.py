@@ -5,6 +5,8 @@ import pytest
 
 from tests.workflow.workflow import Workflow, small_demo
 
+pytestmark = pytest.mark.xdist_group("methods")
+
 METHODS = ("cam", "advcam", "seenet", "cgnet", "aeft", "advcam_cgnet", "advcam_aeft")
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.workflow.workflow import REPOSITORY, Workflow
 
+pytestmark = pytest.mark.xdist_group("extension")
+
 OWN_NETWORK = """
 from typing import Literal
 from torch import nn

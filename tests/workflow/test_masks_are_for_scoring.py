@@ -10,6 +10,8 @@ from tests.datasets.voc_tree import VocTree
 
 from .workflow import Workflow
 
+pytestmark = pytest.mark.xdist_group("jobs")
+
 MASK_FILES = re.compile(r"SegmentationClass|masks\.csv|scores\.csv|summary")
 TRAINING = {"prepare_backbone", "train_classifier", "train_affinity", "train_segmenter"}
 BEFORE_SCORING = TRAINING | {

@@ -8,6 +8,8 @@ import yaml
 
 from .workflow import REPOSITORY, Workflow
 
+pytestmark = pytest.mark.xdist_group("finished")
+
 SHARE = 10
 """One of so many training images has a mask."""
 

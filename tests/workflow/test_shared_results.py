@@ -6,8 +6,12 @@ import os
 import platform
 import stat
 
+import pytest
+
 from .conftest import TEAM
 from .workflow import Workflow
+
+pytestmark = pytest.mark.xdist_group("finished")
 
 
 def test_the_group_may_read_and_write_everything(finished):

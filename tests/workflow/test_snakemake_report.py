@@ -3,6 +3,10 @@
 import re
 import zipfile
 
+import pytest
+
+pytestmark = pytest.mark.xdist_group("finished")
+
 
 def test_snakemakes_report_is_made_offline(finished, tmp_path, monkeypatch):
     for variable in ("http_proxy", "https_proxy"):  # where nobody answers

@@ -8,6 +8,8 @@ import pytest
 
 from .workflow import Workflow, small_demo
 
+pytestmark = pytest.mark.xdist_group("sweep")
+
 FIELDS = {
     "cams.advcam.steps": [2, 3],
     "affinities.direct.pseudo_labels.background.times_seed_threshold": [0.5, 1],

@@ -8,6 +8,8 @@ import pytest
 
 from .workflow import Workflow
 
+pytestmark = pytest.mark.xdist_group("finished")
+
 LISTED = 12
 """Images of the list that a threshold is chosen on."""
 

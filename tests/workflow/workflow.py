@@ -1,25 +1,25 @@
 """Running the workflow on a small copy of the demo, in a folder of its own."""
 
 import copy
+import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
 
-from .warm_snakemake import WarmSnakemake
+from tests import warm_python
+from wsss_core.config.runtime import DEFAULT_RESOURCES
 
 REPOSITORY = Path(__file__).parents[2]
-PYTHON_SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-SNAKEMAKE = [*PYTHON_SNAKEMAKE, "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
-warm_snakemake = cache(WarmSnakemake)
-"""One for all tests of a process."""
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 TEAM_UMASK = 0o002
 """Of who shares results with a group: new files are the group's to read and write."""
 BRIEF = {"epochs": 2, "batch_size": 8}
@@ -51,6 +51,8 @@ def small_demo(*experiments: str) -> dict[str, Any]:
         name: config["experiments"].get(name, {"cams": name}) for name in experiments or ("cam", "advcam", "full")
     }
     config["runtime"]["shards"] = 1
+    # A second thread costs such small networks more than it gives; two jobs run at a time instead.
+    config["resources"] = {rule: {**asked.model_dump(), "threads": 1} for rule, asked in DEFAULT_RESOURCES.items()}
     return config
 
 
@@ -70,10 +72,15 @@ class Workflow:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line, with the configuration written to the folder."""
+        return [*SNAKEMAKE, *self.options(*arguments)]
+
+    def options(self, *arguments: str) -> list[str]:
+        """What comes after ``snakemake`` on the command line; writes the configuration to the folder."""
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(self.config, sort_keys=False))
+        snakefile = ["--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
         # Not the last option: --configfile takes several values, and would take a target for one.
-        return [*SNAKEMAKE, "--configfile", str(path), "--directory", str(self.folder), *arguments]
+        return [*snakefile, "--configfile", str(path), "--directory", str(self.folder), *arguments]
 
     def run(self, *arguments: str, seconds: float = 600) -> str:
         """Run to the end; the output. An error of Snakemake is one of the test."""
@@ -83,17 +90,27 @@ class Workflow:
 
     def attempt(self, *arguments: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
         """Run to the end, whatever it is, or for so many seconds."""
-        command = self.command(*arguments)
         if self.warm:
-            return warm_snakemake().run(command[len(PYTHON_SNAKEMAKE) :], TEAM_UMASK, seconds)
+            return self._attempt_warm(seconds, *arguments)
         return subprocess.run(
-            command,
+            self.command(*arguments),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=seconds,
             umask=TEAM_UMASK,
         )
+
+    def _attempt_warm(self, seconds: float, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "output.txt"
+            process = warm_python.start(["snakemake", *self.options(*arguments)], output, TEAM_UMASK)
+            try:
+                status = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+            return subprocess.CompletedProcess(process.args, status, output.read_text())
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """The rules that a dry run would run, with the number of jobs."""
@@ -114,14 +131,23 @@ class Workflow:
             return subprocess.Popen(self.command(*arguments), stdout=log, stderr=subprocess.STDOUT, text=True)
 
 
+class TooLateError(AssertionError):
+    """The process ended before the moment that was waited for was seen."""
+
+
 def wait_for(condition: Any, process: "subprocess.Popen[str]", seconds: float = 120) -> Any:
-    """Poll until ``condition()`` is true while ``process`` runs; its value."""
+    """Poll until ``condition()`` is true while ``process`` runs; its value.
+
+    Raises:
+        TooLateError: the process ended first.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()
         if value:
             return value
-        assert process.poll() is None, "snakemake ended before the moment to kill at came"
+        if process.poll() is not None:
+            raise TooLateError("snakemake ended before the moment that was waited for")
         time.sleep(0.005)
     raise AssertionError(f"did not happen within {seconds} s")
 

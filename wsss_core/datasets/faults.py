@@ -4,14 +4,14 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 from wsss_core.atomic import atomic_path
 from wsss_core.errors import UserError
 
 
-class FaultKind(str, Enum):
+class FaultKind(StrEnum):
     """What can be wrong; the value is the heading in the message."""
 
     LAYOUT = "a folder or list is missing"
@@ -37,10 +37,6 @@ class FaultKind(str, Enum):
     TINY_IMAGE = "an image is tiny"
     LIST_LENGTH = "an image list has another length than is usual"
     OTHER_SIZE = "an image has another size than is said of it"
-
-    def __str__(self) -> str:
-        """The heading."""
-        return self.value
 
 
 @dataclass(frozen=True)

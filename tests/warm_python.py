@@ -1,0 +1,88 @@
+"""Scripts and Snakemake in forks of ``warm_server.py``, which start at once."""
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+
+class WarmProcess:
+    """A fork of the server; what tests use of ``subprocess.Popen``."""
+
+    def __init__(self, arguments: list[str], pid: int, status: Path) -> None:
+        """Take the process's id, and the file that its exit status comes in."""
+        self.args, self.pid, self.returncode = arguments, pid, None
+        self._status = status
+
+    def poll(self) -> int | None:
+        """The exit status, if it has ended; negative: the signal that ended it."""
+        if self.returncode is None and self._status.exists():
+            self.returncode = int(self._status.read_text())
+            self._status.unlink()
+        return self.returncode
+
+    def wait(self, timeout: float = 600) -> int:
+        """Wait until it has ended; its exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: it took longer.
+        """
+        end = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(0.005)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Signal it, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it, if it has not ended."""
+        self.send_signal(signal.SIGKILL)
+
+
+def start(arguments: list[str], output: Path, umask: int = 0o022) -> WarmProcess:
+    """Start a command line in today's folder and environment, as the leader of a session.
+
+    Args:
+        arguments: a script and its arguments; or those of ``snakemake``, that first.
+        output: file for standard output and errors.
+        umask: its mask for the modes of new files.
+    """
+    output.write_bytes(b"")
+    status = output.with_suffix(".status")
+    status.unlink(missing_ok=True)
+    request = {
+        "arguments": arguments,
+        "folder": os.getcwd(),
+        "environment": dict(os.environ),
+        "umask": umask,
+        "output": str(output.absolute()),
+    }
+    server = _server()
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    return WarmProcess(arguments, int(server.stdout.readline()), status)
+
+
+@cache
+def _server() -> "subprocess.Popen[str]":
+    """One for all tests of a process."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.warm_server"],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(server.wait)
+    atexit.register(server.stdin.close)  # runs first
+    return server
