@@ -16,8 +16,8 @@ install: $(INSTALLED)  ## Only the environment, in .venv.
 test: $(INSTALLED) check  ## Style, types, lint and all tests but the slow ones.
 	$(BIN)/pytest -n 2
 
-test-slow: $(INSTALLED)  ## The tests that take minutes.
-	$(BIN)/pytest -m slow
+test-slow: $(INSTALLED)  ## The tests that take minutes, and ten times as many cases of the property tests.
+	$(BIN)/pytest -m "slow or hypothesis and not slurm" --hypothesis-profile thorough
 
 test-slurm: $(INSTALLED)  ## The tests that start a SLURM on this machine (Debian: slurm-wlm, munge).
 	$(BIN)/pytest -m slurm -rs

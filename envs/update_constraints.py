@@ -35,8 +35,9 @@ def requirements() -> list[Requirement]:
 
 
 def lower_end(requirement: Requirement) -> str:
-    """The requirement without its upper end."""
-    return requirement.name + ",".join(str(part) for part in requirement.specifier if part.operator == ">=")
+    """The requirement without its upper end; releases that it leaves out stay so."""
+    kept = sorted((part for part in requirement.specifier if part.operator in (">=", "!=")), key=str, reverse=True)
+    return requirement.name + ",".join(map(str, kept))
 
 
 def tried_range(requirement: Requirement, tried: Version) -> str:

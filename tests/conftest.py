@@ -5,6 +5,13 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How many cases the property tests try: `make test` the same ones every time, `make test-slow` more, and new ones.
+common = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+settings.register_profile("quick", max_examples=40, derandomize=True, **common)
+settings.register_profile("thorough", max_examples=400, **common)
+settings.load_profile("quick")
 
 # pytest runs in as many processes as there are cores; more threads than cores wait for each other. Before torch.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

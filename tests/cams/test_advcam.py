@@ -3,7 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cams.tiny_network import TinyClassifier
@@ -35,7 +35,6 @@ def plain_maps(network: TinyClassifier, clean: torch.Tensor, classes: list[int],
     return torch.stack([plain_climb(network.trunk, network.head, clean, k, steps, *settings_) for k in classes])
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     height=st.integers(5, 24),
     width=st.integers(5, 24),

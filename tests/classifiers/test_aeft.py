@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.classifiers.tiny_networks import CLASSES, as_lists, assert_same, batches, tiny
@@ -26,7 +26,6 @@ def objective_with(seed=0, bins=(2, 4), fusion="gated", order="coarse_to_fine", 
     return AeftObjective(network, parameters, None)
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     batch=batches(),
     pyramid=st.fixed_dictionaries(
@@ -58,7 +57,6 @@ def test_losses_and_gradients_are_those_of_the_plain_computation(batch, pyramid,
     assert_same(objective.network, found, expected)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     bins=st.sampled_from(BINS),
     fusion=st.sampled_from(FUSIONS),
@@ -75,7 +73,6 @@ def test_pooling_is_that_of_the_plain_computation(bins, fusion, order, size, see
     torch.testing.assert_close(pooling(maps), expected, rtol=1e-10, atol=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     shown=st.lists(st.sets(st.integers(0, 4), max_size=4), min_size=1, max_size=12),
     seed=st.integers(0, 1000),
@@ -209,7 +206,6 @@ def test_the_partners_are_drawn_anew_in_each_step(images):
     assert len(found) > 1
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     shown=st.lists(st.sets(st.integers(0, 4), max_size=3), min_size=1, max_size=10),
     seed=st.integers(0, 1000),

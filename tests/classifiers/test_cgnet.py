@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
@@ -36,7 +36,6 @@ def setting() -> Setting:
     return Setting(network, ordinary, torch.randn(3, 3, 19, 14, dtype=torch.float64) * contrast)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     batch=batches(),
     erasing=st.sampled_from(["class_specific", "class_agnostic", "none"]),
@@ -66,7 +65,6 @@ def test_losses_and_gradients_are_those_of_the_plain_computation(batch, erasing,
     assert_same(network, losses, expected)
 
 
-@settings(max_examples=50, deadline=None)
 @given(batch=batches(), seed=st.integers(0, 10000))
 def test_one_of_the_images_own_classes_is_drawn(batch, seed):
     labels = torch.cat([batch[1], torch.zeros(1, len(CLASSES), dtype=torch.float64)])  # and an image without

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.classifiers.tiny_networks import CLASSES, as_lists, assert_same, batches, tiny
@@ -27,7 +27,6 @@ def images() -> torch.Tensor:
     return torch.randn(3, 3, 36, 31, dtype=torch.float64)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     batch=batches(),
     thresholds=st.sampled_from([(0.7, 0.05, None), (0.8, 0.0, None), (0.5, 0.3, 0.2), (0.2, 0.1, 0.9)]),
@@ -55,7 +54,6 @@ def test_losses_and_gradients_are_those_of_the_plain_computation(batch, threshol
     assert_same(objective.network, objective.losses(images, labels, 0), expected)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     batch=batches(),
     thresholds=st.sampled_from([(0.7, 0.05), (0.8, 0.0), (0.5, 0.3), (0.9, 0.89)]),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -351,7 +351,6 @@ NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_character
 ODD = [" a", "nan", "e\u0301", "\u2028", "x;y,z", '"q"', "0012", "\U0001f408", "a.b.c", "~", "%41"]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     names=st.lists(NAMES.filter(lambda name: name.strip(". ")), min_size=2, max_size=5, unique_by=str.casefold),
     sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=5, max_size=5),

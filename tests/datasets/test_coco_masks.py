@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -171,7 +171,6 @@ def test_what_draws_a_mask_is_small_and_can_be_sent_to_another_process(tree):
         assert np.array_equal(pickle.loads(sent)(), source())
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     region=st.tuples(st.integers(1, 40), st.integers(1, 40)).flatmap(lambda size: arrays(bool, size)),
     compressed=st.booleans(),
@@ -184,7 +183,6 @@ def test_what_was_encoded_is_drawn(region, compressed):
     assert np.array_equal(drawn, region)
 
 
-@settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=20), damaged=st.integers(0, 30))
 def test_damaged_text_of_run_lengths_never_gets_through(text, damaged):
     region = np.random.default_rng(1).random((17, 23)) < 0.5
@@ -197,7 +195,6 @@ def test_damaged_text_of_run_lengths_never_gets_through(text, damaged):
         assert drawn.shape == region.shape and drawn.max() <= 1
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     regions=st.lists(st.tuples(st.integers(1, 80), arrays(bool, (9, 11))), max_size=4),
     crowd=arrays(bool, (9, 11)),

@@ -4,7 +4,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wsss_core.datasets.faults import DatasetFaults, FaultKind
@@ -325,7 +325,6 @@ LABEL = st.text(
 ).filter(lambda label: label.strip() and label.strip() != "background")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_names_labels_sizes_delimiters_and_encodings(tmp_path_factory, data):
     tree = FolderTree(tmp_path_factory.mktemp("any") / "mine")

@@ -4,7 +4,7 @@ import json
 import logging
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wsss_core.datasets import json_records
@@ -18,7 +18,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     content=st.dictionaries(st.text(max_size=5), VALUES, max_size=5),
     ascii=st.booleans(),
@@ -48,7 +47,6 @@ def test_any_object_comes_back_whatever_the_chunks(tmp_path, monkeypatch, conten
     assert {**{name: [] for name in records.arrays}, **read} == content
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(cut=st.integers(0, 10**6), chunk=st.integers(1, 40))
 def test_a_file_cut_anywhere_is_told(tmp_path, monkeypatch, cut, chunk):
     monkeypatch.setattr(json_records, "CHUNK", chunk)

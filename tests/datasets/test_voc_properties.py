@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -27,7 +27,6 @@ CLASSES = st.lists(
     unique=True,
 )
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @contextmanager
@@ -36,7 +35,6 @@ def new_tree(classes: list[str]) -> Iterator[VocTree]:
         yield VocTree(Path(folder) / "voc", classes)
 
 
-@FEW
 @given(st.data(), CLASSES)
 def test_what_is_there_comes_out_as_it_is(data, classes):
     names = data.draw(st.lists(NAMES, min_size=2, max_size=6, unique=True))
@@ -94,7 +92,6 @@ KINDS = (
 )
 
 
-@FEW
 @given(st.lists(st.tuples(NAMES, st.sampled_from(["train", "val"]), st.sampled_from((None, *KINDS))), max_size=8))
 def test_what_is_wrong_is_told_all_of_it_and_left_out(images):
     images = [image for image in {name: (name, *rest) for name, *rest in images}.values()]

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracles.plain_boundary import plain_boundary_f
@@ -20,7 +20,6 @@ def blobs(seed, shape, classes, ignored=False):
     return labels[np.linalg.norm(grid[:, :, None] - centres, axis=-1).argmin(axis=-1)].astype(np.uint8)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.booleans(), st.sampled_from([(9, 7), (40, 60), (1, 30), (150, 120)]))
 def test_it_is_that_of_a_plain_loop(seed, ignored, shape):
     prediction, truth = blobs(seed, shape, 3, ignored), blobs(seed + 1, shape, 3)

@@ -1,12 +1,11 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracles.plain_scores import plain_confusion, plain_seed
 from wsss_core.evaluation.thresholds import THRESHOLDS, ThresholdCounts
 
 
-@settings(max_examples=15, deadline=None)
 @given(
     present=st.lists(st.sets(st.integers(0, 3)).map(sorted), min_size=1, max_size=3),
     seed=st.integers(0, 10_000),

@@ -32,6 +32,7 @@ from wsss_core.refinement.crf import dense_crf, with_background
 pytestmark = pytest.mark.xdist_group("oc_cse")
 
 MAPS, LOSSES, GRADIENTS, INFERENCE = 2e-5, 1e-5, 1e-4, 5e-5
+ROUNDED = np.finfo(np.float32).eps
 SETTINGS = CgnetClassifier(backbone="b", ordinary="o")
 
 
@@ -46,8 +47,9 @@ def drawn(case: Case) -> Tensor:
 
 @pytest.mark.golden("oc_cse*.npz")
 def test_a_step_of_training(case: Case, imported: Imported, monkeypatch):
-    network, ordinary = (ready_to_train(imported(name)) for name in ("oc-cse", "oc-cse ordinary"))
-    images, labels = images_of(case), case.tensor("labels")
+    """In float64: what differs is the authors' rounding, which is in the file, and not that of today's processor."""
+    network, ordinary = (ready_to_train(imported(name)).double() for name in ("oc-cse", "oc-cse ordinary"))
+    images, labels = images_of(case).double(), case.tensor("labels").double()
     monkeypatch.setattr(cgnet, "drawn_classes", lambda given: drawn(case).to(given))
     objective = CgnetObjective(network, SETTINGS, ordinary)
     assert not any(parameter.requires_grad for parameter in ordinary.parameters())
@@ -98,11 +100,23 @@ def test_maps_of_an_image(case: Case, imported: Imported):
 
 @pytest.mark.golden("oc_cse*.npz")
 def test_crf_of_the_maps(case: Case):
+    """On any processor: the authors' probabilities lie between those of slightly lower and higher background scores.
+
+    NumPy's float32 power, which is the background's score, is off by up to 4 units in the last place, differently on
+    different processors. A higher score of the background everywhere makes it more probable everywhere.
+    """
     names = [match for name in case if (match := re.fullmatch(r"crf_alpha(\d+)", name))]
     assert names
+    crf = Crf()
     for match in names:
         scores = with_background(case["infer_cam"], BackgroundScore(alpha=float(match[1])))
-        probabilities = dense_crf(case["infer_image"], scores, Crf())
-        # The last bit of a power, the background's score, differs between processors.
-        np.testing.assert_allclose(probabilities, case[match[0]], rtol=0, atol=1e-7, err_msg=match[0])
-        np.testing.assert_array_equal(probabilities.argmax(axis=0), case[match[0]].argmax(axis=0))
+        off = np.zeros((len(scores), 1, 1), np.float32)
+        off[0] = 4 * ROUNDED
+        lower, found, higher = (dense_crf(case["infer_image"], scores * (1 + sign * off), crf) for sign in (-1, 0, 1))
+        expected = case[match[0]]
+        rounding = crf.iterations * ROUNDED  # each iteration rounds the probabilities, which are at most 1
+        least, most = np.minimum(lower, higher) - rounding, np.maximum(lower, higher) + rounding
+        print(match[0], "width", (most - least).max(), "differences", np.abs(found - expected).max())
+        assert (most - least).max() < 1e-5, match[0]
+        assert ((least <= expected) & (expected <= most)).all(), match[0]
+        np.testing.assert_array_equal(found.argmax(axis=0), expected.argmax(axis=0))

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracles import affinity_pairs as oracle
@@ -34,7 +34,6 @@ def test_no_radius_below_one():
         neighbour_offsets(0)
 
 
-@settings(max_examples=40, deadline=None)
 @given(radius=st.integers(1, 6), height=st.integers(1, 8), width=st.integers(1, 8), seed=st.integers(0, 99))
 def test_every_pair_in_the_grid_once_with_its_affinity(radius, height, width, seed):
     features = np.random.default_rng(seed).normal(size=(3, height, width))
@@ -75,7 +74,6 @@ def test_features_of_other_shapes_are_told():
         pair_affinities(torch.zeros(3, 4), [(0, 1)])
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 999),
     radius=st.integers(2, 5),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracles import boundary_paths as oracle
@@ -24,7 +24,6 @@ def test_paths(radius, number):
         assert set(path) == set(oracle.cells_between((0, 0), path[0]))
 
 
-@settings(max_examples=40, deadline=None)
 @given(radius=st.integers(1, 6), height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))
 def test_every_pair_in_the_grid_once_with_its_affinity(radius, height, width, seed):
     boundary = np.random.default_rng(seed).random((height, width))
@@ -64,7 +63,6 @@ def test_boundaries_of_other_shapes_are_told():
         boundary_affinities(torch.zeros(4), [])
 
 
-@settings(max_examples=30, deadline=None)
 @given(radius=st.integers(1, 6), height=st.integers(1, 12), width=st.integers(1, 14))
 def test_inner_window_is_where_all_pairs_exist(radius, height, width):
     cells = np.arange(height * width).reshape(height, width)
@@ -77,7 +75,6 @@ def test_inner_window_is_where_all_pairs_exist(radius, height, width):
         assert cells[shift_window(window, offset)].shape == cells[window].shape
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 999), radius=st.integers(2, 4), height=st.integers(1, 9), width=st.integers(1, 11))
 def test_losses_are_those_of_loops_over_pairs(seed, radius, height, width):
     random = np.random.default_rng(seed)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.measuring import peak_memory
@@ -29,7 +29,6 @@ def make_case(seed, radius, height, width, classes=2):
     return random.random((classes, height, width)), affinities, offsets
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     radius=st.integers(2, 6),
@@ -51,7 +50,6 @@ def test_equals_the_dense_walk(seed, radius, height, width, beta, log2_steps, cl
     assert np.abs(result - expected).max() <= 1e-7 * np.abs(expected).max()
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     radius=st.integers(2, 6),
@@ -69,7 +67,6 @@ def test_maps_side_by_side_walk_as_one_by_one(seed, radius, height, width, log2_
     np.testing.assert_allclose(together.numpy(), walk_one_by_one(maps, matrix, log2_steps), rtol=0, atol=1e-13)
 
 
-@settings(max_examples=40, deadline=None)
 @given(radius=st.integers(2, 6), height=st.integers(1, 9), width=st.integers(1, 9))
 def test_compressed_rows_are_as_torch_wants_them(radius, height, width):
     _, affinities, offsets = make_case(0, radius, height, width)
@@ -107,7 +104,6 @@ def test_walk_on_a_gpu(classes):
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), height=st.integers(1, 9), width=st.integers(1, 9), log2_steps=st.integers(0, 9))
 def test_means_and_mass(seed, height, width, log2_steps):
     maps, affinities, offsets = make_case(seed, 4, height, width)

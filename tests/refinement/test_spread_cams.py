@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -78,7 +78,6 @@ def check(found: ImageCams, expected: np.ndarray, alpha: float | None, stride: i
     np.testing.assert_allclose(walked, expected, rtol=0, atol=CHANCE)
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     height=st.integers(1, 50),
     width=st.integers(1, 50),
@@ -101,7 +100,6 @@ def test_affinitynets_walk_is_the_plain_one(height, width, stride, radius, borde
     check(found, walk_along_pairs(starts, affinities, 3, 4), alpha, stride)
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     height=st.integers(1, 50),
     width=st.integers(1, 50),
