@@ -75,14 +75,16 @@ def conda_environment(text: str, releases: dict[str, str]) -> str:
     project = tomllib.loads(PROJECT.read_text())["project"]
     direct = [Requirement(text).name for text in project["dependencies"]]
     pins = [f"      - {name}=={releases[name]}\n" for name in needed_by(n for n in direct if n != "snakemake")]
-    text = re.sub(r"- python .*", f"- python {project['requires-python']}", text)
     return re.sub(r"(  - pip:\n)(?: {6}.*\n)*", lambda match: match[1] + "".join(pins), text)
 
 
 def main() -> None:
     """Install, and write the three files."""
     wanted = requirements()
-    subprocess.run([sys.executable, "-m", "pip", "install", "--upgrade", *map(lower_end, wanted)], check=True)
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
+    # As `make install` does: without the Cython that pydensecrf2 asks for.
+    subprocess.run([*install, "--no-build-isolation", "pydensecrf2"], check=True)
+    subprocess.run([*install, *map(lower_end, wanted)], check=True)
     releases = installed()
     CONSTRAINTS.write_text(HEADER + "".join(f"{name}=={release}\n" for name, release in releases.items()))
     text = PROJECT.read_text()

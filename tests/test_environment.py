@@ -1,24 +1,98 @@
-"""One list of requirements: pyproject.toml's; what repeats it is held in step."""
+"""One list of requirements: pyproject.toml's. What repeats it, and the releases that were tried, are in step."""
 
+import os
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
-import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 REPOSITORY = Path(__file__).parents[1]
-tomllib = pytest.importorskip("tomllib")
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+spec = spec_from_file_location("update_constraints", REPOSITORY / "envs/update_constraints.py")
+update_constraints = module_from_spec(spec)
+spec.loader.exec_module(update_constraints)
 
 
-def test_the_conda_environment_asks_for_what_pyproject_asks_for():
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    environment = yaml.safe_load((REPOSITORY / "envs/wsss.yaml").read_text())
-    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    assert sorted(pip) == sorted(r for r in project["dependencies"] if not r.startswith("snakemake"))
-    python = next(entry for entry in environment["dependencies"] if str(entry).startswith("python "))
-    assert python == f"python {project['requires-python']}"
+@pytest.fixture(scope="module")
+def releases():
+    """By package, the release that was tried."""
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.+]*", pin) for pin in pins)  # no hosts, no paths
+    return dict(pin.split("==") for pin in pins)
+
+
+@pytest.mark.parametrize("requirement", update_constraints.requirements(), ids=str)
+def test_a_range_ends_with_the_release_that_was_tried(requirement, releases):
+    tried = releases[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(tried)
+    assert {part.operator for part in requirement.specifier} >= {">=", "<"}
+    assert Requirement(update_constraints.tried_range(requirement, Version(tried))) == requirement
+
+
+def test_every_package_that_is_installed_with_ours_is_constrained(releases):
+    wanted = [requirement.name for requirement in update_constraints.requirements()]
+    assert set(update_constraints.needed_by(wanted)) <= set(releases)
+    assert {"pip", "setuptools", "wheel", "cython"} <= set(releases)  # which pydensecrf2 is built with
+
+
+def test_the_conda_environment_has_the_releases_that_were_tried(releases):
+    text = (REPOSITORY / "envs/wsss.yaml").read_text()
+    pins = dict(re.findall(r"^      - (\S+)==(\S+)$", text, re.M))
+    direct = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]} - {"snakemake"}
+    assert pins.keys() >= direct
+    assert pins.items() <= releases.items()
+    # What is needed today; on another Python than the releases were tried with, a few more or less.
+    assert len(pins.keys() ^ set(update_constraints.needed_by(direct))) <= 3
+
+
+def find_python(*candidates, path=None):
+    environment = {**os.environ, "PATH": path or os.environ["PATH"]}
+    command = [REPOSITORY / "envs/find_python.sh", *candidates]
+    return subprocess.run(command, text=True, capture_output=True, env=environment)
+
+
+def a_python(folder, name, version):
+    """A program that says it is a Python of this version, with all that is needed."""
+    folder.mkdir(exist_ok=True)
+    program = folder / name
+    program.write_text(f"""#!/bin/sh
+code="import sys; sys.version_info = (3, {version}, 0)
+import os.path; os.path.exists = lambda path: True
+$2"
+exec {sys.executable} -c "$code"
+""")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_make_finds_a_python_that_the_project_runs_on(tmp_path):
+    allowed = SpecifierSet(PROJECT["requires-python"])
+    programs = {version: a_python(tmp_path, f"python3.{version}", version) for version in range(9, 16)}
+    found = {version: find_python(program) for version, program in programs.items()}
+    suitable = [version for version in found if allowed.contains(f"3.{version}.0")]
+    assert len(suitable) >= 2
+    for version, result in found.items():
+        assert (result.returncode == 0) == (version in suitable)
+        assert result.stdout == (f"{programs[version]}\n" if version in suitable else "")
+    result = find_python(*(programs[version] for version in (9, suitable[1], suitable[0])))
+    assert result.stdout == f"{programs[suitable[1]]}\n"
+
+
+def test_make_says_what_to_install_where_there_is_no_python(tmp_path):
+    a_python(tmp_path, "python3", 10)
+    result = find_python(path=f"{tmp_path}:/nonexistent")
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.count("\n") == 1 and "is a Python 3.11 to 3." in result.stderr
+    assert "python3.11-venv" in result.stderr and "make PYTHON=" in result.stderr
 
 
 def test_the_core_imports_without_snakemake_and_configuration_without_torch():

@@ -441,15 +441,15 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_command_line(tmp_path):
+def test_command_line(tmp_path, capsys):
     torch.save(slim_torchvision("resnet18"), tmp_path / "in.pth")
     done = run("--format", "torchvision", tmp_path / "in.pth", tmp_path / "out.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
     assert "trunk.conv1.weight" in load_file(tmp_path / "out.safetensors")
     (tmp_path / "out.safetensors").unlink()
-    failed = run("--format", "psa", tmp_path / "in.pth", tmp_path / "other.safetensors")
-    assert failed.returncode == 2
-    assert failed.stderr.count("\n") == 1 and "is no file of psa" in failed.stderr
+    failed = main(["import", "--format", "psa", str(tmp_path / "in.pth"), str(tmp_path / "other.safetensors")])
+    said = capsys.readouterr().err
+    assert failed == 2 and said.count("\n") == 1 and "is no file of psa" in said
     assert not (tmp_path / "other.safetensors").exists()
 
 

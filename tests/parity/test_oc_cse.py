@@ -116,7 +116,6 @@ def test_crf_of_the_maps(case: Case):
         expected = case[match[0]]
         rounding = crf.iterations * ROUNDED  # each iteration rounds the probabilities, which are at most 1
         least, most = np.minimum(lower, higher) - rounding, np.maximum(lower, higher) + rounding
-        print(match[0], "width", (most - least).max(), "differences", np.abs(found - expected).max())
         assert (most - least).max() < 1e-5, match[0]
         assert ((least <= expected) & (expected <= most)).all(), match[0]
         np.testing.assert_array_equal(found.argmax(axis=0), expected.argmax(axis=0))

@@ -17,7 +17,7 @@ def said(workflow, rule):
 def test_jobs_lease_gpus_and_a_training_takes_two(tmp_path, monkeypatch, finished):
     monkeypatch.setenv("WSSS_FAKE_GPUS", "0,1")
     monkeypatch.setenv("WSSS_GPU_LEASES", str(tmp_path / "leases"))
-    workflow = Workflow(tmp_path, small_demo("cam"), warm=False)
+    workflow = Workflow(tmp_path, small_demo("cam"))
     workflow.config["runtime"] = {"device": "auto", "shards": 2}
     workflow.config["resources"] = {"train_classifier": {"gpu": 2}}
     workflow.run("cams", "--resources", "gpu=2")
