@@ -149,7 +149,7 @@ def _acquire(number: int, gpus: Sequence[str], prefix: str) -> dict[str, int]:
 def _locked(path: Path) -> int | None:
     """Lock a file that every account of the machine may lock.
 
-    Not with the package filelock: since version 4 it refuses another account's file in a folder such as /tmp.
+    Not with the package filelock: 4.3 refuses another account's file in a folder such as /tmp.
 
     Returns:
         The descriptor, which holds the lock until it is unlocked or the process ends; None while another one has it.

@@ -123,7 +123,7 @@ def _set_up_log_of_another_process(log_file: Path) -> None:
 def _record(directory: Path, identity: Mapping[str, Any], name: str, seconds: float, threads: int) -> None:
     """Add this job to the artifact's provenance (shards of one artifact finish side by side)."""
     path = directory / "provenance.json"
-    with FileLock(directory / ".provenance.lock", mode=0o666):  # less the umask: a colleague's job may come next
+    with FileLock(directory / ".provenance.lock", mode=0o666):  # whatever the umask: a colleague's job may be next
         jobs = json.loads(path.read_text())["jobs"] if path.exists() else {}
         jobs[name] = {
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
