@@ -90,7 +90,7 @@ def main() -> None:
     text = PROJECT.read_text()
     for requirement in wanted:
         new = tried_range(requirement, Version(releases[canonicalize_name(requirement.name)]))
-        text = re.sub(rf'(?m)^    "{re.escape(requirement.name)}(?![\w-])[^"]*"', f'    "{new}"', text)
+        text = re.sub(rf'"{re.escape(requirement.name)}(?![\w-])[^"]*"', f'"{new}"', text)
     PROJECT.write_text(text)
     CONDA.write_text(conda_environment(CONDA.read_text(), releases))
 
