@@ -8,7 +8,7 @@ import pytest
 from tests.datasets.sbd_tree import write_png_masks, write_sbd
 from tests.datasets.voc_tree import VocTree
 
-from .workflow import Workflow
+from .workflow import Workflow, small_demo
 
 pytestmark = pytest.mark.xdist_group("jobs")
 
@@ -114,3 +114,16 @@ def test_masks_of_sbd_are_for_scoring_too(tmp_path, form):
             assert len(lists) == (0 if form == "png" else 2) and all(file.endswith(".txt") for file in lists)
     assert "index_masks" in with_masks and "score_cams" in with_masks
     assert not with_masks & BEFORE_SCORING
+
+
+def test_nothing_before_the_predictions_reads_a_validation_image(tmp_path):
+    workflow = Workflow(tmp_path, small_demo("advcam", "full"))
+    workflow.run("dataset")
+    (raw,) = workflow.results.glob("generated/*")
+    validation = (raw / "ImageSets/Segmentation/val.txt").read_text().split()
+    assert len(validation) == workflow.config["dataset"]["generate"]["val_images"]
+    for image_id in validation:  # in place, so that Snakemake sees no change
+        (path,) = (raw / "JPEGImages").glob(f"{image_id}.*")
+        path.write_bytes(b"")
+    workflow.run("segmenter")
+    assert f"{validation[0]}" in workflow.attempt("predictions").stdout  # where an image that is read is missed
