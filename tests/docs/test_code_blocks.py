@@ -75,9 +75,10 @@ def check_module(words, where):
 
 
 def check_make(words, where):
-    """The targets of ``make`` exist."""
-    targets = set(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
-    assert set(words) <= targets, f"{where}: make has no {words}"
+    """The targets of ``make``, and the variables that are set, exist."""
+    text = (REPOSITORY / "Makefile").read_text()
+    known = {*re.findall(r"^([\w-]+):", text, re.M), *re.findall(r"\$\((\w+)\)", text)}
+    assert {word.partition("=")[0] for word in words} <= known, f"{where}: make has no {words}"
 
 
 def check_command(line, where):
