@@ -118,8 +118,10 @@ def test_blocks_of_all_depths_are_fused(fused):
 
 def test_float32_has_the_fused_convolutions_here():
     """If torch renames them, nothing else would tell but the clock."""
-    assert has_fused_convolutions(torch.zeros(1)) == torch.backends.mkldnn.is_available()
-    assert not has_fused_convolutions(torch.zeros(1, dtype=torch.float64))
+    assert has_fused_convolutions(torch.zeros(1, 3, 2, 2)) == torch.backends.mkldnn.is_available()
+    assert not has_fused_convolutions(torch.zeros(1, 3, 2, 2, dtype=torch.float64))
+    for size in ((1, 1), (1, 9), (9, 1)):
+        assert not has_fused_convolutions(torch.zeros(1, 3, *size))
 
 
 def test_what_is_no_folded_plain_block_is_left_alone():

@@ -80,10 +80,11 @@ class FixedConvolution:
 
 def has_fused_convolutions(given: Tensor) -> bool:
     """Whether oneDNN's fused convolutions take this tensor: on a CPU, if torch was built with them, float32, and
-    bfloat16 if the processor has it.
+    bfloat16 if the processor has it; of more than one row and one column, as torch 2.11 fails on a single one.
     """
     return (
         given.device.type == "cpu"
+        and min(given.shape[2:]) > 1
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
         and (given.dtype == torch.float32 or (given.dtype == torch.bfloat16 and _processor_has_bfloat16()))
