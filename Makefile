@@ -2,7 +2,7 @@
 ENVIRONMENT := .venv
 BIN := $(ENVIRONMENT)/bin
 INSTALLED := $(ENVIRONMENT)/.installed
-
+FIND_PYTHON = python=$$(envs/find_python.sh $(if $(PYTHON),"$(PYTHON)"))
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: demo install test test-slow test-slurm check bench bench-gpu format clean update-constraints
@@ -44,8 +44,13 @@ format: $(INSTALLED)
 # Installed again only when one of these has changed. pydensecrf2 asks for a Cython that knows no Python from 3.13 on, and
 # is built with the constrained one instead.
 $(INSTALLED): pyproject.toml constraints.txt envs/find_python.sh
-	python=$$(envs/find_python.sh $(PYTHON)) && { test -x $(BIN)/python || "$$python" -m venv $(ENVIRONMENT); }
-	envs/find_python.sh $(BIN)/python >/dev/null || { echo "$(ENVIRONMENT) has another one: make clean"; exit 1; }
+	@if ! test -x $(BIN)/python; then \
+	    $(FIND_PYTHON) && "$$python" -m venv $(ENVIRONMENT); \
+	elif ! envs/find_python.sh $(BIN)/python >/dev/null 2>&1; then \
+	    echo "$(ENVIRONMENT) has a Python that the project does not run on: 'make clean', then again" >&2; exit 1; \
+	elif test -n "$(PYTHON)" && test "$$("$(PYTHON)" -V)" != "$$($(BIN)/python -V)"; then \
+	    echo "$(ENVIRONMENT) has $$($(BIN)/python -V), and PYTHON is another one: 'make clean', then again" >&2; exit 1; \
+	fi
 	$(PIP) --upgrade pip setuptools wheel Cython
 	$(PIP) --no-build-isolation pydensecrf2
 	$(PIP) --build-constraint constraints.txt --editable '.[tests]'
@@ -53,10 +58,11 @@ $(INSTALLED): pyproject.toml constraints.txt envs/find_python.sh
 
 update-constraints:  ## Try the newest releases of everything, and write down which they are; then the tests.
 	rm -rf .venv-newest
-	python=$$(envs/find_python.sh $(PYTHON)) && "$$python" -m venv .venv-newest
+	$(FIND_PYTHON) && "$$python" -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip setuptools wheel Cython packaging
 	.venv-newest/bin/python envs/update_constraints.py
-	$(MAKE) ENVIRONMENT=.venv-newest test
+	$(MAKE) ENVIRONMENT=.venv-newest test || { echo "The tests fail with these releases. To go back:" \
+	    "git checkout constraints.txt pyproject.toml envs/wsss.yaml" >&2; exit 1; }
 
 clean:  ## Remove the environments; results stay.
 	rm -rf $(ENVIRONMENT) .venv-newest

@@ -7,11 +7,12 @@ suitable="import os, sys, sysconfig, ensurepip, venv
 sys.exit(not (sys.version_info[0] == 3 and $oldest <= sys.version_info[1] <= $newest
               and os.path.exists(sysconfig.get_path('include') + '/Python.h')))"
 for candidate; do
-    if "$candidate" -c "$suitable" 2>/dev/null; then
+    if "$candidate" -c "$suitable" >/dev/null 2>&1; then
         command -v "$candidate"
         exit
     fi
 done
 echo "None of these is a Python 3.$oldest to 3.$newest with venv and headers: $*; install one (Debian and Ubuntu:" \
-    "python3.$oldest-venv and python3.$oldest-dev), or name one: make PYTHON=/path/to/python3.$oldest" >&2
+    "python3-venv and python3-dev, or those of python3.$oldest to 3.$newest), or name one:" \
+    "make PYTHON=/path/to/python3.$newest" >&2
 exit 1

@@ -15,7 +15,6 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -27,22 +26,30 @@ CONDA = REPOSITORY / "envs" / "wsss.yaml"
 HEADER = "# The releases that the tests have passed with. Written by `make update-constraints`.\n"
 
 
-def requirements() -> list[Requirement]:
-    """All that pyproject.toml asks for, the project's own extras left out."""
-    project = tomllib.loads(PROJECT.read_text())["project"]
+def requirements(text: str) -> dict[str, Requirement]:
+    """All that a pyproject.toml asks for, by what it says; its own extras are left out."""
+    project = tomllib.loads(text)["project"]
     texts = [*project["dependencies"], *(text for texts in project["optional-dependencies"].values() for text in texts)]
-    return [Requirement(text) for text in texts if not text.startswith(project["name"])]
+    return {text: Requirement(text) for text in texts if not text.startswith(project["name"])}
 
 
-def lower_end(requirement: Requirement) -> str:
-    """The requirement without its upper end; releases that it leaves out stay so."""
-    kept = sorted((part for part in requirement.specifier if part.operator in (">=", "!=")), key=str, reverse=True)
+def without_upper_end(requirement: Requirement) -> str:
+    """The requirement as it is, but for its upper end."""
+    kept = sorted((part for part in requirement.specifier if part.operator not in ("<", "<=")), key=str, reverse=True)
     return requirement.name + ",".join(map(str, kept))
 
 
 def tried_range(requirement: Requirement, tried: Version) -> str:
-    """The requirement from its lower end to the release that was tried: 2.14.1 is below 2.15."""
-    return f"{lower_end(requirement)},<{tried.major}.{tried.minor + 1}"
+    """The requirement up to the release that was tried: 2.14.1 is below 2.15."""
+    return f"{without_upper_end(requirement)},<{tried.major}.{tried.minor + 1}"
+
+
+def with_tried_ranges(text: str, releases: dict[str, str]) -> str:
+    """The text of pyproject.toml with ranges that end with these releases."""
+    for said, requirement in requirements(text).items():
+        tried = Version(releases[canonicalize_name(requirement.name)])
+        text = text.replace(f'"{said}"', f'"{tried_range(requirement, tried)}"')
+    return text
 
 
 def installed() -> dict[str, str]:
@@ -53,7 +60,7 @@ def installed() -> dict[str, str]:
 
 
 def needed_by(names: Iterable[str]) -> list[str]:
-    """These installed packages and all that they need; what only some platforms need is left to pip."""
+    """These installed packages and all that they need here."""
     found: set[str] = set()
     waiting = [canonicalize_name(name) for name in names]
     while waiting:
@@ -62,37 +69,34 @@ def needed_by(names: Iterable[str]) -> list[str]:
             continue
         found.add(name)
         for requirement in map(Requirement, importlib.metadata.requires(name) or ()):
-            marker = requirement.marker
-            if marker is None or (
-                "platform" not in str(marker) and marker.evaluate({**default_environment(), "extra": ""})
-            ):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 waiting.append(canonicalize_name(requirement.name))
     return sorted(found)
 
 
-def conda_environment(text: str, releases: dict[str, str]) -> str:
-    """The text of the conda environment with these releases of what jobs need (they do without snakemake)."""
-    project = tomllib.loads(PROJECT.read_text())["project"]
-    direct = [Requirement(text).name for text in project["dependencies"]]
-    pins = [f"      - {name}=={releases[name]}\n" for name in needed_by(n for n in direct if n != "snakemake")]
-    return re.sub(r"(  - pip:\n)(?: {6}.*\n)*", lambda match: match[1] + "".join(pins), text)
+def conda_environment(text: str, names: Iterable[str], releases: dict[str, str]) -> str:
+    """The text of the conda environment with these releases of these packages."""
+    pins = "".join(f"      - {name}=={releases[name]}\n" for name in names)
+    return re.sub(r"(  - pip:\n)(?: {6}.*\n)*", lambda match: match[1] + pins, text)
+
+
+def needed_by_jobs(text: str) -> list[str]:
+    """The packages that a pyproject.toml's jobs need: they do without Snakemake."""
+    direct = [Requirement(said).name for said in tomllib.loads(text)["project"]["dependencies"]]
+    return needed_by(name for name in direct if name != "snakemake")
 
 
 def main() -> None:
     """Install, and write the three files."""
-    wanted = requirements()
+    text = PROJECT.read_text()
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
     # As `make install` does: without the Cython that pydensecrf2 asks for.
     subprocess.run([*install, "--no-build-isolation", "pydensecrf2"], check=True)
-    subprocess.run([*install, *map(lower_end, wanted)], check=True)
+    subprocess.run([*install, *map(without_upper_end, requirements(text).values())], check=True)
     releases = installed()
     CONSTRAINTS.write_text(HEADER + "".join(f"{name}=={release}\n" for name, release in releases.items()))
-    text = PROJECT.read_text()
-    for requirement in wanted:
-        new = tried_range(requirement, Version(releases[canonicalize_name(requirement.name)]))
-        text = re.sub(rf'"{re.escape(requirement.name)}(?![\w-])[^"]*"', f'"{new}"', text)
-    PROJECT.write_text(text)
-    CONDA.write_text(conda_environment(CONDA.read_text(), releases))
+    PROJECT.write_text(with_tried_ranges(text, releases))
+    CONDA.write_text(conda_environment(CONDA.read_text(), needed_by_jobs(text), releases))
 
 
 if __name__ == "__main__":

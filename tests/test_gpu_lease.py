@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -337,6 +338,65 @@ def test_a_lock_file_that_was_removed_is_no_lease(monkeypatch, tmp_path):
         forget()
         with leased_gpus(1):
             assert visible() == "1"
+
+
+def test_a_link_in_place_of_a_lock_file_is_not_followed(tmp_path):
+    (tmp_path / "leases").mkdir()
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "leases/gpu-0.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"leases: GPUs cannot be leased there .*/gpu-0\.lock: "), leased_gpus(1):
+        pass
+
+
+def test_a_lock_file_that_cannot_be_opened_is_named_and_nothing_stays_leased(tmp_path):
+    (tmp_path / "leases").mkdir()
+    (tmp_path / "leases/gpu-1.lock").mkdir()
+    with pytest.raises(UserError, match=r"gpu-1\.lock: Is a directory"), leased_gpus(2):
+        pass
+    with leased_gpus(1):
+        assert visible() == "0"
+
+
+def in_a_fork(function):
+    """Call a function in a fork of this process, and wait for it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def test_a_fork_that_leaves_the_body_does_not_return_its_parents_gpu():
+    with ExitStack() as stack:
+        stack.enter_context(leased_gpus(1))
+        in_a_fork(stack.close)
+        forget()
+        with leased_gpus(1):
+            assert visible() == "1"
+
+
+def test_a_fork_that_lives_on_does_not_keep_a_returned_gpu():
+    with leased_gpus(1):
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            os.read(read, 1)  # until the pipe is closed
+            os._exit(0)
+        os.close(read)
+    forget()
+    with leased_gpus(1):
+        assert visible() == "0"
+    os.close(write)
+    os.waitpid(child, 0)
+
+
+def test_a_gpu_that_is_named_twice_is_one(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,1")
+    with pytest.raises(UserError, match="only 1 can be used here"), leased_gpus(2):
+        pass
 
 
 def test_where_files_cannot_be_locked_the_folder_is_named(monkeypatch, tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class WarmProcess:
         if self.returncode is None and self._status.exists():
             self.returncode = int(self._status.read_text())
             self._status.unlink()
+        if self.returncode is None and _server().poll() is not None:
+            raise RuntimeError("tests/warm_server.py has ended, and what it ran with it")
         return self.returncode
 
     def wait(self, timeout: float = 600) -> int:
@@ -42,7 +45,14 @@ class WarmProcess:
     def send_signal(self, number: int) -> None:
         """Signal it, if it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended, and the server is about to say so
+                os.kill(self.pid, number)
+
+    def kill_group(self) -> None:
+        """Kill it, if it has not ended, and all that it has started."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def kill(self) -> None:
         """Kill it, if it has not ended."""
@@ -70,7 +80,10 @@ def start(arguments: list[str], output: Path, umask: int = 0o022) -> WarmProcess
     server = _server()
     server.stdin.write(json.dumps(request) + "\n")
     server.stdin.flush()
-    return WarmProcess(arguments, int(server.stdout.readline()), status)
+    answer = server.stdout.readline()
+    if not answer:
+        raise RuntimeError("tests/warm_server.py has ended; its last words are in the tests' output")
+    return WarmProcess(arguments, int(answer), status)
 
 
 @cache

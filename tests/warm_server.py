@@ -1,9 +1,12 @@
 """A process that has imported torch, Snakemake and our package, and is forked for every script that a test runs.
 
 A job of a test computes for tenths of a second, and importing torch takes seconds. A fork starts at once. Snakemake in
-a fork in turn forks its jobs. All else is as users have it: Snakemake's own command line, one process a job, its script
-run as ``__main__``. That jobs import what they need, and start as processes of their own, is left to the tests that
-start Snakemake as users do (``warm=False``).
+a fork in turn forks its jobs. Apart from that it is as for users: Snakemake's own command line, one process a job, its
+script run as ``__main__``.
+
+Forks share what a new Python would have of its own: imported modules, the seed of hashes, and one thread for torch,
+whatever a job asks for. Tests that depend on these start Snakemake as users do (``warm=False``): ``tests/kills``, where
+one experiment goes from images to predictions, and the archive for the VOC server.
 
 It reads requests from standard input, a line of JSON each: the arguments of :func:`become`.
 """
@@ -21,9 +24,11 @@ import sys
 import threading
 import traceback
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import snakemake.cli
 import snakemake.script
 from snakemake.benchmark import benchmarked
@@ -40,22 +45,35 @@ IMPORTED_LATE = (
 """What our package imports only where it is used."""
 
 
+_ONE_FORK_AT_A_TIME = threading.Lock()
+_running: set[int] = set()
+
+
 def serve() -> None:
-    """Fork for every request; answer with the process's id. Its exit status goes to ``<output>.status``."""
+    """Fork for every request; answer with the process's id. Its exit status goes to ``<output>.status``.
+
+    Ends when there will be no more requests, and then ends what still runs, with all that it has started.
+    """
     import_all()
     warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and they end this process
     for line in sys.stdin:
         request = json.loads(line)
         pid = os.fork()
         if pid == 0:
             become(**request)
+        _running.add(pid)
         threading.Thread(target=note_end, args=(pid, Path(request["output"])), daemon=True).start()
         print(pid, flush=True)
+    for pid in list(_running):
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def note_end(pid: int, output: Path) -> None:
     """Wait until a fork has ended, and write down how."""
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    _running.discard(pid)
     written = output.with_suffix(".writing")
     written.write_text(str(status))
     written.rename(output.with_suffix(".status"))
@@ -90,11 +108,15 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], umask
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    np.random.seed()  # forks would draw the same numbers, which hides that a seed is missing
     run_as_main(arguments)
 
 
 def run_as_main(arguments: list[str]) -> NoReturn:
-    """Run a command line, and end this process as Python ends that has done so."""
+    """Run a command line, and end this process, after its worker processes and threads.
+
+    Unlike a Python of its own it leaves out what was registered with ``atexit``, which may be Snakemake's.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = arguments
@@ -106,11 +128,16 @@ def run_as_main(arguments: list[str]) -> NoReturn:
             runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
         status = 1
     finally:
         multiprocessing.util._exit_function()
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
@@ -118,7 +145,8 @@ def run_as_main(arguments: list[str]) -> NoReturn:
 
 def execute_script(self: Any, file: str, edit: bool = False) -> None:
     """In place of Snakemake's method: run a rule's script in a fork, not by a new Python."""
-    pid = os.fork()
+    with _ONE_FORK_AT_A_TIME:  # filelock, which jobs import, allows no two
+        pid = os.fork()
     if pid == 0:
         run_as_main([file])
     with benchmarked(pid, self.bench_record):

@@ -61,13 +61,14 @@ def leased_gpus(number: int) -> Iterator[None]:
         # GPU 0 of one allocation may be another one than that of the next; and of one node than of another, where a
         # job goes on whose first node is lost (the folder may be on a disk that nodes share).
         prefix = f"slurm-{allocation}-{os.environ.get('SLURMD_NODENAME', '')}-gpu"
-    leases = _acquire(number, gpus, prefix)
+    leases, owner = _acquire(number, gpus, prefix), os.getpid()
     _show(leases)
     log.info("computing on GPU %s", ", ".join(leases))
     try:
         yield
     finally:
-        _release(leases.values())
+        if os.getpid() == owner:  # a fork that leaves the body, too, would unlock what is its parent's
+            _release(leases.values())
 
 
 def _show(gpus: Iterable[str]) -> None:
@@ -101,7 +102,7 @@ def fake_gpus() -> list[str]:
 
 
 def _entries(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]
+    return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
 
 
 def _gpus_of_the_machine() -> dict[str, str]:
@@ -151,8 +152,11 @@ def _locked(path: Path) -> int | None:
 
     Not with the package filelock: 4.3 refuses another account's file in a folder such as /tmp.
 
+    A lock file must not be removed while it is locked: the next job would lock a new one.
+
     Returns:
-        The descriptor, which holds the lock until it is unlocked or the process ends; None while another one has it.
+        The descriptor, which holds the lock until it is unlocked, or this process and all its forks have ended; None
+        while another one has it.
 
     Raises:
         OSError: the file cannot be opened or locked.
@@ -193,7 +197,7 @@ def _release(leases: Iterable[int]) -> None:
 
 @contextmanager
 def _for_all_accounts() -> Iterator[None]:
-    """What is made gets its full mode at once: another account must not meet it half open."""
+    """What is made has its full mode from the start: another account must never find it with a narrower one."""
     previous = os.umask(0)
     try:
         yield
@@ -215,7 +219,8 @@ def _lease_folder() -> Path:
 
 
 def _unusable(folder: Path, error: OSError) -> UserError:
+    file = f"{error.filename}: " if error.filename and Path(error.filename) != folder else ""
     return UserError(
-        f"{folder}: GPUs cannot be leased there ({error.strerror}); give another folder of this machine in the "
+        f"{folder}: GPUs cannot be leased there ({file}{error.strerror}); give another folder of this machine in the "
         f"environment variable {FOLDER_VARIABLE}, the same for all users"
     )

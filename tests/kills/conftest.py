@@ -1,5 +1,4 @@
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,11 +38,10 @@ def small_disk(tmp_path):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """The way of one method, run to its end; tests put back what they take from it.
-
-    They start Snakemake as users do, and compare with what jobs made that were forks of one process.
-    """
-    workflow = Workflow(tmp_path_factory.mktemp("kills"), small_demo("advcam"))
+    """The way of one method, run to its end as users run it; tests put back what they take from it."""
+    config = small_demo("advcam")
+    del config["resources"]  # as many threads as jobs have by default
+    workflow = Workflow(tmp_path_factory.mktemp("kills"), config, warm=False)
     workflow.config["cams"]["advcam"]["threshold"] = {"best_on": "train"}  # so that there is a job that chooses it
     workflow.run()
-    return replace(workflow, warm=False)
+    return workflow

@@ -46,8 +46,10 @@ def log_of(folder: Path) -> str:
 def wait_for_line(folder: Path, line: str, process: WarmProcess, seconds: float = 120) -> None:
     """Wait until the log or the output has this text."""
     end = time.monotonic() + seconds
+    ended = False
     while line not in log_of(folder) + (folder / "output.txt").read_text():
-        assert process.poll() is None and time.monotonic() < end, (folder / "output.txt").read_text() + log_of(folder)
+        assert not ended and time.monotonic() < end, (folder / "output.txt").read_text() + log_of(folder)
+        ended = process.poll() is not None  # what it said last is read once more
         time.sleep(0.005)
 
 

@@ -49,6 +49,7 @@ def workflow(tmp_path):
             },
             "runtime": {"device": "cpu", "shards": 2},
         },
+        warm=False,
     )
 
 

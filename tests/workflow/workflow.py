@@ -1,9 +1,7 @@
 """Running the workflow on a small copy of the demo, in a folder of its own."""
 
 import copy
-import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -107,9 +105,8 @@ class Workflow:
             process = warm_python.start(["snakemake", *self.options(*arguments)], output, TEAM_UMASK)
             try:
                 status = process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
+            finally:
+                process.kill_group()
             return subprocess.CompletedProcess(process.args, status, output.read_text())
 
     def planned(self, *arguments: str) -> dict[str, int]:
