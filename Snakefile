@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 
 from wsss_core.resume import forget_finished_work
 
-min_version("9.14")
+min_version("9.17")
 
 if not workflow.overwrite_configfiles:
 

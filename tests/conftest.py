@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # How many cases the property tests try: `make test` the same ones every time, `make test-slow` more, and new ones.
-common = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
-settings.register_profile("quick", max_examples=40, derandomize=True, **common)
-settings.register_profile("thorough", max_examples=400, **common)
+loose = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("quick", max_examples=40, derandomize=True, deadline=None, suppress_health_check=loose)
+settings.register_profile("thorough", max_examples=400, deadline=None, suppress_health_check=loose, print_blob=True)
 settings.load_profile("quick")
 
 # pytest runs in as many processes as there are cores; more threads than cores wait for each other. Before torch.

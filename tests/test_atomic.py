@@ -17,6 +17,15 @@ def test_a_file_appears_whole(tmp_path):
     assert (tmp_path / "deep" / "file.txt").read_text() == "half"
 
 
+def test_the_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        function = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, name=name, function=function: (done.append(name), function(*a)))
+    write_text(tmp_path / "file.txt", "content")
+    assert done == ["fsync", "replace", "fsync"]  # the file, and then its folder
+
+
 def test_an_error_leaves_what_was_there(tmp_path):
     path = tmp_path / "file.txt"
     write_text(path, "old")

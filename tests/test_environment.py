@@ -48,7 +48,7 @@ def test_another_release_changes_its_own_range_and_nothing_else(releases):
     assert sorted(line.strip() for line in changed) == [
         '"pydantic>=2.11,<3.1",',
         '"pytest>=8.3,!=9.2.*,<9.4",  # with 9.2, xdist 3.8 takes no notice of groups',
-        '"snakemake>=9.14,<10.3",',
+        '"snakemake>=9.17,<10.3",',
         'slurm = ["snakemake-executor-plugin-slurm>=2.8,<3.2"]',
     ]
     assert len(after.splitlines()) == len(before.splitlines())

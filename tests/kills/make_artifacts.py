@@ -1,6 +1,6 @@
 """Makes artifacts of every kind of file, again and again: `make_artifacts.py INPUTS RESULTS ROUNDS`.
 
-The first of several processes, which makes the inputs, has to be alone.
+Start the first process alone: it makes the inputs.
 """
 
 import logging

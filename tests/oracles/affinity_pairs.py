@@ -47,7 +47,7 @@ def losses(features: np.ndarray, labels: np.ndarray, radius: int, border_pairs: 
 
 
 def walk_affinities(features: np.ndarray, radius: int, border_pairs: bool) -> dict[frozenset[Cell], float]:
-    """Affinities of the pairs that a walk on features (C, h, w) knows; without any, of a smaller radius."""
+    """Affinities of the pairs that a walk on features (C, h, w) uses; if there are none, those of a smaller radius."""
     height, width = features.shape[1:]
     if border_pairs:
         pairs = pairs_within(radius, height, width)

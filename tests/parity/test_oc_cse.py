@@ -47,7 +47,7 @@ def drawn(case: Case) -> Tensor:
 
 @pytest.mark.golden("oc_cse*.npz")
 def test_a_step_of_training(case: Case, imported: Imported, monkeypatch):
-    """In float64: what differs is the authors' rounding, which is in the file, and not that of today's processor."""
+    """In float64, so that only the authors' rounding is left, which is in the file: the same on any processor."""
     network, ordinary = (ready_to_train(imported(name)).double() for name in ("oc-cse", "oc-cse ordinary"))
     images, labels = images_of(case).double(), case.tensor("labels").double()
     monkeypatch.setattr(cgnet, "drawn_classes", lambda given: drawn(case).to(given))
@@ -103,7 +103,8 @@ def test_crf_of_the_maps(case: Case):
     """On any processor: the authors' probabilities lie between those of slightly lower and higher background scores.
 
     NumPy's float32 power, which is the background's score, is off by up to 4 units in the last place, differently on
-    different processors. A higher score of the background everywhere makes it more probable everywhere.
+    different processors. A higher score of the background everywhere makes it more probable everywhere. To that comes
+    the rounding of the CRF's own exponentials and sums: assumed is one unit an iteration.
     """
     names = [match for name in case if (match := re.fullmatch(r"crf_alpha(\d+)", name))]
     assert names
@@ -114,8 +115,8 @@ def test_crf_of_the_maps(case: Case):
         off[0] = 4 * ROUNDED
         lower, found, higher = (dense_crf(case["infer_image"], scores * (1 + sign * off), crf) for sign in (-1, 0, 1))
         expected = case[match[0]]
-        rounding = crf.iterations * ROUNDED  # each iteration rounds the probabilities, which are at most 1
+        rounding = crf.iterations * ROUNDED
         least, most = np.minimum(lower, higher) - rounding, np.maximum(lower, higher) + rounding
-        assert (most - least).max() < 1e-5, match[0]
+        assert (most - least).max() < 5e-6, match[0]  # 2.5e-6 and 4.0e-6: a change of alpha by 0.001 is seen
         assert ((least <= expected) & (expected <= most)).all(), match[0]
         np.testing.assert_array_equal(found.argmax(axis=0), expected.argmax(axis=0))

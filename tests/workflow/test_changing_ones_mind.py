@@ -33,7 +33,7 @@ def seconds_of_processor():
     return used.ru_utime + used.ru_stime
 
 
-def test_a_finished_run_has_nothing_to_do_and_says_so_soon(finished):
+def test_a_finished_run_has_nothing_to_do_and_computes_little_to_say_so(finished):
     before = seconds_of_processor()
     output = replace(finished, warm=False).run()
     assert seconds_of_processor() - before < 5  # that is as many seconds where the machine has nothing else to do

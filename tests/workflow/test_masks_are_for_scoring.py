@@ -126,4 +126,4 @@ def test_nothing_before_the_predictions_reads_a_validation_image(tmp_path):
         (path,) = (raw / "JPEGImages").glob(f"{image_id}.*")
         path.write_bytes(b"")
     workflow.run("segmenter")
-    assert f"{validation[0]}" in workflow.attempt("predictions").stdout  # where an image that is read is missed
+    assert f"{validation[0]}" in workflow.attempt("predictions").stdout  # this stage does read them, and fails

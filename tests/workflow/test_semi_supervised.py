@@ -69,7 +69,7 @@ def test_a_wrong_list_is_told_before_anything_is_trained(tmp_path):
     result = workflow.attempt("--dry-run")
     assert result.returncode != 0 and f"experiments.semi.masks_of: there is no file {listed}" in result.stdout
     listed.write_text("creature_000000\nnobody\n")
-    result = workflow.attempt("--cores", "1", "--workflow-profile", "none")
+    result = workflow.attempt("--cores", "1", "--workflow-profile", "none", "--scheduler", "greedy")
     assert result.returncode != 0 and "'nobody' is no training image (1 of 2 like it)" in result.stdout
     assert not (workflow.results / "classifier").exists()
 

@@ -3,8 +3,18 @@
 import json
 import shutil
 
+import numpy as np
 import pandas
 import pytest
+
+from wsss_core.cam_store import CamStoreReader
+from wsss_core.config import load_config
+from wsss_core.config.background import BackgroundScore
+from wsss_core.config.refinement import PseudoLabels
+from wsss_core.datasets.images import read_mask
+from wsss_core.datasets.label_maps import read_label_manifest
+from wsss_core.plan import Plan
+from wsss_core.refinement.pseudo_label_map import pseudo_label_map
 
 from .workflow import Workflow
 
@@ -74,6 +84,44 @@ def test_every_score_says_where_its_threshold_comes_from(chosen, summary):
     assert scores["background"].tolist() == [words] and scores["crf"].tolist() == ["yes"]
 
 
+def check_labels(workflow, experiment, seed_threshold=None, threshold=None):
+    """The experiment's pseudo labels are those of this threshold, and not those of a much higher one."""
+    stages = Plan(load_config(workflow.config)).experiments[experiment]
+    settings = PseudoLabels(**stages["pseudo_labels"].parameters["pseudo_labels"])
+    if threshold is None:
+        threshold = round(settings.background.times_seed_threshold * seed_threshold, 2)
+    maps = stages.get("walked_cams", stages["cams"])
+    (table,) = (workflow.results / "dataset").glob("*/index.csv")
+    images = pandas.read_csv(table).set_index("image_id")["image"]
+    labels = read_label_manifest(sorted((workflow.folder / stages["pseudo_labels"].directory).glob("labels/*.csv")))
+    differ = 0
+    with CamStoreReader(sorted((workflow.folder / maps.directory).glob("shards/*.h5"))) as reader:
+        for image_id in labels:
+            expected, of_higher = (
+                pseudo_label_map(
+                    workflow.folder / images[image_id],
+                    reader.read(image_id),
+                    BackgroundScore(threshold=score),
+                    settings.crf,
+                    settings.unsure_below,
+                )
+                for score in (threshold, 0.9)
+            )
+            found = read_mask(labels[image_id])
+            np.testing.assert_array_equal(found, expected, err_msg=image_id)
+            differ += (found != of_higher).any()
+    assert differ > 0
+
+
+def test_labels_are_those_of_the_chosen_threshold(chosen):
+    (file,) = (chosen.results / "threshold").glob("cam-irn-*/threshold.json")
+    check_labels(chosen, "irn", threshold=json.loads(file.read_text())["threshold"])
+
+
+def test_labels_follow_the_seeds_threshold(chosen, summary):
+    check_labels(chosen, "oracle", float(summary.loc["oracle", "seed_oracle_background"].split()[0]))
+
+
 def test_all_refinements_are_scored(summary):
     for experiment in ("irn", "walked_background"):
         scores = summary.loc[experiment, ["seed", "refined_seed", "walk", "pseudo_labels"]].astype(float)
@@ -96,7 +144,7 @@ def test_a_stranger_in_a_list_is_told_before_anything_is_trained(tmp_path):
     subset = {"best_on": "subset", "subset": str(tmp_path / "list.txt")}
     workflow.config["cams"]["cam"]["threshold"] = subset
     workflow.config["experiments"] = {"cam": {"cams": "cam"}}
-    result = workflow.attempt("--cores", "1", "--workflow-profile", "none")
+    result = workflow.attempt("--cores", "1", "--workflow-profile", "none", "--scheduler", "greedy")
     assert result.returncode != 0 and "'nobody' is no training image (1 of 1 like it)" in result.stdout
     assert not (workflow.results / "classifier").exists()
 
