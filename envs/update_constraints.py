@@ -34,7 +34,7 @@ def requirements(text: str) -> dict[str, Requirement]:
 
 
 def without_upper_end(requirement: Requirement) -> str:
-    """The requirement as it is, but for its upper end."""
+    """The requirement less its upper end; releases that it leaves out stay left out."""
     kept = sorted((part for part in requirement.specifier if part.operator not in ("<", "<=")), key=str, reverse=True)
     return requirement.name + ",".join(map(str, kept))
 

@@ -304,7 +304,7 @@ def test_two_users_do_not_share_a_gpu(everybodys_folder):
 @becomes_others
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_a_gpu_is_leased_by_one_user_after_the_other(everybodys_folder, umask):
-    """Whoever made the folder, and whoever made the file."""
+    """No matter which of them made the folder, and which the file."""
     previous = os.umask(umask)
     try:
         with leased_gpus(1):

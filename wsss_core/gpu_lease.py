@@ -139,7 +139,7 @@ def _acquire(number: int, gpus: Sequence[str], prefix: str) -> dict[str, int]:
                 leases[gpu] = descriptor
             if len(leases) == number:
                 return leases
-        # All or none: two jobs that each held one of the two GPUs that both need would wait for ever.
+        # All or none: two jobs that each held one of the two GPUs that both need would wait forever.
         _release(leases.values())
         if not told:
             log.info("waiting for %d of the GPUs %s: other jobs have leased the rest", number, ", ".join(gpus))

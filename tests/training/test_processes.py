@@ -89,7 +89,7 @@ def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
 
 
 def kill_when(line, folder, process, pause=0.0):
-    """Kill a job's main process so many seconds after it has said this; the others end with it."""
+    """Kill a job's main process `pause` seconds after it has said this; the others end with it."""
     wait_for_line(folder, line, process)
     time.sleep(pause)
     processes = family(process)
