@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 # How many cases the property tests try: `make test` the same ones every time, `make test-slow` more, and new ones.
 loose = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("quick", max_examples=40, derandomize=True, deadline=None, suppress_health_check=loose)
+settings.register_profile("quick", max_examples=30, derandomize=True, deadline=None, suppress_health_check=loose)
 settings.register_profile("thorough", max_examples=400, deadline=None, suppress_health_check=loose, print_blob=True)
 settings.load_profile("quick")
 

@@ -5,8 +5,8 @@ a fork in turn forks its jobs. Apart from that it is as for users: Snakemake's o
 script run as ``__main__``.
 
 Forks share what a new Python would have of its own: imported modules, the seed of hashes, and one thread for torch,
-whatever a job asks for. Tests that depend on these start Snakemake as users do (``warm=False``): ``tests/kills``, where
-one experiment goes from images to predictions, and the archive for the VOC server.
+whatever a job asks for. ``tests/kills`` starts Snakemake as users do (``warm=False``): there, one experiment goes from
+images to predictions.
 
 It reads requests from standard input, a line of JSON each: the arguments of :func:`become`.
 """

@@ -117,7 +117,7 @@ def test_masks_of_sbd_are_for_scoring_too(tmp_path, form):
 
 
 def test_nothing_before_the_predictions_reads_a_validation_image(tmp_path):
-    workflow = Workflow(tmp_path, small_demo("advcam", "full"))
+    workflow = Workflow(tmp_path, small_demo("cam"))
     workflow.run("dataset")
     (raw,) = workflow.results.glob("generated/*")
     validation = (raw / "ImageSets/Segmentation/val.txt").read_text().split()

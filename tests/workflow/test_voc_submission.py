@@ -49,7 +49,6 @@ def workflow(tmp_path):
             },
             "runtime": {"device": "cpu", "shards": 2},
         },
-        warm=False,
     )
 
 

@@ -60,7 +60,7 @@ class Workflow:
 
     folder: Path
     config: dict[str, Any] = field(default_factory=small_demo)
-    warm: bool = True
+    warm: bool = field(default=True, kw_only=True)
     """Fork Snakemake and jobs from a process that has imported what they need, rather than start them as users do."""
 
     @property
