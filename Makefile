@@ -14,7 +14,8 @@ demo: $(INSTALLED)  ## The whole way on the embedded data set, on the CPU: a few
 install: $(INSTALLED)  ## Only the environment, in .venv.
 
 test: $(INSTALLED)  ## Style, types, lint and all tests but the slow ones.
-	@begin=$$(date +%s) && $(MAKE) --no-print-directory check && $(BIN)/pytest -n 2 && \
+	@# Three processes for two cores: some always wait for another process.
+	@begin=$$(date +%s) && $(MAKE) --no-print-directory check && $(BIN)/pytest -n 3 && \
 	    echo "make test took $$(($$(date +%s) - begin)) s, apart from installation"
 
 test-slow: $(INSTALLED)  ## The tests that take minutes, and ten times as many cases of the property tests.
