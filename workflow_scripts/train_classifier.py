@@ -9,7 +9,7 @@ weights = Path(snakemake.output.weights)
 gpus = snakemake.resources.get("gpu", 0)
 with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
-    from wsss_core.config.networks import Trunk
+    from wsss_core.config.networks import read_trunk
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
@@ -21,7 +21,7 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     start = {role: Path(str(snakemake.input.get(role))) for role in roles if snakemake.input.get(role)}
     train_classifier(
         stage_settings("classifiers", parameters),
-        Trunk(**parameters["trunk"]),
+        read_trunk(parameters["trunk"]),
         read_index(snakemake.input.index, snakemake.input.classes).split("train"),
         StartingWeights(**start),
         weights,

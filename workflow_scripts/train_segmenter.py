@@ -8,7 +8,7 @@ identity = snakemake.params.identity
 weights = Path(snakemake.output.weights)
 gpus = snakemake.resources.get("gpu", 0)
 with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
-    from wsss_core.config.networks import Trunk
+    from wsss_core.config.networks import read_trunk
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.semi_supervised import MasksOf
     from wsss_core.config.stage_settings import stage_settings
@@ -21,7 +21,7 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     runtime = Runtime(**snakemake.config.get("runtime", {}))
     train_segmenter(
         stage_settings("segmenters", parameters),
-        Trunk(**parameters["trunk"]),
+        read_trunk(parameters["trunk"]),
         read_index(snakemake.input.index, snakemake.input.classes).split("train"),
         read_label_manifest(snakemake.input.labels),
         Path(snakemake.input.initial),

@@ -66,7 +66,7 @@ def _faults(config: Config, section: str, variant: Any, description: dict[str, A
         return
     whole = section == "affinities" or variant.optimisation.epochs == 0
     backbone = variant.backbone or config.classifiers[variant.classifier].backbone
-    own = config.backbones[backbone].trunk.model_dump(mode="json")
+    own = config.backbones[backbone].trunk.description()
     trunk = description.get("trunk")
     for key, value in (trunk if isinstance(trunk, dict) else {}).items():
         # Of a network that is trained further the trunk's weights have to fit; dropout matters in training alone.

@@ -16,7 +16,7 @@ from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.errors import UserError
 from wsss_core.score_conditions import sources_of_weights
 
-OTHER_IMAGES = ("imagenet", "coco")
+OTHER_IMAGES = ("imagenet", "coco", "timm")
 """Data sets that weights are known to come from; they may not go into the VOC server's comp5."""
 
 
@@ -79,7 +79,8 @@ class Plan:
         return self._artifact("dataset", dataset.format, parameters, upstream)
 
     def _plan_backbone(self, name: str) -> Artifact:
-        return self._artifact("backbone", name, self.config.backbones[name], {})
+        settings = self.config.backbones[name]
+        return self._artifact("backbone", name, {**settings.model_dump(mode="json"), **_extension(settings)}, {})
 
     def _plan_classifier(self, name: str) -> Artifact:
         settings = self.config.classifiers[name]
@@ -100,7 +101,7 @@ class Plan:
         return {
             **parameters,
             **_extension(settings),
-            "trunk": self.config.backbones[backbone].trunk.model_dump(mode="json"),
+            "trunk": self.config.backbones[backbone].trunk.description(),
         }
 
     def _plan_cams(self, name: str) -> Artifact:

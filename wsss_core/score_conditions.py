@@ -14,7 +14,8 @@ from wsss_core.config.background import (
     multiple_of,
 )
 from wsss_core.config.refinement import PseudoLabels
-from wsss_core.trained_on import trained_on
+from wsss_core.config.stage_settings import stage_settings
+from wsss_core.trained_on import backbone_trained_on, trained_on
 
 CHOSEN = "{threshold}"
 """Stands for a threshold that another job chooses; ``{1.3 x threshold}`` for its multiple, see ``fill_in``."""
@@ -179,8 +180,9 @@ def initialisation_in_words(artifact: Artifact) -> str:
     """
     parameters, upstream = artifact.parameters, artifact.upstream
     if artifact.stage == "backbone":
-        known = {"imagenet": "ImageNet (torchvision)", "scratch": "random weights", "pretext": "the pretext set"}
-        return known.get(parameters["weights"]) or _file_in_words(parameters["weights"])
+        told = backbone_trained_on(stage_settings("backbones", parameters))
+        path = f" ({parameters['weights']})" if parameters["weights"].endswith(".safetensors") else ""
+        return f"{told or 'nobody says what'}{path}"
     before = next((upstream[role] for role in ("initial", "start_from", "backbone") if role in upstream), None)
     start = _file_in_words(parameters["weights"]) if before is None else initialisation_in_words(before)
     trained_here = artifact.stage == "classifier" and parameters["optimisation"]["epochs"] > 0
@@ -191,13 +193,13 @@ def sources_of_weights(artifact: Artifact) -> set[str]:
     """What all weights that an artifact goes back to come from, its labels' included, as far as it is known.
 
     Returns:
-        ``ImageNet``, and what files say of themselves.
+        What is known of the sources of ImageNet's and timm's weights, and what files say of themselves.
     """
     sources: set[str] = set()
     weights = artifact.parameters.get("weights")
-    if artifact.stage == "backbone" and weights == "imagenet":
-        sources.add("ImageNet")
-    elif artifact.stage in ("backbone", "classifier", "affinity", "segmenter") and weights:
+    if artifact.stage == "backbone" and weights not in ("pretext", "scratch"):
+        sources |= {told for told in [backbone_trained_on(stage_settings("backbones", artifact.parameters))] if told}
+    elif artifact.stage in ("classifier", "affinity", "segmenter") and weights:
         sources |= {told for told in [trained_on(weights)] if told is not None}
     return sources.union(*map(sources_of_weights, artifact.upstream.values()))
 

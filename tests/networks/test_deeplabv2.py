@@ -14,9 +14,10 @@ from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import DeepLabV2 as settings_of
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
+from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.deeplabv2 import DeepLabV2, from_authors, our_name
 from wsss_core.networks.pixels import DEEPLAB_MEANS, CaffePixels
-from wsss_core.networks.resnet import Architecture, ResNetTrunk, freeze_batch_norm
+from wsss_core.networks.resnet import Architecture, ResNetTrunk
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.segmentation.losses import resized_labels, segmentation_losses
 

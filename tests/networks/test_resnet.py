@@ -4,7 +4,8 @@ import torchvision
 from torch import nn
 
 from wsss_core.config.networks import Trunk
-from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, fixed_statistics, freeze_batch_norm
+from wsss_core.networks.batch_norm import fixed_statistics, freeze_batch_norm
+from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk
 from wsss_core.networks.trunks import build_trunk
 
 

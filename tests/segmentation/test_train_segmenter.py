@@ -25,8 +25,8 @@ from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.errors import UserError
+from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.deeplab import SegmentationNetwork
-from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
 from wsss_core.networks.weights import load_weights
 from wsss_core.probability_store import read_probabilities

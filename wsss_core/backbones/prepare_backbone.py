@@ -9,16 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Backbone, Pretext
+from wsss_core.config.networks import PACKAGES, Backbone, Pretext
 from wsss_core.datasets.pretext import pretext_images
 from wsss_core.datasets.transforms import normalise
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.precision import single_precision
-from wsss_core.networks.trunks import TrunkNetwork, build_trunk, trunk_from_torchvision
-from wsss_core.networks.weights import load_state, load_trunk, save_weights
+from wsss_core.networks.timm_trunk import TimmTrunk
+from wsss_core.networks.timm_weights import load_package_weights, load_timm_file, load_timm_weights
+from wsss_core.networks.trunk_network import TrunkNetwork
+from wsss_core.networks.trunks import build_trunk, trunk_from_torchvision
+from wsss_core.networks.weights import is_of_this_workflow, load_state, load_trunk, save_weights
 from wsss_core.resume import PartialWork
+from wsss_core.trained_on import TRAINED_ON, backbone_trained_on
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process
 from wsss_core.training.loop import fit, mix_seed
@@ -105,14 +109,32 @@ def prepare_backbone(
 
         place = choose_device(device)
         curve = fit(pretext, samples, loss, groups, optimisation, partial, place, workers, "pretraining")
-    elif parameters.weights == "imagenet":
+    elif parameters.weights == "imagenet" and parameters.model is None:
         _load_imagenet(trunk, parameters.network)
     elif parameters.weights != "scratch":
-        load_trunk(parameters.weights, trunk)
+        _load_given(trunk, parameters)
     if is_main_process():
         write_curve(curve, training_csv)
-        save_weights(weights, TrunkOnly(trunk), {"kind": "backbone", "backbone": parameters.model_dump(mode="json")})
+        description = {"kind": "backbone", "backbone": parameters.model_dump(mode="json")}
+        if (told := backbone_trained_on(parameters)) is not None:
+            description[TRAINED_ON] = told
+        save_weights(weights, TrunkOnly(trunk), description)
         partial.finish(weights, training_csv)
+
+
+def _load_given(trunk: TrunkNetwork, parameters: Backbone) -> None:
+    """Load timm's weights, those of a package, or those of a file: this workflow's or one of timm's."""
+    weights, model = parameters.weights, parameters.model
+    if not isinstance(trunk, TimmTrunk):
+        load_trunk(weights, trunk)
+    elif weights in PACKAGES:
+        load_package_weights(trunk, weights)
+    elif weights == "imagenet":
+        load_timm_weights(trunk, str(model))
+    elif is_of_this_workflow(weights):
+        load_trunk(weights, trunk)
+    else:
+        load_timm_file(trunk, weights)
 
 
 def _load_imagenet(trunk: TrunkNetwork, name: str) -> None:

@@ -14,9 +14,9 @@ from torch.nn import functional
 from wsss_core.classifiers.objective import Objective
 from wsss_core.config.classifiers import AeftClassifier, Classifier
 from wsss_core.config.networks import Trunk
+from wsss_core.networks.batch_norm import fixed_statistics
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
-from wsss_core.networks.resnet import fixed_statistics
 
 EPSILON = 1e-5
 """Keeps quotients finite; the authors' value."""

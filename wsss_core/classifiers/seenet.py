@@ -24,7 +24,8 @@ class SeenetObjective(Objective, name="seenet"):
     @classmethod
     def build_network(cls, parameters: Classifier, trunk: Trunk, classes: Sequence[str]) -> ClassMapClassifier:
         """A trunk with two branches."""
-        return SelfErasingClassifier(trunk, classes)
+        settings = cast(SeenetClassifier, parameters)
+        return SelfErasingClassifier(trunk, classes, settings.branch_channels)
 
     def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
         """``initial`` (S_A), ``erased`` (S_B), ``background`` (S_C), and ``loss``, their sum."""

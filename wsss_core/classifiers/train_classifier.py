@@ -18,10 +18,10 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
 from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.weights import load_trunk, trainable
 from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve

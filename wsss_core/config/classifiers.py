@@ -192,6 +192,9 @@ class SeenetClassifier(Classifier):
     """C-ReLU reverses the sign of background features. Off: they stay as they are (the paper's ablation)."""
     background_branch: bool = True
     """The third branch, which shall see no class in the background (S_C; it shares the second one's weights)."""
+    branch_channels: int = Field(512, ge=1)
+    """Channels between a branch's convolutions, as on the authors' VGG-16; a trunk with fewer has its own number
+    there."""
     erased_gradient: Literal["authors", "exact"] = "authors"
     """Gradient of the erasing: the authors' code stops it at attention only in the first channel; ``exact`` stops it
     in all."""

@@ -20,6 +20,10 @@ class Crf(Parameters):
     """With ``unary: labels``, the probability that the label is right; the others share the rest equally."""
     iterations: int = Field(10, ge=1)
     """Mean-field iterations."""
+    long_side: int | None = Field(500, ge=1)
+    """Longer side of the images that the two spatial deviations are meant for, pixels; in a smaller or larger image
+    they shrink or grow with its longer side. 500 is most of VOC's, on which all authors' constants were chosen.
+    ``null``: pixels of the image at hand, whatever its size, as in all authors' code."""
     gaussian_sxy: float = Field(3.0, gt=0)
     """Spatial deviation of the smoothness kernel, pixels."""
     gaussian_compat: float = Field(3.0, ge=0)
@@ -30,6 +34,11 @@ class Crf(Parameters):
     """Colour deviation of the appearance kernel, on the 0..255 scale."""
     bilateral_compat: float = Field(10.0, ge=0)
     """Weight of the appearance kernel."""
+
+    def widths(self, height: int, width: int) -> tuple[float, float]:
+        """``gaussian_sxy`` and ``bilateral_sxy`` for an image of this size, pixels."""
+        scale = 1.0 if self.long_side is None else max(height, width) / self.long_side
+        return self.gaussian_sxy * scale, self.bilateral_sxy * scale
 
     @model_validator(mode="after")
     def _certainty_is_used(self) -> "Crf":

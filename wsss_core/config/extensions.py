@@ -1,12 +1,13 @@
-"""Files of one's own that add an objective, a CAM method or an affinity, without a change to the package."""
+"""Files of one's own that add a trunk, an objective, a CAM method or an affinity, without a change to the package."""
 
 import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
+from wsss_core.config.networks import Trunk
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.root import SECTIONS
 from wsss_core.errors import UserError
@@ -17,6 +18,7 @@ _loaded: dict[str, str] = {}
 _SOURCES: dict[type[Parameters], dict[str, str]] = {}
 """By settings class, the file it comes from and the digest of that."""
 _IMPLEMENTED = {
+    "backbones": ("wsss_core.networks.trunk_network", "known_trunks", "a TrunkNetwork"),
     "classifiers": ("wsss_core.classifiers.objective", "known_objectives", "an Objective"),
     "cams": ("wsss_core.cams.methods", "known_methods", "a function with @cam_method"),
     "affinities": ("wsss_core.refinement.affinity_method", "known_affinity_methods", "an AffinityMethod"),
@@ -28,8 +30,9 @@ def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
     """Class decorator: make a settings class one of the kinds of variants of a section.
 
     Args:
-        section: ``classifiers``, ``cams`` or ``affinities``; the class has to be derived from ``Classifier``,
-            ``Cams`` or ``LearnedAffinity`` and to say ``objective: Literal["name"] = "name"``, or ``method``.
+        section: ``backbones``, ``classifiers``, ``cams`` or ``affinities``; the class has to be derived from
+            ``Backbone``, ``Classifier``, ``Cams`` or ``LearnedAffinity`` and to say ``network: Literal["name"] =
+            "name"``, or ``objective``, or ``method``.
     """
 
     def add(kind: type[Kind]) -> type[Kind]:
@@ -40,7 +43,8 @@ def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
         if field is None or not isinstance(field.default, str):
             raise UserError(f'{kind.__name__}: needs `{kinds.kind_key}: Literal["name"] = "name"`')
         taken = kinds.kinds.get(field.default)
-        if taken is not None and taken not in _SOURCES and taken.__module__ != kind.__module__:
+        packages_own = section == "backbones" and field.default in get_args(Trunk.model_fields["network"].annotation)
+        if packages_own or (taken is not None and taken not in _SOURCES and taken.__module__ != kind.__module__):
             raise UserError(f"{kind.__name__}: the name '{field.default}' is the package's own; choose another")
         kinds.kinds[field.default] = kind
         return kind

@@ -165,11 +165,11 @@ def _check_section(section: str, variants: Mapping[str, Any], faults: list[str])
         if settings is None:
             continue
         kind_name = settings.get(kinds.kind_key) if kinds.kind_key else None
-        if kinds.kind_key and str(kind_name) not in kinds.kinds:
+        if kinds.closed and not kinds.knows(kind_name):
             if kind_name is None:
                 faults.append(f"{'.'.join(path)}.{kinds.kind_key}: is missing; one of {_listed(kinds.kinds)}")
             else:
-                faults.append(unknown_name((*path, kinds.kind_key), "unknown", str(kind_name), kinds.kinds))
+                faults.append(unknown_name((*path, str(kinds.kind_key)), "unknown", str(kind_name), kinds.kinds))
             continue
         model = kinds.kind(kind_name)
         try:
@@ -209,7 +209,7 @@ def _resolve_extends(
         inherited.pop(OF_ONE_EXPERIMENT, None)
     kinds = SECTIONS[section]
     kind_name = own.get(kinds.kind_key, inherited.get(kinds.kind_key)) if kinds.kind_key else None
-    known = kinds.kind_key is None or str(kind_name) in kinds.kinds
+    known = kinds.knows(kind_name) or not kinds.closed
     return overlay(inherited, own, kinds.kind(kind_name) if known else None)
 
 

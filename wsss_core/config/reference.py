@@ -78,7 +78,7 @@ def reference_table() -> str:
         lines += _block("dataset", layout, f" with `format: {name}`")
     for section, description in SECTIONS.items():
         for kind_name, kind in description.kinds.items():
-            choice = f" with `{description.kind_key}: {kind_name}`" if description.kind_key else ""
+            choice = f" with `{description.kind_key}: {kind_name}`" if kind_name else ""
             lines += _block(f"{section}.<name>", kind, choice)
     lines += _block("sweeps.<name>", Sweep)
     lines += _block("report", Report)

@@ -3,10 +3,7 @@
 from collections.abc import Iterable
 
 from wsss_core.config.cams import SeenetCams
-from wsss_core.config.refinement import Irn
 from wsss_core.config.root import Config
-
-RESIDUAL = "resnet18, resnet34, resnet50, resnet101 or resnet_small"
 
 
 def unfit_references(config: Config) -> Iterable[str]:
@@ -23,17 +20,16 @@ def unfit_references(config: Config) -> Iterable[str]:
             continue
         own = config.backbones[classifier.backbone]
         other = config.backbones[config.classifiers[classifier.start_from].backbone]
-        if own.network != other.network:
+        if (own.network, own.model) != (other.network, other.model):
             yield (
-                f"classifiers.{name}.start_from: '{classifier.start_from}' is a {other.network}; this classifier's "
-                f"backbone is a {own.network}, which its weights do not fit"
+                f"classifiers.{name}.start_from: '{classifier.start_from}' is a {other.model or other.network}; this "
+                f"classifier's backbone is a {own.model or own.network}, which its weights do not fit"
             )
         elif own.pixels != other.pixels:
             yield (
                 f"classifiers.{name}.start_from: '{classifier.start_from}' sees pixels: {other.pixels}, this "
                 f"classifier's backbone pixels: {own.pixels}"
             )
-    yield from _unfit_trunks(config)
     for name, cams in config.cams.items():
         objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one
         if isinstance(cams, SeenetCams) and objective != "seenet":
@@ -41,17 +37,6 @@ def unfit_references(config: Config) -> Iterable[str]:
                 f"cams.{name}.classifier: method seenet needs a classifier with objective 'seenet'; "
                 f"'{cams.classifier}' has '{objective}'"
             )
-
-
-def _unfit_trunks(config: Config) -> Iterable[str]:
-    """Affinities whose trunk their method has no use for."""
-    for name, affinity in config.affinities.items():
-        if isinstance(affinity, Irn):
-            key = "classifier" if affinity.backbone is None else "backbone"
-            variant = affinity.backbone or config.classifiers[str(affinity.classifier)].backbone
-            network = config.backbones[variant].network
-            if network.startswith(("resnet38", "vgg16")):
-                yield f"affinities.{name}.{key}: method irn needs a residual trunk ({RESIDUAL}); this one is {network}"
 
 
 def _circle(config: Config, start: str) -> list[str]:

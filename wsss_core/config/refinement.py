@@ -171,7 +171,7 @@ class Irn(LearnedAffinity):
     """IRN (Ahn, Cho & Kwak, CVPR 2019): a map of class boundaries, which a walk does not cross."""
 
     method: Literal["irn"] = "irn"
-    """Boundaries between classes, learned from pairs of confidently labelled pixels; for residual trunks."""
+    """Boundaries between classes, learned from pairs of confidently labelled pixels."""
     radius: int = Field(10, ge=2, le=16)
     """Pairs of cells (of 4 pixels) closer than this are trained on."""
     displacement: bool = True

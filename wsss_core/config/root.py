@@ -130,7 +130,7 @@ class Config(Parameters):
     resources: dict[str, RuleResources] = {}
     """Memory, time, threads and GPUs by rule, where the defaults do not fit."""
     extensions: tuple[str, ...] = ()
-    """Paths of Python files that add an objective, a CAM method or an affinity of one's own; see the README."""
+    """Paths of Python files that add a trunk, an objective, a CAM method or an affinity of your own; see the README."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,24 @@ class Section:
 
     kind_key: str | None
     kinds: dict[str, type[Parameters]]
+    """By the value of ``kind_key``; the one named "" is for all other values."""
 
     def kind(self, name: object) -> type[Parameters]:
         """The settings class for this value of ``kind_key`` (KeyError if there is none)."""
-        return next(iter(self.kinds.values())) if self.kind_key is None else self.kinds[str(name)]
+        return self.kinds[str(name)] if self.knows(name) else self.kinds[""]
+
+    def knows(self, name: object) -> bool:
+        """Whether there is a settings class for this very value."""
+        return str(name) in self.kinds
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``kind_key`` has to be one of the known values."""
+        return "" not in self.kinds
 
 
 SECTIONS: dict[str, Section] = {
-    "backbones": Section(None, {"": Backbone}),
+    "backbones": Section("network", {"": Backbone}),
     "classifiers": Section(
         "objective",
         {

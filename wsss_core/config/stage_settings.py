@@ -27,7 +27,7 @@ def stage_settings(section: str, parameters: Mapping[str, Any]) -> Any:
     kind = kinds.kind(parameters.get(kinds.kind_key) if kinds.kind_key else None)
     references = {
         name: "upstream"
-        for name in REFERENCES[section]
+        for name in REFERENCES.get(section, ())
         if name in kind.model_fields and (name == "backbone" or kind.model_fields[name].is_required())
     }
     own = {name: value for name, value in parameters.items() if name not in ("trunk", "extension", "masks_of")}

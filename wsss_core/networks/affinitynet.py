@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Trunk
+from wsss_core.config.networks import Trunk, read_trunk
 from wsss_core.networks.precision import single_precision
 from wsss_core.networks.trunks import TrunkNetwork, build_trunk
 from wsss_core.networks.weights import load_network, save_weights
@@ -88,7 +88,7 @@ def save_affinitynet(path: Path | str, network: AffinityNetwork, trunk: Trunk, k
     """
     description = {
         "kind": kind,
-        "trunk": trunk.model_dump(mode="json"),
+        "trunk": trunk.description(),
         "stride": network.stride,
         "radius": network.radius,
         "border_pairs": network.border_pairs,
@@ -104,7 +104,7 @@ def load_affinitynet(path: Path | str, device: torch.device | str = "cpu", kind:
     """
 
     def build(saved: dict[str, Any]) -> AffinityNetwork:
-        trunk = build_trunk(Trunk(**saved["trunk"]))
+        trunk = build_trunk(read_trunk(saved["trunk"]))
         return AffinityNetwork(trunk, saved["stride"], saved["radius"], saved["border_pairs"])
 
     return load_network(path, kind, build, device)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from wsss_core.config.extensions import file_of_extension, load_extension
-from wsss_core.config.networks import Trunk
+from wsss_core.config.networks import read_trunk
 from wsss_core.networks import gated_pyramid, self_erasing  # noqa: F401  they let their files be read
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.weights import load_network, save_weights
@@ -25,7 +25,7 @@ def classifier_description(classifier: ClassMapClassifier) -> dict[str, Any]:
     return {
         "kind": KIND,
         "architecture": classifier.architecture,
-        "trunk": classifier.trunk_settings.model_dump(mode="json"),
+        "trunk": classifier.trunk_settings.description(),
         "classes": list(classifier.classes),
         "options": classifier.options(),
         **({"extension": extension} if (extension := file_of_extension(type(classifier).__module__)) else {}),
@@ -47,6 +47,6 @@ def load_classifier(path: Path | str, device: torch.device | str = "cpu") -> Cla
         if "extension" in saved:
             load_extension(saved["extension"])
         network = ClassMapClassifier.known[saved["architecture"]]
-        return network(Trunk(**saved["trunk"]), saved["classes"], **saved["options"])
+        return network(read_trunk(saved["trunk"]), saved["classes"], **saved["options"])
 
     return load_network(path, KIND, build, device)

@@ -7,10 +7,11 @@ first gradient by some thousandths, which is why exactness is tested in float64.
 
 import copy
 import itertools
+from collections import Counter
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.segmentation.deeplabv3 import ASPPConv, ASPPPooling
 from torchvision.ops import Conv2dNormActivation
@@ -18,6 +19,7 @@ from torchvision.ops import Conv2dNormActivation
 from wsss_core.networks.fused_blocks import fuse_blocks
 from wsss_core.networks.resnet import ResNetTrunk
 from wsss_core.networks.resnet38 import BottleneckBlock, ResidualBlock
+from wsss_core.networks.timm_trunk import TimmTrunk
 from wsss_core.networks.vgg16 import Vgg16Trunk
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -52,8 +54,47 @@ def folded_for_inference(network: Network, by_hand: bool = True) -> Network:
     for part in list(folded.modules()):
         for convolution, norm in _pairs(part):
             _fold(part, convolution, norm)
+        if type(part) is TimmTrunk:
+            for convolution, norm in observed_pairs(part):
+                _fold(part, convolution, norm)
     folded = folded.to(memory_format=torch.channels_last)
     return fuse_blocks(folded) if by_hand else folded
+
+
+def observed_pairs(trunk: TimmTrunk) -> list[tuple[str, str]]:
+    """Names of a trunk's convolutions and of the batch normalisation that sees their output, found by watching it.
+
+    timm's families join their layers in many ways, so an image goes through the trunk once. A pair counts if both
+    were called once. That nothing else uses a convolution's output before its norm cannot be seen; in no family of
+    timm's it is, and the tests compare folded trunks with their originals.
+    """
+    made: dict[int, str] = {}
+    outputs: list[Tensor] = []  # kept, so that no other tensor gets the number of one of them
+    calls: Counter[str] = Counter()
+    pairs: list[tuple[str, str]] = []
+
+    def remember(name: str, output: Tensor) -> None:
+        calls[name] += 1
+        outputs.append(output)
+        made[id(output)] = name
+
+    def match(name: str, given: tuple[Tensor, ...]) -> None:
+        calls[name] += 1
+        if id(given[0]) in made:
+            pairs.append((made[id(given[0])], name))
+
+    hooks = []
+    for name, part in trunk.named_modules():
+        if isinstance(part, nn.Conv2d):
+            hooks.append(part.register_forward_hook(lambda _, given, output, name=name: remember(name, output)))
+        elif isinstance(part, nn.BatchNorm2d):
+            hooks.append(part.register_forward_pre_hook(lambda _, given, name=name: match(name, given)))
+    weight = next(trunk.parameters())
+    with torch.no_grad():
+        trunk(weight.new_zeros(1, 3, 64, 64))
+    for hook in hooks:
+        hook.remove()
+    return [(convolution, norm) for convolution, norm in pairs if calls[convolution] == calls[norm] == 1]
 
 
 def _pairs(part: nn.Module) -> tuple[tuple[str, str], ...]:
@@ -69,9 +110,11 @@ def _pairs(part: nn.Module) -> tuple[tuple[str, str], ...]:
 
 
 def _fold(part: nn.Module, convolution_name: str, norm_name: str) -> None:
-    """Put a norm into the convolution before it, and nothing in its place; computed in float64."""
+    """Put a norm into the convolution before it, and in its place nothing, or the activation that it ends with
+    (timm's ``BatchNormAct2d``); computed in float64.
+    """
     convolution, norm = part.get_submodule(convolution_name), part.get_submodule(norm_name)
-    if not (type(convolution) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None):
+    if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None):
         return
     assert norm.running_var is not None
     factor = (norm.running_var.double() + norm.eps).rsqrt()  # (C,)
@@ -84,4 +127,4 @@ def _fold(part: nn.Module, convolution_name: str, norm_name: str) -> None:
     convolution.weight = nn.Parameter(weight.to(convolution.weight), requires_grad=False)
     convolution.bias = nn.Parameter(offset.to(convolution.weight), requires_grad=False)
     owner, _, name = norm_name.rpartition(".")
-    setattr(part.get_submodule(owner), name, nn.Identity())
+    setattr(part.get_submodule(owner), name, getattr(norm, "act", nn.Identity()))

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Trunk
-from wsss_core.errors import UserError
+from wsss_core.config.networks import Trunk, read_trunk
+from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.precision import single_precision
-from wsss_core.networks.resnet import ARCHITECTURES, LAYERS, ResNetTrunk, freeze_batch_norm
+from wsss_core.networks.trunk_network import TrunkNetwork
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_network, save_weights
 
@@ -25,7 +25,7 @@ STRIDE = 4
 BOUNDARY_WIDTH, BOUNDARY_GROUPS = 32, 4
 """Channels, and groups of their normalisation, that each stage of the trunk gives to boundaries."""
 DISPLACEMENT_WIDTHS, DISPLACEMENT_GROUPS = (64, 128, 256, 256, 256), (8, 16, 16, 16, 16)
-"""The same for displacements, stem to ``layer4``."""
+"""The same for displacements, stem to ``layer4``; a trunk without a stem's map goes without the first."""
 MIXED_WIDTH, MIXED_GROUPS = 256, 16
 """Channels and groups after the displacement branch has joined stages."""
 
@@ -52,11 +52,11 @@ class Reduction(nn.Module):
 
 
 class IrnNetwork(nn.Module):
-    """Two branches on a frozen residual trunk.
+    """Two branches on a frozen trunk.
 
-    The stem's output and those of layer1 to layer4 go into both branches. The boundary branch
-    brings all to stride 4 and mixes them. The displacement branch joins layer2 to layer4 at the
-    stride of layer2 first, then the result with the stem and layer1 at stride 4.
+    All of the trunk's ``stages`` (in a ResNet the stem's output and those of layer1 to layer4) go into both branches.
+    The boundary branch brings all to stride 4 and mixes them. The displacement branch joins the last three at the
+    stride of the first of these, then the result with the others at stride 4.
 
     Attributes:
         crop_size: pixels; images are padded with zeros to this height and width for use. Group
@@ -69,30 +69,30 @@ class IrnNetwork(nn.Module):
 
     displacement_mean: Tensor
 
-    def __init__(self, trunk: ResNetTrunk, crop_size: int = 512, radius: int = 10, displacement: bool = True) -> None:
+    def __init__(self, trunk: TrunkNetwork, crop_size: int = 512, radius: int = 10, displacement: bool = True) -> None:
         """Put randomly initialised branches on ``trunk`` and freeze the trunk."""
         super().__init__()
         self.trunk, self.crop_size = trunk.requires_grad_(False), crop_size
         self.radius, self.displacement = radius, displacement
         freeze_batch_norm(trunk)
-        channels = (trunk.conv1.out_channels, *trunk.channels)
-        self._strides = (trunk.strides[0], *trunk.strides)  # layer1 keeps the stem's
-        self._joint_stride = max(trunk.strides[1], STRIDE)
+        channels, self._strides = trunk.stage_channels, trunk.stage_strides
+        self._joint_stride = max(self._strides[-3], STRIDE)
+        widths, norm_groups = DISPLACEMENT_WIDTHS[-len(channels) :], DISPLACEMENT_GROUPS[-len(channels) :]
         self.boundary_reductions = nn.ModuleList(
             Reduction(inputs, BOUNDARY_WIDTH, BOUNDARY_GROUPS) for inputs in channels
         )
         self.boundary_head = nn.Conv2d(BOUNDARY_WIDTH * len(channels), 1, 1)
         self.displacement_reductions = nn.ModuleList(
             Reduction(inputs, outputs, groups)
-            for inputs, outputs, groups in zip(channels, DISPLACEMENT_WIDTHS, DISPLACEMENT_GROUPS, strict=True)
+            for inputs, outputs, groups in zip(channels, widths, norm_groups, strict=True)
         )
-        self.displacement_join = Reduction(sum(DISPLACEMENT_WIDTHS[2:]), MIXED_WIDTH, MIXED_GROUPS)
-        self.displacement_mixing = Reduction(sum(DISPLACEMENT_WIDTHS[:2]) + MIXED_WIDTH, MIXED_WIDTH, MIXED_GROUPS)
+        self.displacement_join = Reduction(sum(widths[-3:]), MIXED_WIDTH, MIXED_GROUPS)
+        self.displacement_mixing = Reduction(sum(widths[:-3]) + MIXED_WIDTH, MIXED_WIDTH, MIXED_GROUPS)
         self.displacement_head = nn.Conv2d(MIXED_WIDTH, 2, 1, bias=False)
         self.register_buffer("displacement_mean", torch.zeros(2))
         self._in_use = [trunk]  # a list, so that it is no further part of the network
 
-    def use_for_trunk(self, copy: ResNetTrunk) -> None:
+    def use_for_trunk(self, copy: TrunkNetwork) -> None:
         """Let a copy of the trunk, such as a folded one, compute in its place. It is not saved, and weights that are
         loaded later do not reach it.
         """
@@ -139,15 +139,15 @@ class IrnNetwork(nn.Module):
 
     def _displacements(self, stages: list[Tensor], size: torch.Size) -> Tensor:
         grid, joint_grid = ([-(-side // stride) for side in size] for stride in (STRIDE, self._joint_stride))
-        strides = (STRIDE, STRIDE, *[self._joint_stride] * 3)
+        strides = (*[STRIDE] * (len(stages) - 3), *[self._joint_stride] * 3)
         parts = [
             _cut(reduction(features, stride, wanted), grid if wanted == STRIDE else joint_grid)
             for reduction, features, stride, wanted in zip(
                 self.displacement_reductions, stages, self._strides, strides, strict=True
             )
         ]
-        joint = _cut(self.displacement_join(torch.cat(parts[2:], dim=1), self._joint_stride, STRIDE), grid)
-        mixed = self.displacement_mixing(torch.cat([*parts[:2], joint], dim=1))
+        joint = _cut(self.displacement_join(torch.cat(parts[-3:], dim=1), self._joint_stride, STRIDE), grid)
+        mixed = self.displacement_mixing(torch.cat([*parts[:-3], joint], dim=1))
         return single_precision(self.displacement_head(mixed))
 
     def infer(self, image: Tensor, cut: bool = True) -> tuple[Tensor, Tensor]:
@@ -183,15 +183,10 @@ class IrnNetwork(nn.Module):
         return functional.pad(pair, (0, columns - width, 0, rows - height))  # negative padding cuts
 
     def _stages(self, images: Tensor) -> list[Tensor]:
-        """The stem's output, pooled, and those of layer1 to layer4; the trunk is frozen, so without gradient."""
+        """The trunk's maps; it is frozen, so without gradient."""
         (trunk,) = self._in_use
         with torch.no_grad():
-            features = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(trunk.pixels(images)))))
-            stages = [features]
-            for name in LAYERS:
-                features = trunk.get_submodule(name)(features)
-                stages.append(features)
-        return stages
+            return trunk.stages(images)
 
 
 def build_irn(settings: Trunk, crop_size: int, radius: int = 10, displacement: bool = True) -> IrnNetwork:
@@ -202,15 +197,8 @@ def build_irn(settings: Trunk, crop_size: int, radius: int = 10, displacement: b
         crop_size: pixels; see :class:`IrnNetwork`, also for the others.
         radius: cells; pairs closer than this are trained on.
         displacement: train the displacement branch, too.
-
-    Raises:
-        UserError: the trunk is not a residual network of torchvision's form.
     """
-    if settings.network not in ARCHITECTURES:
-        raise UserError(f"IRN needs a trunk of {', '.join(ARCHITECTURES)}, not {settings.network}")
-    trunk = build_trunk(settings)
-    assert isinstance(trunk, ResNetTrunk)
-    return IrnNetwork(trunk, crop_size, radius, displacement)
+    return IrnNetwork(build_trunk(settings), crop_size, radius, displacement)
 
 
 def save_irn(path: Path | str, network: IrnNetwork, trunk: Trunk, kind: str = KIND) -> None:
@@ -224,7 +212,7 @@ def save_irn(path: Path | str, network: IrnNetwork, trunk: Trunk, kind: str = KI
     """
     description = {
         "kind": kind,
-        "trunk": trunk.model_dump(mode="json"),
+        "trunk": trunk.description(),
         "crop_size": network.crop_size,
         "radius": network.radius,
         "displacement": network.displacement,
@@ -240,7 +228,7 @@ def load_irn(path: Path | str, device: torch.device | str = "cpu", kind: str = K
     """
 
     def build(saved: dict[str, Any]) -> IrnNetwork:
-        return build_irn(Trunk(**saved["trunk"]), saved["crop_size"], saved["radius"], saved["displacement"])
+        return build_irn(read_trunk(saved["trunk"]), saved["crop_size"], saved["radius"], saved["displacement"])
 
     return load_network(path, kind, build, device)
 

@@ -1,14 +1,13 @@
 """Residual trunks: torchvision's blocks and state-dict names, with the stride that class maps need."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.initialisation import initialise_for_relu
+from wsss_core.networks.trunk_network import TrunkNetwork
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 """The four stages of a residual network, shallow to deep."""
@@ -37,7 +36,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 """He et al., CVPR 2016, in torchvision's form (stride in a bottleneck's 3x3 convolution)."""
 
 
-class ResNetTrunk(nn.Module):
+class ResNetTrunk(TrunkNetwork):
     """A residual network without pooling and classifier, at a chosen output stride.
 
     Its state dict has torchvision's names (``conv1``, ``bn1``, ``layer1`` to ``layer4``), so
@@ -112,8 +111,22 @@ class ResNetTrunk(nn.Module):
             Four tensors (B, C_i, h_i, w_i), values >= 0, with C_i of ``channels`` and h_i about
             H / ``strides``[i], rounded up (in Caffe's form it may be one more).
         """
+        return self.stages(images)[1:]
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Channels of the maps of :meth:`stages`."""
+        return (self.conv1.out_channels, *self.channels)
+
+    @property
+    def stage_strides(self) -> tuple[int, ...]:
+        """Pixels of the image per cell of the maps of :meth:`stages`; layer1 keeps the stem's."""
+        return (self.strides[0], *self.strides)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The stem's output, pooled, and the four maps of :meth:`forward`."""
         features = self.maxpool(self.relu(self.bn1(self.conv1(self.pixels(images)))))  # (B, C, h, w)
-        maps = []
+        maps = [features]
         for name in LAYERS:
             features = self.get_submodule(name)(features)  # (B, C_i, h_i, w_i)
             maps.append(features)
@@ -124,44 +137,6 @@ class ResNetTrunk(nn.Module):
         for module in (self.conv1, self.bn1, self.get_submodule("layer1")):
             freeze_batch_norm(module)
             module.requires_grad_(False)
-
-
-class FrozenBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that stays in evaluation mode whatever ``train()`` says."""
-
-    def train(self, mode: bool = True) -> "FrozenBatchNorm2d":
-        """Stay in evaluation mode."""
-        del mode
-        return cast(FrozenBatchNorm2d, super().train(False))
-
-
-def freeze_batch_norm(module: nn.Module) -> None:
-    """Keep statistics, weight and bias of all batch normalisation in ``module`` as they are, for good.
-
-    State-dict names do not change. Later calls of ``train()`` do not undo it.
-    """
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            # The class is exchanged in place: parameters, buffers and whoever refers to them stay.
-            part.__class__ = FrozenBatchNorm2d
-            part.train(False)
-            part.requires_grad_(False)
-
-
-@contextmanager
-def fixed_statistics(network: nn.Module) -> Iterator[None]:
-    """Let batch normalisation use its running statistics, and not add to them, for a while.
-
-    For images unlike those that the network will see in use, such as erased ones.
-    """
-    training = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d) and part.training]
-    for part in training:
-        part.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.train()
 
 
 def _make_layer(

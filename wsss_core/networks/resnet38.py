@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.initialisation import initialise_for_relu
-from wsss_core.networks.resnet import freeze_batch_norm
+from wsss_core.networks.trunk_network import TrunkNetwork
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class BottleneckBlock(nn.Module):
         return self.conv_branch1(entered) + self.conv_branch2b2(inner), entered
 
 
-class ResNet38Trunk(nn.Module):
+class ResNet38Trunk(TrunkNetwork):
     """ResNet-38 without pooling and classifier.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from wsss_core.config.networks import Trunk
+from wsss_core.config.networks import Trunk, read_trunk
 from wsss_core.networks.deeplab import DeepLabNetwork, SegmentationNetwork
 from wsss_core.networks.deeplabv2 import DeepLabV2
 from wsss_core.networks.deeplabv3plus import DeepLabV3PlusNetwork
@@ -40,7 +40,7 @@ def build_segmenter(name: str, options: Mapping[str, Any], trunk: Trunk, classes
         "kind": KIND,
         "network": name,
         "options": dict(options),
-        "trunk": trunk.model_dump(mode="json"),
+        "trunk": trunk.description(),
         "classes": list(classes),
     }
     return network
@@ -67,6 +67,6 @@ def load_segmenter(path: Path | str, device: torch.device | str = "cpu") -> Segm
     """
 
     def build(saved: dict[str, Any]) -> SegmentationNetwork:
-        return build_segmenter(saved["network"], saved["options"], Trunk(**saved["trunk"]), saved["classes"])
+        return build_segmenter(saved["network"], saved["options"], read_trunk(saved["trunk"]), saved["classes"])
 
     return load_network(path, KIND, build, device)

@@ -4,17 +4,21 @@ Hou et al., "Self-Erasing Network for Integral Object Attention", NeurIPS 2018; 
 ``deploy_seenet.prototxt``, erasing as in ``crelu_layer.py``.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.config.networks import Trunk
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.precision import single_precision
 
 EPSILON = 1e-8
 """Keeps a constant map from being divided by zero; the authors' value."""
+BRANCH_CHANNELS = 512
+"""Between a branch's convolutions, as on the authors' VGG-16."""
 DROPOUT = 0.5
 """Before the first branch's last layer; the authors' second branch has none."""
 
@@ -90,15 +94,21 @@ def conditionally_rectified(features: Tensor, mask: Tensor, gradient: str = "aut
 class Branch(nn.Module):
     """Two 3x3 convolutions and a 1x1 convolution to one map per class."""
 
-    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+    def __init__(self, channels: int, width: int, classes: int, dropout: float) -> None:
         """Weights of deviation 0.01 for the last layer; He's for the others, for the sake of networks without
         the authors' pretrained features.
+
+        Args:
+            channels: of the features.
+            width: channels between the convolutions.
+            classes: K.
+            dropout: share of values dropped before the last layer in training.
         """
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.dropout = nn.Dropout(dropout)
-        self.score = nn.Conv2d(channels, classes, 1)
+        self.score = nn.Conv2d(width, classes, 1)
         for layer in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.normal_(self.score.weight, std=0.01)
@@ -128,10 +138,26 @@ class SelfErasingClassifier(ClassMapClassifier):
 
     architecture = "self_erasing"
 
+    def __init__(self, trunk: Trunk, classes: Sequence[str], branch_channels: int = BRANCH_CHANNELS) -> None:
+        """Build the network with random weights from torch's global generator.
+
+        Args:
+            trunk: the trunk's settings.
+            classes: names of the K classes.
+            branch_channels: between a branch's convolutions; a trunk with fewer channels has its own number there.
+        """
+        self._branch_channels = branch_channels
+        super().__init__(trunk, classes)
+
     def add_layers(self, channels: int, classes: int) -> None:
         """Make the two branches."""
-        self.first = Branch(channels, classes, DROPOUT)
-        self.second = Branch(channels, classes, 0.0)
+        width = min(channels, self._branch_channels)
+        self.first = Branch(channels, width, classes, DROPOUT)
+        self.second = Branch(channels, width, classes, 0.0)
+
+    def options(self) -> dict[str, Any]:
+        """The width of the branches."""
+        return {"branch_channels": self._branch_channels}
 
     def features(self, images: Tensor) -> Tensor:
         """The trunk's last features (B, C, h, w) of images (B, 3, H, W), normalised."""

@@ -8,14 +8,17 @@ from wsss_core.config.networks import Trunk
 from wsss_core.networks.pixels import DEEPLAB_MEANS, VGG16_MEANS, CaffePixels
 from wsss_core.networks.resnet import ARCHITECTURES, ResNetTrunk
 from wsss_core.networks.resnet38 import RESNET38_ARCHITECTURES, ResNet38Trunk
+from wsss_core.networks.timm_trunk import TimmTrunk
+from wsss_core.networks.trunk_network import TrunkNetwork
 from wsss_core.networks.vgg16 import VGG16_ARCHITECTURES, Vgg16Trunk
-
-TrunkNetwork = ResNetTrunk | ResNet38Trunk | Vgg16Trunk
-"""All have ``channels`` and ``strides`` (of the four maps) and ``freeze_stem()``."""
 
 
 def build_trunk(settings: Trunk) -> TrunkNetwork:
     """The trunk that ``settings`` describe, with random weights from torch's global generator."""
+    if settings.network in TrunkNetwork.known:
+        return TrunkNetwork.known[settings.network](settings)  # type: ignore[call-arg]
+    if settings.model is not None:
+        return TimmTrunk(settings.model, settings.output_stride, settings.dilated)
     if settings.network in RESNET38_ARCHITECTURES:
         return ResNet38Trunk(RESNET38_ARCHITECTURES[settings.network], settings.dropout)
     if settings.network in VGG16_ARCHITECTURES:

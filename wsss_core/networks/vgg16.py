@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.initialisation import initialise_for_relu
-from wsss_core.networks.resnet import freeze_batch_norm
+from wsss_core.networks.trunk_network import TrunkNetwork
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ VGG16_ARCHITECTURES: dict[str, Vgg16Architecture] = {
 """By the name that ``network`` has in the configuration."""
 
 
-class Vgg16Trunk(nn.Module):
+class Vgg16Trunk(TrunkNetwork):
     """VGG-16's convolutions; every stage but the first starts with a max-pooling of stride 2.
 
     Attributes:

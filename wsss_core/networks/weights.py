@@ -62,6 +62,15 @@ def read_description(path: Path | str) -> dict[str, Any]:
     return _description(path, _read(path, tensors=False)[1])
 
 
+def is_of_this_workflow(path: Path | str) -> bool:
+    """Whether a .safetensors file says which network of this workflow its weights belong to.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return DESCRIPTION_KEY in _read(path, tensors=False)[1]
+
+
 def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path | str) -> None:
     """Put ``state``, read from ``path``, into ``network``; names and shapes have to agree.
 

@@ -14,8 +14,8 @@ from wsss_core.config.refinement import AffinityNet, IrnWalk, Walk
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.networks.affinitynet import AffinityNetwork, load_affinitynet, save_affinitynet
+from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import trainable
 from wsss_core.refinement.affinity_method import AffinityMethod, LabelReduction

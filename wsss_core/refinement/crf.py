@@ -44,11 +44,12 @@ class DenseCrf:
         if labels == 1:  # nothing to decide, and pydensecrf is not needed for it
             return
         self._field = _import_pydensecrf().DenseCRF2D(image.shape[1], image.shape[0], labels)
+        gaussian_sxy, bilateral_sxy = crf.widths(*image.shape[:2])
         if crf.gaussian_compat > 0:
-            self._field.addPairwiseGaussian(sxy=crf.gaussian_sxy, compat=crf.gaussian_compat)
+            self._field.addPairwiseGaussian(sxy=gaussian_sxy, compat=crf.gaussian_compat)
         if crf.bilateral_compat > 0:
             self._field.addPairwiseBilateral(
-                sxy=crf.bilateral_sxy,
+                sxy=bilateral_sxy,
                 srgb=crf.bilateral_srgb,
                 rgbim=np.ascontiguousarray(image),
                 compat=crf.bilateral_compat,

@@ -43,11 +43,7 @@ class IrnMethod(AffinityMethod, name="irn"):
 
     @classmethod
     def build(cls, parameters: Irn, trunk: Trunk) -> "IrnMethod":
-        """A network with random branches, for images of the size of the training crops.
-
-        Raises:
-            UserError: the trunk is not a residual one.
-        """
+        """A network with random branches, for images of the size of the training crops."""
         return cls(build_irn(trunk, parameters.augmentation.crop, parameters.radius, parameters.displacement))
 
     def parameter_groups(self, parameters: Irn) -> list[ParameterGroup]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsss_core.config.networks import Trunk
+from wsss_core.config.networks import Trunk, read_trunk
 from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
@@ -148,7 +148,7 @@ def start_from_affinity(path: Path, method: AffinityMethod, trunk: Trunk) -> Non
         UserError: the file is broken, or its network is not the one of the settings; the message says how.
     """
     given = load_affinity(path)
-    found = {"method": given.name, **_settings_of(given, Trunk(**read_description(path)["trunk"]))}
+    found = {"method": given.name, **_settings_of(given, read_trunk(read_description(path)["trunk"]))}
     wanted = {"method": method.name, **_settings_of(method, trunk)}
     differences = [f"{key} is {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
     if differences:
@@ -162,4 +162,4 @@ def _settings_of(method: AffinityMethod, trunk: Trunk) -> dict[str, Any]:
     """What a network computes, as far as its weights do not say; dropout matters in training alone."""
     names = ("stride", "radius", "border_pairs", "crop_size", "displacement")
     own = {name: getattr(method.network, name) for name in names if hasattr(method.network, name)}
-    return {**own, **{f"trunk.{key}": value for key, value in trunk.model_dump(exclude={"dropout"}).items()}}
+    return {**own, **{f"trunk.{key}": value for key, value in trunk.description().items() if key != "dropout"}}

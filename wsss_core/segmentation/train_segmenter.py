@@ -13,9 +13,9 @@ from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.networks.resnet import freeze_batch_norm
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
 from wsss_core.networks.weights import load_trunk
 from wsss_core.resume import PartialWork

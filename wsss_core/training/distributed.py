@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from wsss_core.networks.resnet import FrozenBatchNorm2d
+from wsss_core.errors import UserError
+from wsss_core.networks.batch_norm import FrozenBatchNorm
 
 Loss = Callable[[Any, int], dict[str, Tensor]]
 """From a batch (on the device) and the epoch to named losses; ``"loss"`` is the one minimised."""
@@ -101,8 +102,8 @@ def data_parallel(network: nn.Module, loss: Loss) -> Loss:
     if not _together():
         return loss
     for part in network.modules():
-        if isinstance(part, nn.BatchNorm2d) and not isinstance(part, FrozenBatchNorm2d):
-            part.__class__ = SynchronisedBatchNorm2d
+        if isinstance(part, nn.BatchNorm2d) and not isinstance(part, FrozenBatchNorm):
+            _synchronise(part)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         return loss
     # Unused parameters: those of an objective's branch that an epoch does without. It also keeps the order in
@@ -125,6 +126,17 @@ class _Losses(nn.Module):
     def forward(self, batch: Any, epoch: int) -> dict[str, Tensor]:
         losses = self.loss(batch, epoch)
         return {name: value if name == "loss" else value.detach() for name, value in losses.items()}
+
+
+def _synchronise(norm: nn.BatchNorm2d) -> None:
+    """Let batch normalisation see all processes' images, in place."""
+    if type(norm) is nn.BatchNorm2d:
+        norm.__class__ = SynchronisedBatchNorm2d
+        return
+    drop, activation = getattr(norm, "drop", None), getattr(norm, "act", None)
+    if drop is None or activation is None:  # timm's has these two behind the normalisation
+        raise UserError(f"on several GPUs a {type(norm).__name__} would see one GPU's images only: use one GPU")
+    norm.__class__ = SynchronisedBatchNormAct2d
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
@@ -152,6 +164,17 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = torch.rsqrt(variance + self.eps) * self.weight
         return (centred * scale.view(channels) + self.bias.view(channels)).to(given)
+
+
+class SynchronisedBatchNormAct2d(SynchronisedBatchNorm2d):
+    """The same with dropout and an activation behind it, as timm's ``BatchNormAct2d`` has them."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (B, C, H, W), drop, activate."""
+        return self.act(self.drop(super().forward(input)))
 
 
 class _SummedOverProcesses(torch.autograd.Function):

