@@ -5,6 +5,7 @@ rule generate_cams:
     input:
         index=upstream("cams", "dataset", "index.csv"),
         classes=upstream("cams", "dataset", "classes.json"),
+        images=SHRUNKEN,
         classifier=upstream("cams", "classifier", "weights.safetensors"),
     output:
         shard=f"{FOLDER}/cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
@@ -31,6 +32,7 @@ rule record_climb:
     input:
         index=upstream("climb", "dataset", "index.csv"),
         classes=upstream("climb", "dataset", "classes.json"),
+        images=SHRUNKEN,
         classifier=upstream("climb", "classifier", "weights.safetensors"),
     output:
         climb=f"{FOLDER}/climb/{{artifact}}/climb.h5",

@@ -28,6 +28,7 @@ rule train_classifier:
     input:
         index=upstream("classifier", "dataset", "index.csv"),
         classes=upstream("classifier", "dataset", "classes.json"),
+        images=SHRUNKEN,
         backbone=upstream_if_any("classifier", "backbone", "weights.safetensors"),
         classifier=starting_classifier,
         ordinary=upstream_if_any("classifier", "ordinary", "weights.safetensors"),

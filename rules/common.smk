@@ -103,6 +103,10 @@ def upstream_shard(stage, role, folder, suffix):
     return found
 
 
+# The folder of the data set's shrunken images, which whatever reads images needs; none if none are shrunk.
+SHRUNKEN = [plan.dataset.path("images")] if plan.config.dataset.long_side else []
+
+
 def shard_paths(artifact, folder, suffix):
     """Paths of an artifact's shards: as many as it was made with, or as `runtime.shards` says."""
     return shard_paths_in(artifact.path(folder), suffix)
@@ -119,7 +123,7 @@ def final_files(artifact):
     """The files that make an artifact complete."""
     weights = [artifact.path("weights.safetensors"), artifact.path("training.csv")]
     return {
-        "dataset": lambda: [artifact.path("index.csv"), artifact.path("classes.json")],
+        "dataset": lambda: [artifact.path("index.csv"), artifact.path("classes.json"), *SHRUNKEN],
         "masks": lambda: [artifact.path("masks.csv")],
         "listed_masks": lambda: [artifact.path("masks.csv")],
         "backbone": lambda: weights,

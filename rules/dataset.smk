@@ -23,10 +23,12 @@ rule generate_creatures:
         "../workflow_scripts/generate_creatures.py"
 
 
+# The folder of images is an output only where large images are shrunk.
 rule index_dataset:
     input:
         raw=raw_inputs(RAW.inputs()),
     output:
+        **{"images": directory(f"{FOLDER}/dataset/{{artifact}}/images") for _ in SHRUNKEN},
         index=f"{FOLDER}/dataset/{{artifact}}/index.csv",
         classes=f"{FOLDER}/dataset/{{artifact}}/classes.json",
         report=f"{FOLDER}/dataset/{{artifact}}/dataset_report.html",

@@ -5,6 +5,7 @@ rule refine_seeds:
     input:
         index=upstream("refined_seeds", "dataset", "index.csv"),
         classes=upstream("refined_seeds", "dataset", "classes.json"),
+        images=SHRUNKEN,
         cams=upstream_shard("refined_seeds", "cams", "shards", ".h5"),
         seed_threshold=upstream_if_any("refined_seeds", "seed_threshold", "threshold.json"),
     output:
@@ -29,6 +30,7 @@ rule make_affinity_labels:
     input:
         index=upstream("affinity_labels", "dataset", "index.csv"),
         classes=upstream("affinity_labels", "dataset", "classes.json"),
+        images=SHRUNKEN,
         cams=upstream_shard("affinity_labels", "cams", "shards", ".h5"),
         seed_threshold=upstream_if_any("affinity_labels", "seed_threshold", "threshold.json"),
     output:
@@ -53,6 +55,7 @@ rule train_affinity:
     input:
         index=upstream("affinity", "dataset", "index.csv"),
         classes=upstream("affinity", "dataset", "classes.json"),
+        images=SHRUNKEN,
         labels=confident_labels,
         initial=starting_network("affinity"),
     output:
@@ -80,6 +83,7 @@ rule spread_cams:
     input:
         index=upstream("walked_cams", "dataset", "index.csv"),
         classes=upstream("walked_cams", "dataset", "classes.json"),
+        images=SHRUNKEN,
         cams=upstream_shard("walked_cams", "cams", "shards", ".h5"),
         affinity=upstream("walked_cams", "affinity", "weights.safetensors"),
     output:
@@ -105,6 +109,7 @@ rule make_pseudo_labels:
     input:
         index=upstream("pseudo_labels", "dataset", "index.csv"),
         classes=upstream("pseudo_labels", "dataset", "classes.json"),
+        images=SHRUNKEN,
         maps=upstream_shard("pseudo_labels", "maps", "shards", ".h5"),
         seed_threshold=upstream_if_any("pseudo_labels", "seed_threshold", "threshold.json"),
         threshold=upstream_if_any("pseudo_labels", "threshold", "threshold.json"),

@@ -30,6 +30,7 @@ rule make_report:
     input:
         index=plan.dataset.path("index.csv"),
         classes=plan.dataset.path("classes.json"),
+        images=SHRUNKEN,
         masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
         scores=scores_of(plan.experiments),
         complete=links_of(plan.experiments),
@@ -104,6 +105,7 @@ rule draw_overview:
     input:
         index=plan.dataset.path("index.csv"),
         classes=plan.dataset.path("classes.json"),
+        images=SHRUNKEN,
         masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
         complete=links_of(plan.experiments),
     output:

@@ -5,6 +5,7 @@ rule train_segmenter:
     input:
         index=upstream("segmenter", "dataset", "index.csv"),
         classes=upstream("segmenter", "dataset", "classes.json"),
+        images=SHRUNKEN,
         labels=training_labels,
         masks=upstream_if_any("segmenter", "listed_masks", "masks.csv"),
         initial=starting_network("segmenter"),
@@ -36,6 +37,7 @@ rule predict:
     input:
         index=upstream("predictions", "dataset", "index.csv"),
         classes=upstream("predictions", "dataset", "classes.json"),
+        images=SHRUNKEN,
         segmenter=upstream("predictions", "segmenter", "weights.safetensors"),
     output:
         labels=f"{FOLDER}/predictions/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",

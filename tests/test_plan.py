@@ -114,6 +114,20 @@ def test_a_changed_value_reaches_exactly_the_stages_that_depend_on_it(keys, valu
     assert stages_that_changed(change) == stages
 
 
+def test_without_long_side_artifacts_keep_the_digests_from_before_there_was_such_a_key():
+    def voc(raw):
+        raw["dataset"] = {"name": "voc12", "root": "voc", "splits": {"test": "test"}}
+
+    assert plan_of().dataset.name == "voc-b37667c4cc"
+    plan = plan_of(voc)
+    assert plan.dataset.name == "voc-d2bb0e3ee0"
+    assert {a.name for a in plan.artifacts("test_images")} == {"voc-3f40b98f68"}
+    # All but what knows no data set's images.
+    assert stages_that_changed(lambda raw: raw["dataset"].update(long_side=64)) == STAGES - {
+        *("backbone", "generated", "threshold")
+    }
+
+
 def test_climbs_are_recorded_of_advcams_variants_and_upstream_of_nothing():
     plan = plan_of()
     assert set(plan.climbs) == {"advcam"} and plan.climbs["advcam"].parameters["images"] == 3

@@ -129,6 +129,16 @@ def test_the_scores_of_a_list_say_so():
     }
 
 
+def test_shrunken_images_are_told():
+    raw = copy.deepcopy(DEMO)
+    raw["dataset"]["long_side"] = 64
+    raw["cams"]["cam"]["threshold"] = {"best_on": "subset", "subset": "a.txt"}
+    stages = Plan(load_config(raw)).experiments["cam"]
+    assert score_conditions(stages["cams"])["split"] == "train, images shrunk to 64 pixels"
+    assert score_conditions(stages["predictions"])["split"] == "val, images shrunk to 64 pixels"
+    assert subset_conditions(stages["seed_threshold"])["split"] == "the images of a.txt, images shrunk to 64 pixels"
+
+
 def plan_of(change=lambda raw: None):
     raw = copy.deepcopy(DEMO)
     change(raw)

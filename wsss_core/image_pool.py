@@ -16,6 +16,8 @@ AHEAD = 2
 """Images under way per process: one that is worked on, one that waits."""
 QUICK_IMAGES = 1000
 """Images that are only decoded: one process has done with so many before another one has started."""
+SLOW_IMAGES = 10
+"""Images that are decoded, shrunk and written, in the same time."""
 _given: list[Callable[..., Any]] = []
 """In a worker process: the function that it calls."""
 
@@ -116,9 +118,9 @@ class ImagePool(Generic[Result]):
             self._executor = None
 
 
-def processes_to_decode(images: int, threads: int) -> int:
-    """How many processes are worth starting for images that are only decoded, out of ``threads``."""
-    return max(1, min(threads, images // QUICK_IMAGES))
+def processes_to_decode(images: int, threads: int, shrink: bool = False) -> int:
+    """How many processes are worth starting for images that are only decoded, or shrunk too, out of ``threads``."""
+    return max(1, min(threads, images // (SLOW_IMAGES if shrink else QUICK_IMAGES)))
 
 
 def _give_function(function: Callable[..., Any]) -> None:

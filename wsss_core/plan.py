@@ -9,7 +9,7 @@ from wsss_core.artifacts import Artifact
 from wsss_core.config import Config, Experiment
 from wsss_core.config.background import Threshold
 from wsss_core.config.cams import AdvCams
-from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.config.dataset import VOC_CLASSES, Dataset
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import LearnedAffinity
@@ -75,8 +75,7 @@ class Plan:
             "splits": {"test"},
             **dict.fromkeys(dataset.for_masks, True),
         }
-        parameters = dataset.model_dump(mode="json", exclude=excluded)
-        return self._artifact("dataset", dataset.format, parameters, upstream)
+        return self._artifact("dataset", dataset.format, _dataset_parameters(dataset, excluded), upstream)
 
     def _plan_backbone(self, name: str) -> Artifact:
         settings = self.config.backbones[name]
@@ -161,7 +160,7 @@ class Plan:
         dataset = self.config.dataset
         if dataset.test_list is None:
             return {}
-        parameters = dataset.model_dump(mode="json", exclude={"name", "generate"})
+        parameters = _dataset_parameters(dataset, {"name": True, "generate": True})
         images = self._artifact("test_images", dataset.format, parameters, {})
         submissions = {}
         for name, stages in self.experiments.items():
@@ -275,6 +274,17 @@ class Plan:
         upstream = {"dataset": self.dataset, "cams": cams, "affinity": affinity}
         stages["walked_cams"] = self._artifact("walked_cams", variant, parameters, upstream)
         return stages["walked_cams"]
+
+
+def _dataset_parameters(dataset: Dataset, excluded: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the data set as JSON values, without those ``excluded``.
+
+    ``long_side`` is there only if it is given, so that results from before there was such a key keep their digests.
+    """
+    parameters = dataset.model_dump(mode="json", exclude=excluded)
+    if parameters["long_side"] is None:
+        del parameters["long_side"]
+    return parameters
 
 
 def _add_seed_threshold(

@@ -55,16 +55,17 @@ class PartialWork:
         """The path of a file of this name in the folder (written atomically by the caller)."""
         return self.folder / name
 
-    def finish(self, *outputs: Path) -> None:
+    def finish(self, *outputs: Path, further: Iterable[str] = ()) -> None:
         """Remove the progress, as the task's declared outputs are complete.
 
         Args:
             outputs: those that :meth:`restore` shall be able to put back.
+            further: names in the folder that stay, too, until a run of the whole workflow has succeeded.
         """
         with suppress(OSError):  # the file system has no hard links: the outputs could not be put back
             for output in outputs:
                 _link(output, self.path(_finished_name(output, output)))
-        _clear(self.folder, kept={_finished_name(output, output) for output in outputs})
+        _clear(self.folder, kept={*further, *(_finished_name(output, output) for output in outputs)})
 
     def restore(self, *outputs: Path) -> bool:
         """Put back outputs that a run had finished and that have been deleted since.

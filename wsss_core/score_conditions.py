@@ -47,7 +47,8 @@ def score_conditions(artifact: Artifact) -> dict[str, str]:
         artifact: of the stage ``cams``, ``walked_cams``, ``refined_seeds``, ``pseudo_labels`` or ``predictions``.
 
     Returns:
-        By column of ``CONDITIONS``: ``split`` (and its list, if that has another name), ``background`` (its score and
+        By column of ``CONDITIONS``: ``split`` (and its list, if that has another name; and the size that its images
+        were shrunk to, see :func:`shrunken_in_words`), ``background`` (its score and
         where that comes from; ``{threshold}`` in it is filled in once it is chosen, by :func:`fill_in`), ``seen_at``
         (scales and mirror images), ``crf`` (on the scored maps themselves), ``without_label`` (which pixels have none;
         pseudo labels only), ``labels`` (what networks were trained on) and ``initialisation``.
@@ -84,7 +85,15 @@ def score_conditions(artifact: Artifact) -> dict[str, str]:
 
 def subset_conditions(threshold: Artifact) -> dict[str, str]:
     """Conditions of the scores that a threshold is chosen by on a list of images; see :func:`score_conditions`."""
-    return {**score_conditions(threshold.upstream["maps"]), "split": f"the images of {threshold.parameters['subset']}"}
+    maps = threshold.upstream["maps"]
+    split = f"the images of {threshold.parameters['subset']}{shrunken_in_words(maps)}"
+    return {**score_conditions(maps), "split": split}
+
+
+def shrunken_in_words(artifact: Artifact) -> str:
+    """What to say behind the images that an artifact is scored on, if large ones were shrunk; else nothing."""
+    long_side = artifact.upstream["dataset"].parameters.get("long_side")
+    return "" if long_side is None else f", images shrunk to {long_side} pixels"
 
 
 def _maps_of(artifact: Artifact) -> Artifact:
@@ -112,13 +121,13 @@ def _crf_of(artifact: Artifact) -> object:
 
 
 def _split_in_words(artifact: Artifact, split: str) -> str:
-    dataset = artifact.upstream["dataset"].parameters
+    dataset, shrunken = artifact.upstream["dataset"].parameters, shrunken_in_words(artifact)
     if dataset["format"] == "folder":
         drawn = f"{dataset['val_share']:g} of the images, seed {dataset['split_seed']}"
-        return f"{split} (of splits.csv, or else val is {drawn})"
+        return f"{split} (of splits.csv, or else val is {drawn}){shrunken}"
     image_list = dataset["splits"][split]
     file = f"instances_{image_list}.json" if dataset["format"] == "coco" else f"{image_list}.txt"
-    return split if image_list == split else f"{split} ({file})"
+    return (split if image_list == split else f"{split} ({file})") + shrunken
 
 
 def _seen_at(parameters: Mapping[str, Any], network_scales: Sequence[float] = ()) -> str:

@@ -83,11 +83,11 @@ class FolderTree:
         """What the tables say; no image is decoded."""
         return self.raw.list_images(splits or ("train", "val"))
 
-    def index(self, folder: Path) -> DatasetIndex:
+    def index(self, folder: Path, threads: int = 1) -> DatasetIndex:
         """Index it as the workflow does, into ``folder``."""
         names = ("index.csv", "classes.json", "dataset_report.html", "dataset_report.csv", "skipped.csv")
         folder.mkdir(exist_ok=True)
-        index_dataset(self.raw, *(folder / name for name in names))
+        index_dataset(self.raw, *(folder / name for name in names), threads)
         return read_index(folder / "index.csv", folder / "classes.json")
 
     def masks_table(self, folder: Path) -> dict[str, Path]:

@@ -1,5 +1,6 @@
 """A user's own folder, with the names that users give, goes through to DeepLab's predictions."""
 
+import shutil
 import unicodedata
 
 import h5py
@@ -115,3 +116,50 @@ def test_all_faults_of_a_folder_are_told_by_the_first_job(tmp_path):
     for told in ("gone.jpg", "line 3: 'nan': has 3 cells", "plain", "0012.jpg", "masks/0012.png"):
         assert told in result.stdout, told
     assert "Traceback" not in result.stdout
+
+
+def test_photographs_are_shrunk_once_and_everything_made_of_the_small_ones(tmp_path):
+    tree = FolderTree(tmp_path / "photos")
+    labels, splits = {}, {}
+    for number in range(24):
+        name, size = f"{'ab'[number % 2]}/{number}.jpg", (300, 400) if number else (40, 64)
+        tree.image(name, size)
+        mask = np.zeros(size, np.uint8)
+        mask[: size[0] // 2, : size[1] // 2] = 1 + number % 2
+        tree.mask(name.replace(".jpg", ".png"), mask)
+        labels[name], splits[name] = [["cat"], ["dog"]][number % 2], "train" if number < 18 else "val"
+    tree.labels(labels).splits(splits)
+    workflow = Workflow(tmp_path)
+    workflow.config["dataset"] = {"name": "mine", "format": "folder", "root": str(tree.root), "long_side": 64}
+    workflow.config["experiments"] = {"cam": workflow.config["experiments"]["cam"]}
+    workflow.run("check_dataset")
+    (folder,) = workflow.results.glob("dataset/*")
+    index = read_index(folder / "index.csv", folder / "classes.json")
+    assert {*index.sizes[1:]} == {(48, 64)} and index.original().sizes[1:] == [(300, 400)] * 23
+    copies = {path.name for path in (folder / "images").rglob("*.jpg")}
+    assert copies == {f"{number}.jpg" for number in range(1, 24)} and not (folder / ".partial").exists()
+    log = workflow.results / f"logs/index_dataset/{folder.name}.log"
+    assert "23 of 24 images are shrunk to 64 pixels" in log.read_text()
+    workflow.run()
+    assert workflow.planned() == {}
+    maps = read_label_manifest(sorted(next(workflow.results.glob("predictions/*")).glob("labels/*.csv")))
+    assert {read_mask(path).shape for path in maps.values()} == {(48, 64)} and len(maps) == 6
+    table = pandas.read_csv(workflow.results / "summary.csv").set_index("experiment")
+    assert not table.loc["cam", ["seed", "pseudo_labels", "val"]].isna().any()
+    tables = list(workflow.results.glob("*/*/*scores.csv"))
+    assert len(tables) >= 3
+    for scores in tables:
+        assert pandas.read_csv(scores)["split"].str.endswith(", images shrunk to 64 pixels").all(), scores
+    assert (workflow.results / "report.html").read_text().count('class="card"') == len(index)
+    # Deleted copies are made again, before what reads them.
+    shutil.rmtree(folder / "images")
+    another = workflow.changed()
+    another.config["cams"]["cam"]["flip"] = False
+    assert {"index_dataset", "generate_cams"} <= set(another.planned("cams"))
+    workflow.run("dataset")
+    assert {path.name for path in (folder / "images").rglob("*.jpg")} == copies
+    del workflow.config["dataset"]["long_side"]
+    assert {"index_dataset", "index_masks", "train_classifier"} <= set(workflow.planned())
+    workflow.config["runtime"]["prune"] = "delete"
+    workflow.run("prune")
+    assert not folder.exists()

@@ -95,6 +95,10 @@ class Dataset(Parameters):
     on_fault: Literal["stop", "skip"] = "stop"
     """What becomes of images with a fault (missing, unreadable, of an unknown class, ...): ``stop`` tells all faults
     and makes nothing; ``skip`` goes on without those images and records them in ``skipped.csv``."""
+    long_side: int | None = Field(None, ge=64)
+    """Images whose longer side has more pixels than this are shrunk to it, once, as copies in the results; their masks
+    too. All stages use the copies: label maps have their size, and are scored at it. By default images are used as they
+    are."""
 
     @property
     def generated(self) -> Creatures | None:
@@ -176,6 +180,11 @@ class VocDataset(Dataset):
             raise ValueError(f"a generated data set has the classes {names}; leave 'classes' out")
         if self.generate is not None and self.splits.test is not None:
             raise ValueError("a generated data set has no list for 'splits.test'; leave it out")
+        if self.long_side is not None and self.splits.test is not None:
+            raise ValueError(
+                "'long_side' makes label maps of shrunken images, but the VOC server wants those of 'splits.test' at "
+                "full size; leave one of the two out"
+            )
         if self.generate is not None and self.sbd is not None:
             raise ValueError("a generated data set has all its masks; leave 'sbd' out")
         check_class_names(self.classes)

@@ -150,14 +150,22 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def label_map_clashes(image_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Ids whose label map would lie in a folder that is another one's label map: id and what is wrong."""
+def label_map_clashes(
+    image_ids: Iterable[str], suffix: str = ".png", what: str = "label map"
+) -> Iterator[tuple[str, str]]:
+    """Ids whose label map would lie in a folder that is another one's label map: id and what is wrong.
+
+    Args:
+        image_ids: all ids.
+        suffix: of the files that are named by ids.
+        what: the files are.
+    """
     known = set(image_ids)
     for image_id in known:
         for parent in PurePosixPath(image_id).parents:
-            if parent.suffix == ".png" and str(parent.with_suffix("")) in known:
+            if parent.suffix == suffix and str(parent.with_suffix("")) in known:
                 other = str(parent.with_suffix(""))
-                yield image_id, f"{image_id!r} lies in a folder named as the label map of {other!r}; rename one of them"
+                yield image_id, f"{image_id!r} lies in a folder named as the {what} of {other!r}; rename one of them"
 
 
 def is_text(name: str) -> bool:

@@ -6,7 +6,7 @@ trains a network is given the index only.
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,8 @@ TEST = "test"
 """The part of images without labels; they have an index of their own."""
 COLUMNS = ("image_id", "split", "image", "height", "width", "labels")
 """The columns of the index."""
+ORIGINAL_COLUMNS = ("original_image", "original_height", "original_width")
+"""Further columns where large images were shrunk: of every image, the data set's own file and that file's size."""
 LABEL_SEPARATOR = ";"
 _SIZE = ("height", "width")
 
@@ -39,7 +41,7 @@ class DatasetIndex:
     columns: "Mapping[str, Sequence[Any]] | pandas.DataFrame"
     """An entry for each image: ``image_id``, ``split`` (train or val; or test for all), ``image`` (path, relative
     ones to the working directory), ``height`` and ``width`` (int, pixels, upright) and ``labels`` (class
-    names in class order, joined by ``;``)."""
+    names in class order, joined by ``;``); with ``dataset.long_side`` also ``ORIGINAL_COLUMNS``."""
 
     @cached_property
     def table(self) -> "pandas.DataFrame":
@@ -68,6 +70,15 @@ class DatasetIndex:
     def sizes(self) -> list[tuple[int, int]]:
         """The N images' heights and widths, pixels, in order."""
         return [(int(height), int(width)) for height, width in zip(*map(self.columns.__getitem__, _SIZE), strict=True)]
+
+    def original(self) -> "DatasetIndex":
+        """The same images as the data set has them: before large ones were shrunk."""
+        columns = dict(self.columns)
+        if ORIGINAL_COLUMNS[0] not in columns:
+            return self
+        own = {name: columns[name] for name in COLUMNS}
+        own.update({name.removeprefix("original_"): columns[name] for name in ORIGINAL_COLUMNS})
+        return DatasetIndex(self.classes, own)
 
     @property
     def label_matrix(self) -> np.ndarray:
@@ -118,7 +129,7 @@ def join_labels(names: set[str], classes: tuple[str, ...]) -> str:
 
 def write_index(index: DatasetIndex, index_csv: Path | str, classes_json: Path | str) -> None:
     """Write the table as CSV and the class names as a JSON list, each whole or not at all."""
-    _write_table(index.table[list(COLUMNS)], index_csv)
+    _write_table(index.table[_known_columns(index.table.columns)], index_csv)
     write_json(classes_json, list(index.classes))
 
 
@@ -149,6 +160,11 @@ def read_classes(classes_json: Path | str) -> tuple[str, ...]:
         raise _not_made(classes_json, f"it is damaged ({error})") from error
 
 
+def _known_columns(heading: Iterable[str]) -> list[str]:
+    """The columns of an index with this heading."""
+    return [*COLUMNS, *(ORIGINAL_COLUMNS if {*heading}.issuperset(ORIGINAL_COLUMNS) else ())]
+
+
 def _write_table(table: "pandas.DataFrame", path: Path | str) -> None:
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
@@ -172,9 +188,11 @@ def _read_columns(path: Path | str) -> dict[str, list[Any]]:
     if uneven:
         raise _not_made(path, f"it is damaged (row {uneven[0]} has {len(rows[uneven[0] - 1])} entries)")
     # Everything is text but sizes: an id may be 0012 or nan, and has to stay that.
-    columns: dict[str, list[Any]] = {name: [row[heading.index(name)] for row in rows[1:]] for name in COLUMNS}
+    names = _known_columns(heading)
+    columns: dict[str, list[Any]] = {name: [row[heading.index(name)] for row in rows[1:]] for name in names}
+    sizes = [name for name in names if name.endswith(_SIZE)]
     try:
-        return {**columns, **{name: [int(value) for value in columns[name]] for name in _SIZE}}
+        return {**columns, **{name: [int(value) for value in columns[name]] for name in sizes}}
     except ValueError as error:
         raise _not_made(path, f"it is damaged ({error})") from error
 

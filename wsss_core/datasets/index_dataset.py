@@ -11,9 +11,10 @@ from wsss_core.datasets.dataset_report import write_dataset_report
 from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind, write_faults
 from wsss_core.datasets.image_check import Size, check_images
 from wsss_core.datasets.image_ids import label_map_clashes
-from wsss_core.datasets.index import COLUMNS, SPLITS, TEST, DatasetIndex, join_labels, write_index
+from wsss_core.datasets.index import COLUMNS, ORIGINAL_COLUMNS, SPLITS, TEST, DatasetIndex, join_labels, write_index
 from wsss_core.datasets.index_masks import check_masks
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, RawDataset
+from wsss_core.datasets.shrinking import JPEG, Shrinking, shrunken_size
 
 FEW_IMAGES = 10
 """A class with fewer training images than this is worth a warning."""
@@ -35,8 +36,9 @@ def index_dataset(
 ) -> None:
     """Check a data set and write its index, the table of images and their classes, and a report about it.
 
-    Every image is decoded once. Masks are not read, unless something is wrong anyway: then their faults are listed
-    with the others. Training images that show no class are left out, as nothing can be learned from them.
+    Every image is decoded once. If ``raw.settings.long_side`` is given, larger ones are shrunk then, into the folder
+    ``images`` beside the index. Masks are not read, unless something is wrong anyway: then their faults are listed with
+    the others. Training images that show no class are left out, as nothing can be learned from them.
 
     Args:
         raw: the data set; ``raw.settings.on_fault`` says whether images with a fault stop this or are left out.
@@ -52,7 +54,9 @@ def index_dataset(
             ``faults.csv`` has it as a table, and ``faults.html`` with the page about the rest.
     """
     listing = raw.list_images()
-    sizes, broken = check_images(listing.images, threads)
+    long_side = raw.settings.long_side
+    shrinking = None if long_side is None else Shrinking(Path(index_csv).parent, long_side)
+    sizes, broken = check_images(listing.images, threads, shrinking)
     faults = [*listing.faults, *_unfit_names(raw, listing), *broken]
     left_out = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}
     unlabelled = _unlabelled(image for image in listing.images if image.image_id not in left_out)
@@ -90,10 +94,14 @@ def index_dataset(
         level = logging.WARNING if faults else logging.INFO
         log.log(level, "%s: %d images are left out, listed in %s", raw.root, len(left_out), skipped_csv)
     write_faults(skipped_csv, skipped)
+    if shrinking is not None:
+        index = _shrunken(index, images, shrinking)
     write_dataset_report(str(raw.root), index, warnings, skipped, report_html, report_csv)
     write_index(index, index_csv, classes_json)
     counts = ", ".join(f"{len(index.split(split))} {split}" for split in SPLITS)
     log.info("%s: images %s; %d classes", raw.root, counts, len(index.classes))
+    if shrinking is not None:
+        shrinking.finish(Path(index_csv))
 
 
 def index_test_images(raw: RawDataset, index_csv: Path | str, classes_json: Path | str, threads: int = 1) -> None:
@@ -136,6 +144,18 @@ def _index(listing: Listing, images: Sequence[ListedImage], sizes: Mapping[str, 
     return DatasetIndex(listing.classes, pandas.DataFrame(rows, columns=list(COLUMNS)))
 
 
+def _shrunken(index: DatasetIndex, images: Sequence[ListedImage], shrinking: Shrinking) -> DatasetIndex:
+    """The index of ``images`` with the shrunken copies, which are put in their place, and the original files."""
+    copies = shrinking.place(images)
+    table = index.table.copy()
+    table[list(ORIGINAL_COLUMNS)] = table[[name.removeprefix("original_") for name in ORIGINAL_COLUMNS]]
+    table["image"] = [str(copies.get(image.image_id, image.image)) for image in images]
+    sizes = [shrunken_size(size, shrinking.long_side) for size in index.sizes]
+    table["height"], table["width"] = ([size[side] for size in sizes] for side in (0, 1))
+    log.info("%d of %d images are shrunk to %d pixels", len(copies), len(images), shrinking.long_side)
+    return DatasetIndex(index.classes, table)
+
+
 def _oddities(
     raw: RawDataset, listing: Listing, images: Sequence[ListedImage], sizes: Mapping[str, Size]
 ) -> list[Fault]:
@@ -156,6 +176,8 @@ def _oddities(
             described = f"{image.size[0]} high and {image.size[1]} wide"
             detail = f"{image.described_in} says {described}; it is {height} high and {width} wide, which is used"
             odd.append(Fault(FaultKind.OTHER_SIZE, str(image.image), detail, image.image_id))
+        if raw.settings.long_side is not None:
+            height, width = shrunken_size((height, width), raw.settings.long_side)
         if min(height, width) < TINY:
             detail = f"is {height} high and {width} wide; networks see little in under {TINY} pixels"
             odd.append(Fault(FaultKind.TINY_IMAGE, str(image.image), detail, image.image_id))
@@ -173,7 +195,10 @@ def _unfit_names(raw: RawDataset, listing: Listing) -> list[Fault]:
     except ValueError as error:
         faults.append(Fault(FaultKind.TABLE, str(raw.root), str(error)))
     files = {image.image_id: image.image for image in listing.images}
-    for image_id, detail in sorted(label_map_clashes(files)):
+    clashes = set(label_map_clashes(files))
+    if raw.settings.long_side is not None:
+        clashes |= set(label_map_clashes(files, JPEG, "shrunken image"))
+    for image_id, detail in sorted(clashes):
         faults.append(Fault(FaultKind.IMAGE_ID, str(files[image_id]), detail, image_id))
     return faults
 

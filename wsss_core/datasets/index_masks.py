@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from wsss_core.datasets.label_maps import write_label_manifest
 from wsss_core.datasets.label_values import MOST_OF_8_BITS, ignored_in, of_classes
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.raw_dataset import MaskSource, RawDataset
+from wsss_core.datasets.shrinking import shrink_mask
 from wsss_core.errors import UserError, full_disk_told
 from wsss_core.image_pool import ImagePool, processes_to_decode
 from wsss_core.progress import progress
@@ -26,7 +27,7 @@ FAR_BEYOND = 100
 LOOKED_AT = 50
 """Masks that a class is looked for in."""
 DRAWN = "drawn"
-"""Folder, beside the table, of the masks that lie in no PNG file and were drawn."""
+"""Folder, beside the table, of the masks that lie in no PNG file and were drawn, and of those that were shrunk."""
 Found = tuple[FaultKind, str]
 """One thing that is wrong with a mask, and how so."""
 log = logging.getLogger(__name__)
@@ -37,12 +38,13 @@ def index_masks(
 ) -> None:
     """Check the masks of a data set and write the table of them, which scoring reads.
 
-    Masks that are no PNG files (polygons, run lengths, ...) are drawn once, as PNG files beside the table. Any
-    training image may lack a mask. Validation images have all a mask, or none has one.
+    Masks that are no PNG files (polygons, run lengths, ...) are drawn once, as PNG files beside the table. So are
+    masks of images that were shrunk: a mask has its original image's size, and is shrunk with it. Any training image
+    may lack a mask. Validation images have all a mask, or none has one.
 
     Args:
         raw: the data set; ``raw.settings.on_fault`` says whether faulty masks stop this or are left out.
-        index: its images.
+        index: its images, shrunken or not.
         masks_csv: where the table goes: image id and mask file of the images with a mask.
         skipped_csv: where the masks that were left out go, and why; with the heading alone if none was.
         threads: processes that read and draw masks.
@@ -53,23 +55,28 @@ def index_masks(
     """
     masks_csv = Path(masks_csv)
     faults_csv = masks_csv.with_name("faults.csv")
-    sources = list(raw.masks(index))
-    threads = processes_to_decode(len(sources), threads)
+    original = index.original()
+    sources = list(raw.masks(original))
     image_ids = [image_id for image_id, _ in sources]
-    targets = [None if isinstance(s, Path) else masks_csv.parent / DRAWN / f"{image_id}.png" for image_id, s in sources]
+    sizes = dict(zip(index.image_ids, zip(original.sizes, index.sizes, strict=True), strict=True))
+    threads = processes_to_decode(len(sources), threads, shrink=original.sizes != index.sizes)
+    drawn = [not isinstance(source, Path) or len({*sizes[image_id]}) > 1 for image_id, source in sources]
+    targets = [
+        masks_csv.parent / DRAWN / f"{image_id}.png" if drawn[at] else None for at, image_id in enumerate(image_ids)
+    ]
     partial_work = PartialWork(masks_csv.parent, "masks", [path for path in raw.mask_inputs() if path.exists()])
     finished = partial_work.path("finished.txt")
     done = _finished(finished)
-    prints = [_fingerprint(source) for _, source in sources]
+    prints = [_fingerprint(source, *sizes[image_id]) for image_id, source in sources]
     if done:
         log.info("Drawing masks: continuing after %d masks", len(done))
 
-    def source_of(at: int) -> MaskSource:
-        (image_id, source), target = sources[at], targets[at]
-        drawn = target is not None and done.get(image_id) == prints[at] and target.exists()
-        return target if target is not None and drawn else source
+    def arguments(at: int) -> tuple[MaskSource, Path | None, Size, Sequence[str], Size | None]:
+        (image_id, source), target, (size, smaller) = sources[at], targets[at], sizes[image_ids[at]]
+        if target is not None and done.get(image_id) == prints[at] and target.exists():
+            return target, target, smaller, index.classes, None
+        return source, target, size, index.classes, None if smaller == size else smaller
 
-    arguments = _arguments(index, image_ids, source_of, targets)
     masks: dict[str, Path] = {}
     faults = _missing(raw, index, image_ids)
     with (
@@ -82,7 +89,7 @@ def index_masks(
             found = pool(at)
             if found:
                 faults += _faults(raw, image_id, source, found)
-            elif isinstance(source, Path):
+            elif isinstance(source, Path) and not drawn[at]:
                 masks[image_id] = Path(os.path.abspath(source))
             else:
                 masks[image_id] = Path(DRAWN, f"{image_id}.png")  # from the table's folder on
@@ -113,12 +120,18 @@ def _finished(record: Path) -> dict[str, str]:
     return {image_id: fingerprint for fingerprint, _, image_id in (line.partition(" ") for line in lines)}
 
 
-def _fingerprint(source: MaskSource) -> str:
-    """Of what a mask is drawn from: the call's arguments, and the state of the files among them."""
+def _fingerprint(source: MaskSource, size: Size, smaller: Size) -> str:
+    """Of what a mask is made from: the call's arguments, the state of files, and its sizes if it is shrunk."""
     if isinstance(source, Path):
-        return ""
-    told: list[object] = [source.func.__name__, sorted(source.keywords.items())]
-    for argument in source.args:
+        if size == smaller:
+            return ""
+        told: list[object] = []
+        files: tuple[object, ...] = (source,)
+    else:
+        told, files = [source.func.__name__, sorted(source.keywords.items())], source.args
+    if size != smaller:
+        told.append((size, smaller))
+    for argument in files:
         told.append(argument)
         if isinstance(argument, Path) and argument.is_file():
             status = argument.stat()
@@ -156,23 +169,16 @@ def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[
         return [Fault(FaultKind.BROKEN_MASK, str(raw.root), str(error))]
     threads = processes_to_decode(len(sources), threads)
     image_ids = [image_id for image_id, _ in sources]
-    arguments = _arguments(index, image_ids, lambda at: sources[at][1], [None] * len(sources))
+    sizes = dict(zip(index.image_ids, index.sizes, strict=True))
     faults = _missing(raw, index, image_ids)
+
+    def arguments(at: int) -> tuple[MaskSource, None, Size, Sequence[str]]:
+        return sources[at][1], None, sizes[image_ids[at]], index.classes
+
     with ImagePool(_check_mask, arguments, image_ids, threads) as pool:
         for at in progress(range(len(sources)), "Checking masks"):
             faults += _faults(raw, *sources[at], pool(at))
     return faults
-
-
-def _arguments(
-    index: DatasetIndex,
-    image_ids: Sequence[str],
-    source_of: Callable[[int], MaskSource],
-    targets: Sequence[Path | None],
-) -> Callable[[int], tuple[MaskSource, Path | None, Size, Sequence[str]]]:
-    """The arguments of ``_check_mask`` by position."""
-    sizes = dict(zip(index.image_ids, zip(index.table["height"], index.table["width"], strict=True), strict=True))
-    return lambda at: (source_of(at), targets[at], sizes[image_ids[at]], index.classes)
 
 
 def _missing(raw: RawDataset, index: DatasetIndex, image_ids: Iterable[str]) -> list[Fault]:
@@ -194,15 +200,18 @@ def _faults(raw: RawDataset, image_id: str, source: MaskSource, found: Iterable[
     return [Fault(kind, file, detail.removeprefix(f"{file}: "), image_id) for kind, detail in found]
 
 
-def _check_mask(source: MaskSource, drawn: Path | None, size: Size, classes: Sequence[str]) -> list[Found]:
-    """Read or draw a mask and look at it; a right one is written to ``drawn``, if that is given."""
+def _check_mask(
+    source: MaskSource, drawn: Path | None, size: Size, classes: Sequence[str], smaller: Size | None = None
+) -> list[Found]:
+    """Read or draw a mask and look at it; a right one is written to ``drawn``, shrunk to ``smaller``, if given."""
     try:
         mask = read_mask(source) if isinstance(source, Path) else source()
     except UserError as error:
         return [(FaultKind.BROKEN_MASK, str(error))]
     found = []
     if size != (0, 0) and mask.shape != tuple(size):
-        detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}"
+        before = "" if smaller is None else ", before it is shrunk"
+        detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}{before}"
         found.append((FaultKind.MASK_SIZE, detail))
         if mask.size > FAR_BEYOND * size[0] * size[1]:
             return found  # perhaps beyond all memory, too, so nobody looks into it
@@ -215,7 +224,8 @@ def _check_mask(source: MaskSource, drawn: Path | None, size: Size, classes: Seq
         allowed = f"0 (background) to {len(classes)} ({classes[-1]}) and {ignored_in(mask)} (ignored)"
         found.append((FaultKind.MASK_VALUES, f"has the values {shown}; allowed are {allowed}"))
     if drawn is not None and source != drawn and not found:
-        write_label_map(drawn, of_classes(mask, len(classes)))
+        mask = of_classes(mask, len(classes))
+        write_label_map(drawn, mask if smaller is None else shrink_mask(mask, smaller))
     return found
 
 

@@ -1,0 +1,190 @@
+"""Large images, shrunk once, while the index is made; all later stages read the small files."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from wsss_core.atomic import atomic_path, scratch_folder
+from wsss_core.datasets.raw_dataset import ListedImage
+from wsss_core.errors import full_disk_told
+from wsss_core.resume import PartialWork
+
+Size = tuple[int, int]
+"""Height and width, pixels."""
+FOLDER = "images"
+"""Folder beside the index that holds the shrunken images."""
+JPEG, PNG = ".jpg", ".png"
+"""Suffixes, and so formats, of shrunken images."""
+JPEG_QUALITY = 95
+UNCHANGED = "-"
+"""In the record of what was looked at, in place of a suffix: the image was small enough."""
+log = logging.getLogger(__name__)
+
+
+def shrunken_size(size: Size, long_side: int) -> Size:
+    """The size of an image whose longer side is ``long_side`` pixels at most; never larger than ``size``."""
+    longer = max(size)
+    if longer <= long_side:
+        return size
+    height, width = (max(1, round(side * long_side / longer)) for side in size)
+    return height, width
+
+
+def shrink_mask(mask: np.ndarray, size: Size) -> np.ndarray:
+    """The mask at another size: each pixel has the value that lies at its centre.
+
+    Args:
+        mask: (H, W), any dtype.
+        size: the new height and width.
+    """
+    rows, columns = (((np.arange(to) + 0.5) * of / to).astype(int) for to, of in zip(size, mask.shape, strict=True))
+    return np.ascontiguousarray(mask[np.ix_(rows, columns)])
+
+
+def write_shrunken(source: Path, image: np.ndarray, size: Size, target: Path) -> str:
+    """Shrink an image, averaging over what each new pixel covers (Lanczos), and write it atomically.
+
+    What was a JPEG file becomes one again, of high quality and with colours at full resolution: a PNG file of a
+    photograph is several times as large and slower to decode, and would keep the old JPEG's noise. All else becomes
+    PNG, which loses nothing.
+
+    Args:
+        source: the file that the image was read from; its first bytes say whether it is a JPEG.
+        image: uint8 (H, W, 3), upright.
+        size: the new height and width.
+        target: the file to write, without its suffix.
+
+    Returns:
+        The suffix.
+    """
+    small = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS)
+    with open(source, "rb") as file:
+        suffix = JPEG if file.read(3) == b"\xff\xd8\xff" else PNG
+    with atomic_path(f"{target}{suffix}") as temporary:
+        if suffix == JPEG:
+            small.save(temporary, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+        else:
+            small.save(temporary, format="PNG")
+    return suffix
+
+
+class _Looked(NamedTuple):
+    """What a look at an image gave."""
+
+    fingerprint: str
+    """Of the file, see :func:`fingerprint`."""
+    size: Size
+    """The image's own size."""
+    suffix: str
+    """Of the shrunken file, or ``UNCHANGED``."""
+
+
+class Shrinking:
+    """Shrinks a data set's large images; what a killed or failed run has done is not done again.
+
+    The files are made in the artifact's folder of partial work, and appear all at once as its folder ``images``.
+    """
+
+    def __init__(self, artifact: Path, long_side: int) -> None:
+        """Look up what an earlier run has done.
+
+        Args:
+            artifact: the folder of the index.
+            long_side: an image's longer side has at most so many pixels, see ``dataset.long_side``.
+        """
+        self.long_side = long_side
+        self._artifact, self._all_linked = artifact, True
+        # No inputs: each file's own state says whether what was made of it still holds.
+        self._partial_work = PartialWork(artifact, "images", [])
+        self._record = self._partial_work.path("looked_at.txt")
+        self._looked = _read_record(self._record)
+        if self._looked:
+            log.info("Checking images: continuing after %d images", len(self._looked))
+
+    def target(self, image_id: str) -> Path:
+        """Where an image's shrunken copy is made, without suffix: any id makes a name of the same length."""
+        return self._partial_work.path(hashlib.sha256(repr(image_id).encode()).hexdigest()[:24])
+
+    def known_size(self, image: ListedImage) -> Size | None:
+        """The image's own size, if this or an earlier run has done with the file as it is now."""
+        looked = self._looked.get(image.image_id)
+        if looked is None or looked.fingerprint != fingerprint(image.image):
+            return None
+        done = looked.suffix == UNCHANGED or self._copy(image.image_id, looked.suffix).exists()
+        return looked.size if done else None
+
+    def remember(self, image: ListedImage, fingerprint: str, size: Size, suffix: str | None) -> None:
+        """Write down that an image was looked at, and has a copy with this suffix (None: it needs none)."""
+        looked = _Looked(fingerprint, size, suffix or UNCHANGED)
+        self._looked[image.image_id] = looked
+        with full_disk_told(self._record), open(self._record, "a", encoding="utf-8", errors="surrogateescape") as file:
+            print(fingerprint, *size, looked.suffix, image.image_id, file=file)
+
+    def place(self, images: Sequence[ListedImage]) -> Mapping[str, Path]:
+        """Put the copies of these images, all known, into the folder ``images``, in place of what is there.
+
+        Returns:
+            The copies by image id; small images have none.
+        """
+        folder = self._artifact / FOLDER
+        placed: dict[str, Path] = {}
+        with scratch_folder(self._partial_work.folder) as scratch:
+            made = scratch / FOLDER
+            made.mkdir()
+            for image_id, suffix in ((image.image_id, self._looked[image.image_id].suffix) for image in images):
+                if suffix != UNCHANGED:
+                    name = f"{image_id}{suffix}"
+                    (made / name).parent.mkdir(parents=True, exist_ok=True)
+                    self._all_linked &= _link_or_move(self._copy(image_id, suffix), made / name)
+                    placed[image_id] = folder / name
+            with suppress(FileNotFoundError):
+                os.rename(folder, scratch / "old")
+            os.rename(made, folder)
+        return placed
+
+    def finish(self, index_csv: Path) -> None:
+        """All is written. The copies stay at hand until Snakemake knows of that, see ``PartialWork.finish``."""
+        kept = [path.name for path in self._partial_work.folder.iterdir()] if self._all_linked else []
+        self._partial_work.finish(index_csv, further=kept)
+
+    def _copy(self, image_id: str, suffix: str) -> Path:
+        target = self.target(image_id)
+        return target.with_name(f"{target.name}{suffix}")
+
+
+def fingerprint(path: Path) -> str:
+    """Path, size and modification time of a file, in short; nothing if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return hashlib.sha256(repr((str(path), status.st_size, status.st_mtime_ns)).encode()).hexdigest()[:16]
+
+
+def _link_or_move(source: Path, target: Path) -> bool:
+    """Make ``target`` the same file as ``source``; whether ``source`` is still there."""
+    try:
+        os.link(source, target)
+        return True
+    except OSError:  # the file system has no hard links, or the file is a colleague's
+        os.replace(source, target)
+        return False
+
+
+def _read_record(record: Path) -> dict[str, _Looked]:
+    """What an earlier run has looked at, by image id; a line that a kill has cut short says nothing."""
+    if not record.exists():
+        return {}
+    looked = {}
+    for line in record.read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]:
+        with suppress(ValueError):
+            fingerprint, height, width, suffix, image_id = line.split(" ", 4)
+            looked[image_id] = _Looked(fingerprint, (int(height), int(width)), suffix)
+    return looked
