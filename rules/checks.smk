@@ -23,10 +23,10 @@ for artifact in plan.artifacts("threshold"):
             read_subset(Path(artifact.parameters["subset"]))
         except UserError as error:
             raise WorkflowError(f"{key}: {error}") from None
-    if not HAS_MASKS and os.path.isdir(raw_root()):
+    if artifact.parameters["best_on"] is not None and not HAS_MASKS and os.path.isdir(raw_root()):
         raise WorkflowError(
             f"{key}: best_on needs masks to choose by, and there are none: {WHERE_MASKS} is missing; "
-            "give a number"
+            "give a number, or 'rule: mean_and_deviation', which needs none"
         )
 for name, experiment in [item for c in CONFIGS for item in c.experiments.items()]:
     if experiment.masks_of is not None:

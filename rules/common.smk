@@ -239,6 +239,12 @@ def prediction_names(keep_probabilities):
     return [a.name for a in predictions if a.parameters["keep_probabilities"] == keep_probabilities]
 
 
+def threshold_names(by_masks):
+    """Names of the thresholds that masks choose, or of those that a rule chooses without them."""
+    thresholds = plan.artifacts("threshold")
+    return [a.name for a in thresholds if (a.parameters["best_on"] is not None) == by_masks]
+
+
 def one_of(names):
     """A pattern that fits these names, and nothing if there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"

@@ -91,12 +91,42 @@ rule choose_threshold:
         threshold=f"{FOLDER}/threshold/{{artifact}}/threshold.json",
     log:
         f"{FOLDER}/logs/choose_threshold/{{artifact}}.log",
+    wildcard_constraints:
+        artifact=one_of(threshold_names(by_masks=True)),
     conda:
         "../envs/wsss.yaml"
     params:
         identity=identity("threshold"),
     script:
         "../workflow_scripts/choose_threshold.py"
+
+
+# No score and no mask is looked at: it belongs here because it makes what choose_threshold makes.
+rule choose_threshold_without_masks:
+    input:
+        maps=upstream_shards("threshold", "maps", "shards", ".h5"),
+    output:
+        threshold=f"{FOLDER}/threshold/{{artifact}}/threshold.json",
+    log:
+        f"{FOLDER}/logs/choose_threshold_without_masks/{{artifact}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/choose_threshold_without_masks/{{artifact}}.tsv"
+    wildcard_constraints:
+        artifact=one_of(threshold_names(by_masks=False)),
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("choose_threshold_without_masks", "threads")
+    resources:
+        mem_mb=asks("choose_threshold_without_masks", "mem_mb"),
+        runtime=asks("choose_threshold_without_masks", "runtime"),
+    params:
+        identity=identity("threshold"),
+        walked=lambda wildcards: plan.artifact("threshold", wildcards.artifact)
+        .upstream["maps"]
+        .stage
+        == "walked_cams",
+    script:
+        "../workflow_scripts/choose_threshold_without_masks.py"
 
 
 rule score_label_maps:

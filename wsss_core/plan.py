@@ -209,9 +209,10 @@ class Plan:
         return labels or {"masks": self.masks}
 
     def _plan_threshold(self, choice: Threshold, maps: Artifact) -> Artifact:
-        """The choice of a threshold by the scores of ``maps``."""
-        parameters = choice.model_dump(mode="json", include={"best_on", "subset"})
-        return self._artifact("threshold", maps.variant, parameters, {"maps": maps, "masks": self.masks})
+        """The choice of a threshold by ``maps``, and by their scores unless a rule goes without masks."""
+        parameters = choice.model_dump(mode="json", exclude={"fixed"})
+        by_masks = {} if choice.rule is not None else {"masks": self.masks}
+        return self._artifact("threshold", maps.variant, parameters, {"maps": maps, **by_masks})
 
     def _plan_pseudo_labels(self, experiment: Experiment, stages: dict[str, Artifact]) -> None:
         assert experiment.cams is not None

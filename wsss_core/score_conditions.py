@@ -19,6 +19,8 @@ from wsss_core.trained_on import backbone_trained_on, trained_on
 
 CHOSEN = "{threshold}"
 """Stands for a threshold that another job chooses; ``{1.3 x threshold}`` for its multiple, see ``fill_in``."""
+BY_RULE = {"mean_and_deviation": "by the maps' mean and deviation, no mask used"}
+"""The source of a threshold that a rule chooses."""
 BEST_ON_TRAIN = "best on train: an oracle"
 """The source of a threshold that is chosen on all masks of the training images."""
 _NO = Threshold(best_on="train")
@@ -269,6 +271,8 @@ def source_of_threshold(choice: Threshold) -> str:
     """Where a threshold comes from."""
     if choice.fixed is not None:
         return "fixed"
+    if choice.rule is not None:
+        return BY_RULE[choice.rule]
     return BEST_ON_TRAIN if choice.best_on == "train" else f"best on the images of {choice.subset}"
 
 

@@ -14,12 +14,15 @@ THRESHOLD_STEPS = 100
 class Threshold(Parameters):
     """A threshold and where it comes from. A number alone is short for ``fixed``."""
 
-    alternatives: ClassVar[tuple[str, ...]] = ("fixed", "best_on")
+    alternatives: ClassVar[tuple[str, ...]] = ("fixed", "rule", "best_on")
     belongs_to: ClassVar[Mapping[str, str]] = {"subset": "best_on"}
     short_type: ClassVar[str | None] = "number"
 
     fixed: float | None = Field(None, gt=0, lt=1)
     """The threshold itself, with two decimals."""
+    rule: Literal["mean_and_deviation"] | None = Field(None, exclude_if=lambda rule: rule is None)
+    """Choose one without masks: half a standard deviation above the mean of the values that the class maps of all
+    training images have. Each method then gets its own."""
     best_on: Literal["train", "subset"] | None = None
     """Choose the one with the highest mIoU: on all training images with a mask (an oracle: the result is no longer
     weakly supervised), or on the images listed in ``subset``."""
@@ -34,8 +37,8 @@ class Threshold(Parameters):
 
     @model_validator(mode="after")
     def _one_source(self) -> "Threshold":
-        if (self.fixed is None) == (self.best_on is None):
-            raise ValueError("give a number, or exactly one of 'fixed' and 'best_on'")
+        if sum(choice is not None for choice in (self.fixed, self.rule, self.best_on)) != 1:
+            raise ValueError("give a number, or exactly one of 'fixed', 'rule' and 'best_on'")
         if (self.subset is not None) != (self.best_on == "subset"):
             raise ValueError("'subset', a file with image ids, belongs to best_on: subset")
         if self.fixed is not None and abs(self.fixed * THRESHOLD_STEPS - round(self.fixed * THRESHOLD_STEPS)) > 1e-9:

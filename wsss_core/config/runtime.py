@@ -58,6 +58,7 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {
     "generate_cams": _gpu(24),
     "record_climb": _gpu(1),
     "score_cams": RuleResources(runtime=120),
+    "choose_threshold_without_masks": RuleResources(runtime=60),
     "refine_seeds": RuleResources(runtime=720),
     "make_affinity_labels": RuleResources(runtime=720),
     "train_affinity": _gpu(12),

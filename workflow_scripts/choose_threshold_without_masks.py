@@ -1,0 +1,17 @@
+"""Rule choose_threshold_without_masks: the threshold that the class maps themselves suggest."""
+
+from pathlib import Path
+
+from wsss_core.job import job
+
+identity = snakemake.params.identity
+threshold_json = Path(snakemake.output.threshold)
+with job(snakemake.log[0], snakemake.threads, identity, threshold_json.parent):
+    from wsss_core.cam_store import CamStoreReader
+    from wsss_core.config.background import Threshold
+    from wsss_core.evaluation.threshold_of_maps import choose_threshold_without_masks
+    from wsss_core.score_conditions import source_of_threshold
+
+    source = source_of_threshold(Threshold(**identity["parameters"]))
+    with CamStoreReader([Path(path) for path in snakemake.input.maps]) as cams:
+        choose_threshold_without_masks(cams, threshold_json, source, walked=snakemake.params.walked)

@@ -1,0 +1,65 @@
+"""A threshold chosen without masks, by the values that all images' class maps have.
+
+The threshold lies half a standard deviation above the mean. Maps that reach further over objects, as AdvCAM's, have
+larger values everywhere and so get a higher threshold, as they need. That the half fits was found on photographs and
+on creatures; docs/methods/thresholds.md says how, and how far from the best threshold the rule is.
+"""
+
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+
+from wsss_core.atomic import write_json
+from wsss_core.cam_store import CamStoreReader
+from wsss_core.config.background import THRESHOLD_STEPS
+from wsss_core.errors import UserError
+from wsss_core.progress import progress
+
+DEVIATIONS = 0.5
+"""How many standard deviations the threshold lies above the mean."""
+log = logging.getLogger(__name__)
+
+
+def choose_threshold_without_masks(
+    cams: CamStoreReader, threshold_json: Path, source: str, walked: bool = False
+) -> float:
+    """Write down the threshold that class maps suggest by themselves.
+
+    A pixel counts with the largest value of its image's classes, from the small maps; each image counts alike,
+    whatever its size.
+
+    Args:
+        cams: class maps of the training images.
+        threshold_json: the file to make: ``threshold``, ``source``, and ``images`` it was chosen on.
+        source: where the threshold comes from, in words.
+        walked: the maps have walked along affinities: an image's are divided by their largest value first.
+
+    Returns:
+        The threshold, one of 0.01, ..., 0.99.
+
+    Raises:
+        UserError: no image has a class map, or all maps are constant.
+    """
+    moments = []
+    for image_id in progress(cams.image_ids, "looking for a threshold"):
+        maps = cams.read(image_id).cam
+        if not len(maps):
+            continue
+        values = maps.max(axis=0).astype(np.float64)
+        if walked:
+            values = values / max(values.max(), np.finfo(np.float64).tiny)
+        moments.append((values.mean(), np.square(values).mean()))
+    mean, square = np.mean(moments, axis=0) if moments else (0.0, 0.0)
+    deviation = math.sqrt(max(square - mean**2, 0.0))
+    if deviation == 0:
+        raise UserError(
+            f"{threshold_json}: no threshold can be chosen, as the class maps of all {len(moments)} images are the "
+            "same everywhere; give a number, and look at whether the classifier has learned anything"
+        )
+    hundredths = round((mean + DEVIATIONS * deviation) * THRESHOLD_STEPS)
+    threshold = min(max(hundredths, 1), THRESHOLD_STEPS - 1) / THRESHOLD_STEPS
+    log.info("threshold %.2f, %s: mean %.3f, deviation %.3f", threshold, source, mean, deviation)
+    write_json(threshold_json, {"threshold": threshold, "source": source, "images": len(moments)})
+    return threshold
