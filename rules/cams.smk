@@ -6,6 +6,8 @@ rule generate_cams:
         index=upstream("cams", "dataset", "index.csv"),
         classes=upstream("cams", "dataset", "classes.json"),
         classifier=upstream("cams", "classifier", "weights.safetensors"),
+        # It comes before the maps and changes none of them, so a newer one is no reason to draw them again.
+        verdict=ancient(upstream("cams", "classifier", "verdict.json")),
     output:
         shard=f"{FOLDER}/cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
     log:
