@@ -64,7 +64,7 @@ def test_what_knows_nothing_has_learned_nothing(images):
     assert learned.count("nothing") >= 0.98 * (200 - learned.count("unknown"))
     assert learned.count("unknown") <= (60 if images == 12 else 0)
     named = [name for verdict in verdicts for name in verdict.classes_at_chance]
-    assert named.count("bird") > 0.9 * 200
+    assert named.count("bird") > (0.75 if images == 12 else 0.9) * 200  # of few images luck alone finds much
 
 
 @pytest.mark.parametrize(("images", "strength"), [(12, 8), (40, 4), (100, 4)])
@@ -114,6 +114,15 @@ def test_what_always_says_the_same_has_learned_nothing(value):
     figures = classify_figures(np.full(labels.shape, value), labels)
     assert verdict_of(np.full(labels.shape, value), labels).learned == "nothing"
     assert figures.mean.average_precision == pytest.approx(labels.mean()) == pytest.approx(figures.mean.chance)
+
+
+def test_of_few_images_no_class_is_named_that_is_found_well():
+    labels = labelled(10, 3)
+    for seed in range(40):
+        verdict = verdict_of(seen(labels, 3, seed), labels)
+        figures = classify_figures(seen(labels, 3, seed), labels).classes
+        low = {n for n, one in zip(CLASSES, figures, strict=True) if one.average_precision < (1 + 2 * one.chance) / 3}
+        assert set(verdict.classes_at_chance) <= (set() if verdict.learned == "unknown" else low)
 
 
 def test_equal_logits_give_equal_figures():

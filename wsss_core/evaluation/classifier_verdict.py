@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from wsss_core.atomic import write_json
 from wsss_core.errors import UserError
-from wsss_core.evaluation.classification import Classification
+from wsss_core.evaluation.classification import ClassFigures, Classification
 
 LITTLE = 1 / 3
 """Below this share of the way from chance to a mAP of 1, a classifier has learned little. One whose maps are worth
@@ -53,7 +53,9 @@ def judge(classifier: str, figures: Classification, classes: Sequence[str], what
         what_to_do: advice for a classifier near chance; the first and the last of it are for single classes, too.
     """
     learned = _learned(figures)
-    at_chance = tuple(name for name, one in zip(classes, figures.classes, strict=True) if one.at_chance)
+    # Of few images some classes are no better than chance by the test alone, however well they are found.
+    named = [one.at_chance and learned != "unknown" and not _is_much(one) for one in figures.classes]
+    at_chance = tuple(name for name, is_named in zip(classes, named, strict=True) if is_named)
     verdict = Verdict(classifier, learned, _sentence(learned, figures, at_chance), (), at_chance)
     advice = what_to_do if verdict.is_near_chance else dict.fromkeys([*what_to_do[:1], *what_to_do[-1:]])
     return replace(verdict, what_to_do=tuple(advice) if verdict.is_warning else ())
@@ -63,10 +65,14 @@ def _learned(figures: Classification) -> Literal["nothing", "little", "enough", 
     mean = figures.mean
     if not figures.can_be_told:
         return "unknown"
-    much = mean.average_precision - mean.chance >= LITTLE * (1 - mean.chance)
     if mean.at_chance:
-        return "unknown" if much else "nothing"
-    return "enough" if much else "little"
+        return "unknown" if _is_much(mean) else "nothing"
+    return "enough" if _is_much(mean) else "little"
+
+
+def _is_much(figures: ClassFigures) -> bool:
+    """Whether an average precision, or a mean of them, is far enough from chance."""
+    return figures.average_precision - figures.chance >= LITTLE * (1 - figures.chance)
 
 
 def _sentence(learned: str, figures: Classification, at_chance: Sequence[str]) -> str:
