@@ -67,10 +67,16 @@ localrules:
 
 onsuccess:
     forget_finished_work(plan.folder)
+    if not {"prune", "check_dataset", "dataset"} & set(workflow.dag_settings.targets):
+        warn_of_classifiers()
     if "check_dataset" in workflow.dag_settings.targets:
         print(f"What the data set holds: {plan.dataset.path('dataset_report.html')}")
     if "all" in workflow.dag_settings.targets or not workflow.dag_settings.targets:
         print(f"What came out: {FOLDER}/report.html")
+
+
+onerror:
+    warn_of_classifiers()
 
 
 rule all:

@@ -7,6 +7,8 @@ rule generate_cams:
         classes=upstream("cams", "dataset", "classes.json"),
         images=SHRUNKEN,
         classifier=upstream("cams", "classifier", "weights.safetensors"),
+        # It comes before the maps and changes none of them, so a newer one is no reason to draw them again.
+        verdict=ancient(upstream("cams", "classifier", "verdict.json")),
     output:
         shard=f"{FOLDER}/cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
     log:

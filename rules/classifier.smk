@@ -50,3 +50,42 @@ rule train_classifier:
         identity=identity("classifier"),
     script:
         "../workflow_scripts/train_classifier.py"
+
+
+# From image-level labels of the validation images alone; nothing that is trained or drawn reads what it makes.
+rule score_classifier:
+    input:
+        index=upstream("classifier", "dataset", "index.csv"),
+        classes=upstream("classifier", "dataset", "classes.json"),
+        classifier=f"{FOLDER}/classifier/{{artifact}}/weights.safetensors",
+    output:
+        scores=report(
+            f"{FOLDER}/classifier/{{artifact}}/scores.csv",
+            caption="../captions/classifier_scores.rst",
+            category="Scores",
+            subcategory="classifier",
+            labels={"artifact": "{artifact}"},
+        ),
+        verdict=f"{FOLDER}/classifier/{{artifact}}/verdict.json",
+    log:
+        f"{FOLDER}/logs/score_classifier/classifier.{{artifact}}.log",
+    benchmark:
+        f"{FOLDER}/benchmarks/score_classifier/classifier.{{artifact}}.tsv"
+    priority: 100  # maps wait for it
+    conda:
+        "../envs/wsss.yaml"
+    threads: asks("score_classifier", "threads")
+    resources:
+        mem_mb=asks("score_classifier", "mem_mb"),
+        runtime=asks("score_classifier", "runtime"),
+        gpu=asks("score_classifier", "gpu"),
+    params:
+        identity=identity("classifier"),
+        variant=lambda wildcards: plan.artifact("classifier", wildcards.artifact).variant,
+        initialisation=lambda wildcards: initialisation_in_words(
+            plan.artifact("classifier", wildcards.artifact)
+        ),
+        dataset_report=plan.dataset.path("dataset_report.html"),
+        curve=lambda wildcards: plan.artifact("classifier", wildcards.artifact).path("training.csv"),
+    script:
+        "../workflow_scripts/score_classifier.py"

@@ -11,6 +11,7 @@ from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.index import SPLITS, TEST
 from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
+from wsss_core.evaluation.classifier_verdict import read_verdict, verdict_in_text
 from wsss_core.imported_weights import unfit_weights
 from wsss_core.plan import Plan
 from wsss_core.score_conditions import (
@@ -127,7 +128,7 @@ def final_files(artifact):
         "masks": lambda: [artifact.path("masks.csv")],
         "listed_masks": lambda: [artifact.path("masks.csv")],
         "backbone": lambda: weights,
-        "classifier": lambda: weights,
+        "classifier": lambda: [*weights, *scores_of_classifier(artifact)],
         "cams": lambda: shard_paths(artifact, "shards", ".h5"),
         "climb": lambda: [artifact.path("climb.h5")],
         "refined_seeds": lambda: shard_paths(artifact, "labels", ".csv"),
@@ -144,6 +145,11 @@ def final_files(artifact):
             else []
         ),
     }[artifact.stage]()
+
+
+def scores_of_classifier(artifact):
+    """What says how well a classifier tells the classes."""
+    return [artifact.path("scores.csv"), artifact.path("verdict.json")]
 
 
 def artifact_files(stage):

@@ -42,6 +42,9 @@ def described(config, experiment, stages):
         "seed_threshold": seed_threshold,
         "walk_threshold": threshold,
         "published": settings.published.model_dump() if settings.published else None,
+        "classifier": (
+            described_classifier(stages["classifier"]) if "classifier" in stages else None
+        ),
         "scores": score_files(stages),
     }
 
@@ -66,6 +69,27 @@ def described_artifacts(experiments):
         for artifact in stages.values():
             visit(artifact)
     return list(found.values())
+
+
+def classifiers_of(experiments):
+    """All classifiers that experiments need, also those that others are trained with."""
+    directories = [a["directory"] for a in described_artifacts(experiments)]
+    found = {str(artifact.directory): artifact for artifact in plan.artifacts("classifier")}
+    return [found[directory] for directory in directories if directory in found]
+
+
+def described_classifier(artifact):
+    """What tables and pages are told of a classifier: its name, and the files of its scores and its verdict."""
+    scores, verdict = scores_of_classifier(artifact)
+    return {"variant": artifact.variant, "scores": scores, "verdict": verdict}
+
+
+def warn_of_classifiers():
+    """Say at the end what is wrong with classifiers: at its stage it is one line of many, or in a cluster's log."""
+    for artifact in classifiers_of(plan.experiments):
+        verdict_json = described_classifier(artifact)["verdict"]
+        if os.path.exists(verdict_json) and (verdict := read_verdict(verdict_json)).is_warning:
+            print(f"Warning: {verdict_in_text(verdict)}")
 
 
 def described_maps(experiments):

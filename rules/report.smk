@@ -5,6 +5,11 @@ rule summarise:
     input:
         scores=scores_of(plan.experiments),
         complete=links_of(plan.experiments),
+        classifiers=[
+            file
+            for artifact in classifiers_of(plan.experiments)
+            for file in scores_of_classifier(artifact)
+        ],
     output:
         table=report(
             f"{FOLDER}/summary.csv",
@@ -22,6 +27,7 @@ rule summarise:
         experiments={
             name: described(plan.config, name, stages) for name, stages in plan.experiments.items()
         },
+        classifiers=[described_classifier(a) for a in classifiers_of(plan.experiments)],
     script:
         "../workflow_scripts/summarise.py"
 
@@ -34,6 +40,11 @@ rule make_report:
         masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
         scores=scores_of(plan.experiments),
         complete=links_of(plan.experiments),
+        classifiers=[
+            file
+            for artifact in classifiers_of(plan.experiments)
+            for file in scores_of_classifier(artifact)
+        ],
         climbs=[climb.path("climb.h5") for climb in plan.climbs.values()],
     output:
         page=report(
@@ -51,6 +62,7 @@ rule make_report:
         experiments={
             name: described(plan.config, name, stages) for name, stages in plan.experiments.items()
         },
+        classifiers=[described_classifier(a) for a in classifiers_of(plan.experiments)],
         stages={
             name: {stage: str(artifact.directory) for stage, artifact in stages.items()}
             for name, stages in plan.experiments.items()

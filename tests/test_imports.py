@@ -10,6 +10,7 @@ SCRIPTS = REPOSITORY / "workflow_scripts"
 WITH_TORCH = {
     "prepare_backbone",
     "train_classifier",
+    "score_classifier",
     "generate_cams",
     "record_climb",
     "train_affinity",

@@ -12,7 +12,10 @@ with job(snakemake.log[0], snakemake.threads, identity, shard_file.parent.parent
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
+    from wsss_core.evaluation.classifier_verdict import stop_at_chance
 
+    runtime = Runtime(**snakemake.config.get("runtime", {}))
+    stop_at_chance(snakemake.input.verdict, runtime.classifier_at_chance)
     parameters = identity["parameters"]
     index = read_index(snakemake.input.index, snakemake.input.classes).split("train")
     generate_cams(
@@ -21,6 +24,7 @@ with job(snakemake.log[0], snakemake.threads, identity, shard_file.parent.parent
         Path(snakemake.input.classifier),
         shard_file,
         provenance=identity,
-        inputs=list(snakemake.input),
-        device=Runtime(**snakemake.config.get("runtime", {})).device,
+        # Not the verdict, which changes no map.
+        inputs=[snakemake.input.index, snakemake.input.classes, snakemake.input.classifier],
+        device=runtime.device,
     )

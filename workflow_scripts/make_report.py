@@ -27,6 +27,7 @@ with job(snakemake.log[0], snakemake.threads):
                 params.shown,
             ),
             params.climbs,
+            params.classifiers,
         ),
         report_html,
     )

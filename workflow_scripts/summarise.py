@@ -12,4 +12,5 @@ with job(snakemake.log[0], snakemake.threads):
         snakemake.params.experiments,
         Path(snakemake.output.table),
         Path(snakemake.output.text),
+        snakemake.params.classifiers,
     )

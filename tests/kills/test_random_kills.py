@@ -37,6 +37,7 @@ RULES = {
 }
 """By stage, the rule that makes its artifacts."""
 REPORTS = {
+    "classifier/*/verdict.json": "score_classifier",
     "cams/*/scores.csv": "score_cams",
     "pseudo_labels/*/labels.scores.csv": "score_label_maps",
     "overview.png": "draw_overview",
@@ -49,7 +50,7 @@ DECLARED = re.compile(
     r"|labels/\d{3}-of-\d{3}\.csv"
 )
 """Files of an artifact that its rule declares."""
-PASSING = re.compile(r"\.partial|\.writing-|provenance|scores\.csv")
+PASSING = re.compile(r"\.partial|\.writing-|provenance|scores\.csv|verdict\.json")
 """In names of files that are not the rule's result."""
 WAYS = ("kill the job", "warn the job", "kill everything")
 

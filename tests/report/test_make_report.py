@@ -8,7 +8,7 @@ import wsss_core.report.make_report as make_report_module
 from wsss_core.report.make_report import make_report
 from wsss_core.score_conditions import BEST_ON_TRAIN
 
-from .run_tree import made_run
+from .run_tree import judged, made_run
 
 VOID = {"meta", "link", "input", "img", "br"}
 
@@ -101,6 +101,23 @@ def test_without_masks_it_has_all_but_scores(tmp_path):
     assert "no masks" in page.text and "thresholds" not in page.ids and "classes" not in page.ids
     assert "gallery-class" in page.ids and "best IoU first" not in page.text and "IoU of" not in page.text
     assert "image and mask" not in page.text and "IoU 5" not in page.text
+
+
+def test_how_good_the_classifiers_are_stands_on_the_page_and_beside_their_curve(tmp_path):
+    text, page = written(made_run(tmp_path), tmp_path)
+    assert "classifiers" in page.ids and 'class="warning"' not in text
+    assert "ordinary 81.2 40.0 60.0 70.0 55.0 the classifier has learned enough" in page.text
+    assert "cat 1 81.2 60.0 <dog> & co 0 – –" in page.text
+    assert "images a second; on the validation images mAP 81.2 % (chance 40.0 %), F1 60.0 %" in page.text
+
+
+def test_a_classifier_that_learned_nothing_is_the_first_thing_on_the_page(tmp_path):
+    run = made_run(tmp_path)
+    judged(tmp_path / "classifier/ordinary-1111111111", "nothing")
+    _, page = written(run, tmp_path)
+    told = "Warning : classifier ordinary: the classifier has learned nothing: mAP 81.2 %."
+    assert told in page.text and page.text.index(told) < page.text.index("IoU")
+    assert "What to do: (1) look at <labels>." in page.text
 
 
 def test_one_experiment_is_enough(tmp_path):

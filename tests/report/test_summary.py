@@ -1,10 +1,14 @@
 import json
+import re
 
 import pandas
 import pytest
 
 from wsss_core.config.background import PseudoLabelBackground
+from wsss_core.errors import UserError
 from wsss_core.report.summary import summarise
+
+from .run_tree import judged
 
 
 def scores(path, **rows):
@@ -53,8 +57,8 @@ def experiments(tmp_path):
     }
 
 
-def summary_of(experiments, tmp_path):
-    table = summarise("mine", experiments, tmp_path / "s.csv", tmp_path / "s.md")
+def summary_of(experiments, tmp_path, classifiers=()):
+    table = summarise("mine", experiments, tmp_path / "s.csv", tmp_path / "s.md", classifiers)
     return table.set_index("experiment"), " ".join((tmp_path / "s.md").read_text().split())
 
 
@@ -116,6 +120,37 @@ def test_without_masks_there_is_nothing_to_score(tmp_path):
     assert pandas.isna(table.loc["weak", "seed"])
     assert "nothing to score against" in text and "scored under" not in text
     assert "| weak | pseudo | – [55.6] | –" in text
+
+
+@pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("learned", ["nothing", "little", "enough", "unknown"])
+def test_the_summary_begins_with_a_classifier_that_learned_nothing(experiments, tmp_path, learned, masks):
+    classifier = judged(tmp_path, learned)
+    experiments["weak"]["classifier"] = classifier
+    if not masks:
+        experiments["weak"]["scores"], experiments["full"]["scores"] = {}, {}
+    table, text = summary_of(experiments, tmp_path, [classifier])
+    told = f"**Warning**: classifier ordinary: the classifier has learned {learned}: mAP 81.2 %."
+    assert (told in text) == (learned in ("nothing", "little"))
+    assert told not in text or text.index(told) < text.index("| experiment")
+    assert re.search(r"\| ordinary +\| 81.2 \| 40.0 +\| 60.0 \| 70.0 +\| 55.0 +\| the classifier has", text)
+    assert re.search(r"\| cat +\| 1 +\| 81.2 +\| 60.0 +\| \| <dog> & co \| 0 +\| – +\| – ", text)
+    figures = table.loc["weak", ["classifier", "classifier_map", "classifier_map_by_chance", "classifier_f1"]]
+    assert figures.tolist() == ["ordinary", pytest.approx(81.2), pytest.approx(40), pytest.approx(60)]
+    assert table.loc["weak", "classifier_learned"] == learned and pandas.isna(table.loc["full", "classifier"])
+
+
+def test_a_class_at_chance_is_warned_of(experiments, tmp_path):
+    text = summary_of(experiments, tmp_path, [judged(tmp_path, at_chance=("cat",))])[1]
+    assert "**Warning**: classifier ordinary" in text and "Class maps of these show little" not in text
+
+
+def test_damaged_scores_of_a_classifier_are_told(experiments, tmp_path):
+    classifier = judged(tmp_path)
+    for damaged in ("", "class,f1\n,0.5\n"):
+        (tmp_path / "scores.csv").write_text(damaged)
+        with pytest.raises(UserError, match=r"scores\.csv: holds no scores"):
+            summary_of(experiments, tmp_path, [classifier])
 
 
 def test_the_upper_bound_can_stand_alone(experiments, tmp_path):

@@ -9,7 +9,7 @@ from wsss_core.cam_store import CamStoreReader
 
 from .cluster import GPU_MODEL, GPU_PARTITION, NODES, PARTITION
 
-WITH_GPU = {"prepare_backbone", "train_classifier", "generate_cams"}
+WITH_GPU = {"prepare_backbone", "train_classifier", "score_classifier", "generate_cams"}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def jobs(finished, cluster):
 def test_every_job_was_the_controllers(finished, jobs):
     assert sorted(job.rule for job in jobs) == [
         *("generate_cams", "generate_cams", "generate_cams", "generate_cams", "generate_creatures"),
-        *("index_dataset", "index_masks", "prepare_backbone", "score_cams", "train_classifier"),
+        *("index_dataset", "index_masks", "prepare_backbone", "score_cams", "score_classifier", "train_classifier"),
     ]
     assert {job.state for job in jobs} == {"COMPLETED"}
     assert (finished.results / "summary.md").exists()

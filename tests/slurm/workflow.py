@@ -24,7 +24,7 @@ STRAIGHT = "straight"
 
 
 def tiny_demo(variant: str, shards: int = 1) -> dict[str, Any]:
-    """One classifier, and its maps under the name of ``variant``: ten jobs with four shards."""
+    """One classifier, and its maps under the name of ``variant``: eleven jobs with four shards."""
     config = small_demo()
     config["extensions"] = ["watched.py"]
     config["dataset"]["generate"].update(train_images=24, val_images=4)
@@ -37,6 +37,7 @@ def tiny_demo(variant: str, shards: int = 1) -> dict[str, Any]:
     config["resources"] = {
         "prepare_backbone": {"mem_mb": 4000, "runtime": 6, "gpu": 1},
         "train_classifier": {"threads": 2, "mem_mb": 2400, "runtime": 7, "gpu": 2},
+        "score_classifier": {"mem_mb": 3000, "runtime": 15, "gpu": 1},
         "generate_cams": {"mem_mb": 3000, "runtime": 15, "gpu": 1},
     }
     return config

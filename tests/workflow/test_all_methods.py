@@ -50,4 +50,4 @@ def test_a_changed_erasing_weight_retrains_cgnet_alone(finished):
     changed = finished.changed()
     changed.config["classifiers"]["cgnet"]["erasing_weight"] = 5
     planned = changed.planned("cams")
-    assert planned == {"train_classifier": 1, "generate_cams": 2, "cams": 1}
+    assert planned == {"train_classifier": 1, "score_classifier": 1, "generate_cams": 2, "cams": 1}

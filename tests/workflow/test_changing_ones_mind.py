@@ -83,7 +83,7 @@ def test_targets_stop_at_their_stage(finished):
     changed = finished.changed()
     changed.config["dataset"]["generate"]["seed"] = 99
     assert set(changed.planned("classifier")) == {
-        *("generate_creatures", "index_dataset", "train_classifier", "classifier")
+        *("generate_creatures", "index_dataset", "train_classifier", "score_classifier", "classifier")
     }
     assert "train_affinity" not in changed.planned("cams")
 

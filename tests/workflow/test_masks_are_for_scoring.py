@@ -8,13 +8,14 @@ import pytest
 from tests.datasets.sbd_tree import write_png_masks, write_sbd
 from tests.datasets.voc_tree import VocTree
 
-from .workflow import Workflow, small_demo
+from .workflow import REPOSITORY, Workflow, small_demo
 
 pytestmark = pytest.mark.xdist_group("jobs")
 
 MASK_FILES = re.compile(r"SegmentationClass|masks\.csv|scores\.csv|summary")
 TRAINING = {"prepare_backbone", "train_classifier", "train_affinity", "train_segmenter"}
 BEFORE_SCORING = TRAINING | {
+    "score_classifier",
     "generate_cams",
     "record_climb",
     "refine_seeds",
@@ -82,7 +83,7 @@ def test_no_training_has_a_mask_upstream_but_segmenters_that_are_given_masks(job
 
 def test_scores_do_have_masks_upstream(jobs):
     for job in jobs:
-        if job[0].startswith("score_"):
+        if job[0].startswith("score_") and job[0] != "score_classifier":
             assert any("SegmentationClass" in file for file in upstream_files(job, jobs))
 
 
@@ -116,14 +117,42 @@ def test_masks_of_sbd_are_for_scoring_too(tmp_path, form):
     assert not with_masks & BEFORE_SCORING
 
 
-def test_nothing_before_the_predictions_reads_a_validation_image(tmp_path):
+def test_no_training_and_no_map_reads_how_good_a_classifier_is(jobs):
+    """Maps wait for the verdict, and are drawn the same whatever it says; nothing else looks at either file."""
+    readers = {}
+    for rule, inputs, _ in jobs:
+        for file in inputs:
+            if found := re.search(r"/classifier/[^/]+/(scores\.csv|verdict\.json)$", file):
+                readers.setdefault(found[1], set()).add(rule)
+    for_people = {"link_experiment", "summarise", "make_report"}
+    assert readers == {"scores.csv": for_people, "verdict.json": {*for_people, "generate_cams"}}
+    script = (REPOSITORY / "workflow_scripts/generate_cams.py").read_text()
+    assert script.count("verdict") == 3 and "stop_at_chance(snakemake.input.verdict, " in script
+
+
+def test_nothing_but_the_classifiers_score_reads_a_validation_image_before_the_predictions(tmp_path):
     workflow = Workflow(tmp_path, small_demo("cam"))
     workflow.run("dataset")
     (raw,) = workflow.results.glob("generated/*")
     validation = (raw / "ImageSets/Segmentation/val.txt").read_text().split()
     assert len(validation) == workflow.config["dataset"]["generate"]["val_images"]
-    for image_id in validation:  # in place, so that Snakemake sees no change
+    images = {}
+    for image_id in validation:
         (path,) = (raw / "JPEGImages").glob(f"{image_id}.*")
-        path.write_bytes(b"")
+        images[path] = path.read_bytes()
+
+    def write(whole):
+        for path, content in images.items():  # in place, so that Snakemake sees no change
+            path.write_bytes(content if whole else b"")
+
+    write(whole=False)
+    scored = workflow.attempt("classifier")
+    assert "rule score_classifier" in scored.stdout and f"{validation[0]}" in scored.stdout  # which does read them
+    assert list(workflow.results.glob("classifier/*/weights.safetensors"))
+    assert not list(workflow.results.glob("classifier/*/verdict.json"))
+    write(whole=True)
+    assert workflow.planned("classifier") == {"score_classifier": 1, "classifier": 1}
+    workflow.run("classifier")
+    write(whole=False)
     workflow.run("segmenter")
     assert f"{validation[0]}" in workflow.attempt("predictions").stdout  # this stage does read them, and fails

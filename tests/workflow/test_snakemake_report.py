@@ -18,7 +18,7 @@ def test_snakemakes_report_is_made_offline(finished, tmp_path, monkeypatch):
         sizes = {name: report.getinfo(name).file_size for name in report.namelist()}
     for category in ("Summary", "Scores"):
         assert f'"{category}"' in text
-    for stage in ("cams", "walked_cams", "refined_seeds", "pseudo_labels", "predictions"):
+    for stage in ("classifier", "cams", "walked_cams", "refined_seeds", "pseudo_labels", "predictions"):
         assert f'"{stage}"' in text
     for what in ("table of scores", "page about the run", "overview of images and maps"):
         assert f'"{what}"' in text

@@ -28,6 +28,9 @@ class Runtime(Parameters):
     max_runtime: int | None = Field(None, ge=1)
     """The longest time limit that the cluster grants, minutes: no job asks for more, nor does a retry.
     Default: no bound."""
+    classifier_at_chance: Literal["warn", "stop"] = "warn"
+    """What happens when a classifier finds the classes of validation images hardly better than by chance. It is always
+    said, with what to do about it, before class maps are drawn; ``stop`` draws none."""
     prune: Literal["list", "delete"] = "list"
     """What ``snakemake prune`` does with artifacts that no experiment refers to."""
 
@@ -55,6 +58,7 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {
     "index_masks": RuleResources(threads=4, runtime=120),
     "prepare_backbone": _gpu(1),
     "train_classifier": _gpu(12),
+    "score_classifier": _gpu(4),
     "generate_cams": _gpu(24),
     "record_climb": _gpu(1),
     "score_cams": RuleResources(runtime=120),

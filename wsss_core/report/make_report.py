@@ -12,8 +12,11 @@ import pandas
 from markupsafe import Markup
 
 from wsss_core.atomic import write_text
+from wsss_core.evaluation.classifier_verdict import verdict_in_text
 from wsss_core.report.artifact_graph import artifact_graph
 from wsss_core.report.charts import line_chart, series_class
+from wsss_core.report.classifier_scores import FIGURES as CLASSIFIER_FIGURES
+from wsss_core.report.classifier_scores import NOTE, scored_classifiers
 from wsss_core.report.climbs import draw_climbs
 from wsss_core.report.costs import costs_of_experiments, costs_of_rules, job_costs
 from wsss_core.report.gallery import Gallery, draw_gallery
@@ -49,6 +52,8 @@ class Run:
     """What the gallery is drawn from."""
     climbs: Mapping[str, Mapping[str, Any]]
     """See :func:`wsss_core.report.climbs.draw_climbs`."""
+    classifiers: Sequence[Mapping[str, str]] = ()
+    """See :func:`wsss_core.report.classifier_scores.scored_classifiers`."""
 
 
 def make_report(run: Run, report_html: Path | str) -> None:
@@ -68,6 +73,8 @@ def make_report(run: Run, report_html: Path | str) -> None:
     curves = seed_curves(run.experiments)
     trainings = training_curves(run.artifacts)
     jobs = job_costs(run.folder, run.artifacts)
+    classifiers = scored_classifiers(run.classifiers)
+    by_directory = {str(Path(c["scores"]).parent): s for c, s in zip(run.classifiers, classifiers, strict=True)}
     page = (
         environment()
         .get_template("report.html")
@@ -94,9 +101,14 @@ def make_report(run: Run, report_html: Path | str) -> None:
                 "Precision over recall of the seed", precision_over_recall(curves), "recall, %", "precision, %"
             ),
             class_scores=class_scores(run.experiments),
+            classifiers=classifiers,
+            classifier_figures=CLASSIFIER_FIGURES,
+            classifier_note=NOTE,
+            warnings=[verdict_in_text(scored.verdict) for scored in classifiers if scored.verdict.is_warning],
             trainings=[
                 {
                     "curve": training,
+                    "scored": by_directory.get(training.directory),
                     "looks": [series_class(line.number) for line in training.series],
                     "chart": line_chart(
                         f"Loss of {training.stage} {training.variant} over the epochs",

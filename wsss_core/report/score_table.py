@@ -9,6 +9,7 @@ import pandas
 from wsss_core.atomic import atomic_path
 from wsss_core.config.background import multiple_of
 from wsss_core.evaluation.choose_threshold import read_threshold
+from wsss_core.report.classifier_scores import scored_classifiers
 from wsss_core.score_conditions import CONDITIONS
 
 FIGURES = {
@@ -29,13 +30,18 @@ MEASURES = {
 """Further scores of each figure, and their headings; columns ``<figure>_<measure>``."""
 PUBLISHED = ("seed", "pseudo_labels", "val", "test")
 """What papers report; columns ``<figure>_published``."""
+CLASSIFIER = ("classifier", "classifier_map", "classifier_map_by_chance", "classifier_f1", "classifier_learned")
+"""Columns about the classifier that the maps are drawn from, on the validation images; scores in percent. The last one
+is ``nothing``, ``little``, ``enough`` or ``unknown``."""
 COLUMNS = (
     *("experiment", "labels", *FIGURES),
     *(f"{figure}_published" for figure in PUBLISHED),
     "published_source",
     *(f"{figure}_{more}" for figure in FIGURES for more in (*MEASURES, *CONDITIONS)),
+    *CLASSIFIER,
 )
-"""Columns of :func:`score_table`; all scores in percent. The last ones say of each figure what it was scored under."""
+"""Columns of :func:`score_table`; all scores in percent. Before those of the classifier stands what each figure was
+scored under."""
 
 
 def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFrame:
@@ -49,7 +55,8 @@ def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFram
             ``walk_threshold`` (each None, or ``fixed`` or the ``file`` it was chosen in, ``source``,
             and ``times``, which it is multiplied by), ``published`` (None, or a ``config.root.Published``
             as JSON values), and ``scores``, the score files by what they score. An experiment that stops
-            early, or a data set without masks, has fewer.
+            early, or a data set without masks, has fewer. An experiment with class maps has ``classifier``: see
+            :func:`wsss_core.report.classifier_scores.scored_classifiers`.
 
     Returns:
         The table, with the columns of ``COLUMNS``.
@@ -68,6 +75,8 @@ def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFram
         if published := experiment["published"]:
             row |= {f"{what}_published": published[what] for what in PUBLISHED}
             row["published_source"] = published["source"]
+        if experiment.get("classifier"):
+            row |= _classifier(experiment["classifier"])
         rows.append(row)
     return pandas.DataFrame(rows, columns=list(COLUMNS))
 
@@ -86,6 +95,13 @@ def _figure(what: str, scored: pandas.Series, background: str | None = None) -> 
     if background is not None:
         said[f"{what}_background"] = background
     return columns | said
+
+
+def _classifier(described: Mapping[str, str]) -> dict[str, Any]:
+    """The columns about the classifier."""
+    (scored,) = scored_classifiers([described])
+    figures = (scored.mean["average_precision"], scored.mean["chance"], scored.mean["f1"])
+    return dict(zip(CLASSIFIER, (scored.variant, *figures, scored.verdict.learned), strict=True))
 
 
 def threshold_in_words(described: Mapping[str, Any]) -> tuple[float, str]:

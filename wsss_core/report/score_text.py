@@ -25,8 +25,8 @@ def figures_in_text(
     cells = [[*named.values(), *figures.values()]]
     for _, row in table.iterrows():
         name, *more = (str(row[column]) for column in named)
-        cells.append([f"{name}{oracle_mark(row)}", *more, *(_percent(row[f]) + _published(row, f) for f in figures)])
-    return _markdown_table(cells)
+        cells.append([f"{name}{oracle_mark(row)}", *more, *(percent(row[f]) + _published(row, f) for f in figures)])
+    return markdown_table(cells)
 
 
 def conditions_in_text(table: pandas.DataFrame, named: Mapping[str, str]) -> list[str]:
@@ -42,12 +42,12 @@ def conditions_in_text(table: pandas.DataFrame, named: Mapping[str, str]) -> lis
             if pandas.isna(row[what]):
                 continue
             names = [str(row[column]) for column in named]
-            published = _percent(row.get(f"{what}_published"))
-            measures = [_percent(row[f"{what}_{measure}"]) for measure in MEASURES]
+            published = percent(row.get(f"{what}_published"))
+            measures = [percent(row[f"{what}_{measure}"]) for measure in MEASURES]
             said = [row[f"{what}_{name}"] for name in CONDITIONS]
             told = ["–" if pandas.isna(value) else str(value) for value in said]
-            cells.append([*names, heading, _percent(row[what]), published, *measures, *told])
-    return _markdown_table(cells)
+            cells.append([*names, heading, percent(row[what]), published, *measures, *told])
+    return markdown_table(cells)
 
 
 def notes_in_text(table: pandas.DataFrame) -> list[str]:
@@ -80,7 +80,7 @@ def sources_in_text(table: pandas.DataFrame) -> list[str]:
     return lines
 
 
-def _markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table, its first line the headings."""
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = [
@@ -90,7 +90,8 @@ def _markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A percentage with one decimal, or a dash where there is none."""
     return "–" if pandas.isna(value) else f"{value:.1f}"
 
 

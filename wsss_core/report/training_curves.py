@@ -30,6 +30,8 @@ class TrainingCurve:
     """The loss of the last epoch."""
     images_per_second: float | None = None
     """As the training measured it in its last run; None where it had too few steps for that."""
+    directory: str = ""
+    """Of the artifact."""
 
 
 def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurve]:
@@ -56,7 +58,8 @@ def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurv
         ]
         last = float(table["loss"].iloc[-1])
         speed = _images_per_second(file.with_name("provenance.json"))
-        curves.append(TrainingCurve(artifact["stage"], artifact["variant"], series, len(table), last, speed))
+        what = artifact["stage"], artifact["variant"]
+        curves.append(TrainingCurve(*what, series, len(table), last, speed, artifact["directory"]))
     stages = list(dict.fromkeys(curve.stage for curve in curves))
     return sorted(curves, key=lambda curve: stages.index(curve.stage))
 

@@ -1,0 +1,132 @@
+"""How well a classifier tells which classes a validation image shows: scored and judged before maps are drawn."""
+
+import csv
+import logging
+from collections.abc import Iterator, Sequence
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsss_core.atomic import atomic_path
+from wsss_core.datasets.images import read_indexed_image
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.transforms import normalise
+from wsss_core.devices import choose_device, sent_to
+from wsss_core.errors import UserError, images_named
+from wsss_core.evaluation.classification import ClassFigures, Classification, classify_figures
+from wsss_core.evaluation.classifier_verdict import Verdict, judge, verdict_in_text, write_verdict
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.classifier_files import load_classifier
+from wsss_core.progress import Progress
+from wsss_core.read_ahead import ReadAhead
+
+IMAGES_AT_ONCE = 16
+"""Images of one size that go through the network at once, at most."""
+PIXELS_AT_ONCE = 2**21
+"""Pixels of those together: eight images of VOC's size."""
+READERS = 4
+"""Threads that read images."""
+COLUMNS = ("class", "average_precision", "chance", "f1", "precision", "recall", "positive_images")
+"""Of the table of scores; shares from 0 to 1."""
+log = logging.getLogger(__name__)
+
+
+def score_classifier(
+    index: DatasetIndex,
+    classifier_weights: Path,
+    scores_csv: Path,
+    verdict_json: Path,
+    classifier: str,
+    what_to_do: Sequence[str] = (),
+    device: str = "auto",
+) -> Verdict:
+    """Score a classifier on validation images, by their image-level labels alone, and say whether it has learned.
+
+    Images are seen whole, at their own size. An image is said to show a class if the class's logit is 0 or more.
+
+    Args:
+        index: the validation images. One without any label counts as showing no class.
+        classifier_weights: file of the classifier.
+        scores_csv: the table to make, with the columns of ``COLUMNS``: a row for each class, and first, with an empty
+            ``class``, their means. A cell is empty where the images cannot tell.
+        verdict_json: the verdict to write; see :mod:`wsss_core.evaluation.classifier_verdict`.
+        classifier: the classifier's variant.
+        what_to_do: advice for a classifier near chance, see :func:`wsss_core.evaluation.classifier_verdict.judge`.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Returns:
+        The verdict; the log has it too, as a warning if the classifier, or a class, is near chance.
+
+    Raises:
+        UserError: the weights are not a classifier's, or of other classes than the data set's; an image cannot be
+            read, or has changed its size.
+    """
+    network = load_classifier(classifier_weights, choose_device(device))
+    if network.classes != index.classes:
+        raise UserError(
+            f"{classifier_weights}: the classifier knows the classes {', '.join(network.classes)}; "
+            f"the data set has {', '.join(index.classes)}"
+        )
+    figures = classify_figures(logits_of(network, index), index.label_matrix)
+    verdict = judge(classifier, figures, index.classes, what_to_do)
+    _write_scores(figures, index.classes, scores_csv)
+    _tell(figures, index.classes)
+    log.log(logging.WARNING if verdict.is_warning else logging.INFO, "%s", verdict_in_text(verdict))
+    write_verdict(verdict, verdict_json)
+    return verdict
+
+
+def logits_of(network: ClassMapClassifier, index: DatasetIndex) -> np.ndarray:
+    """The logits of whole images (N, K), in the order of the index."""
+    logits = np.zeros((len(index), len(index.classes)))
+    weight = next(network.parameters())
+    paths, sizes, ids = index.image_paths, index.sizes, index.image_ids
+    batches = list(_batches(sizes))
+
+    def read(batch: Sequence[int]) -> Tensor:
+        return torch.stack([normalise(read_indexed_image(paths[n], sizes[n])) for n in batch])  # (B, 3, H, W)
+
+    counter = Progress("scoring the classifier", len(index))
+    try:
+        with ReadAhead(read, batches, threads=READERS) as images, torch.inference_mode():
+            for batch, pixels in zip(batches, images, strict=True):
+                with images_named([ids[n] for n in batch]):
+                    logits[batch] = network(sent_to(weight, pixels)).double().cpu().numpy()
+                counter.advance(len(batch))
+    finally:
+        counter.close()
+    return logits
+
+
+def _batches(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Positions of images of one size, in groups."""
+    of_size: dict[tuple[int, int], list[int]] = {}
+    for position, size in enumerate(sizes):
+        of_size.setdefault(size, []).append(position)
+    for (height, width), positions in of_size.items():
+        at_once = min(IMAGES_AT_ONCE, max(1, PIXELS_AT_ONCE // (height * width)))
+        for first in range(0, len(positions), at_once):
+            yield positions[first : first + at_once]
+
+
+def _write_scores(figures: Classification, classes: Sequence[str], scores_csv: Path) -> None:
+    with atomic_path(scores_csv) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for name, row in (("", figures.mean), *zip(classes, figures.classes, strict=True)):
+            shares = (getattr(row, column) for column in COLUMNS[1:-1])
+            writer.writerow([name, *("" if isnan(share) else f"{share:.4f}" for share in shares), row.positive_images])
+
+
+def _tell(figures: Classification, classes: Sequence[str]) -> None:
+    def line(name: str, row: ClassFigures) -> None:
+        shares = (row.average_precision, row.chance, row.f1)
+        told = ("–" if isnan(share) else f"{100 * share:.1f} %" for share in shares)
+        log.info("%s: average precision %s (chance %s), F1 %s, shown by %d images", name, *told, row.positive_images)
+
+    for name, row in zip(classes, figures.classes, strict=True):
+        line(name, row)
+    line("mean of the classes", figures.mean)

@@ -1,0 +1,67 @@
+"""How well the classifiers tell the classes of validation images, for the summary and the page about the run."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wsss_core.errors import UserError
+from wsss_core.evaluation.classifier_verdict import Verdict, read_verdict
+
+FIGURES = {
+    "average_precision": "mAP",
+    "chance": "mAP by chance",
+    "f1": "F1",
+    "precision": "precision",
+    "recall": "recall",
+}
+"""Columns of a classifier's scores, and the headings of their means."""
+NOTE = (
+    "On the validation images, from their image-level labels: no mask is needed. mAP is the mean over the classes of "
+    "the average precision (AP), and by chance what shuffled labels reach; F1, precision and recall are at a "
+    "probability of one half, means over the classes. Nothing that is trained or drawn depends on these figures."
+)
+
+
+@dataclass(frozen=True)
+class ScoredClassifier:
+    """The scores of one classifier, in percent; None where the images could not tell."""
+
+    variant: str
+    verdict: Verdict
+    mean: Mapping[str, float | None]
+    """By key of ``FIGURES``, the mean over the classes."""
+    classes: Mapping[str, Mapping[str, float | None]]
+    """The same by class."""
+    shown_by: Mapping[str, int]
+    """By class, the validation images that show it."""
+
+
+def scored_classifiers(classifiers: Sequence[Mapping[str, str]]) -> list[ScoredClassifier]:
+    """Read the scores of classifiers.
+
+    Args:
+        classifiers: each with its ``variant`` and the files of its ``scores`` and its ``verdict``.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    return [_scored(classifier) for classifier in classifiers]
+
+
+def _scored(classifier: Mapping[str, str]) -> ScoredClassifier:
+    try:
+        with open(classifier["scores"], newline="", encoding="utf-8") as file:
+            mean, *rows = csv.DictReader(file)
+        return ScoredClassifier(
+            classifier["variant"],
+            read_verdict(classifier["verdict"]),
+            _percent(mean),
+            {row["class"]: _percent(row) for row in rows},
+            {row["class"]: int(row["positive_images"]) for row in rows},
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{classifier['scores']}: holds no scores ({error}); delete it and make it again") from None
+
+
+def _percent(row: Mapping[str, str]) -> dict[str, float | None]:
+    return {figure: 100 * float(row[figure]) if row[figure] else None for figure in FIGURES}
