@@ -76,7 +76,9 @@ def workflow(tmp_path, request):
     config = yaml.safe_load((REPOSITORY / "configs" / f"{request.param}.yaml").read_text())
     TREES[config["dataset"]["name"].removesuffix("-laptop")](tmp_path / config["dataset"]["root"])
     for backbone in config["backbones"].values():
-        if backbone.get("weights", "imagenet").endswith(".safetensors"):  # imported; planning asks only whether it is there
+        if backbone.get("weights", "imagenet").endswith(
+            ".safetensors"
+        ):  # imported; planning asks only whether it is there
             path = tmp_path / backbone["weights"]
             path.parent.mkdir(exist_ok=True)
             path.touch()
