@@ -197,13 +197,6 @@ def test_a_small_configuration_is_completed_with_defaults():
             ["affinities.a.labels: 'foreground.threshold' of 0.01 lets more be an object"],
         ),
         (
-            {
-                "backbones": {"trunk": {"network": "vgg16"}},
-                "affinities": {"a": {"method": "irn", "classifier": "ordinary"}},
-            },
-            ["affinities.a.classifier: method irn needs a residual trunk"],
-        ),
-        (
             {"affinities": {"a": {"method": "irn", "backbone": "trunk", "augmentation": {"crop": 64}}}},
             ["affinities.a: 'augmentation.crop' of 64 pixels has 16 cells each way"],
         ),
