@@ -1,10 +1,11 @@
 """What each method is worth on a folder of photographs with masks, over several seeds.
 
-``python -m benchmarks.photographs DIR`` runs the five methods of ``configs/voc12-laptop.yaml`` on ``DIR`` (images/,
-labels.csv, masks/, perhaps splits.csv), with controls: an ordinary classifier on the same trunk that trains for as
-many epochs as a method that starts from one, and a CAM of AdvCAM's scales. The recipe for a laptop
-(``configs/folder-cpu.yaml``) goes on from the CAM to IRN, pseudo labels and DeepLab, and the same DeepLab is trained on
-the masks. Everything runs through the workflow itself, so a second call computes nothing again.
+``python -m benchmarks.photographs DIR`` runs the class maps of the five methods of ``configs/voc12-laptop.yaml`` on
+``DIR`` (images/, labels.csv, masks/, perhaps splits.csv), and a control: an ordinary classifier on the same trunk that
+starts where SeeNet, CGNet and AEFT start, and trains for as many epochs. AdvCAM's control is the CAM of the same
+classifier. The recipe for a folder on a laptop (``configs/folder-cpu.yaml``) goes on to IRN, pseudo labels and DeepLab,
+and the same DeepLab is trained on the masks. Everything runs through the workflow itself, so a second call computes
+nothing again.
 
 Seeds change the order of training, augmentation and new layers; images and pretrained weights are the same.
 Differences are paired by seed. Thresholds are those of the recipe's rule, which sees no mask, and the best ones on the
@@ -28,10 +29,10 @@ from wsss_core.plan import Plan
 
 METHODS = ("cam", "advcam", "seenet", "cgnet", "aeft")
 """Experiments of ``configs/voc12-laptop.yaml`` that are compared."""
-CONTROLS = {"advcam": "cam_of_one_scale", "seenet": "control", "cgnet": "control", "aeft": "control_aeft"}
+CONTROLS = {"advcam": "cam", "seenet": "control", "cgnet": "control", "aeft": "control"}
 """By method, the experiment that it has to beat."""
-REFINED = ("cam", "cgnet")
-"""Methods whose maps go on to IRN and pseudo labels."""
+RECIPE = "recipe"
+"""The experiment of ``configs/folder-cpu.yaml``."""
 COLUMNS = {
     "oracle": "seed, best threshold",
     "rule": "seed, threshold by the rule",
@@ -67,16 +68,15 @@ def configuration(
         for variant in config[section].values():
             variant["optimisation"]["seed"] = seed
     classifiers, cams = config["classifiers"], config["cams"]
-    for control, method in (("control", "cgnet"), ("control_aeft", "aeft")):
-        epochs = classifiers[method]["optimisation"]["epochs"]
-        classifiers[control] = {"extends": "ordinary", "start_from": "ordinary", "optimisation": {"epochs": epochs}}
-        cams[control] = {"extends": "cam", "classifier": control}
-    cams["cam_of_one_scale"] = {"extends": "cam", "scales": cams["advcam"]["scales"]}
-    config["experiments"] = {name: {"cams": name} for name in dict.fromkeys([*METHODS, *CONTROLS.values()])}
-    for name in REFINED:
-        config["experiments"][name]["affinity"] = "irn"
-    config["experiments"]["cam"]["segmenter"] = "deeplab"
-    config["experiments"]["full"] = {"labels": "masks", "segmenter": "deeplab"}
+    (epochs,) = {classifiers[method]["optimisation"]["epochs"] for method in METHODS if method in classifiers}
+    classifiers["control"] = {"extends": "ordinary", "start_from": "ordinary", "optimisation": {"epochs": epochs}}
+    cams["control"] = {"extends": "cam", "classifier": "control"}
+    cams[RECIPE] = copy.deepcopy(recipe["cams"]["cam"])
+    config["experiments"] = {
+        RECIPE: {"cams": RECIPE, "affinity": "irn", "segmenter": "deeplab"},
+        "full": {"labels": "masks", "segmenter": "deeplab"},
+        **{name: {"cams": name} for name in (*METHODS, "control")},
+    }
     config["report"] = {"climbs": 0}
     return config
 
@@ -147,11 +147,11 @@ def report(by_seed: Mapping[int, Scores], config: Mapping[str, Any], index: Mapp
         "| experiment | rule | best | points lost |",
         "|---|---|---|---|",
     ]
-    for name in dict.fromkeys([*METHODS, *CONTROLS.values()]):
+    for name in (RECIPE, *METHODS, "control"):
         lost = [found[name]["oracle"] - found[name]["rule"] for found in by_seed.values()]
         cells = [_text([found[name][key] for found in by_seed.values()], "", 2) for key in ("threshold", "best")]
         lines.append(f"| {name} | {' | '.join(cells)} | {_text(lost)} |")
-    shares = [100 * found["cam"]["val"] / found["full"]["val"] for found in by_seed.values()]
+    shares = [100 * found[RECIPE]["val"] / found["full"]["val"] for found in by_seed.values()]
     lines += ["", f"DeepLab on pseudo labels reaches {_text(shares)} % of the same DeepLab on masks."]
     return "\n".join(lines) + "\n"
 

@@ -90,6 +90,11 @@ def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
         ),
         (
             ("cams", "cam", "threshold"),
+            {"rule": "mean_and_deviation"},
+            STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "climb"},
+        ),
+        (
+            ("cams", "cam", "threshold"),
             0.5,
             STAGES - {"generated", "dataset", "masks", "backbone", "classifier", "cams", "climb", "threshold"},
         ),
@@ -329,9 +334,7 @@ def test_what_saw_other_images_is_no_comp5():
         raw["segmenters"]["deeplab"] = {"network": "deeplab", "backbone": "small"}
         raw["experiments"] = {"full": {"labels": "masks", "segmenter": "deeplab", "competition": "comp5"}}
 
-    with pytest.raises(
-        UserError, match=r"experiments.full.competition: comp5 .* go back to ImageNet \(torchvision\); it is comp6"
-    ):
+    with pytest.raises(UserError, match=r"experiments.full.competition: comp5 .* go back to ImageNet .torchvision.; it is comp6"):
         plan_of(change).voc_submissions()
     (archive,) = plan_of(lambda raw: change(raw, weights="scratch")).voc_submissions().values()
     assert archive.name.startswith("masks-deeplab-comp5-")
@@ -366,3 +369,10 @@ def test_masks_of_some_images_change_the_segmenter_alone():
     assert other["segmenter"].name != semi["segmenter"].name
     rebuilt = stage_settings("segmenters", semi["segmenter"].parameters)
     assert rebuilt == stage_settings("segmenters", weak["segmenter"].parameters)
+
+
+def test_a_threshold_by_a_rule_depends_on_no_mask():
+    raw = copy.deepcopy(DEMO)
+    raw["cams"]["cam"]["threshold"] = {"rule": "mean_and_deviation"}
+    (threshold,) = Plan(load_config(raw)).artifacts("threshold")
+    assert set(threshold.upstream) == {"maps"}

@@ -43,6 +43,11 @@ def stages_with(background=None, threshold=0.28, refined=None):
             0.28,
             "{threshold} (best on the images of a.txt)",
         ),
+        (
+            {"threshold": {"rule": "mean_and_deviation"}},
+            0.28,
+            "{threshold} (by the maps' mean and deviation, no mask used)",
+        ),
         ({"alpha": 4}, 0.28, "(1 - max)^4"),
         ({"walked_alpha": 16}, 0.28, "(1 - max)^16, walked along"),
         ({"times_seed_threshold": 1.5}, 0.28, "0.42 = 1.5 x the seed's 0.28 (fixed)"),

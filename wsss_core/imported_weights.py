@@ -70,7 +70,7 @@ def _faults(config: Config, section: str, variant: Any, description: dict[str, A
     trunk = description.get("trunk")
     for key, value in (trunk if isinstance(trunk, dict) else {}).items():
         # Of a network that is trained further the trunk's weights have to fit; dropout matters in training alone.
-        if key in own and value != own[key] and (key in ("network", "pixels") or (whole and key != "dropout")):
+        if key in own and value != own[key] and (key in ("network", "model", "pixels") or (whole and key != "dropout")):
             yield f"has a trunk with {key}: {value}; backbones.{backbone} has {own[key]}"
     if not whole:
         return

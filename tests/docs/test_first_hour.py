@@ -30,12 +30,11 @@ def follow(checkout, lines):
 
 
 def shorten(path):
-    """Take over the page's settings of the data set; few epochs and textures, small crops."""
+    """Take over the page's settings of the data set; few epochs, small crops."""
     settings = yaml.safe_load(path.read_text())
     shown = next(block for block in blocks(PAGE) if block.text.startswith("dataset:"))
     settings["dataset"] = yaml.safe_load(shown.text)["dataset"]
-    settings["backbones"]["small"]["pretext"] = {"images": 64, "size": 32, "optimisation": {"epochs": 1}}
-    for section, name in (("classifiers", "ordinary"), ("affinities", "affinitynet"), ("segmenters", "deeplab")):
+    for section, name in (("classifiers", "ordinary"), ("affinities", "irn"), ("segmenters", "deeplab")):
         settings[section][name]["optimisation"].update(BRIEF)
         settings[section][name]["augmentation"]["crop"] = 64
     settings["runtime"] = {"device": "cpu", "shards": 1}

@@ -1,5 +1,6 @@
 """A user's own folder, with the names that users give, goes through to DeepLab's predictions."""
 
+import json
 import shutil
 import unicodedata
 
@@ -61,7 +62,15 @@ def own_folder(tmp_path, masks):
 @pytest.mark.parametrize("masks", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_folder_with_odd_names_goes_the_whole_way(tmp_path, masks):
     workflow, _ = own_folder(tmp_path, masks)
+    rule = {"rule": "mean_and_deviation"}
+    workflow.config["cams"]["advcam"]["threshold"] = rule
+    if not masks:
+        affinity = workflow.config["experiments"]["advcam"]["affinity"]
+        workflow.config["affinities"][affinity]["pseudo_labels"]["background"] = {"threshold": rule}
     workflow.run()
+    chosen = [json.loads(file.read_text()) for file in workflow.results.glob("threshold/*/threshold.json")]
+    assert len(chosen) == (1 if masks else 2)  # by the maps, and without masks by the walked maps too
+    assert all(0 < choice["threshold"] < 1 and choice["images"] == len(NAMES) for choice in chosen)
     (folder,) = workflow.results.glob("dataset/*")
     index = read_index(folder / "index.csv", folder / "classes.json")
     ids = [unicodedata.normalize("NFC", name.rpartition(".")[0]) for name in NAMES]

@@ -74,9 +74,11 @@ TREES = {"voc12": voc, "coco14": coco}
 def workflow(tmp_path, request):
     """A recipe on a small tree that lies where the recipe looks for the data set."""
     config = yaml.safe_load((REPOSITORY / "configs" / f"{request.param}.yaml").read_text())
-    TREES[config["dataset"]["name"]](tmp_path / config["dataset"]["root"])
+    TREES[config["dataset"]["name"].removesuffix("-laptop")](tmp_path / config["dataset"]["root"])
     for backbone in config["backbones"].values():
-        if backbone.get("weights", "imagenet") != "imagenet":  # imported; planning asks only whether it is there
+        if backbone.get("weights", "imagenet").endswith(
+            ".safetensors"
+        ):  # imported; planning asks only whether it is there
             path = tmp_path / backbone["weights"]
             path.parent.mkdir(exist_ok=True)
             path.touch()

@@ -47,6 +47,7 @@ class TimmLayout:
     """Images are padded to multiples of this: 1, or the output stride where the model drops incomplete cells."""
 
 
+@cache
 def full_name(model: str) -> str:
     """The name of a model together with the tag of its weights; without a tag, timm's default one is added.
 
@@ -97,6 +98,7 @@ def pretrained_settings(model: str) -> dict[str, Any]:
     return {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD, **plain}
 
 
+@cache
 def check_model(model: str, output_stride: int, dilated: bool) -> None:
     """See to it that a model can be a trunk of this output stride.
 
