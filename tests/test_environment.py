@@ -46,7 +46,7 @@ def test_another_release_changes_its_own_range_and_nothing_else(releases):
     before, after = PYPROJECT, update_constraints.with_tried_ranges(PYPROJECT, releases | newer)
     changed = set(after.splitlines()) - set(before.splitlines())
     assert sorted(line.strip() for line in changed) == [
-        '"pydantic>=2.11,<3.1",',
+        '"pydantic>=2.12,<3.1",',
         '"pytest>=8.3,!=9.2.*,<9.4",  # with 9.2, xdist 3.8 takes no notice of groups',
         '"snakemake>=9.17,<10.3",',
         'slurm = ["snakemake-executor-plugin-slurm>=2.8,<3.2"]',

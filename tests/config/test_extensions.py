@@ -57,6 +57,28 @@ def mine(classifier, image, class_indices, parameters):
     assert "the name 'advcam' is the package's own (wsss_core.cams.advcam)" in error_of(tmp_path, content)
 
 
+@pytest.mark.parametrize("name", ["resnet50", "timm"])
+def test_a_trunk_with_a_name_of_the_package(tmp_path, name):
+    content = f"""
+from wsss_core.config.networks import Backbone
+@register("backbones")
+class Mine(Backbone):
+    network: Literal["{name}"] = "{name}"
+"""
+    assert f"Mine: the name '{name}' is the package's own; choose another" in error_of(tmp_path, content)
+
+
+def test_a_trunks_settings_without_its_code(tmp_path):
+    content = """
+from wsss_core.config.networks import Backbone
+import wsss_core.networks.trunk_network
+@register("backbones")
+class Mine(Backbone):
+    network: Literal["mine"] = "mine"
+"""
+    assert "registers settings 'mine' for backbones, but not a TrunkNetwork" in error_of(tmp_path, content)
+
+
 def test_settings_without_code(tmp_path):
     content = """
 @register("cams")
@@ -75,14 +97,16 @@ class Mine(Cams):
     assert 'Mine: needs `method: Literal["name"] = "name"`' in error_of(tmp_path, content)
 
 
-@pytest.mark.parametrize("section", ["backbones", "cam"])
+@pytest.mark.parametrize("section", ["segmenters", "cam"])
 def test_a_section_that_takes_none(tmp_path, section):
     content = f"""
 @register("{section}")
 class Mine(Cams):
     method: Literal["mine"] = "mine"
 """
-    assert f"register('{section}'): settings are registered for one of classifiers, cams" in error_of(tmp_path, content)
+    assert f"register('{section}'): settings are registered for one of backbones, classifiers, cams" in error_of(
+        tmp_path, content
+    )
 
 
 @pytest.mark.parametrize("content", ["import sys; sys.exit(3)", "1 / 0", "def"])

@@ -108,6 +108,19 @@ def test_authors_names_are_ours_one_to_one():
     assert len(own) == len(names) + len(counters) and not any(own[name] for name in counters)
 
 
-def test_other_backbones_are_told():
-    with pytest.raises(UserError, match=r"IRN needs a trunk of resnet18.*not vgg16"):
-        build_irn(Trunk(network="vgg16"), 512)
+@pytest.mark.parametrize(
+    ("trunk", "widths"),
+    [
+        (SMALL, (64, 128, 256, 256, 256)),
+        (Trunk(network="vgg16_small"), (128, 256, 256, 256)),  # no map of a stem
+        (Trunk(network="timm", model="mobilenetv3_small_050"), (64, 128, 256, 256, 256)),
+        (Trunk(network="timm", model="convnext_atto"), (128, 256, 256, 256)),
+    ],
+    ids=["resnet_small", "vgg16_small", "mobilenet", "convnext"],
+)
+def test_both_branches_see_all_maps_of_any_trunk(trunk, widths):
+    network = build_irn(trunk, 64)
+    assert tuple(part.convolution.out_channels for part in network.displacement_reductions) == widths
+    assert tuple(part.convolution.in_channels for part in network.boundary_reductions) == network.trunk.stage_channels
+    logits, displacements = network(torch.randn(2, 3, 33, 47))
+    assert logits.shape == (2, 9, 12) and displacements.shape == (2, 2, 9, 12)

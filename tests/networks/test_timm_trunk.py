@@ -186,6 +186,29 @@ def test_weights_that_cannot_be_fetched(monkeypatch):
         load_timm_weights(trunk, full_name("resnet18"))
 
 
+def test_weights_in_the_hubs_cache_need_no_network(monkeypatch, tmp_path):
+    """The cache as docs/pretrained.md has it copied to a machine without a network."""
+    from safetensors.torch import save_file
+
+    name = full_name("mobilenetv3_small_050")
+    copied = tmp_path / f"models--timm--{name}"
+    file = copied / "snapshots" / ("0" * 40) / "model.safetensors"
+    file.parent.mkdir(parents=True)
+    (copied / "refs").mkdir()
+    (copied / "refs" / "main").write_text("0" * 40)
+    torch.manual_seed(3)
+    whole = timm.create_model(name)
+    save_file(whole.state_dict(), file)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    trunk = build_trunk(Trunk(network="timm", model=name))
+    load_timm_weights(trunk, name)
+    torch.testing.assert_close(trunk.body.conv_stem.weight, whole.conv_stem.weight)
+    file.unlink()
+    with pytest.raises(UserError, match=r"timm's weights mobilenetv3_small_050\S+ cannot be fetched or read"):
+        load_timm_weights(trunk, name)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_stem_is_frozen_up_to_stride_4(model):
     trunk = trunk_of(model).float().train()

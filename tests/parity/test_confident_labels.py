@@ -12,7 +12,8 @@ from wsss_core.config.refinement import Irn
 from wsss_core.refinement.confident_labels import confident_label_map
 from wsss_core.refinement.crf import DenseCrf, with_background
 
-IRN_LABELS = Irn(backbone="resnet50").labels
+IRN_LABELS = Irn(backbone="resnet50", labels={"crf": {"long_side": None}}).labels
+"""Widths do not follow the image's size in the authors' code."""
 
 
 def methods(case: Case) -> list[str]:

@@ -108,7 +108,7 @@ def test_crf_of_the_maps(case: Case):
     """
     names = [match for name in case if (match := re.fullmatch(r"crf_alpha(\d+)", name))]
     assert names
-    crf = Crf()
+    crf = Crf(long_side=None)
     for match in names:
         scores = with_background(case["infer_cam"], BackgroundScore(alpha=float(match[1])))
         off = np.zeros((len(scores), 1, 1), np.float32)

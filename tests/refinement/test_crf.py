@@ -22,7 +22,14 @@ def test_equals_a_direct_use_of_pydensecrf():
     image = RANDOM.integers(0, 255, (20, 30, 3), np.uint8)
     scores = RANDOM.random((3, 20, 30)).astype(np.float32)
     scores[0, :3] = 0  # clipped
-    crf = Crf(iterations=4, gaussian_sxy=2, gaussian_compat=1.5, bilateral_sxy=9, bilateral_srgb=7, bilateral_compat=4)
+    constants = {
+        "gaussian_sxy": 2,
+        "gaussian_compat": 1.5,
+        "bilateral_sxy": 9,
+        "bilateral_srgb": 7,
+        "bilateral_compat": 4,
+    }
+    crf = Crf(iterations=4, long_side=None, **constants)
     field = pydensecrf.densecrf.DenseCRF2D(30, 20, 3)
     field.setUnaryEnergy(-np.log(np.clip(scores, 1e-5, 1)).reshape(3, -1))
     field.addPairwiseGaussian(sxy=2, compat=1.5)
@@ -34,10 +41,29 @@ def test_equals_a_direct_use_of_pydensecrf():
     np.testing.assert_allclose(result.sum(axis=0), 1, atol=1e-5)
 
 
+def test_widths_follow_the_longer_side():
+    crf = Crf(gaussian_sxy=3, bilateral_sxy=80)
+    assert crf.widths(375, 500) == crf.widths(500, 375) == (3, 80)
+    assert crf.widths(125, 250) == (1.5, 40)
+    assert crf.widths(1000, 10) == (6, 160)
+    assert Crf(long_side=640, gaussian_sxy=3, bilateral_sxy=80).widths(480, 640) == (3, 80)
+    for size in ((375, 500), (96, 96), (2000, 3000)):
+        assert Crf(long_side=None, gaussian_sxy=3, bilateral_sxy=80).widths(*size) == (3, 80)
+
+
+def test_the_widths_of_the_images_size_are_used():
+    image, scores = RANDOM.integers(0, 255, (20, 25, 3), np.uint8), RANDOM.random((2, 20, 25))
+    following = dense_crf(image, scores, Crf(gaussian_sxy=40, bilateral_sxy=200))
+    np.testing.assert_array_equal(
+        following, dense_crf(image, scores, Crf(long_side=None, gaussian_sxy=2, bilateral_sxy=10))
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"iterations": 1},
+        {"long_side": 100},
         {"gaussian_sxy": 1},
         {"gaussian_compat": 9},
         {"bilateral_sxy": 5},
@@ -51,7 +77,9 @@ def test_equals_a_direct_use_of_pydensecrf():
 def test_every_field_is_honoured(change):
     image = RANDOM.integers(0, 255, (16, 16, 3), np.uint8)
     scores = RANDOM.random((2, 16, 16))
-    assert np.abs(dense_crf(image, scores, Crf(**change)) - dense_crf(image, scores, Crf())).max() > 1e-4
+    base = {"long_side": None}  # with the default the kernels are too narrow for so small an image
+    changed, unchanged = (dense_crf(image, scores, Crf(**settings)) for settings in ({**base, **change}, base))
+    assert np.abs(changed - unchanged).max() > 1e-4
 
 
 def test_one_field_serves_several_score_maps():

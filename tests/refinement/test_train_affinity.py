@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
+from wsss_core.backbones.prepare_backbone import TrunkOnly
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import AffinityNet, Irn
 from wsss_core.config.training import Augmentation, Optimisation
@@ -12,6 +13,7 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_weights, save_weights
 from wsss_core.refinement import irn
 from wsss_core.refinement.affinity_method import affinity_method_class, load_affinity
@@ -226,11 +228,15 @@ def test_training_without_any_pair_ends(data, tmp_path):
         assert (curve["loss"] == 0).all()
 
 
-def test_irn_needs_a_residual_trunk(data, tmp_path):
-    index, labels, start = data
+@METHODS
+def test_other_trunks_are_learned_on_as_well(data, tmp_path, settings):
+    index, labels, _ = data
+    trunk, start = Trunk(network="vgg16_small"), tmp_path / "vgg16.safetensors"
+    torch.manual_seed(0)
+    save_weights(start, TrunkOnly(build_trunk(trunk)), {})
     files = tmp_path / "weights.safetensors", tmp_path / "training.csv"
-    with pytest.raises(UserError, match=r"IRN needs a trunk of resnet18.*not vgg16_small"):
-        train_affinity(of(Irn), Trunk(network="vgg16_small"), index, labels, start, *files, device="cpu")
+    train_affinity(of(settings), trunk, index, labels, start, *files, device="cpu")
+    assert load_affinity(files[0]).network.trunk.stage_channels == build_trunk(trunk).stage_channels
 
 
 @METHODS

@@ -14,7 +14,7 @@ from wsss_core.datasets.index import DatasetIndex
 CLASSES = ("bird", "cat", "dog")
 BACKBONE = Backbone(network="resnet_small", output_stride=8, weights="scratch")
 TRUNK = BACKBONE.trunk
-SMALL_CRF = Crf(iterations=5, bilateral_sxy=12, bilateral_srgb=20, bilateral_compat=5)
+SMALL_CRF = Crf(iterations=5, long_side=None, bilateral_sxy=12, bilateral_srgb=20, bilateral_compat=5)
 SIZES = {"one": (40, 48), "two": (32, 32), "none": (33, 41)}
 LABELS = {"one": ["cat"], "two": ["bird", "dog"], "none": []}
 

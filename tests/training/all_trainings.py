@@ -57,6 +57,11 @@ with job(folder / "log.txt", 2, gpus=gpus):
     }
     for name, classifier in classifiers.items():  # SeeNet has dropout, which is another one in two processes
         train_classifier(classifier, TRUNK, index, StartingWeights(backbone=trunk), *made(name), device="cpu")
+    depthwise = Trunk(network="timm", model="mobilenetv3_small_050", output_stride=8)
+    torch.manual_seed(0)
+    save_weights(folder / "timm.safetensors", TrunkOnly(build_trunk(depthwise)), {})
+    start = StartingWeights(backbone=folder / "timm.safetensors")
+    train_classifier(classifiers["ordinary"], depthwise, index, start, *made("timm"), device="cpu")
     affinity = AffinityNet(backbone="any", stride=4, **common)
     train_affinity(affinity, TRUNK, index, labels, trunk, *made("affinity"), device="cpu")
     boundaries = Irn(backbone="any", radius=3, optimisation=optimisation, augmentation=Augmentation(crop=36))

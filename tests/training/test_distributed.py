@@ -1,9 +1,14 @@
+import copy
+
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
 from torch import distributed, nn
 from torch.distributed import HashStore
 
-from wsss_core.training.distributed import SynchronisedBatchNorm2d
+from wsss_core.errors import UserError
+from wsss_core.networks.batch_norm import freeze_batch_norm
+from wsss_core.training.distributed import SynchronisedBatchNorm2d, SynchronisedBatchNormAct2d, data_parallel
 
 
 @pytest.fixture
@@ -32,3 +37,37 @@ def test_shared_normalisation_is_torchs_in_every_precision(alone_in_a_group, dty
     torch.testing.assert_close(*results)
     torch.testing.assert_close(*gradients, rtol=2e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-3)
     torch.testing.assert_close(plain.state_dict(), shared.state_dict())
+
+
+def test_shared_normalisation_with_an_activation_is_timms(alone_in_a_group):
+    torch.manual_seed(0)
+    plain = BatchNormAct2d(3, act_layer=nn.ReLU6).double()
+    shared = copy.deepcopy(plain)
+    data_parallel(shared, lambda batch, epoch: {})
+    assert type(shared) is SynchronisedBatchNormAct2d
+    features, direction = torch.randn(2, 4, 3, 8, 8, dtype=torch.float64) * 3
+    gradients = []
+    for _ in range(2):
+        results = [module(features) for module in (plain, shared)]
+        torch.testing.assert_close(*results)
+        assert results[0].min() == 0
+    for module in (plain, shared):
+        given = features.clone().requires_grad_()
+        (module(given) * direction).sum().backward()
+        gradients.append([given.grad, module.weight.grad, module.bias.grad])
+    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(plain.state_dict(), shared.state_dict())
+    torch.testing.assert_close(shared.eval()(features), plain.eval()(features))
+
+
+def test_frozen_normalisation_is_not_shared_and_other_kinds_are_refused(alone_in_a_group):
+    class Own(nn.BatchNorm2d):
+        """Might do anything."""
+
+    frozen = nn.Sequential(BatchNormAct2d(3))
+    freeze_batch_norm(frozen)
+    kind = type(frozen[0])
+    data_parallel(frozen, lambda batch, epoch: {})
+    assert type(frozen[0]) is kind and not frozen.train()[0].training
+    with pytest.raises(UserError, match="on several GPUs a Own would see one GPU's images only: use one GPU"):
+        data_parallel(nn.Sequential(Own(3)), lambda batch, epoch: {})

@@ -68,7 +68,7 @@ def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
         assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
     assert "training in 2 processes" in log_of(folders[1])
     segmenters = ("segmenter", "deeplabv2", "deeplabv3plus", "resnet38_small", "vgg16_small", "semi", "parted")
-    stages = ("backbone", "ordinary", "aeft", "affinity", "irn", *segmenters)
+    stages = ("backbone", "ordinary", "aeft", "timm", "affinity", "irn", *segmenters)
     for stage in stages:
         curves = [pandas.read_csv(folder / stage / "training.csv") for folder in folders]
         pandas.testing.assert_frame_equal(*curves, rtol=1e-4)

@@ -28,7 +28,7 @@ class Classifier(Parameters):
     """Keep batch normalisation's statistics and weights as they come with the backbone."""
     frozen_stem: bool = True
     """Keep the first layers as they come with the backbone: a residual network's first convolution and
-    stage (IRN, AffinityNet), VGG-16's first stage."""
+    stage (IRN, AffinityNet), VGG-16's first stage, of timm's models all up to the map of stride 4."""
     optimisation: Optimisation = Optimisation()
     """How the network is fitted."""
     augmentation: Augmentation = Augmentation(long_side=(320, 640), crop=512)

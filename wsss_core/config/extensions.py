@@ -5,9 +5,9 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-from wsss_core.config.networks import Trunk
+from wsss_core.config.networks import is_of_the_package
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.root import SECTIONS
 from wsss_core.errors import UserError
@@ -43,7 +43,7 @@ def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
         if field is None or not isinstance(field.default, str):
             raise UserError(f'{kind.__name__}: needs `{kinds.kind_key}: Literal["name"] = "name"`')
         taken = kinds.kinds.get(field.default)
-        packages_own = section == "backbones" and field.default in get_args(Trunk.model_fields["network"].annotation)
+        packages_own = section == "backbones" and is_of_the_package(field.default)
         if packages_own or (taken is not None and taken not in _SOURCES and taken.__module__ != kind.__module__):
             raise UserError(f"{kind.__name__}: the name '{field.default}' is the package's own; choose another")
         kinds.kinds[field.default] = kind

@@ -1,7 +1,7 @@
 """Settings of trunks and of the stage `backbone`."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -68,7 +68,7 @@ class Trunk(Parameters):
         kind = self.network.removesuffix("_small")
         if (self.network == "timm") != (self.model is not None):
             raise ValueError("'model' is needed with network: timm, and only there")
-        if self.output_stride == 32 and kind != "timm":
+        if self.output_stride == 32 and kind != "timm" and is_of_the_package(self.network):
             raise ValueError(f"'output_stride: 32' is only for network: timm, not for {self.network}")
         if kind == "resnet38" and self.output_stride != 8:
             raise ValueError(f"{self.network} has output_stride: 8, not {self.output_stride}")
@@ -101,6 +101,11 @@ class Trunk(Parameters):
         own = self.model_dump(mode="json", exclude=set(OF_WEIGHTS))
         source = source_of(self)
         return own if source is None else {**own, "extension": dict(source)}
+
+
+def is_of_the_package(network: str) -> bool:
+    """Whether this is a trunk of the package's own, not an extension's."""
+    return network in get_args(Trunk.model_fields["network"].annotation)
 
 
 def read_trunk(description: Mapping[str, Any]) -> Trunk:
@@ -143,6 +148,11 @@ class Backbone(Trunk):
             raise ValueError("'pretext' is needed with weights: pretext, and only there")
         if self.weights == "imagenet" and self.network.endswith("_small"):
             raise ValueError(f"there are no ImageNet weights for {self.network}; use pretext or scratch")
+        if self.weights == "imagenet" and not is_of_the_package(self.network):
+            raise ValueError(
+                f"there are no ImageNet weights for {self.network}, which an extension adds; use pretext, scratch or "
+                "the path of a .safetensors file"
+            )
         if self.weights == "imagenet" and self.pixels == "caffe":
             raise ValueError("torchvision's ImageNet weights are for pixels: imagenet, not caffe")
         if self.weights == "imagenet" and self.network == "resnet38":

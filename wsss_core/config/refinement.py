@@ -143,7 +143,8 @@ class AffinityNet(LearnedAffinity):
     freeze_batch_norm: bool = True
     """Keep batch normalisation as it comes with the trunk."""
     frozen_stem: bool = True
-    """Keep the first convolution and stage as they come with the trunk."""
+    """Keep the first convolution and stage as they come with the trunk, of timm's models all up to the map of stride
+    4."""
     optimisation: Optimisation = Optimisation(epochs=8, batch_size=8, weight_decay=5e-4, momentum=5e-4)
     """How the network is fitted. The authors' optimiser receives the weight decay in momentum's place."""
     augmentation: Augmentation = Augmentation(crop=448, colour_jitter=0.3, hue_jitter=0.1)

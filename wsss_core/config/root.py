@@ -109,7 +109,7 @@ class Config(Parameters):
 
     dataset: SerializeAsAny[Dataset]
     """The images and their labels."""
-    backbones: dict[str, Backbone] = {}
+    backbones: dict[str, SerializeAsAny[Backbone]] = {}
     """Trunks and where their weights come from."""
     classifiers: dict[str, SerializeAsAny[Classifier]] = {}
     """Networks trained on image-level labels."""

@@ -6,6 +6,7 @@ every pass, would add a kernel to each convolution. What is made of the trunk's 
 and the images stay float32; docs/performance.md has the error.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,12 @@ from wsss_core.networks.fused_blocks import fuse_blocks
 
 
 class Bfloat16Trunk(nn.Module):
-    """A trunk whose convolutions compute in bfloat16; images come in, and the last features go out, as float32."""
+    """A trunk whose convolutions and linear layers compute in bfloat16; images come in, and the last features go out,
+    as float32.
+
+    Other layers with weights compute in float32 (layer and group normalisation), or take bfloat16 with weights of
+    float32 (batch normalisation).
+    """
 
     def __init__(self, trunk: nn.Module) -> None:
         """Take over a trunk, which is changed.
@@ -25,9 +31,10 @@ class Bfloat16Trunk(nn.Module):
         """
         super().__init__()
         for part in trunk.modules():
-            if isinstance(part, nn.Conv2d):
-                part.to(torch.bfloat16)
-                part.register_forward_pre_hook(_cast)
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                part.to(torch.bfloat16).register_forward_pre_hook(partial(_cast, dtype=torch.bfloat16))
+            elif _is_another_layer(part):
+                part.register_forward_pre_hook(partial(_cast, dtype=torch.float32))
         # Not a submodule: who asks the classifier's first weight for a number format has to find float32.
         self._trunk = (fuse_blocks(trunk.to(memory_format=torch.channels_last)),)
 
@@ -53,7 +60,17 @@ def with_bfloat16_trunk(classifier: Any) -> Any:
     return classifier
 
 
-def _cast(layer: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The convolution's input in its own number format: the first one sees float32, so may others behind a norm."""
+def _is_another_layer(part: nn.Module) -> bool:
+    """Whether a part has weights of its own and no parts that have some; batch normalisation, which mixes dtypes by
+    itself, aside.
+    """
+    if isinstance(part, nn.BatchNorm2d):
+        return False
+    weights = list(part.parameters())
+    return bool(weights) and len(weights) == len(list(part.parameters(recurse=False)))
+
+
+def _cast(layer: nn.Module, given: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """The layer's input in its own dtype, whatever the layer before computes in."""
     del layer
-    return tuple(tensor.to(torch.bfloat16) for tensor in given)
+    return tuple(tensor.to(dtype) for tensor in given)

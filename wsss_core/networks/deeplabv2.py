@@ -78,18 +78,21 @@ class DeepLabV2(SegmentationNetwork):
         return [*logits, torch.stack(enlarged).max(dim=0).values]
 
     def parameter_groups(self, head_factor: float = 10.0) -> list[ParameterGroup]:
-        """What the authors optimise: convolutions only; batch normalisation stays as it is.
+        """What the authors optimise: all but batch normalisation, which stays as it is.
+
+        Of a ResNet these are the convolutions; other trunks have linear layers and layer normalisation as well.
 
         Args:
             head_factor: of the pyramid's weights; its biases learn twice as fast, without weight decay.
 
         Returns:
-            Groups of the trunk's convolutions, the pyramid's weights and the pyramid's biases.
+            Groups of the trunk's parameters, the pyramid's weights and the pyramid's biases.
         """
-        convolutions = [part for part in self.trunk.modules() if isinstance(part, nn.Conv2d)]
+        norms = [part for part in self.trunk.modules() if isinstance(part, nn.BatchNorm2d)]
+        fixed = {id(parameter) for norm in norms for parameter in norm.parameters()}
         pyramid = dict(self.pyramid.named_parameters())
         return [
-            ParameterGroup([weight for part in convolutions for weight in trainable(part)], 1.0),
+            ParameterGroup([weight for weight in trainable(self.trunk) if id(weight) not in fixed], 1.0),
             ParameterGroup([pyramid[name] for name in pyramid if name.endswith("weight")], head_factor),
             ParameterGroup(
                 [pyramid[name] for name in pyramid if name.endswith("bias")], 2 * head_factor, weight_decay=0.0

@@ -55,10 +55,11 @@ class LargeFovNetwork(SegmentationNetwork):
             head_factor: of ``fc8``.
 
         Returns:
-            Groups of weights and biases of the trunk, ``fc6`` and ``fc7``, and of ``fc8``. Parameters of batch
+            Groups of weights and biases of the trunk, ``fc6`` and ``fc7``, and of ``fc8``. Parameters of
             normalisation, which VGG-16 lacks, are among the first.
         """
-        biases = {id(part.bias) for part in self.modules() if isinstance(part, nn.Conv2d) and part.bias is not None}
+        layers = [part for part in self.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+        biases = {id(part.bias) for part in layers if part.bias is not None}
         weights_of: dict[bool, list[nn.Parameter]] = {False: [], True: []}
         biases_of: dict[bool, list[nn.Parameter]] = {False: [], True: []}
         for name, parameter in self.named_parameters():
