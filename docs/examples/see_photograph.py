@@ -1,7 +1,7 @@
 """What an experiment's networks make of one photograph: the classifier's strongest class map, and DeepLab's labels.
 
-``python docs/examples/see_photograph.py results/mine/experiments/cam photo.jpg seen.png`` draws photograph, map and labels
-side by side. The photograph is shrunk to ``--long-side`` pixels (224), as ``dataset.long_side`` does it.
+``python docs/examples/see_photograph.py results/mine/experiments/cam photo.jpg seen.png`` draws photograph, map and
+labels side by side. The photograph is shrunk to ``--long-side`` pixels (224), as ``dataset.long_side`` does it.
 """
 
 import argparse
