@@ -126,7 +126,9 @@ def _splits(images: int) -> dict[str, range]:
     return {"train": range(val, images), "val": range(val)}
 
 
-def _same_size(images: Sequence[ListedImage], threads: int = 1) -> tuple[dict[str, Size], list[Fault]]:
+def _same_size(
+    images: Sequence[ListedImage], threads: int = 1, shrinking: None = None
+) -> tuple[dict[str, Size], list[Fault]]:
     return dict.fromkeys([image.image_id for image in images], SIZE), []
 
 

@@ -21,7 +21,7 @@ class Threshold(Parameters):
     fixed: float | None = Field(None, gt=0, lt=1)
     """The threshold itself, with two decimals."""
     rule: Literal["mean_and_deviation"] | None = Field(None, exclude_if=lambda rule: rule is None)
-    """Choose one without masks: half a standard deviation above the mean of the values that the class maps of all
+    """Choose one without masks: 0.65 standard deviations above the mean of the values that the class maps of all
     training images have. Each method then gets its own."""
     best_on: Literal["train", "subset"] | None = None
     """Choose the one with the highest mIoU: on all training images with a mask (an oracle: the result is no longer

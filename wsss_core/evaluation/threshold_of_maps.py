@@ -1,8 +1,8 @@
 """A threshold chosen without masks, by the values that all images' class maps have.
 
-The threshold lies half a standard deviation above the mean. Maps that reach further over objects, as AdvCAM's, have
-larger values everywhere and so get a higher threshold, as they need. That the half fits was found on photographs and
-on creatures; docs/methods/thresholds.md says how, and how far from the best threshold the rule is.
+The threshold lies 0.65 standard deviations above the mean. Maps that reach further over objects, as AdvCAM's, have
+larger values everywhere and so get a higher threshold, as they need. That 0.65 fits was found on photographs and on
+creatures; docs/methods/thresholds.md says how, and how far from the best threshold the rule is.
 """
 
 import logging
@@ -17,7 +17,7 @@ from wsss_core.config.background import THRESHOLD_STEPS
 from wsss_core.errors import UserError
 from wsss_core.progress import progress
 
-DEVIATIONS = 0.5
+DEVIATIONS = 0.65
 """How many standard deviations the threshold lies above the mean."""
 log = logging.getLogger(__name__)
 
