@@ -36,6 +36,7 @@ rule record_climb:
         classes=upstream("climb", "dataset", "classes.json"),
         images=SHRUNKEN,
         classifier=upstream("climb", "classifier", "weights.safetensors"),
+        verdict=ancient(upstream("climb", "classifier", "verdict.json")),
     output:
         climb=f"{FOLDER}/climb/{{artifact}}/climb.h5",
     log:

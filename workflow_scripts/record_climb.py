@@ -12,7 +12,10 @@ with job(snakemake.log[0], snakemake.threads, identity, climb_h5.parent, gpus):
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
+    from wsss_core.evaluation.classifier_verdict import stop_at_chance
 
+    runtime = Runtime(**snakemake.config.get("runtime", {}))
+    stop_at_chance(snakemake.input.verdict, runtime.classifier_at_chance)
     parameters = identity["parameters"]
     record_climb(
         stage_settings("cams", parameters["cams"]),
@@ -21,5 +24,5 @@ with job(snakemake.log[0], snakemake.threads, identity, climb_h5.parent, gpus):
         Path(snakemake.input.classifier),
         climb_h5,
         provenance=identity,
-        device=Runtime(**snakemake.config.get("runtime", {})).device,
+        device=runtime.device,
     )

@@ -5,7 +5,7 @@ import pytest
 
 from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.errors import UserError
-from wsss_core.evaluation.threshold_of_maps import DEVIATIONS, choose_threshold_without_masks
+from wsss_core.evaluation.threshold_of_maps import choose_threshold_without_masks
 
 
 def stored(folder, maps):
@@ -18,7 +18,7 @@ def stored(folder, maps):
     return CamStoreReader([folder / "cams.h5"])
 
 
-def plainly(maps, walked=False):
+def plainly(maps, walked=False, deviations=0.65):
     """All images' values in one list, each image as often as another."""
     sides = [cam.shape[1] * cam.shape[2] for cam in maps if len(cam)]
     values, weights = [], []
@@ -31,7 +31,7 @@ def plainly(maps, walked=False):
             weights.append(np.full(len(largest), 1 / len(largest) / len(sides)))
     values, weights = np.concatenate(values), np.concatenate(weights)
     mean = (values * weights).sum()
-    return mean + DEVIATIONS * np.sqrt((weights * (values - mean) ** 2).sum())
+    return mean + deviations * np.sqrt((weights * (values - mean) ** 2).sum())
 
 
 @pytest.mark.parametrize("walked", [False, True])
@@ -64,8 +64,15 @@ def test_thresholds_stay_in_their_range(tmp_path):
         assert choose_threshold_without_masks(cams, tmp_path / "t.json", "") == 0.99
 
 
-@pytest.mark.parametrize("maps", [[np.zeros((1, 4, 4))], [np.zeros((0, 4, 4))]])
-def test_maps_that_say_nothing(tmp_path, maps):
-    with stored(tmp_path, maps) as cams, pytest.raises(UserError, match=r"t\.json: no threshold can be chosen"):
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        ([np.zeros((1, 4, 4))], "class maps of all 1 images are the same everywhere"),
+        ([np.zeros((0, 4, 4))], "as no image has a class map"),
+        ([np.full((1, 4, 4), np.nan)], "image 'i0': values of its class maps are not finite"),
+    ],
+)
+def test_maps_that_say_nothing(tmp_path, maps, message):
+    with stored(tmp_path, maps) as cams, pytest.raises(UserError, match=message):
         choose_threshold_without_masks(cams, tmp_path / "t.json", "")
     assert not (tmp_path / "t.json").exists()

@@ -285,6 +285,16 @@ def test_the_default_tag_becomes_part_of_the_name():
     assert Trunk(network="timm", model="tf_efficientnet_lite0").model == "tf_efficientnet_lite0.in1k"
 
 
+def test_weights_that_timm_does_not_have():
+    assert "timm has no pretrained weights of cspresnet50w" in fault_of(model="cspresnet50w")
+    assert Backbone(network="timm", model="cspresnet50w", weights="scratch").model == "cspresnet50w"
+
+
+def test_data_beyond_imagenet_are_named():
+    assert weights_in_words("tf_efficientnet_b0.ns_jft_in1k").startswith("JFT-300M, then ImageNet-1k (timm ")
+    assert weights_in_words("regnety_320.seer_ft_in1k").startswith("Instagram images (SEER), then ImageNet-1k (timm ")
+
+
 def test_what_weights_were_trained_on():
     assert weights_in_words("tf_efficientnet_lite0.in1k") == "ImageNet-1k (timm tf_efficientnet_lite0.in1k, apache-2.0)"
     told = weights_in_words("convnext_tiny.fb_in22k_ft_in1k")

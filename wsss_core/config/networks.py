@@ -160,6 +160,8 @@ class Backbone(Trunk):
                 "torchvision has no ImageNet weights for resnet38: give the path of a .safetensors file that "
                 "`python -m wsss_core.networks.pretrained import --format mxnet-params` made"
             )
+        if self.weights == "imagenet" and self.model is not None and "." not in self.model:
+            raise ValueError(f"timm has no pretrained weights of {self.model}; use scratch, or the path of a file")
         if self.weights in PACKAGES and (self.model or "").partition(".")[0] != PACKAGES[self.weights]:
             raise ValueError(
                 f"the package {self.weights} has weights for network: timm, model: {PACKAGES[self.weights]} only"

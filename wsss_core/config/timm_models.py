@@ -19,6 +19,26 @@ TRAINING_DATA = {
     "ig1b": "Instagram-1B",
     "swsl": "Instagram-1B",
     "lvd1689m": "LVD-1689M",
+    "lvd142m": "LVD-142M",
+    "sat493m": "SAT-493M",
+    "laiona": "LAION-Aesthetic",
+    "merged2b": "LAION-2B and COYO",
+    "datacompxl": "DataComp",
+    "datacomp1b": "DataComp",
+    "dfn2b": "DFN-2B",
+    "dfn5b": "DFN-5B",
+    "webli": "WebLI",
+    "metaclip": "MetaCLIP's image-text pairs",
+    "cc12m": "CC-12M",
+    "yfcc15m": "YFCC-15M",
+    "jft": "JFT-300M",
+    "swag": "Instagram-3.6B (SWAG)",
+    "seer": "Instagram images (SEER)",
+    "wsl": "Instagram-1B",
+    "inw21k": "ImageNet-21k (winter)",
+    "sa1b": "SA-1B",
+    "bamboo": "Bamboo",
+    "fcmae": "ImageNet-1k without labels",
 }
 """Data sets by the part of a weights tag that stands for them (``convnext_tiny.in12k_ft_in1k``)."""
 MAP_STRIDES = (4, 8, 16, 32)
@@ -67,7 +87,9 @@ def full_name(model: str) -> str:
 
 
 def weights_in_words(model: str) -> str:
-    """What a model's weights were trained on and under which licence they come, as far as timm says it.
+    """What a model's weights were trained on and under which licence they come, as far as timm's tag says it.
+
+    A tag does not name the teachers that some weights were distilled from.
 
     Args:
         model: as of :func:`full_name`.
@@ -224,10 +246,10 @@ def _fixed_dilations(model: str, output_stride: int) -> str | None:
 
 
 def _refusal(model: str, output_stride: int, reason: str) -> str:
-    why = f" ({' '.join(reason.split())})" if reason else ""
     return (
-        f"timm's {model} cannot be a trunk of output_stride: {output_stride}{why}; models of these families can: "
-        f"{FAMILIES}"
+        f"timm's {model} cannot be a trunk of output_stride: {output_stride} "
+        f"({' '.join(reason.split()) or 'it cannot keep this stride'}); models of these families can: {FAMILIES}; "
+        "more models have output_stride: 32"
     )
 
 

@@ -113,7 +113,7 @@ def what_to_do(dataset_report: str, curve: str, trained: bool, initialisation: s
         f"look in {curve} whether the loss fell; if not, try a third of 'optimisation.learning_rate', and more "
         "'optimisation.epochs' (several hundred steps are few)"
     )
-    if "imagenet" not in initialisation.casefold():
+    if initialisation.startswith(("random weights", "the pretext set")):
         advice.append(
             f"start from ImageNet weights ('weights' of the backbone; now: {initialisation.split(', classifier ')[0]})"
         )

