@@ -53,7 +53,7 @@ def configuration(
 
     Args:
         methods: the content of ``configs/voc12-laptop.yaml``.
-        recipe: the content of ``configs/folder-cpu.yaml``, whose trunk and ordinary classifier are the same.
+        recipe: the content of ``configs/folder-cpu.yaml``, whose class maps are AdvCAM's of ``methods``.
         folder: the photographs.
         seed: of all trainings.
         results: folder for all that is made.
@@ -71,9 +71,8 @@ def configuration(
     (epochs,) = {classifiers[method]["optimisation"]["epochs"] for method in METHODS if method in classifiers}
     classifiers["control"] = {"extends": "ordinary", "start_from": "ordinary", "optimisation": {"epochs": epochs}}
     cams["control"] = {"extends": "cam", "classifier": "control"}
-    cams[RECIPE] = copy.deepcopy(recipe["cams"]["cam"])
     config["experiments"] = {
-        RECIPE: {"cams": RECIPE, "affinity": "irn", "segmenter": "deeplab"},
+        RECIPE: {"cams": "advcam", "affinity": "irn", "segmenter": "deeplab"},
         "full": {"labels": "masks", "segmenter": "deeplab"},
         **{name: {"cams": name} for name in (*METHODS, "control")},
     }

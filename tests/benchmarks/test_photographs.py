@@ -16,14 +16,14 @@ def test_the_recipes_share_trunk_and_ordinary_classifier():
     plans = [
         Plan(load_config({**recipe, "dataset": FOLDER_RECIPE["dataset"]})) for recipe in (METHODS_RECIPE, FOLDER_RECIPE)
     ]
-    first, second = (plan.experiments["cam"]["classifier"].digest for plan in plans)
+    first, second = (plan.experiments["advcam"]["cams"].digest for plan in plans)
     assert first == second
 
 
 def test_what_the_recipe_makes_is_made_of_the_recipe_itself():
     recipe = {**FOLDER_RECIPE, "dataset": configured(0)["dataset"]}
     own, benchmarked = (
-        Plan(load_config(recipe)).experiments["cam"],
+        Plan(load_config(recipe)).experiments["advcam"],
         Plan(load_config(configured(0))).experiments[RECIPE],
     )
     assert {stage: artifact.digest for stage, artifact in own.items()} == {
