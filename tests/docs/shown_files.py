@@ -16,7 +16,7 @@ def make_shown_files(folder: Path) -> None:
     cam = np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4)
     image = ImageCams("2007_000032", np.array([0, 2], np.int16), cam, None, 12, 16)
     write_cam_store(folder / "000-of-008.h5", ("cat", "dog", "person"), {}, [image])
-    segmenter = folder / "results/mine/experiments/cam/segmenter"
+    segmenter = folder / "results/mine/experiments/advcam/segmenter"
     segmenter.mkdir(parents=True)
     torch.manual_seed(0)
     trunk = Trunk(network="resnet_small", output_stride=8)
