@@ -125,7 +125,7 @@ def test_no_training_and_no_map_reads_how_good_a_classifier_is(jobs):
             if found := re.search(r"/classifier/[^/]+/(scores\.csv|verdict\.json)$", file):
                 readers.setdefault(found[1], set()).add(rule)
     for_people = {"link_experiment", "summarise", "make_report"}
-    assert readers == {"scores.csv": for_people, "verdict.json": {*for_people, "generate_cams"}}
+    assert readers == {"scores.csv": for_people, "verdict.json": {*for_people, "generate_cams", "record_climb"}}
     script = (REPOSITORY / "workflow_scripts/generate_cams.py").read_text()
     assert script.count("verdict") == 3 and "stop_at_chance(snakemake.input.verdict, " in script
 
