@@ -85,7 +85,7 @@ def described_classifier(artifact):
 
 
 def warn_of_classifiers():
-    """Say at the end what is wrong with classifiers: at its stage it is one line of many, or in a cluster's log."""
+    """Repeat warnings about classifiers at the end: earlier ones are lost among other lines, or in a cluster's log."""
     for artifact in classifiers_of(plan.experiments):
         verdict_json = described_classifier(artifact)["verdict"]
         if os.path.exists(verdict_json) and (verdict := read_verdict(verdict_json)).is_warning:

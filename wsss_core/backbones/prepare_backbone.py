@@ -116,8 +116,8 @@ def prepare_backbone(
     if is_main_process():
         write_curve(curve, training_csv)
         description = {"kind": "backbone", "backbone": parameters.model_dump(mode="json")}
-        if (told := backbone_trained_on(parameters)) is not None:
-            description[TRAINED_ON] = told
+        if (trained_on := backbone_trained_on(parameters)) is not None:
+            description[TRAINED_ON] = trained_on
         save_weights(weights, TrunkOnly(trunk), description)
         partial.finish(weights, training_csv)
 

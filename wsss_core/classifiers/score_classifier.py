@@ -73,7 +73,7 @@ def score_classifier(
     figures = classify_figures(logits_of(network, index), index.label_matrix)
     verdict = judge(classifier, figures, index.classes, what_to_do)
     _write_scores(figures, index.classes, scores_csv)
-    _tell(figures, index.classes)
+    _log_figures(figures, index.classes)
     log.log(logging.WARNING if verdict.is_warning else logging.INFO, "%s", verdict_in_text(verdict))
     write_verdict(verdict, verdict_json)
     return verdict
@@ -121,7 +121,7 @@ def _write_scores(figures: Classification, classes: Sequence[str], scores_csv: P
             writer.writerow([name, *("" if isnan(share) else f"{share:.4f}" for share in shares), row.positive_images])
 
 
-def _tell(figures: Classification, classes: Sequence[str]) -> None:
+def _log_figures(figures: Classification, classes: Sequence[str]) -> None:
     def line(name: str, row: ClassFigures) -> None:
         shares = (row.average_precision, row.chance, row.f1)
         told = ("–" if isnan(share) else f"{100 * share:.1f} %" for share in shares)

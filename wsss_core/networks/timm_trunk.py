@@ -1,7 +1,5 @@
 """Trunks from timm: any of its models with maps of strides 4 to 32, at a chosen output stride."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -129,10 +127,6 @@ def _undo_dilations(body: nn.Module, model: str) -> None:
         if not isinstance(part, nn.Conv2d) or part.dilation == plain[name]:
             continue
         wanted = tuple(own if kernel % 2 else 2 for own, kernel in zip(plain[name], part.kernel_size, strict=True))
-        if any(padding > 0 for padding in _numbers(part.padding)):  # else it pads by itself, by its dilation
+        if not isinstance(part.padding, str) and any(part.padding):  # else it pads by itself, by its dilation
             part.padding = tuple(d * (kernel - 1) // 2 for d, kernel in zip(wanted, part.kernel_size, strict=True))
         part.dilation = wanted
-
-
-def _numbers(padding: Any) -> tuple[int, ...]:
-    return padding if isinstance(padding, tuple) else (0,)
