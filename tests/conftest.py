@@ -41,3 +41,18 @@ def dice() -> random.Random:
     seed = int(os.environ.get("WSSS_TEST_SEED", random.randrange(10**6)))
     print(f"WSSS_TEST_SEED={seed}")
     return random.Random(seed)
+
+
+@pytest.fixture(autouse=True)
+def no_extension_stays():
+    """What a test's extensions registered is not there for the next test of the same process."""
+    from wsss_core.config import extensions
+    from wsss_core.config.root import SECTIONS
+
+    registries = [extensions._loaded, *(section.kinds for section in SECTIONS.values())]
+    before = [dict(registry) for registry in registries]
+    yield
+    for registry, content in zip(registries, before, strict=True):
+        if registry != content:
+            registry.clear()
+            registry.update(content)

@@ -47,19 +47,15 @@ class CautiousMethod(AffinityNetMethod, name="cautious"):
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Loads an extension with this text; what it registers is forgotten after the test."""
+    """Loads an extension with this text; the method that it registers is forgotten after the test."""
     monkeypatch.setattr(AffinityMethod, "known", dict(AffinityMethod.known))
-    kinds = SECTIONS["affinities"].kinds
-    before = dict(kinds)
 
     def run(text):
         (tmp_path / "own.py").write_text(text)
         load_extension(str(tmp_path / "own.py"))
         return tmp_path / "own.py"
 
-    yield run
-    kinds.clear()
-    kinds.update(before)
+    return run
 
 
 def test_the_packages_own_are_found_by_name():
