@@ -1,0 +1,33 @@
+"""Names of all artifacts that the shipped configurations plan: ``python -m tests.plan.shipped_plans`` records them.
+
+A name ends in the digest of all that determines an artifact. So a name that changes is work done again in every results
+folder: record the new ones only where that is meant, and say so in the changelog.
+"""
+
+import json
+from pathlib import Path
+
+from wsss_core.config import load_config, read_yaml
+from wsss_core.plan import Plan
+from wsss_core.sweeps import plan_sweeps
+
+REPOSITORY = Path(__file__).parents[2]
+RECORD = Path(__file__).parent / "shipped_plans.json"
+
+
+def shipped_configurations() -> list[Path]:
+    """All configuration files of the repository."""
+    return [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "configs").glob("*.yaml"))]
+
+
+def planned_names(file: Path) -> list[str]:
+    """Stage and name of every artifact of a configuration, points of sweeps and submissions included."""
+    content = read_yaml(file)
+    plan = Plan(load_config(content))
+    plan_sweeps(content, plan)
+    return sorted(f"{artifact.stage}/{artifact.name}" for artifact in plan.artifacts())
+
+
+if __name__ == "__main__":
+    names = {str(file.relative_to(REPOSITORY)): planned_names(file) for file in shipped_configurations()}
+    RECORD.write_text(json.dumps(names, indent=1) + "\n")
