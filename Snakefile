@@ -3,7 +3,7 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from wsss_core.resume import forget_finished_work
+from wsss_core.files.resume import forget_finished_work
 
 min_version("9.17")
 

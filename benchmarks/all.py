@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.tables import machine
-from wsss_core.atomic import write_text
+from wsss_core.files.atomic import write_text
 
 REPOSITORY = Path(__file__).parents[1]
 ON_GPU = ("advcam", "multiscale", "training", "prediction", "random_walk")

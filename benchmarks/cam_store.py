@@ -30,8 +30,8 @@ import numpy as np
 
 from benchmarks.measuring import heading, last_line
 from benchmarks.smooth_maps import make_cams
-from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
-from wsss_core.hdf5_file import create_hdf5
+from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
+from wsss_core.files.hdf5_file import create_hdf5
 
 Images = Sequence[ImageCams]
 SHUFFLED = {"shuffle": True}

@@ -22,13 +22,13 @@ from PIL import Image
 
 from benchmarks.measuring import Share, heading, last_line, processor_shares
 from benchmarks.smooth_maps import no_work
-from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import read_label_manifest
-from wsss_core.image_pool import ImagePool
+from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
+from wsss_core.jobs.image_pool import ImagePool
 from wsss_core.refinement.confident_labels import label_map_of_stored_cams
 from wsss_core.refinement.refined_seeds import refine_seeds
 

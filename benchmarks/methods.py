@@ -20,8 +20,8 @@ from typing import Any
 import yaml
 
 from benchmarks.tables import report
-from wsss_core.atomic import write_text
 from wsss_core.config import load_config, read_yaml
+from wsss_core.files.atomic import write_text
 
 REPOSITORY = Path(__file__).parents[1]
 METHODS = ("cam", "advcam", "seenet", "cgnet", "aeft")

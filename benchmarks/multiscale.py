@@ -26,11 +26,11 @@ from torch.nn import functional
 from benchmarks.advcam import interleaved, make_classifier
 from benchmarks.measuring import heading, last_line, torch_threads
 from benchmarks.shard import Shard, print_profile
-from wsss_core.cam_store import CamStoreReader
 from wsss_core.cams.map_sizes import EPSILON
 from wsss_core.config.cams import MultiscaleCams
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise, rescale
+from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.networks.classifier_files import load_classifier
 
 Maps = dict[str, np.ndarray]

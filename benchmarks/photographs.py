@@ -22,10 +22,10 @@ from typing import Any
 
 from benchmarks.methods import REPOSITORY, run
 from benchmarks.tables import machine, rows_of
-from wsss_core.atomic import write_text
 from wsss_core.config import load_config, read_yaml
 from wsss_core.evaluation.choose_threshold import read_threshold
-from wsss_core.plan import Plan
+from wsss_core.files.atomic import write_text
+from wsss_core.plan.plan import Plan
 
 METHODS = ("cam", "advcam", "seenet", "cgnet", "aeft")
 """Experiments of ``configs/voc12-laptop.yaml`` that are compared."""

@@ -32,10 +32,10 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
 from wsss_core.datasets.label_values import label_type
 from wsss_core.datasets.transforms import normalise, rescale
-from wsss_core.devices import choose_device
+from wsss_core.files.probability_store import write_probabilities
+from wsss_core.jobs.devices import choose_device
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
-from wsss_core.probability_store import write_probabilities
 from wsss_core.refinement.crf import dense_crf
 from wsss_core.segmentation.predict import predict
 

@@ -23,7 +23,6 @@ import numpy as np
 
 from benchmarks.methods import METHODS, REPOSITORY, configuration, run
 from benchmarks.tables import machine, rows_of
-from wsss_core.atomic import write_text
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.crf import Crf
 from wsss_core.config.refinement import LearnedAffinity
@@ -31,7 +30,8 @@ from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import read_index
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.evaluation.confusion import confusion_matrix, scores_of
-from wsss_core.plan import Plan
+from wsss_core.files.atomic import write_text
+from wsss_core.plan.plan import Plan
 from wsss_core.refinement.crf import DenseCrf
 
 AFFINITIES = ("affinitynet", "irn")

@@ -23,15 +23,15 @@ import numpy as np
 import pandas
 
 from benchmarks.measuring import MEBIBYTE, heading, seconds
-from wsss_core.cam_store import CAM_STRIDE, ImageCams, write_cam_store
-from wsss_core.climb_store import ImageClimb, write_climbs
 from wsss_core.config.dataset import CREATURE_CLASSES, Creatures
-from wsss_core.datasets.creatures import generate_creatures
+from wsss_core.datasets.creatures.creatures import generate_creatures
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex, join_labels, write_index
 from wsss_core.datasets.label_maps import write_label_manifest
 from wsss_core.datasets.palette import write_label_map
-from wsss_core.datasets.voc_layout import IMAGES, MASKS
+from wsss_core.datasets.voc.voc_layout import IMAGES, MASKS
+from wsss_core.files.cam_store import CAM_STRIDE, ImageCams, write_cam_store
+from wsss_core.files.climb_store import ImageClimb, write_climbs
 from wsss_core.report.make_report import Run, make_report
 from wsss_core.report.pictured import Pictured
 

@@ -22,9 +22,9 @@ import pandas
 
 from benchmarks.methods import METHODS, REPOSITORY, configuration, run
 from benchmarks.tables import machine, rows_of
-from wsss_core.atomic import write_text
 from wsss_core.config import load_config, read_yaml
-from wsss_core.plan import Plan
+from wsss_core.files.atomic import write_text
+from wsss_core.plan.plan import Plan
 
 EVERY = 10
 """One of so many training images has a mask, in the semi-supervised experiment."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.cam_store import CAM_STRIDE, ImageCams
+from wsss_core.files.cam_store import CAM_STRIDE, ImageCams
 
 NETWORK_STRIDE = 16
 """Pixels per cell of what the network gives, each way."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_core.config import load_config
-from wsss_core.plan import Plan
+from wsss_core.plan.plan import Plan
 
 COLUMNS = {
     "seed": "seed, best threshold",

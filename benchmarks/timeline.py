@@ -20,13 +20,13 @@ import torch
 from benchmarks.measuring import heading, torch_threads, wait_for
 from benchmarks.prediction import CLASSES, make_shard
 from benchmarks.spans import Span, recorded
-from wsss_core.atomic import atomic_path
 from wsss_core.cams.generate_cams import generate_cams
 from wsss_core.config.cams import MultiscaleCams
 from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.devices import choose_device
+from wsss_core.files.atomic import atomic_path
+from wsss_core.jobs.devices import choose_device
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import save_classifier
 from wsss_core.segmentation.predict import predict
@@ -47,7 +47,7 @@ REFINED = {"wsss_core.segmentation.predict.refined_labels": "refined_labels"}
 CAMS = {
     "read": ("wsss_core.cams.drawing.Drawing.read",),
     NETWORK: ("wsss_core.cams.drawing.Drawing.maps",),
-    "write": ("wsss_core.cam_store._write_image",),
+    "write": ("wsss_core.files.cam_store._write_image",),
 }
 """What is noted, by what it is called here."""
 

@@ -39,11 +39,11 @@ from wsss_core.config.classifiers import CgnetClassifier, Classifier, OrdinaryCl
 from wsss_core.config.networks import Trunk
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.index import COLUMNS, DatasetIndex
+from wsss_core.files.resume import PartialWork
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import trainable
-from wsss_core.resume import PartialWork
 from wsss_core.training.batches import EpochBatches, SeededSamples, mix_seed
 from wsss_core.training.frozen import frozen_copy
 from wsss_core.training.loop import fit, learning_rate_factor

@@ -12,9 +12,9 @@ from wsss_core.datasets.index import SPLITS, TEST
 from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
 from wsss_core.evaluation.classifier_verdict import read_verdict, verdict_in_text
-from wsss_core.imported_weights import unfit_weights
-from wsss_core.plan import Plan
-from wsss_core.score_conditions import (
+from wsss_core.plan.imported_weights import unfit_weights
+from wsss_core.plan.plan import Plan
+from wsss_core.plan.score_conditions import (
     initialisation_in_words,
     labels_in_words,
     score_conditions,
@@ -22,9 +22,9 @@ from wsss_core.score_conditions import (
     subset_conditions,
     threshold_files,
 )
-from wsss_core.shards import shard_names
-from wsss_core.shared_steps import unshared_steps
-from wsss_core.sweeps import plan_sweeps
+from wsss_core.files.shards import shard_names
+from wsss_core.plan.shared_steps import unshared_steps
+from wsss_core.plan.sweeps import plan_sweeps
 
 # Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
 inherited = dict(os.environ).get("PYTHONPATH")
@@ -188,7 +188,7 @@ def backbone_file(wildcards):
     if not os.path.isfile(weights):
         raise WorkflowError(
             f"backbones.{artifact.variant}.weights: there is no file {weights}; "
-            "`python -m wsss_core.networks.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
+            "`python -m wsss_core.importing.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
         )
     return [weights]
 

@@ -55,7 +55,7 @@ def test_worker_processes_of_a_job_with_torch_do_without_it():
 
 
 def test_planning_imports_neither_torch_nor_what_draws_and_tabulates():
-    modules = "wsss_core.config, wsss_core.plan, wsss_core.sweeps, wsss_core.score_conditions"
+    modules = "wsss_core.config, wsss_core.plan.plan, wsss_core.plan.sweeps, wsss_core.plan.score_conditions"
     heavy = {"torch", "pandas", "matplotlib", "scipy", "h5py"}
     assert not heavy & set(said_by(f"import sys, {modules}; print(*sys.modules)"))
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 identity = snakemake.params.identity
 directory = Path(snakemake.output.images).parent
 with job(snakemake.log[0], snakemake.threads, identity, directory):
     from wsss_core.config.dataset import Creatures
-    from wsss_core.datasets.creatures import generate_creatures
+    from wsss_core.datasets.creatures.creatures import generate_creatures
 
     generate_creatures(directory, Creatures(**identity["parameters"]))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 identity, root = snakemake.params.identity, snakemake.params.root
 index_csv = Path(snakemake.output.index)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from wsss_core.experiments import link_experiment
+    from wsss_core.plan.experiments import link_experiment
 
     link_experiment(Path(snakemake.output.links), snakemake.params.artifacts)

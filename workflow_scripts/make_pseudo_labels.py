@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 identity = snakemake.params.identity
 manifest = Path(snakemake.output.labels)
 with job(snakemake.log[0], snakemake.threads, identity, manifest.parent.parent):
-    from wsss_core.cam_store import CamStoreReader
     from wsss_core.config.refinement import PseudoLabels
     from wsss_core.datasets.index import read_index
     from wsss_core.evaluation.choose_threshold import threshold_from
+    from wsss_core.files.cam_store import CamStoreReader
     from wsss_core.refinement.pseudo_labels import make_pseudo_labels
 
     parameters = identity["parameters"]

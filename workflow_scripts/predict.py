@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 identity = snakemake.params.identity
 manifest = Path(snakemake.output.labels)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 identity = snakemake.params.identity
 weights = Path(snakemake.output.weights)
@@ -11,7 +11,7 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     from wsss_core.backbones.prepare_backbone import prepare_backbone
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.stage_settings import stage_settings
-    from wsss_core.devices import loading_processes
+    from wsss_core.jobs.devices import loading_processes
 
     runtime = Runtime(**snakemake.config.get("runtime", {}))
     prepare_backbone(

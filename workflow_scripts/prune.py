@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 with job(snakemake.log[0], snakemake.threads):
-    from wsss_core.experiments import prune
+    from wsss_core.plan.experiments import prune
 
     prune(
         Path(snakemake.params.folder),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 with job(snakemake.log[0], snakemake.threads):
     from wsss_core.datasets.index import read_classes

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 identity = snakemake.params.identity
 shard_file = Path(snakemake.output.shard)
 gpus = snakemake.resources.get("gpu", 0)
 with job(snakemake.log[0], snakemake.threads, identity, shard_file.parent.parent, gpus):
-    from wsss_core.cam_store import CamStoreReader
     from wsss_core.config.runtime import Runtime
     from wsss_core.datasets.index import read_index
+    from wsss_core.files.cam_store import CamStoreReader
     from wsss_core.refinement.spread_cams import spread_cams, walk_settings
 
     parameters = identity["parameters"]

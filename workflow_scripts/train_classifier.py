@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 identity = snakemake.params.identity
 weights = Path(snakemake.output.weights)
@@ -13,7 +13,7 @@ with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.stage_settings import stage_settings
     from wsss_core.datasets.index import read_index
-    from wsss_core.devices import loading_processes
+    from wsss_core.jobs.devices import loading_processes
 
     parameters = identity["parameters"]
     runtime = Runtime(**snakemake.config.get("runtime", {}))

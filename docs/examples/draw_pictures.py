@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from wsss_core.config.dataset import CREATURE_CLASSES, Creatures
-from wsss_core.datasets.creatures import creature_picture
+from wsss_core.datasets.creatures.creatures import creature_picture
 
 
 def draw_pictures(folder: Path, count: int, size: int = 160) -> None:

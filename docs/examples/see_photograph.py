@@ -16,7 +16,7 @@ from wsss_core.config.cams import MultiscaleCams
 from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise
-from wsss_core.heat import heat_colours
+from wsss_core.files.heat import heat_colours
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.segmenter_files import load_segmenter
 from wsss_core.report.thumbnails import labels_over

@@ -6,7 +6,7 @@ import pytest
 from benchmarks import tables
 from benchmarks.methods import ABLATIONS, CONTROLS, METHODS, configuration
 from wsss_core.config import load_config, read_yaml
-from wsss_core.plan import Plan
+from wsss_core.plan.plan import Plan
 
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from benchmarks.photographs import CONTROLS, METHODS, RECIPE, configuration, report
 from wsss_core.config import load_config, read_yaml
-from wsss_core.plan import Plan
+from wsss_core.plan.plan import Plan
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 METHODS_RECIPE, FOLDER_RECIPE = (read_yaml(CONFIGS / f"{name}.yaml") for name in ("voc12-laptop", "folder-cpu"))

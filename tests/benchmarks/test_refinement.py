@@ -8,7 +8,7 @@ from benchmarks.refinement import STEPS, refinement_configuration, report, secon
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.crf import Crf
 from wsss_core.datasets.palette import write_label_map
-from wsss_core.plan import Plan
+from wsss_core.plan.plan import Plan
 
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from benchmarks.methods import METHODS
 from benchmarks.segmentation import EVERY, order_kept, report, segmentation_configuration
 from wsss_core.config import load_config, read_yaml
-from wsss_core.plan import Plan
+from wsss_core.plan.plan import Plan
 
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 

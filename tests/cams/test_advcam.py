@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tests.cams.tiny_network import TinyClassifier
 from tests.classifiers.tiny_networks import tiny
 from tests.oracles.plain_advcam import mean_of_positive, plain_climb
-from wsss_core.cams import scaled_images
 from wsss_core.cams.advcam import advcam_class_maps, advcam_side_by_side, climb, steps_at_scale, weight_of_sums
 from wsss_core.cams.multiscale import multiscale_class_maps
 from wsss_core.classifiers.cgnet import CgnetObjective
 from wsss_core.config.cams import AdvCams, MultiscaleCams
 from wsss_core.config.classifiers import CgnetClassifier
 from wsss_core.datasets.transforms import normalise, rescale
+from wsss_core.inference import scaled_images
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
 from wsss_core.networks.self_erasing import SelfErasingClassifier

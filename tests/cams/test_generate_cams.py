@@ -11,8 +11,6 @@ from PIL import Image
 from tests.cams.test_advcam import random_image
 from tests.cams.tiny_network import TinyClassifier
 from tests.classifiers.tiny_networks import tiny
-from wsss_core import cam_store
-from wsss_core.cam_store import CamStoreReader
 from wsss_core.cams import drawing
 from wsss_core.cams import generate_cams as stage
 from wsss_core.cams.generate_cams import generate_cams
@@ -23,6 +21,8 @@ from wsss_core.config.networks import Trunk
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
+from wsss_core.files import cam_store
+from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.self_erasing import SelfErasingClassifier
 

@@ -5,10 +5,10 @@ from torch.nn import functional
 
 from tests.cams.test_advcam import random_image
 from tests.cams.tiny_network import TinyClassifier
-from wsss_core.cams import scaled_images
 from wsss_core.cams.multiscale import multiscale_class_maps, multiscale_side_by_side
 from wsss_core.config.cams import MultiscaleCams
 from wsss_core.datasets.transforms import normalise, rescale
+from wsss_core.inference import scaled_images
 
 
 def plain_maps(network, image, classes, scales, flip):

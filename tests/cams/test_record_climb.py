@@ -7,12 +7,12 @@ from PIL import Image
 
 from wsss_core.cams.advcam import advcam_class_maps
 from wsss_core.cams.record_climb import MOST_CLASSES, climb_steps, evenly_labelled, record_climb
-from wsss_core.climb_store import read_climbs
 from wsss_core.config.cams import AdvCams
 from wsss_core.config.networks import Trunk
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
+from wsss_core.files.climb_store import read_climbs
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import save_classifier
 

@@ -1,4 +1,4 @@
-"""Tests of ``wsss_core.datasets.coco_masks``: what is drawn equals what was encoded, and damage is told."""
+"""Tests of ``wsss_core.datasets.coco.coco_masks``: what is drawn equals what was encoded, and damage is told."""
 
 import pickle
 
@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from tests.datasets.coco_tree import CocoTree, encoded, indexed, masked, small_coco, square
 from tests.datasets.voc_tree import faults_of
 from wsss_core.config.dataset import COCO_CLASSES
-from wsss_core.datasets.coco_masks import draw_stuff, run_lengths
+from wsss_core.datasets.coco.coco_masks import draw_stuff, run_lengths
 from wsss_core.datasets.faults import FaultKind
 from wsss_core.datasets.formats import raw_dataset
 from wsss_core.errors import UserError

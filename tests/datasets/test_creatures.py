@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from wsss_core.config.dataset import CREATURE_CLASSES, VOC_CLASSES, Creatures, VocDataset
-from wsss_core.datasets import creatures
-from wsss_core.datasets.creature_drawing import BACKGROUNDS, SMALLEST_VISIBLE
-from wsss_core.datasets.creatures import FIRST_VAL_NUMBER, creature_picture, generate_creatures
+from wsss_core.datasets.creatures import creatures
+from wsss_core.datasets.creatures.creature_drawing import BACKGROUNDS, SMALLEST_VISIBLE
+from wsss_core.datasets.creatures.creatures import FIRST_VAL_NUMBER, creature_picture, generate_creatures
 from wsss_core.datasets.palette import IGNORED, voc_palette, write_label_map
 from wsss_core.errors import UserError
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsss_core.config.dataset import COCO_CLASSES
-from wsss_core.datasets.dataset_counts import class_counts, images_together, size_map, strongest_pairs
-from wsss_core.datasets.dataset_report import LISTED_PER_KIND, write_dataset_report
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.index import COLUMNS, DatasetIndex, join_labels
+from wsss_core.datasets.report.dataset_counts import class_counts, images_together, size_map, strongest_pairs
+from wsss_core.datasets.report.dataset_report import LISTED_PER_KIND, write_dataset_report
 
 VOID = {"meta", "link", "br", "rect", "line"}
 OPTIONAL = {"tr", "td", "th", "thead", "tbody"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsss_core.datasets.faults import DatasetFaults, FaultKind
-from wsss_core.datasets.folder_splits import drawn_splits
+from wsss_core.datasets.folder.folder_splits import drawn_splits
 from wsss_core.errors import UserError
 
 from .folder_tree import FolderTree, labels_by_id, splits_by_id

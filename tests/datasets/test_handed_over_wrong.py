@@ -14,7 +14,7 @@ from tests.datasets.voc_tree import indexed as indexed_voc
 from wsss_core.config.dataset import Splits, VocDataset
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.formats import raw_dataset
-from wsss_core.datasets.sbd import Sbd
+from wsss_core.datasets.voc.sbd import Sbd
 from wsss_core.errors import UserError
 
 PERSON, DOG = 1, 17

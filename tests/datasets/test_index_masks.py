@@ -17,7 +17,7 @@ from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import read_index
 from wsss_core.datasets.index_masks import index_masks
 from wsss_core.datasets.label_maps import read_label_manifest
-from wsss_core.datasets.voc import VocFolder
+from wsss_core.datasets.voc.voc import VocFolder
 from wsss_core.errors import UserError
 
 SIZES = {"0001": (6, 8), "0002": (3, 9), "nan": (6, 8), "0004": (6, 8), "0005": (11, 4)}
@@ -78,7 +78,7 @@ def drawn(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_masks_are_drawn_once_beside_the_table(folder, threads, monkeypatch):
-    monkeypatch.setattr("wsss_core.image_pool.QUICK_IMAGES", 1)  # so that few images get processes too
+    monkeypatch.setattr("wsss_core.jobs.image_pool.QUICK_IMAGES", 1)  # so that few images get processes too
     masks = run(folder, threads)
     assert list(masks) == list(SIZES) and sorted(drawn(folder)) == sorted(SIZES)
     for image_id, path in masks.items():

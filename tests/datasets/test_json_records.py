@@ -1,4 +1,4 @@
-"""Tests of ``wsss_core.datasets.json_records``."""
+"""Tests of ``wsss_core.datasets.coco.json_records``."""
 
 import json
 import logging
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsss_core.datasets import json_records
-from wsss_core.datasets.json_records import JsonRecords
+from wsss_core.datasets.coco import json_records
+from wsss_core.datasets.coco.json_records import JsonRecords
 from wsss_core.errors import UserError
 
 VALUES = st.recursive(

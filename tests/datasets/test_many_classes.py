@@ -6,7 +6,6 @@ import pytest
 import torch
 from PIL import Image
 
-from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.dataset import MOST_CLASSES
 from wsss_core.config.training import Augmentation
@@ -16,6 +15,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_values import ignored_in, ignored_value, label_type, of_classes, told_apart
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.evaluation.score import score_cams, score_label_maps
+from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.refinement.pseudo_label_map import pseudo_label_map
 from wsss_core.segmentation.losses import balanced_cross_entropy, cross_entropy
 from wsss_core.segmentation.mixed_labels import LabelMapSamples

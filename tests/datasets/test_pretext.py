@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wsss_core.datasets.creature_looks import HEADS
-from wsss_core.datasets.pretext import HUES, PRETEXT_CLASSES, pretext_images
+from wsss_core.datasets.creatures.creature_looks import HEADS
+from wsss_core.datasets.creatures.pretext import HUES, PRETEXT_CLASSES, pretext_images
 
 
 @pytest.fixture(scope="module")

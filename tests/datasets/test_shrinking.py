@@ -22,7 +22,7 @@ from wsss_core.datasets.faults import FaultKind
 from wsss_core.datasets.images import read_image, read_indexed_image, read_mask
 from wsss_core.datasets.index import read_index
 from wsss_core.datasets.shrinking import shrink_mask, shrunken_size
-from wsss_core.resume import forget_finished_work
+from wsss_core.files.resume import forget_finished_work
 
 LONG_SIDE = 64
 
@@ -102,7 +102,7 @@ SIZES = {
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_every_kind_of_image_is_shrunk_and_read_through_the_index(tree, tmp_path, threads, monkeypatch):
-    monkeypatch.setattr("wsss_core.image_pool.SLOW_IMAGES", 1)
+    monkeypatch.setattr("wsss_core.jobs.image_pool.SLOW_IMAGES", 1)
     made = tmp_path / "made"
     index = tree.index(made, threads)
     assert dict(zip(index.image_ids, index.sizes, strict=True)) == SIZES

@@ -1,4 +1,4 @@
-"""Tests of ``wsss_core.datasets.voc``: sound data sets, and faults of masks alone."""
+"""Tests of ``wsss_core.datasets.voc.voc``: sound data sets, and faults of masks alone."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Tests of ``wsss_core.datasets.voc``: every fault of a data set is found and told at once."""
+"""Tests of ``wsss_core.datasets.voc.voc``: every fault of a data set is found and told at once."""
 
 import pickle
 import re

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.datasets.voc_tree import VocTree, cut_short, faults_of, indexed, masked
 from wsss_core.datasets.faults import FaultKind
 from wsss_core.datasets.images import read_mask
-from wsss_core.datasets.voc_layout import usable
+from wsss_core.datasets.voc.voc_layout import usable
 
 TEXT = st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co"), exclude_characters="/\\\ufeff")
 NAMES = st.text(TEXT, min_size=1, max_size=60).filter(

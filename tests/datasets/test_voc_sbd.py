@@ -1,4 +1,4 @@
-"""Tests of ``wsss_core.datasets.sbd`` and ``voc_train_aug``: masks of SBD, and the list computed with it."""
+"""Tests of ``wsss_core.datasets.voc.sbd`` and ``voc_train_aug``: masks of SBD, and the list computed with it."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import read_index
 from wsss_core.datasets.index_masks import index_masks
 from wsss_core.datasets.label_maps import read_label_manifest
-from wsss_core.datasets.sbd import read_sbd_mask
+from wsss_core.datasets.voc.sbd import read_sbd_mask
 from wsss_core.errors import UserError
 
 SIZE = (6, 8)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from wsss_core.cam_store import ImageCams, write_cam_store
 from wsss_core.config.networks import Trunk
+from wsss_core.files.cam_store import ImageCams, write_cam_store
 from wsss_core.networks.segmenter_files import build_segmenter, save_segmenter
 
 

@@ -5,7 +5,6 @@ import pandas
 import pytest
 from PIL import Image
 
-from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.subset import masks_of_subset, read_subset
 from wsss_core.errors import UserError
@@ -16,6 +15,7 @@ from wsss_core.evaluation.choose_threshold import (
     threshold_from,
 )
 from wsss_core.evaluation.score import score_cams
+from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
 
 SIZE = (8, 12)
 HIGHEST = {"low": 0.4, "high": 0.8}

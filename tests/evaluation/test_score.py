@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from tests.oracles.plain_scores import plain_confusion, plain_seed
-from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.errors import UserError
 from wsss_core.evaluation.confusion import scores_of
 from wsss_core.evaluation.score import score_cams, score_label_maps
+from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
 
 CLASSES = ("cat", "dog", "sofa, red")
 

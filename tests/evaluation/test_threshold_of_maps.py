@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.errors import UserError
 from wsss_core.evaluation.threshold_of_maps import choose_threshold_without_masks
+from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
 
 
 def stored(folder, maps):

@@ -18,7 +18,7 @@ from wsss_core.config.cams import MultiscaleCams
 from wsss_core.config.classifiers import OrdinaryClassifier
 from wsss_core.config.dataset import Creatures
 from wsss_core.config.training import Augmentation, Optimisation
-from wsss_core.datasets.creatures import generate_creatures
+from wsss_core.datasets.creatures.creatures import generate_creatures
 from wsss_core.datasets.label_maps import write_label_maps
 
 logging.basicConfig(level="INFO", stream=sys.stdout)

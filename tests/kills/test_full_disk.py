@@ -14,17 +14,17 @@ from torch import nn
 
 from tests.training.jobs import REPOSITORY
 from tests.workflow.workflow import Workflow, small_demo
-from wsss_core.atomic import write_json, write_text
-from wsss_core.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.config.dataset import Creatures
 from wsss_core.config.training import Optimisation
-from wsss_core.datasets.creatures import generate_creatures
+from wsss_core.datasets.creatures.creatures import generate_creatures
 from wsss_core.datasets.label_maps import write_label_manifest, write_label_maps
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.errors import UserError
+from wsss_core.files.atomic import write_json, write_text
+from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
+from wsss_core.files.resume import PartialWork
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import load_weights, save_weights
-from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import fit
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from wsss_core.cam_store import ImageCams
 from wsss_core.cams.generate_cams import prepared_for_drawing
 from wsss_core.cams.methods import find_cam_method
 from wsss_core.classifiers.objective import objective_class
@@ -18,6 +17,7 @@ from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import AffinityNet, Irn
 from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Prediction
 from wsss_core.config.training import Augmentation
+from wsss_core.files.cam_store import ImageCams
 from wsss_core.networks.batch_norm import FrozenBatchNorm, freeze_batch_norm
 from wsss_core.networks.bfloat16 import with_bfloat16_trunk
 from wsss_core.networks.classifier import ClassMapClassifier

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wsss_core.errors import UserError
-from wsss_core.networks.mxnet_params import read_mxnet_params
+from wsss_core.importing.mxnet_params import read_mxnet_params
 
 CODES = {"float32": 0, "float64": 1, "float16": 2, "uint8": 3, "int32": 4, "int8": 5, "int64": 6}
 MAGICS = {1: 0xF993FAC8, 2: 0xF993FAC9, 3: 0xF993FACA}

@@ -20,19 +20,19 @@ from wsss_core.classifiers.train_classifier import start_from_classifier
 from wsss_core.config.classifiers import AeftClassifier, Classifier, OrdinaryClassifier, SeenetClassifier
 from wsss_core.config.dataset import VOC_CLASSES
 from wsss_core.config.networks import Trunk
+from wsss_core.config.trained_on import trained_on
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
+from wsss_core.importing.authors_formats import FORMATS, TORCHVISION
+from wsss_core.importing.authors_names import mxnet_name
+from wsss_core.importing.pretrained import import_weights, main, read_classes
 from wsss_core.networks import deeplabv2, irn
 from wsss_core.networks.affinitynet import load_affinitynet
-from wsss_core.networks.authors_formats import FORMATS, TORCHVISION
-from wsss_core.networks.authors_names import mxnet_name
 from wsss_core.networks.classifier_files import classifier_description, load_classifier
-from wsss_core.networks.pretrained import import_weights, main, read_classes
 from wsss_core.networks.segmenter_files import load_segmenter
 from wsss_core.networks.trunks import build_trunk, trunk_from_torchvision
 from wsss_core.networks.weights import load_trunk, load_weights
 from wsss_core.refinement.affinity_pairs import inner_window, neighbour_offsets, pair_affinities
-from wsss_core.trained_on import trained_on
 
 NETWORKS = {
     "irn-cam": "resnet50_cam",
@@ -437,7 +437,7 @@ def test_classes_on_the_command_line(tmp_path):
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "wsss_core.networks.pretrained", "import", *map(str, arguments)]
+    command = [sys.executable, "-m", "wsss_core.importing.pretrained", "import", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

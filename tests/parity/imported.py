@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from tests.parity.cases import Case, authors_weights
 from wsss_core.config.training import Optimisation
-from wsss_core.networks.authors_names import AEFT_CLASSIFIER, RESNET38_CLASSIFIER, Naming, by_beginning
+from wsss_core.importing.authors_names import AEFT_CLASSIFIER, RESNET38_CLASSIFIER, Naming, by_beginning
+from wsss_core.importing.pretrained import import_weights
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.networks.pretrained import import_weights
 from wsss_core.networks.weights import trainable
 from wsss_core.training.loop import _make_optimizer
 

@@ -15,7 +15,7 @@ from wsss_core.config.segmentation import DeepLabV2 as settings_of
 from wsss_core.config.training import Optimisation
 from wsss_core.datasets.transforms import normalise
 from wsss_core.evaluation.confusion import confusion_matrix, scores_of
-from wsss_core.networks.authors_formats import RESNET101
+from wsss_core.importing.authors_formats import RESNET101
 from wsss_core.networks.deeplabv2 import DeepLabV2, from_authors, our_name
 from wsss_core.networks.pixels import CaffePixels
 from wsss_core.networks.trunks import build_trunk

@@ -9,11 +9,11 @@ import torch
 
 from tests.parity.cases import Case, authors_weights
 from tests.parity.imported import Imported
-from wsss_core.cam_store import ImageCams, enlarged
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import Irn, IrnWalk
 from wsss_core.datasets.transforms import normalise
+from wsss_core.files.cam_store import ImageCams, enlarged
 from wsss_core.networks.irn import IrnNetwork, build_irn, from_authors, own_name
 from wsss_core.networks.weights import load_state
 from wsss_core.refinement.affinity_method import load_affinity

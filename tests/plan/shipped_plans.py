@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 from wsss_core.config import load_config, read_yaml
-from wsss_core.plan import Plan
-from wsss_core.sweeps import plan_sweeps
+from wsss_core.plan.plan import Plan
+from wsss_core.plan.sweeps import plan_sweeps
 
 REPOSITORY = Path(__file__).parents[2]
 RECORD = Path(__file__).parent / "shipped_plans.json"

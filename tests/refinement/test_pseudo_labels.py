@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from tests.refinement.tiny_data import CLASSES, SIZES, SMALL_CRF, FakeCams, true_labels, write_images
-from wsss_core.cam_store import ImageCams
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.refinement import PseudoLabels
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError
+from wsss_core.files.cam_store import ImageCams
 from wsss_core.refinement.pseudo_label_map import divided_by_largest, pseudo_label_map, pseudo_label_scores
 from wsss_core.refinement.pseudo_labels import make_pseudo_labels
 

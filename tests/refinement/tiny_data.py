@@ -6,10 +6,10 @@ import numpy as np
 import pandas
 from PIL import Image
 
-from wsss_core.cam_store import ImageCams
 from wsss_core.config.crf import Crf
 from wsss_core.config.networks import Backbone
 from wsss_core.datasets.index import DatasetIndex
+from wsss_core.files.cam_store import ImageCams
 
 CLASSES = ("bird", "cat", "dog")
 BACKBONE = Backbone(network="resnet_small", output_stride=8, weights="scratch")

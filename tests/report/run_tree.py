@@ -6,12 +6,12 @@ import numpy as np
 import pandas
 from PIL import Image
 
-from wsss_core.cam_store import ImageCams, write_cam_store
-from wsss_core.climb_store import ImageClimb, write_climbs
 from wsss_core.datasets.index import DatasetIndex, write_index
 from wsss_core.datasets.label_maps import write_label_manifest
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.evaluation.classifier_verdict import Verdict, write_verdict
+from wsss_core.files.cam_store import ImageCams, write_cam_store
+from wsss_core.files.climb_store import ImageClimb, write_climbs
 from wsss_core.report.make_report import Run
 from wsss_core.report.pictured import Pictured
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsss_core.cam_store import ImageCams
+from wsss_core.files.cam_store import ImageCams
 from wsss_core.report.gallery import draw_gallery, label_map_in_words, pages_of
 from wsss_core.report.gallery_choice import ImageScore, choose_images, disagreement_of, evenly, image_scores
 from wsss_core.report.pictured import OpenPictures, seed_labels

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from wsss_core.cam_store import ImageCams, write_cam_store
 from wsss_core.config import load_config, read_yaml
-from wsss_core.plan import Plan
+from wsss_core.files.cam_store import ImageCams, write_cam_store
+from wsss_core.plan.plan import Plan
 from wsss_core.report.__main__ import main
 
 from .run_tree import CLASSES, SIDE, block, label_maps, made_index

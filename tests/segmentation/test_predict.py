@@ -8,8 +8,8 @@ from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
+from wsss_core.files.probability_store import merge_probabilities, read_probabilities, write_probabilities
 from wsss_core.networks.segmenter_files import build_segmenter, save_segmenter
-from wsss_core.probability_store import merge_probabilities, read_probabilities, write_probabilities
 from wsss_core.segmentation import class_probabilities as batches
 from wsss_core.segmentation.class_probabilities import (
     batches_of,

@@ -18,6 +18,7 @@ from wsss_core.config.segmentation import (
     SegmenterOptimisation,
 )
 from wsss_core.config.semi_supervised import AuxiliaryDecoders, MasksOf
+from wsss_core.config.trained_on import trained_on
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
@@ -25,17 +26,16 @@ from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.errors import UserError
+from wsss_core.files.probability_store import read_probabilities
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
 from wsss_core.networks.weights import load_weights
-from wsss_core.probability_store import read_probabilities
 from wsss_core.segmentation.class_probabilities import class_probabilities
 from wsss_core.segmentation.losses import segmentation_losses
 from wsss_core.segmentation.mixed_labels import LabelMapSamples
 from wsss_core.segmentation.predict import predict
 from wsss_core.segmentation.train_segmenter import train_segmenter
-from wsss_core.trained_on import trained_on
 from wsss_core.training.batches import SeededSamples
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from wsss_core.cam_store import CamStoreReader
+from wsss_core.files.cam_store import CamStoreReader
 
 from .cluster import GPU_MODEL, GPU_PARTITION, NODES, PARTITION
 

@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 folder, gpus = Path(sys.argv[1]), int(sys.argv[2])
 with job(folder / "log.txt", 2, gpus=gpus):
@@ -22,10 +22,10 @@ with job(folder / "log.txt", 2, gpus=gpus):
     from wsss_core.config.training import Augmentation, Optimisation
     from wsss_core.datasets.index import DatasetIndex
     from wsss_core.datasets.palette import IGNORED, write_label_map
+    from wsss_core.files.resume import PartialWork
     from wsss_core.networks.trunks import build_trunk
     from wsss_core.networks.weights import save_weights
     from wsss_core.refinement.train_affinity import train_affinity
-    from wsss_core.resume import PartialWork
     from wsss_core.segmentation.train_segmenter import train_segmenter
     from wsss_core.training.distributed import process_number
 

@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from wsss_core.job import job
+from wsss_core.jobs.job import job
 
 folder, gpus, pause = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 with job(folder / "log.txt", 2, gpus=gpus):

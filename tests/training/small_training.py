@@ -13,15 +13,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import wsss_core.job
-from wsss_core.job import job
-from wsss_core.training import processes
+import wsss_core.jobs.job
+from wsss_core.jobs import processes
+from wsss_core.jobs.job import job
 
 folder, gpus, options = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 if os.environ.get(processes.PLACE, "").startswith(f"{options.get('dies')} "):
     os._exit(3)
 processes._SECONDS_TO_HEAR = options.get("seconds_to_hear", processes._SECONDS_TO_HEAR)
-record = wsss_core.job._record
+record = wsss_core.jobs.job._record
 
 
 def hold_if(place: Any) -> None:
@@ -37,7 +37,7 @@ def slow_record(*arguments: Any) -> None:
     record(*arguments)
 
 
-wsss_core.job._record = slow_record
+wsss_core.jobs.job._record = slow_record
 with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
     hold_if("before training")
     import torch
@@ -46,9 +46,9 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
 
     from wsss_core.config.training import Optimisation
     from wsss_core.errors import UserError
+    from wsss_core.files.resume import PartialWork
     from wsss_core.networks.parameter_groups import ParameterGroup
     from wsss_core.networks.weights import save_weights
-    from wsss_core.resume import PartialWork
     from wsss_core.training.curve import write_curve
     from wsss_core.training.distributed import is_main_process, process_number
     from wsss_core.training.loop import fit

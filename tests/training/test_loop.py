@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
+from wsss_core.files.resume import PartialWork
 from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.resume import PartialWork
 from wsss_core.training import loop
 from wsss_core.training.batches import EpochBatches, mix_seed
 from wsss_core.training.curve import write_curve

@@ -13,10 +13,10 @@ from wsss_core.config.refinement import AffinityNet, Irn
 from wsss_core.config.segmentation import DeepLab, SegmenterOptimisation
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.palette import write_label_map
+from wsss_core.files.resume import PartialWork
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import load_weights
 from wsss_core.refinement.train_affinity import train_affinity
-from wsss_core.resume import PartialWork
 from wsss_core.segmentation.train_segmenter import train_segmenter
 from wsss_core.training.loop import fit
 

@@ -73,7 +73,7 @@ def test_a_warning_before_training_ends_the_job_at_once(tmp_path):
 
 def test_a_warning_while_the_log_is_set_up_stands_in_the_log(tmp_path):
     code = (
-        "import logging, os, signal\nfrom wsss_core.job import job\n"
+        "import logging, os, signal\nfrom wsss_core.jobs.job import job\n"
         "create = logging.FileHandler\n"
         "def interrupted(*arguments, **keywords):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"

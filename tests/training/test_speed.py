@@ -1,7 +1,7 @@
 import logging
 
 from tests.training.test_loop import train
-from wsss_core.measured import forget_figures, tell_figure, told_figures
+from wsss_core.jobs.measured import forget_figures, tell_figure, told_figures
 from wsss_core.training import speed
 from wsss_core.training.speed import Speed
 

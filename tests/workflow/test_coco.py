@@ -10,7 +10,7 @@ from wsss_core.config import load_config
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import read_index
 from wsss_core.datasets.label_maps import read_label_manifest
-from wsss_core.plan import Plan
+from wsss_core.plan.plan import Plan
 
 from .test_masks_are_for_scoring import BEFORE_SCORING, planned_jobs, upstream_files
 from .workflow import Workflow

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from tests.datasets.folder_tree import FolderTree
-from wsss_core.cam_store import CamStoreReader, group_name
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import read_index
 from wsss_core.datasets.label_maps import read_label_manifest
-from wsss_core.probability_store import read_probabilities
+from wsss_core.files.cam_store import CamStoreReader, group_name
+from wsss_core.files.probability_store import read_probabilities
 
 from .workflow import Workflow
 

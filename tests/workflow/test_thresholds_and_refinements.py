@@ -7,13 +7,13 @@ import numpy as np
 import pandas
 import pytest
 
-from wsss_core.cam_store import CamStoreReader
 from wsss_core.config import load_config
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.refinement import PseudoLabels
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
-from wsss_core.plan import Plan
+from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.plan.plan import Plan
 from wsss_core.refinement.pseudo_label_map import pseudo_label_map
 
 from .workflow import Workflow

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsss_core.config.networks import PACKAGES, Backbone, Pretext
-from wsss_core.datasets.pretext import pretext_images
+from wsss_core.config.trained_on import TRAINED_ON, backbone_trained_on
+from wsss_core.datasets.creatures.pretext import pretext_images
 from wsss_core.datasets.transforms import normalise
-from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.devices import choose_device
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.precision import single_precision
 from wsss_core.networks.timm_trunk import TimmTrunk
@@ -21,8 +23,6 @@ from wsss_core.networks.timm_weights import load_package_weights, load_timm_file
 from wsss_core.networks.trunk_network import TrunkNetwork
 from wsss_core.networks.trunks import build_trunk, trunk_from_torchvision
 from wsss_core.networks.weights import is_of_this_workflow, load_state, load_trunk, save_weights
-from wsss_core.resume import PartialWork
-from wsss_core.trained_on import TRAINED_ON, backbone_trained_on
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process
 from wsss_core.training.loop import fit, mix_seed

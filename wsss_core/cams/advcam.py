@@ -28,9 +28,9 @@ from torch import Tensor
 
 from wsss_core.cams.map_sizes import SummedMaps
 from wsss_core.cams.methods import cam_method, of_one_image, side_by_side_method
-from wsss_core.cams.scaled_images import ScaledImages, pixels_at_once
 from wsss_core.config.cams import AdvCams
-from wsss_core.devices import sent_to
+from wsss_core.inference.scaled_images import ScaledImages, pixels_at_once
+from wsss_core.jobs.devices import sent_to
 
 EPSILON = 1e-12
 """Keeps an all-zero gradient from being divided by zero; the authors' value."""

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wsss_core.cam_blocks import Blocks, Drawn
-from wsss_core.cam_store import ImageCams
 from wsss_core.cams.map_sizes import empty_maps
 from wsss_core.cams.methods import find_cam_method, find_side_by_side_method
-from wsss_core.cams.scaled_images import pixels_at_once, scaled_images
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.devices import OnTheWay
 from wsss_core.errors import images_named
-from wsss_core.read_ahead import ReadAhead
+from wsss_core.files.cam_store import ImageCams
+from wsss_core.inference.cam_blocks import Blocks, Drawn
+from wsss_core.inference.scaled_images import pixels_at_once, scaled_images
+from wsss_core.jobs.devices import OnTheWay
+from wsss_core.jobs.read_ahead import ReadAhead
 
 IMAGES_AT_ONCE = 16
 """Images that are drawn at once at most, if they are of one size and there is memory."""

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from wsss_core.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
 from wsss_core.cams.drawing import Drawing
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.inference.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
+from wsss_core.jobs.devices import choose_device
 from wsss_core.networks.bfloat16 import with_bfloat16_trunk
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.folded import folded_for_inference

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wsss_core.cam_store import CAM_STRIDE
+from wsss_core.files.cam_store import CAM_STRIDE
 
 EPSILON = 1e-5
 """Keeps an empty map from being divided by zero; in all authors' code."""

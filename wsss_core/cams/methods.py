@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from wsss_core.cams.map_sizes import SummedMaps
-from wsss_core.cams.scaled_images import ScaledImages, scaled_images
 from wsss_core.config.extensions import refuse_names_of_the_package
+from wsss_core.inference.scaled_images import ScaledImages, scaled_images
 
 
 class CamMethod(Protocol):
@@ -28,8 +28,8 @@ class CamMethod(Protocol):
 class SideBySideMethod(Protocol):
     """Draws the class maps of several images of one size at once: a second form that a method may have.
 
-    It is given what :func:`~wsss_core.cams.scaled_images.scaled_images` made of the images by the settings' ``scales``,
-    in another thread meanwhile. It should not wait for the device.
+    It is given what :func:`~wsss_core.inference.scaled_images.scaled_images` made of the images by the settings'
+    ``scales``, in another thread meanwhile. It should not wait for the device.
     """
 
     def __call__(

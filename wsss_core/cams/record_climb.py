@@ -12,13 +12,13 @@ from torch import Tensor
 
 from wsss_core.cams.advcam import ClimbableClassifier, advcam_class_maps
 from wsss_core.cams.generate_cams import prepared_for_drawing
-from wsss_core.climb_store import ImageClimb, write_climbs
 from wsss_core.config.cams import AdvCams
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
-from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.files.climb_store import ImageClimb, write_climbs
+from wsss_core.jobs.devices import choose_device
 from wsss_core.networks.classifier_files import load_classifier
 
 MOST_CLASSES = 3

@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsss_core.atomic import atomic_path
 from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import normalise
-from wsss_core.devices import choose_device, sent_to
 from wsss_core.errors import UserError, images_named
 from wsss_core.evaluation.classification import ClassFigures, Classification, classify_figures
 from wsss_core.evaluation.classifier_verdict import Verdict, judge, verdict_in_text, write_verdict
+from wsss_core.files.atomic import atomic_path
+from wsss_core.jobs.devices import choose_device, sent_to
+from wsss_core.jobs.progress import Progress
+from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier
-from wsss_core.progress import Progress
-from wsss_core.read_ahead import ReadAhead
 
 IMAGES_AT_ONCE = 16
 """Images of one size that go through the network at once, at most."""

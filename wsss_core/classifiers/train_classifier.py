@@ -16,14 +16,14 @@ from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import TrainingTransform
-from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.devices import choose_device
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import load_trunk, trainable
-from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process, number_of_processes
 from wsss_core.training.frozen import frozen_copy

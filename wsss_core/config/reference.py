@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticUndefined
 
-from wsss_core.atomic import write_text
 from wsss_core.config.background import Threshold
 from wsss_core.config.dataset import DATASET_FORMATS
 from wsss_core.config.parameters import Parameters, settings_class
@@ -23,6 +22,7 @@ from wsss_core.config.root import SECTIONS, Config
 from wsss_core.config.runtime import DEFAULT_RESOURCES, RuleResources
 from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.config.sweeps import Sweep
+from wsss_core.files.atomic import write_text
 
 SCHEMA_FILE = "config.schema.json"
 TABLE_FILE = "configuration.md"

@@ -12,7 +12,7 @@ def stage_settings(section: str, parameters: Mapping[str, Any]) -> Any:
 
     Args:
         section: the section that the stage's variants are in.
-        parameters: as :class:`wsss_core.plan.Plan` gives them to the artifact: references to other variants
+        parameters: as :class:`wsss_core.plan.plan.Plan` gives them to the artifact: references to other variants
             are left out, because those artifacts are upstream, and ``trunk`` stands in for the backbone. A
             segmenter's ``masks_of`` is its experiment's.
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from wsss_core.atomic import atomic_path
 from wsss_core.errors import UserError
+from wsss_core.files.atomic import atomic_path
 
 
 class FaultKind(StrEnum):

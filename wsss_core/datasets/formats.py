@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from wsss_core.config.dataset import CocoDataset, Dataset, FolderDataset, VocDataset
-from wsss_core.datasets.coco import CocoFolder
-from wsss_core.datasets.folder import ImageFolder
+from wsss_core.datasets.coco.coco import CocoFolder
+from wsss_core.datasets.folder.folder import ImageFolder
 from wsss_core.datasets.raw_dataset import RawDataset
-from wsss_core.datasets.voc import VocFolder
+from wsss_core.datasets.voc.voc import VocFolder
 
 FORMATS: dict[type[Dataset], type[RawDataset]] = {
     VocDataset: VocFolder,

@@ -11,8 +11,8 @@ from wsss_core.datasets.images import image_size, read_image
 from wsss_core.datasets.raw_dataset import ListedImage
 from wsss_core.datasets.shrinking import Shrinking, Size, fingerprint, shrunken_size, write_shrunken
 from wsss_core.errors import UserError
-from wsss_core.image_pool import ImagePool, processes_to_decode
-from wsss_core.progress import progress
+from wsss_core.jobs.image_pool import ImagePool, processes_to_decode
+from wsss_core.jobs.progress import progress
 
 OTHER_SUFFIXES = ("", ".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG")
 

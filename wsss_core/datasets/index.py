@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsss_core.atomic import atomic_path, write_json
 from wsss_core.errors import UserError
+from wsss_core.files.atomic import atomic_path, write_json
 
 if TYPE_CHECKING:
     import pandas

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas
 
 from wsss_core.config.dataset import check_class_names
-from wsss_core.datasets.dataset_report import write_dataset_report
 from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind, write_faults
 from wsss_core.datasets.image_check import Size, check_images
 from wsss_core.datasets.image_ids import label_map_clashes
 from wsss_core.datasets.index import COLUMNS, ORIGINAL_COLUMNS, SPLITS, TEST, DatasetIndex, join_labels, write_index
 from wsss_core.datasets.index_masks import check_masks
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, RawDataset
+from wsss_core.datasets.report.dataset_report import write_dataset_report
 from wsss_core.datasets.shrinking import JPEG, Shrinking, shrunken_size
 
 FEW_IMAGES = 10

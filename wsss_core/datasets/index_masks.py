@@ -18,9 +18,9 @@ from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.raw_dataset import MaskSource, RawDataset
 from wsss_core.datasets.shrinking import shrink_mask
 from wsss_core.errors import UserError, full_disk_told
-from wsss_core.image_pool import ImagePool, processes_to_decode
-from wsss_core.progress import progress
-from wsss_core.resume import PartialWork
+from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.image_pool import ImagePool, processes_to_decode
+from wsss_core.jobs.progress import progress
 
 FAR_BEYOND = 100
 """A mask with so many times its image's pixels is not looked into."""

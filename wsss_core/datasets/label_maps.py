@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.atomic import atomic_path
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.errors import UserError, full_disk_told
-from wsss_core.progress import Progress
-from wsss_core.resume import PartialWork
+from wsss_core.files.atomic import atomic_path
+from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.progress import Progress
 
 COLUMNS = ["image_id", "label_map"]
 log = logging.getLogger(__name__)

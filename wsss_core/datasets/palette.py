@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wsss_core.atomic import atomic_path
+from wsss_core.files.atomic import atomic_path
 
 IGNORED = 255
 """The value of an 8-bit label map's pixels that do not count: no loss and no score sees them."""

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from wsss_core.atomic import atomic_path, scratch_folder
 from wsss_core.datasets.raw_dataset import ListedImage
 from wsss_core.errors import full_disk_told
-from wsss_core.resume import PartialWork
+from wsss_core.files.atomic import atomic_path, scratch_folder
+from wsss_core.files.resume import PartialWork
 
 Size = tuple[int, int]
 """Height and width, pixels."""

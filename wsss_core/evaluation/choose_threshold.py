@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wsss_core.atomic import write_json
 from wsss_core.errors import UserError
-from wsss_core.score_conditions import fill_in
+from wsss_core.files.atomic import write_json
+from wsss_core.plan.score_conditions import fill_in
 
 log = logging.getLogger(__name__)
 

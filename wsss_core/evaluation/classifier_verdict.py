@@ -7,9 +7,9 @@ from math import isnan
 from pathlib import Path
 from typing import Any, Literal
 
-from wsss_core.atomic import write_json
 from wsss_core.errors import UserError
 from wsss_core.evaluation.classification import ClassFigures, Classification
+from wsss_core.files.atomic import write_json
 
 LITTLE = 1 / 3
 """Below this share of the way from chance to a mAP of 1, a classifier has learned little. One whose maps are worth

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.atomic import atomic_path
-from wsss_core.cam_store import CamStoreReader
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_values import of_classes
 from wsss_core.errors import UserError
 from wsss_core.evaluation.boundary import boundary_f_score
 from wsss_core.evaluation.confusion import Scores, confusion_matrix, scores_of
 from wsss_core.evaluation.thresholds import THRESHOLDS, ThresholdCounts
-from wsss_core.progress import progress
+from wsss_core.files.atomic import atomic_path
+from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.jobs.progress import progress
 from wsss_core.refinement.confident_labels import label_values
 from wsss_core.refinement.pseudo_label_map import divided_by_largest, pseudo_label_scores
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.atomic import write_json
-from wsss_core.cam_store import CamStoreReader
 from wsss_core.config.background import THRESHOLD_STEPS
 from wsss_core.errors import UserError
-from wsss_core.progress import progress
+from wsss_core.files.atomic import write_json
+from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.jobs.progress import progress
 
 DEVIATIONS = 0.65
 """How many standard deviations the threshold lies above the mean."""

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from wsss_core.config.networks import Trunk, read_trunk
+from wsss_core.config.trained_on import TRAINED_ON
 from wsss_core.networks.deeplab import DeepLabNetwork, SegmentationNetwork
 from wsss_core.networks.deeplabv2 import DeepLabV2
 from wsss_core.networks.deeplabv3plus import DeepLabV3PlusNetwork
 from wsss_core.networks.largefov import LargeFovNetwork
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_network, save_weights
-from wsss_core.trained_on import TRAINED_ON
 
 KIND = "segmenter"
 """What a file's description calls these networks."""
@@ -52,8 +52,8 @@ def save_segmenter(path: Path | str, network: SegmentationNetwork, trained_on: s
     Args:
         path: a .safetensors file.
         network: the segmenter.
-        trained_on: what its weights were trained on, in words, for :func:`wsss_core.trained_on.trained_on`; None if
-            nobody says.
+        trained_on: what its weights were trained on, in words, for :func:`wsss_core.config.trained_on.trained_on`;
+            None if nobody says.
     """
     told = {} if trained_on is None else {TRAINED_ON: trained_on}
     save_weights(path, network, {**network.description, **told})

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from wsss_core.atomic import atomic_path
+from wsss_core.config.trained_on import DESCRIPTION_KEY
 from wsss_core.errors import UserError
-from wsss_core.trained_on import DESCRIPTION_KEY
+from wsss_core.files.atomic import atomic_path
 
 Network = TypeVar("Network", bound=nn.Module)
 TRUNK_PREFIX = "trunk."

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from wsss_core.cam_store import CamStoreReader
 from wsss_core.config.refinement import AffinityLabels
 from wsss_core.datasets.index import DatasetIndex
+from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.refinement.confident_labels import confident_label_map
 from wsss_core.refinement.label_maps_of_cams import write_label_maps_of_cams
 

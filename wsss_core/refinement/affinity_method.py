@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wsss_core.cam_store import ImageCams
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.extensions import refuse_names_of_the_package
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import LearnedAffinity, Walk
 from wsss_core.config.root import SECTIONS
 from wsss_core.errors import UserError
+from wsss_core.files.cam_store import ImageCams
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import read_description
 from wsss_core.refinement.crf import background_score

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wsss_core.cam_store import ImageCams
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import AffinityNet, IrnWalk, Walk
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
+from wsss_core.files.cam_store import ImageCams
 from wsss_core.networks.affinitynet import AffinityNetwork, load_affinitynet, save_affinitynet
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.parameter_groups import ParameterGroup

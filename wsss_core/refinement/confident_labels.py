@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.cam_store import CamStoreReader
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.config.refinement import AffinityLabels
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.label_values import ignored_in, label_type
 from wsss_core.errors import UserError
+from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.refinement.crf import DenseCrf, refine, with_background
 
 

@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from wsss_core.cam_store import ImageCams
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import Irn, IrnWalk, Walk
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
+from wsss_core.files.cam_store import ImageCams
+from wsss_core.jobs.progress import Progress
 from wsss_core.networks.irn import STRIDE, IrnNetwork, build_irn, load_irn, save_irn
 from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.progress import Progress
 from wsss_core.refinement.affinity_method import AffinityMethod, LabelReduction
 from wsss_core.refinement.boundary_paths import boundary_paths
 from wsss_core.refinement.boundary_walk import walk_within_boundaries

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.cam_store import CamStoreReader, ImageCams
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.errors import UserError
+from wsss_core.files.cam_store import CamStoreReader, ImageCams
 from wsss_core.refinement.confident_labels import label_values, read_fitting_image
 from wsss_core.refinement.crf import dense_crf, with_background
 

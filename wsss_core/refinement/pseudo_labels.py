@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.cam_store import CamStoreReader
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.refinement import PseudoLabels
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
-from wsss_core.image_pool import ImagePool
+from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.jobs.image_pool import ImagePool
 from wsss_core.refinement.pseudo_label_map import stored_pseudo_label_map
 
 

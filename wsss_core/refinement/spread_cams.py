@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from wsss_core.cam_blocks import BLOCK_IMAGES, Blocks, Drawn, write_cams_in_blocks
-from wsss_core.cam_store import CamStoreReader, ImageCams
 from wsss_core.config.extensions import load_source
 from wsss_core.config.parameters import settings_class
 from wsss_core.config.refinement import Walk
 from wsss_core.config.root import SECTIONS
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.devices import choose_device
-from wsss_core.read_ahead import ReadAhead
+from wsss_core.files.cam_store import CamStoreReader, ImageCams
+from wsss_core.inference.cam_blocks import BLOCK_IMAGES, Blocks, Drawn, write_cams_in_blocks
+from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.refinement.affinity_method import load_affinity
 from wsss_core.refinement.confident_labels import check_size
 

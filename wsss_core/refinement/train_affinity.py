@@ -14,11 +14,11 @@ from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_values import told_apart
 from wsss_core.datasets.transforms import TrainingTransform
-from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.devices import choose_device
 from wsss_core.networks.weights import load_state, load_trunk, read_description
 from wsss_core.refinement.affinity_method import AffinityMethod, LabelReduction, affinity_method_class, load_affinity
-from wsss_core.resume import PartialWork
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process
 from wsss_core.training.loop import fit, mix_seed

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wsss_core.config import load_config, read_yaml
 from wsss_core.errors import UserError
-from wsss_core.plan import Plan
+from wsss_core.plan.plan import Plan
 from wsss_core.report.show import SHOWN_STAGES, show_image
 
 CONFIGFILE = "config.yaml"

@@ -8,10 +8,10 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from wsss_core.climb_store import ImageClimb, read_climbs
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.label_values import ignored_in
+from wsss_core.files.climb_store import ImageClimb, read_climbs
 from wsss_core.report.charts import Series, line_chart
 from wsss_core.report.gallery_choice import evenly
 from wsss_core.report.score_table import threshold_in_words

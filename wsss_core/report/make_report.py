@@ -11,8 +11,9 @@ import jinja2
 import pandas
 from markupsafe import Markup
 
-from wsss_core.atomic import write_text
 from wsss_core.evaluation.classifier_verdict import verdict_in_text
+from wsss_core.files.atomic import write_text
+from wsss_core.plan.score_conditions import CONDITIONS
 from wsss_core.report.artifact_graph import artifact_graph
 from wsss_core.report.charts import line_chart, series_class
 from wsss_core.report.classifier_scores import FIGURES as CLASSIFIER_FIGURES
@@ -25,7 +26,6 @@ from wsss_core.report.score_table import FIGURES, MEASURES, score_table
 from wsss_core.report.score_text import notes_in_text, oracle_mark, sources_in_text
 from wsss_core.report.seed_curves import class_scores, miou_over_thresholds, precision_over_recall, seed_curves
 from wsss_core.report.training_curves import training_curves
-from wsss_core.score_conditions import CONDITIONS
 
 TEMPLATES = Path(__file__).with_name("templates")
 SMALL_CHART = (320, 210)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from wsss_core.cam_store import CamStoreReader, ImageCams
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import SPLITS, DatasetIndex, read_index
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.label_values import label_type
+from wsss_core.files.cam_store import CamStoreReader, ImageCams
 from wsss_core.report.score_table import threshold_in_words
 
 CAMS = "cams"

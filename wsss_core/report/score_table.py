@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas
 
-from wsss_core.atomic import atomic_path
 from wsss_core.config.background import multiple_of
 from wsss_core.evaluation.choose_threshold import read_threshold
+from wsss_core.files.atomic import atomic_path
+from wsss_core.plan.score_conditions import CONDITIONS
 from wsss_core.report.classifier_scores import scored_classifiers
-from wsss_core.score_conditions import CONDITIONS
 
 FIGURES = {
     "seed": "seed",

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas
 
+from wsss_core.plan.score_conditions import BEST_ON_TRAIN, CONDITIONS
 from wsss_core.report.score_table import FIGURES, MEASURES
-from wsss_core.score_conditions import BEST_ON_TRAIN, CONDITIONS
 
 CONDITIONS_HEADING = "Every figure, and what it was scored under"
 ORACLE = "†"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas
 
+from wsss_core.plan.score_conditions import CONDITIONS
 from wsss_core.report.charts import Series
 from wsss_core.report.score_table import FIGURES, threshold_in_words
-from wsss_core.score_conditions import CONDITIONS
 
 IOU = "iou_"
 """What the columns with the classes' IoU begin with."""

@@ -10,18 +10,18 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from wsss_core.atomic import atomic_path
-from wsss_core.cam_store import group_name
 from wsss_core.config.loading import unknown_name
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex, split_labels
 from wsss_core.errors import UserError
-from wsss_core.heat import heat_colours
-from wsss_core.plan import Plan
+from wsss_core.files.atomic import atomic_path
+from wsss_core.files.cam_store import group_name
+from wsss_core.files.heat import heat_colours
+from wsss_core.files.shards import shard_names
+from wsss_core.plan.plan import Plan
 from wsss_core.report.gallery import HEADINGS, label_map_in_words
 from wsss_core.report.pictured import CAMS, LABEL_STAGES, OpenPictures, Pictured
 from wsss_core.report.thumbnails import labels_over
-from wsss_core.shards import shard_names
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

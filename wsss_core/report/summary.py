@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas
 
-from wsss_core.atomic import write_text
 from wsss_core.evaluation.classifier_verdict import verdict_in_text
+from wsss_core.files.atomic import write_text
 from wsss_core.report.classifier_scores import FIGURES as CLASSIFIER_FIGURES
 from wsss_core.report.classifier_scores import NOTE, ScoredClassifier, scored_classifiers
 from wsss_core.report.score_table import FIGURES, score_table, write_table

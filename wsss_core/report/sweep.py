@@ -7,7 +7,8 @@ from typing import Any
 import matplotlib
 import pandas
 
-from wsss_core.atomic import atomic_path, write_text
+from wsss_core.files.atomic import atomic_path, write_text
+from wsss_core.plan.sweeps import short_names, value_in_words
 from wsss_core.report.score_table import FIGURES, score_table, write_table
 from wsss_core.report.score_text import (
     CONDITIONS_HEADING,
@@ -16,7 +17,6 @@ from wsss_core.report.score_text import (
     notes_in_text,
     sources_in_text,
 )
-from wsss_core.sweeps import short_names, value_in_words
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -7,7 +7,7 @@ from PIL import Image
 
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.datasets.palette import IGNORED, voc_palette
-from wsss_core.heat import data_address, heat_picture
+from wsss_core.files.heat import data_address, heat_picture
 
 SIDE = 144
 """Longest side of a thumbnail, pixels."""

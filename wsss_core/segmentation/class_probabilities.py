@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wsss_core.cams.scaled_images import ScaledImages, pixels_at_once, scaled_images
 from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.devices import OnTheWay
 from wsss_core.errors import images_named
+from wsss_core.inference.scaled_images import ScaledImages, pixels_at_once, scaled_images
+from wsss_core.jobs.devices import OnTheWay
+from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.folded import folded_for_inference
-from wsss_core.read_ahead import ReadAhead
 
 IMAGES_AT_ONCE = 8
 """That a GPU is given at most, beside their mirror images: more gain little and need memory for their probabilities."""

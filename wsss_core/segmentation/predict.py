@@ -20,14 +20,14 @@ from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_map_files
 from wsss_core.datasets.palette import write_label_map
-from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
-from wsss_core.image_pool import ImagePool
+from wsss_core.files.probability_store import merge_probabilities, write_probabilities
+from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.image_pool import ImagePool
+from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.segmenter_files import load_segmenter
-from wsss_core.probability_store import merge_probabilities, write_probabilities
-from wsss_core.read_ahead import ReadAhead
-from wsss_core.resume import PartialWork
 from wsss_core.segmentation.class_probabilities import ScoredImage, batches_of, prediction_network, scored_images
 from wsss_core.segmentation.prediction_labels import largest_labels, refined_labels
 

@@ -10,19 +10,19 @@ from torch import Tensor
 from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import Segmenter
 from wsss_core.config.semi_supervised import MasksOf
+from wsss_core.config.trained_on import trained_on
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.devices import choose_device
 from wsss_core.errors import UserError
+from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.devices import choose_device
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
 from wsss_core.networks.weights import load_trunk
-from wsss_core.resume import PartialWork
 from wsss_core.segmentation.consistency import CrossConsistency
 from wsss_core.segmentation.losses import segmentation_losses
 from wsss_core.segmentation.mixed_labels import LabelMapSamples, order_with_share
-from wsss_core.trained_on import trained_on
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process
 from wsss_core.training.loop import fit, mix_seed

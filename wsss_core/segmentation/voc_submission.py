@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from wsss_core.atomic import atomic_path
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.palette import voc_palette
 from wsss_core.errors import UserError
+from wsss_core.files.atomic import atomic_path
 
 SHOWN = 20
 """Faults that a message lists."""

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wsss_core.atomic import atomic_path
 from wsss_core.errors import UserError
+from wsss_core.files.atomic import atomic_path
 from wsss_core.training.distributed import (
     any_process,
     is_main_process,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas
 
-from wsss_core.atomic import atomic_path
+from wsss_core.files.atomic import atomic_path
 
 
 def write_curve(curve: Sequence[Mapping[str, float]], path: Path | str) -> None:

@@ -1,7 +1,7 @@
 """Training on several GPUs: one process each, with its part of every batch (torch.distributed).
 
 All processes hold the same weights and make the same steps. What is here does nothing where a process
-trains alone. ``wsss_core.training.processes`` starts the processes.
+trains alone. ``wsss_core.jobs.processes`` starts the processes.
 """
 
 from collections.abc import Callable, Mapping

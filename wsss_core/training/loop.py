@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader
 
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
-from wsss_core.measured import tell_figure
+from wsss_core.files.resume import PartialWork
+from wsss_core.files.signals import STOPPED_BY_SIGTERM, ignore_signals, signals_deferred
+from wsss_core.jobs.measured import tell_figure
+from wsss_core.jobs.progress import Progress
 from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.progress import Progress
-from wsss_core.resume import PartialWork
-from wsss_core.termination import STOPPED_BY_SIGTERM, ignore_signals, signals_deferred
 from wsss_core.training.batches import Batch, BatchSize, EpochBatches, Order, Samples, SeededSamples, mix_seed
 from wsss_core.training.checkpoint import Checkpoint, Position
 from wsss_core.training.distributed import (

@@ -1,0 +1,236 @@
+import copy
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from wsss_core.config import load_config, read_yaml
+from wsss_core.networks.weights import describe_further, save_weights
+from wsss_core.plan.plan import Plan
+from wsss_core.plan.score_conditions import (
+    fill_in,
+    labels_in_words,
+    score_conditions,
+    subset_conditions,
+    threshold_files,
+)
+
+DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
+
+
+ORDINARY = "the pretext set, classifier 'ordinary'"
+
+
+def stages_with(background=None, threshold=0.28, refined=None):
+    raw = copy.deepcopy(DEMO)
+    raw["cams"]["cam"]["threshold"] = threshold
+    affinity = raw["affinities"]["irn"]
+    if background:
+        affinity["pseudo_labels"]["background"] = background
+    if refined:
+        affinity["labels"]["refined_seed"] = refined
+    raw["experiments"] = {"cam": raw["experiments"]["cam"]}
+    return Plan(load_config(raw)).experiments["cam"]
+
+
+@pytest.mark.parametrize(
+    ("background", "threshold", "words"),
+    [
+        ({"threshold": 0.25}, 0.28, "0.25 (fixed)"),
+        ({"threshold": {"best_on": "train"}}, 0.28, "{threshold} (best on train: an oracle)"),
+        (
+            {"threshold": {"best_on": "subset", "subset": "a.txt"}},
+            0.28,
+            "{threshold} (best on the images of a.txt)",
+        ),
+        (
+            {"threshold": {"rule": "mean_and_deviation"}},
+            0.28,
+            "{threshold} (by the maps' mean and deviation, no mask used)",
+        ),
+        ({"alpha": 4}, 0.28, "(1 - max)^4"),
+        ({"walked_alpha": 16}, 0.28, "(1 - max)^16, walked along"),
+        ({"times_seed_threshold": 1.5}, 0.28, "0.42 = 1.5 x the seed's 0.28 (fixed)"),
+        (
+            {"times_seed_threshold": 1.5},
+            {"best_on": "train"},
+            "{1.5 x threshold} 1.5 x the seed's {threshold} (best on train: an oracle)",
+        ),
+        ({"times_seed_threshold": 1}, {"best_on": "train"}, "the seed's {threshold} (best on train: an oracle)"),
+    ],
+)
+def test_the_background_is_told_in_words(background, threshold, words):
+    artifact = stages_with(background, threshold)["pseudo_labels"]
+    assert score_conditions(artifact) == {
+        "split": "train",
+        "background": words,
+        "seen_at": "scales 1 1.5 and mirrored",
+        "crf": "yes",
+        "without_label": "none",
+        "labels": "image labels",
+        "initialisation": f"{ORDINARY}; affinity: {ORDINARY}",
+    }
+    assert bool(threshold_files(artifact)) == ("{threshold}" in words)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [(0.41, "0.27 = 0.65 x the seed's 0.41 (x)"), (0.01, "0.01 = 0.65 x the seed's 0.01 (x)")],
+)
+def test_a_chosen_threshold_and_its_multiple_are_filled_in(threshold, words):
+    assert fill_in("{0.65 x threshold} 0.65 x the seed's {threshold} (x)", threshold) == words
+    assert fill_in("{5 x threshold} 5 x {threshold}", 0.5) == "0.99 instead of 5 x 0.50"
+    assert fill_in("0.25 (best on {a}.txt)", threshold) == "0.25 (best on {a}.txt)"
+
+
+COMMON = {"split": "train", "seen_at": "scales 1 1.5 and mirrored", "labels": "image labels"}
+
+
+def test_class_maps_are_scored_at_every_threshold():
+    stages = stages_with({"walked_alpha": 16})
+    of_cams = {**COMMON, "background": "the row's threshold", "crf": "no", "initialisation": ORDINARY}
+    assert score_conditions(stages["cams"]) == of_cams
+    walked = {**of_cams, "background": "(1 - max)^16, walked along"}
+    walked["initialisation"] += f"; affinity: {ORDINARY}"
+    assert score_conditions(stages["walked_cams"]) == walked
+    assert score_conditions(stages_with()["walked_cams"])["background"] == "the row's threshold"
+
+
+def test_refined_seeds():
+    stages = stages_with(refined={"alpha": 6})
+    refined = {**COMMON, "background": "(1 - max)^6", "crf": "yes", "initialisation": ORDINARY}
+    assert score_conditions(stages["refined_seeds"]) == refined
+    stages = stages_with(refined={"times_seed_threshold": 1})
+    assert score_conditions(stages["refined_seeds"])["background"] == "the seed's 0.28 (fixed)"
+
+
+def test_predictions_say_what_their_network_was_trained_on():
+    predictions = stages_with()["predictions"]
+    assert score_conditions(predictions) == {
+        "split": "val",
+        "background": "its labels': 0.18 = 0.65 x the seed's 0.28 (fixed)",
+        "seen_at": "scales 1 and mirrored",
+        "crf": "yes",
+        "labels": "pseudo labels cam-irn",
+        "initialisation": ORDINARY,
+    }
+    assert threshold_files(predictions) == []
+    full = score_conditions(plan_of()["full"]["predictions"])
+    assert full["labels"] == "masks" and full["background"] == "learned"
+
+
+def test_an_oracle_behind_the_labels_is_told_of_predictions_too():
+    stages = stages_with(threshold={"best_on": "train"})
+    words = score_conditions(stages["predictions"])["background"]
+    assert words == "its labels': {0.65 x threshold} 0.65 x the seed's {threshold} (best on train: an oracle)"
+    assert threshold_files(stages["predictions"]) == [stages["seed_threshold"].path("threshold.json")]
+
+
+def test_the_scores_of_a_list_say_so():
+    stages = stages_with(threshold={"best_on": "subset", "subset": "a.txt"})
+    assert subset_conditions(stages["seed_threshold"]) == {
+        **score_conditions(stages["cams"]),
+        "split": "the images of a.txt",
+    }
+
+
+def test_shrunken_images_are_told():
+    raw = copy.deepcopy(DEMO)
+    raw["dataset"]["long_side"] = 64
+    raw["cams"]["cam"]["threshold"] = {"best_on": "subset", "subset": "a.txt"}
+    stages = Plan(load_config(raw)).experiments["cam"]
+    assert score_conditions(stages["cams"])["split"] == "train, images shrunk to 64 pixels"
+    assert score_conditions(stages["predictions"])["split"] == "val, images shrunk to 64 pixels"
+    assert subset_conditions(stages["seed_threshold"])["split"] == "the images of a.txt, images shrunk to 64 pixels"
+
+
+def plan_of(change=lambda raw: None):
+    raw = copy.deepcopy(DEMO)
+    change(raw)
+    return Plan(load_config(raw)).experiments
+
+
+def test_lists_scales_and_sizes_are_told():
+    def change(raw):
+        raw["dataset"] = {"name": "mine", "root": "mine", "splits": {"train": "train_aug"}}
+        raw["cams"]["seenet"]["size"] = 256
+        raw["segmenters"]["deeplab"] = {"network": "deeplabv2", "backbone": "small"}
+
+    experiments = plan_of(change)
+    seenet = score_conditions(experiments["seenet"]["cams"])
+    assert seenet["split"] == "train (train_aug.txt)"
+    assert seenet["seen_at"] == "256 x 256 pixels, scales 1 1.5 and mirrored"
+    assert score_conditions(experiments["advcam"]["cams"])["seen_at"] == "scales 1 1.5 and mirrored"
+    predictions = score_conditions(experiments["full"]["predictions"])
+    assert predictions["split"] == "val" and predictions["seen_at"] == "scales 1, the network adds 0.5 0.75"
+
+
+WEAK, MASKS = DEMO["experiments"]["cam"], {"labels": "masks", "segmenter": "deeplab"}
+IMPORTED = {"weights": "mine.safetensors", "optimisation": {"epochs": 0}}
+MIXED = {"file": "a.txt", "share": 0.5, "pseudo_weight": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "segmenter", "short", "long"),
+    [
+        (WEAK, {}, "pseudo", "pseudo labels cam-irn"),
+        (WEAK, {"consistency": {}}, "pseudo", "pseudo labels cam-irn; cross-consistency"),
+        (MASKS, {}, "masks", "masks"),
+        (
+            {**WEAK, "masks_of": "a.txt"},
+            {},
+            "masks of a.txt, pseudo",
+            "masks of a.txt, pseudo labels cam-irn",
+        ),
+        (
+            {**WEAK, "masks_of": MIXED},
+            {"consistency": {}},
+            "masks of a.txt, pseudo",
+            "masks of a.txt (0.5 of each step), pseudo labels cam-irn (weight 0.2); cross-consistency",
+        ),
+        ({**MASKS, "masks_of": "a.txt"}, {}, "masks of a.txt", "masks of a.txt"),
+        (
+            {**MASKS, "masks_of": "a.txt"},
+            {"consistency": {}},
+            "masks of a.txt, others without label",
+            "masks of a.txt, others without label; cross-consistency",
+        ),
+        (WEAK, IMPORTED, "not trained here", "not trained here"),
+        (MASKS, IMPORTED, "not trained here", "not trained here"),
+    ],
+)
+def test_the_labels_used_are_told_in_words(experiment, segmenter, short, long):
+    raw = copy.deepcopy(DEMO)
+    raw["segmenters"]["deeplab"] |= segmenter
+    raw["experiments"] = {"it": experiment}
+    config = load_config(raw)
+    stages = Plan(config).experiments["it"]
+    assert labels_in_words(config.experiments["it"], stages["segmenter"]) == short
+    assert score_conditions(stages["predictions"])["labels"] == long
+
+
+def initialisation(segmenter, backbone):
+    raw = copy.deepcopy(DEMO)
+    raw["backbones"] = {"trunk": {"network": "resnet101", "output_stride": 8, **backbone}}
+    raw["segmenters"] = {"deeplab": {"network": "deeplabv2", **segmenter}}
+    raw["experiments"] = {"full": {"labels": "masks", "segmenter": "deeplab"}}
+    raw["classifiers"] = {"imported": {"objective": "ordinary", "backbone": "trunk", "weights": "cam.safetensors"}}
+    raw["cams"], raw["affinities"] = {}, {}
+    return score_conditions(Plan(load_config(raw)).experiments["full"]["predictions"])["initialisation"]
+
+
+def test_the_initialisation_is_told(tmp_path):
+    """Not least COCO, which changes what a score can be compared with."""
+    file, silent = str(tmp_path / "coco.safetensors"), str(tmp_path / "silent.safetensors")
+    save_weights(file, nn.Linear(1, 1), {"kind": "backbone"})
+    describe_further(file, trained_on="ImageNet, COCO")
+    save_weights(silent, nn.Linear(1, 1), {"kind": "backbone"})
+    from_backbone = {"backbone": "trunk"}
+    assert initialisation(from_backbone, {}) == "ImageNet (torchvision)"
+    assert initialisation(from_backbone, {"weights": "scratch"}) == "random weights"
+    assert initialisation(from_backbone, {"weights": file}) == f"ImageNet, COCO ({file})"
+    assert initialisation(from_backbone, {"weights": silent}) == f"nobody says what ({silent})"
+    assert initialisation({"classifier": "imported"}, {}) == (
+        "nobody says what (cam.safetensors), classifier 'imported'"
+    )
+    assert initialisation({**from_backbone, "weights": file}, {}) == f"ImageNet, COCO ({file})"

@@ -1,0 +1,176 @@
+"""Reading a large JSON file record by record: memory for one record, not for the file.
+
+A file such as MS-COCO's ``instances_train2014.json`` is one object with a few members, most of them long arrays.
+``json.load`` would keep every coordinate of every polygon as a Python number, several times the file's size.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from wsss_core.errors import UserError
+from wsss_core.jobs.progress import Progress
+
+CHUNK = 2**20
+"""Bytes that are read at a time, at least."""
+MEBIBYTE = 2**20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_HALF_A_WORD = re.compile(r"[A-Za-z0-9.+-]*\s*\Z")
+"""What is left of a file that ends too early, from the place on where it cannot be read."""
+
+
+class Record(NamedTuple):
+    """A value in a JSON file, and where it stands."""
+
+    member: str
+    """The member of the file's object that the value is, or is an element of."""
+    value: Any
+    """The value, as ``json`` gives it."""
+    offset: int
+    """The byte of the file that it begins at."""
+    length: int
+    """The bytes that it takes."""
+
+
+class JsonRecords:
+    """The elements of the arrays in a JSON file's object, in the order of the file; other members come whole.
+
+    Attributes:
+        arrays: names of the members that are arrays, empty ones too, as far as the file has been read.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Read nothing yet."""
+        self.path = Path(path)
+        self.arrays: set[str] = set()
+
+    def __iter__(self) -> Iterator[Record]:
+        """Read the file from its beginning, with a progress bar.
+
+        Raises:
+            UserError: the file cannot be read, is truncated, or is no JSON object.
+        """
+        self.arrays = set()
+        try:
+            with open(self.path, "rb") as file:
+                window = _Window(file, self.path)
+                try:
+                    yield from self._members(window)
+                finally:
+                    window.progress.close()
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be read ({error.strerror or error})") from error
+        except RecursionError as error:
+            raise UserError(f"{self.path}: has values nested too deeply for any data set") from error
+
+    def _members(self, window: "_Window") -> Iterator[Record]:
+        window.expect("{")
+        if not window.skip("}"):
+            while True:
+                if window.peek() != '"':
+                    window.expect('"')
+                name = window.value("").value
+                window.expect(":")
+                if window.skip("["):
+                    self.arrays.add(name)
+                    if not window.skip("]"):
+                        yield window.value(name)
+                        while not window.skip("]"):
+                            window.expect(",")
+                            yield window.value(name)
+                else:
+                    yield window.value(name)
+                if window.skip("}"):
+                    break
+                window.expect(",")
+        if window.peek():
+            window.fail("has more after its end")
+
+
+class _Window:
+    """The part of a file that is being looked at.
+
+    Its bytes are taken for Latin-1, so that positions in the text are positions in the file; JSON's own signs look
+    the same in UTF-8. Values with other letters are decoded once more.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file, self._path = file, path
+        mebibytes = -(-path.stat().st_size // MEBIBYTE)
+        self.progress = Progress(f"Reading {path.name}", mebibytes, unit="MiB")
+        self._decoder = json.JSONDecoder()
+        marked = file.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK
+        self._text, self._start, self._at = "", file.seek(len(_BYTE_ORDER_MARK) if marked else 0), 0
+        self._ended = False
+
+    def peek(self) -> str:
+        """The next sign that is no space; nothing at the end of the file."""
+        while True:
+            while self._at < len(self._text):
+                sign = self._text[self._at]
+                if sign not in " \t\n\r":
+                    return sign
+                self._at += 1
+            if not self._more():
+                return ""
+
+    def skip(self, sign: str) -> bool:
+        """Go beyond ``sign``, if it is the next one."""
+        if self.peek() != sign:
+            return False
+        self._at += 1
+        return True
+
+    def expect(self, sign: str) -> None:
+        """Go beyond ``sign``, which has to be the next one."""
+        if not self.skip(sign):
+            self.fail(f"has no {sign!r} where one is expected" if self.peek() else "ends too early: it is truncated")
+
+    def value(self, member: str) -> Record:
+        """The value that begins here; goes beyond it."""
+        self.peek()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+                # A number at the window's edge may go on beyond it.
+                if isinstance(value, (int, float)) and _HALF_A_WORD.match(self._text, end) and self._more():
+                    continue
+                break
+            except JSONDecodeError as error:
+                if not self._more():
+                    cut = _HALF_A_WORD.match(self._text, error.pos) or error.msg.startswith("Unterminated")
+                    self.fail("ends too early: it is truncated" if cut else f"is no JSON ({error.msg})", error.pos)
+            except ValueError:  # Python reads no longer numbers
+                self.fail("has a number of thousands of digits")
+        text = self._text[self._at : end]
+        if not text.isascii():
+            try:
+                value = json.loads(text.encode("latin-1").decode("utf-8"))
+            except UnicodeDecodeError:
+                self.fail("has letters that are no UTF-8")
+        record = Record(member, value, self._start + self._at, end - self._at)
+        self._at = end
+        return record
+
+    def fail(self, what: str, position: int | None = None) -> None:
+        """Raise the error that says what is wrong at a position of the text."""
+        byte = self._start + (self._at if position is None else position)
+        raise UserError(f"{self._path}: {what} (at byte {byte}); copy or download it again")
+
+    def _more(self) -> bool:
+        """Read on, as much again as is under way; whether there was more."""
+        if self._ended:
+            return False
+        # Doubling keeps a large value, which is decoded anew after each step, from costing the square of its size.
+        content = self._file.read(max(CHUNK, len(self._text) - self._at))
+        if not content:
+            self._ended = True
+            return False
+        self._text, self._start = self._text[self._at :] + content.decode("latin-1"), self._start + self._at
+        self._at = 0
+        read = -(-(self._start + len(self._text)) // MEBIBYTE)
+        self.progress.advance(read - self.progress.done)
+        return True

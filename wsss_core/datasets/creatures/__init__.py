@@ -1,0 +1,1 @@
+"""Generated images: the demo's creatures, and the pretext set."""

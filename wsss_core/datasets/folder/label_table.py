@@ -1,0 +1,193 @@
+"""The table of labels of a folder of images: a row for each label, or a column for each class."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsss_core.config.dataset import check_class_names
+from wsss_core.datasets.faults import Fault, FaultKind
+from wsss_core.datasets.folder.csv_table import CsvTable, TableRow, folded, read_csv_table
+from wsss_core.errors import UserError
+
+IMAGE_COLUMNS = frozenset(
+    {"image", "images", "image_id", "imageid", "image_name", "image_file", "image_path", "img", "id"}
+    | {"file", "files", "filename", "file_name", "filepath", "file_path", "path"}
+)
+"""Names, folded, of the column that says which image a row is about."""
+LABEL_COLUMNS = frozenset(
+    {"label", "labels", "class", "classes", "class_name", "classname", "category", "categories", "tag", "tags"}
+)
+"""Names, folded, of the column that holds labels; without one every other column is a class."""
+YES = frozenset({"1", "1.0", "true", "yes", "y", "x", "✓", "✔"})
+NO = frozenset({"", "0", "0.0", "false", "no", "n", "-"})
+"""What the cells of a column of a class may hold, whatever the case."""
+_SEVERAL = re.compile("[;|]")
+CellLabels = tuple[int, str, frozenset[str]]
+"""A line's number, the image as the row names it, and the classes that the row gives it."""
+
+
+@dataclass
+class LabelTable:
+    """What a table of labels says; nobody has looked yet whether its images are there."""
+
+    path: Path
+    """The file."""
+    one_hot: bool = False
+    """Whether it has a column for each class, so a single row for each image."""
+    classes: tuple[str, ...] = ()
+    """The class list: the one given, or else the columns' names in their order, or the labels sorted."""
+    rows: list[CellLabels] = field(default_factory=list)
+    """Lines, images' names and labels, also those that are not in ``classes``."""
+    faults: list[Fault] = field(default_factory=list)
+    """What is wrong with the table as a whole."""
+    row_faults: list[tuple[int, str, str]] = field(default_factory=list)
+    """Lines, images' names (may be empty) and what is wrong with single rows."""
+    warnings: list[Fault] = field(default_factory=list)
+    """What is odd."""
+
+    def at(self, line: int) -> str:
+        """The place of a line, for messages."""
+        return f"{self.path}, line {line}"
+
+
+def plain(name: str) -> str:
+    """A name as names are compared: without spaces around it, in Unicode's composed normal form."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def read_label_table(path: Path, classes: Sequence[str] | None) -> LabelTable:
+    """Read a table of labels.
+
+    The table is *long* if it has a column of labels: a row for each label of an image, or several labels in one cell,
+    separated by ``;`` or ``|``; an empty cell is an image without an object. Otherwise it is *one-hot*: every column
+    but that of the images is a class, 1 (true, yes, x) in the rows of the images that show it.
+
+    Args:
+        path: the file.
+        classes: the class list, if it is known already.
+
+    Returns:
+        What it says; what is wrong is among its faults.
+    """
+    labels = LabelTable(path, classes=tuple(classes or ()))
+    try:
+        table = read_csv_table(path, IMAGE_COLUMNS)
+    except UserError as error:
+        labels.faults.append(Fault(FaultKind.TABLE, str(path), str(error).removeprefix(f"{path}: ")))
+        return labels
+    images, of_labels = table.column(IMAGE_COLUMNS), table.column(LABEL_COLUMNS)
+    labels.one_hot = not of_labels
+    fault = _heading_fault(table, images, of_labels)
+    if fault is None and not table.rows:
+        fault = "has a heading and no row; expected a row for each image"
+    if fault is not None:
+        labels.faults.append(Fault(FaultKind.TABLE, str(path), fault))
+        return labels
+    if of_labels:
+        found = _long_rows(table, images[0], of_labels[0], labels)
+        labels.rows += found
+        names: Sequence[str] = sorted({name for _, _, row in found for name in row})
+    else:
+        names = [plain(name) for position, name in enumerate(table.heading) if position != images[0]]
+        labels.rows += _one_hot_rows(table, images[0], labels)
+    if classes is None:
+        labels.classes = tuple(names)
+        _check_found_classes(labels)
+    else:
+        _name_as_given(labels, classes)
+    return labels
+
+
+def _heading_fault(table: CsvTable, images: Sequence[int], of_labels: Sequence[int]) -> str | None:
+    for columns, what in ((images, "images"), (of_labels, "labels")):
+        if len(columns) > 1:
+            names = " and ".join(repr(table.heading[position]) for position in columns)
+            return f"the columns {names} could all be that of the {what}; leave one, or rename the others"
+    if len(table.heading) == 1:
+        return (
+            f"has the column {table.heading[0]!r} alone; expected 'image' and 'label', or 'image' and a column for "
+            "each class"
+        )
+    return None
+
+
+def _long_rows(table: CsvTable, image: int, label: int, labels: LabelTable) -> list[CellLabels]:
+    rows = []
+    known = {plain(name) for name in labels.classes}
+    for row in table.rows:
+        if row.fault is not None:
+            several = "; an image's labels go to a row each, or to one cell with ';' between them"
+            labels.row_faults.append((row.line, _name_in(row, image), row.fault + several))
+        elif not row.cells[image].strip():
+            labels.row_faults.append((row.line, "", "names no image; fill the cell, or remove the row"))
+        else:
+            cell = plain(row.cells[label])
+            parts = [cell] if cell in known else map(str.strip, _SEVERAL.split(cell))
+            rows.append((row.line, row.cells[image], frozenset(filter(None, parts))))
+    return rows
+
+
+def _one_hot_rows(table: CsvTable, image: int, labels: LabelTable) -> Iterator[CellLabels]:
+    columns = [position for position in range(len(table.heading)) if position != image]
+    whole = [row for row in table.rows if row.fault is None]
+    for position in list(columns):
+        # Not a fault for each row: a column of widths or dates is one mistake.
+        cells = [row.cells[position].strip().casefold() for row in whole]
+        if len(cells) > 1 and not any(cell in YES | NO for cell in cells):
+            columns.remove(position)
+            detail = (
+                f"the column {table.heading[position]!r} has {cells[0]!r} and the like; a class's column has 1 or 0 "
+                "(true or false, x or nothing). Remove it if it is no class; labels in words go to a column 'label'"
+            )
+            labels.faults.append(Fault(FaultKind.TABLE, str(table.path), detail))
+    for row in table.rows:
+        if row.fault is not None:
+            labels.row_faults.append((row.line, _name_in(row, image), row.fault))
+            continue
+        if not row.cells[image].strip():
+            labels.row_faults.append((row.line, "", "names no image; fill the cell, or remove the row"))
+            continue
+        shown = set()
+        for position in columns:
+            cell, name = row.cells[position].strip(), table.heading[position]
+            if cell.casefold() in YES:
+                shown.add(plain(name))
+            elif cell.casefold() not in NO:
+                detail = f"has {cell!r} in the column {name!r}; expected 1 or 0 (true or false, x or nothing)"
+                labels.row_faults.append((row.line, row.cells[image], detail))
+        yield row.line, row.cells[image], frozenset(shown)
+
+
+def _name_in(row: TableRow, image: int) -> str:
+    """The image that a row of too many or too few cells is likely about."""
+    return row.cells[image] if image < len(row.cells) else ""
+
+
+def _name_as_given(labels: LabelTable, classes: Sequence[str]) -> None:
+    """Bring the labels to the spelling of the class list, where only the Unicode normal form differs."""
+    given = {plain(name): name for name in classes}
+    labels.rows = [
+        (line, image, frozenset(given.get(name, name) for name in names)) for line, image, names in labels.rows
+    ]
+
+
+def _check_found_classes(labels: LabelTable) -> None:
+    """Whether the class names that the table has can be used."""
+    if not labels.classes:
+        labels.faults.append(Fault(FaultKind.TABLE, str(labels.path), "has no label at all; expected one in some row"))
+        return
+    try:
+        check_class_names(labels.classes)
+    except ValueError as error:
+        what = str(error).replace("'classes'", "the table")
+        detail = f"{what}; rename them, or list 'classes' in the configuration"
+        labels.faults.append(Fault(FaultKind.TABLE, str(labels.path), detail))
+    alike: dict[str, list[str]] = {}
+    for name in labels.classes:
+        alike.setdefault(folded(name), []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            detail = f"{' and '.join(map(repr, names))} are different classes; if they should not be, write them alike"
+            labels.warnings.append(Fault(FaultKind.ALIKE_CLASSES, str(labels.path), detail))

@@ -1,0 +1,1 @@
+"""What a data set holds, as a page and a table."""

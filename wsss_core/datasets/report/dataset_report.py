@@ -1,0 +1,232 @@
+"""A page about a data set: what it holds, and what is odd about it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from wsss_core.datasets.faults import Fault, FaultKind
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.report.dataset_counts import (
+    class_counts,
+    classes_per_image,
+    images_together,
+    size_map,
+    splits_of,
+    strongest_pairs,
+)
+from wsss_core.files.atomic import atomic_path, write_text
+
+TEMPLATES = Path(__file__).with_name("templates")
+LISTED_PER_KIND = 200
+"""Faults of one kind that the page lists; the others it counts."""
+MOST_CLASSES_PER_IMAGE = 15
+"""Images that show more classes than this are counted together."""
+PAIRS = 20
+"""Pairs of classes that the page names."""
+OPEN_MATRIX = 24
+"""The matrix of more classes than this is folded away: it is wider than a screen."""
+LARGEST_MATRIX = 254
+"""A matrix of more classes than this would make a page of megabytes; it has the commonest ones."""
+SHADES = 9
+"""Steps of colour between no image and all images."""
+
+
+def write_dataset_report(
+    title: str,
+    index: DatasetIndex,
+    warnings: Sequence[Fault],
+    skipped: Sequence[Fault],
+    report_html: Path | str,
+    report_csv: Path | str | None,
+) -> None:
+    """Write the page and its counts. Equal data give equal bytes.
+
+    Args:
+        title: what the data set is.
+        index: its images, without those that were left out.
+        warnings: what is odd.
+        skipped: why images were left out; without a table, what stopped the check.
+        report_html: the page; one file that needs no other, and no network.
+        report_csv: the table of classes, see ``class_counts``; six decimals; None for none.
+    """
+    counts = class_counts(index)
+    if report_csv is not None:
+        with atomic_path(report_csv) as temporary:
+            counts.to_csv(temporary, encoding="utf-8", lineterminator="\n", float_format="%.6f")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=_number, percent=_percent)
+    page = environment.get_template("dataset_report.html").render(
+        title=title,
+        stopped=report_csv is None,
+        images=len(index),
+        splits=_splits(index),
+        classes=_classes(counts),
+        histogram=_histogram(index),
+        sizes=_sizes(index),
+        common_sizes=_common_sizes(index),
+        size_map=_size_map(index),
+        matrix=_matrix(index),
+        warnings=_by_kind(warnings),
+        skipped=_by_kind(skipped),
+        skipped_images=len({fault.image_id for fault in skipped}),
+    )
+    # A file's name may hold bytes that are no text, which Python keeps as characters that cannot be written.
+    write_text(report_html, page.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def _splits(index: DatasetIndex) -> list[dict[str, Any]]:
+    shown = classes_per_image(index)
+    rows = []
+    for split in splits_of(index):
+        of_split = shown[index.table["split"] == split]
+        rows.append(
+            {
+                "name": split,
+                "images": len(of_split),
+                "share": len(of_split) / len(index),
+                "without": int((of_split == 0).sum()),
+                "mean": float(of_split.mean()),
+            }
+        )
+    return rows
+
+
+def _classes(counts: Any) -> list[dict[str, Any]]:
+    """The rows of the table of classes; bars are of the commonest class's length at most."""
+    longest = {split: max(int(counts[split].max()), 1) for split in ("train", "val")}
+    return [
+        {
+            "value": value,
+            "name": row.Index,
+            "train": row.train,
+            "val": row.val,
+            "train_bar": row.train / longest["train"],
+            "val_bar": row.val / longest["val"],
+            "train_share": row.train_share,
+            "val_share": row.val_share,
+            "alone": row.train_alone / row.train if row.train else None,
+            "mean": row.train_mean_classes if row.train else None,
+        }
+        for value, row in enumerate(counts.itertuples(), start=1)
+    ]
+
+
+def _histogram(index: DatasetIndex) -> list[dict[str, Any]]:
+    """How many images show no class, one, two, ..., by split."""
+    shown = np.minimum(classes_per_image(index), MOST_CLASSES_PER_IMAGE + 1)
+    columns = {split: np.bincount(shown[index.table["split"] == split]) for split in splits_of(index)}
+    height = max(map(len, columns.values()), default=0)
+    columns = {split: np.pad(column, (0, height - len(column))) for split, column in columns.items()}
+    return [
+        {
+            "classes": f"{number}" if number <= MOST_CLASSES_PER_IMAGE else f"over {MOST_CLASSES_PER_IMAGE}",
+            "images": {split: int(column[number]) for split, column in columns.items()},
+            "bars": {split: column[number] / max(column.max(), 1) for split, column in columns.items()},
+        }
+        for number in range(height)
+    ]
+
+
+def _sizes(index: DatasetIndex) -> list[dict[str, Any]]:
+    """Least, median and greatest width and height, by split."""
+    rows = []
+    for split in splits_of(index):
+        for what in ("width", "height"):
+            values = index.split(split).table[what].to_numpy(dtype=int)
+            rows.append(
+                {
+                    "split": split,
+                    "what": what,
+                    "min": int(values.min()),
+                    "median": float(np.median(values)),
+                    "max": int(values.max()),
+                }
+            )
+    return rows
+
+
+def _common_sizes(index: DatasetIndex, number: int = 5) -> list[tuple[int, int, int]]:
+    """Width, height and number of images of the commonest sizes."""
+    sizes, numbers = np.unique(index.table[["width", "height"]].to_numpy(dtype=int), axis=0, return_counts=True)
+    order = np.argsort(-numbers, kind="stable")[:number]
+    return [(int(sizes[at, 0]), int(sizes[at, 1]), int(numbers[at])) for at in order]
+
+
+def _size_map(index: DatasetIndex) -> dict[str, Any] | None:
+    """Squares of the picture of sizes and the ticks of its two equal axes, in cells."""
+    sizes = size_map(index)
+    if sizes is None:
+        return None
+    side = (sizes.high - sizes.low) * sizes.steps
+    most = max(number for _, _, number in sizes.cells)
+    return {
+        "side": side,
+        "cells": [
+            {
+                "x": column,
+                "y": side - 1 - row,
+                "shade": f"{0.2 + 0.8 * np.log(number) / np.log(most) if most > 1 else 1:.2f}",
+                "images": number,
+                "width": sizes.pixels(column),
+                "height": sizes.pixels(row),
+            }
+            for column, row, number in sizes.cells
+        ],
+        "ticks": [
+            {"at": at * sizes.steps, "from_top": side - at * sizes.steps, "pixels": 2 ** (sizes.low + at)}
+            for at in range(sizes.high - sizes.low + 1)
+        ],
+    }
+
+
+def _matrix(index: DatasetIndex) -> dict[str, Any]:
+    """The strongest pairs of classes, and all pairs of the training images."""
+    together = images_together(index.split("train"))
+    images = np.diagonal(together)
+    kept = np.arange(len(index.classes))
+    if len(kept) > LARGEST_MATRIX:
+        kept = np.sort(np.argsort(-images, kind="stable")[:LARGEST_MATRIX])
+    share = together / np.maximum(images, 1)[:, None]
+    shades = np.ceil(share * SHADES).astype(int)
+    np.fill_diagonal(shades, SHADES + 1)
+    return {
+        "pairs": strongest_pairs(index.classes, together, PAIRS),
+        "names": [index.classes[k] for k in kept],
+        "rows": [
+            (index.classes[k], list(zip(shades[k, kept].tolist(), together[k, kept].tolist(), strict=True)))
+            for k in kept
+        ],
+        "left_out": len(index.classes) - len(kept),
+        "open": len(index.classes) <= OPEN_MATRIX,
+        "shades": [f"{0.05 + 0.6 * step / SHADES:.2f}" for step in range(1, SHADES + 1)],
+    }
+
+
+def _by_kind(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """The faults under the heading of their kind, in the order of ``FaultKind``."""
+    groups = []
+    for kind in FaultKind:
+        of_kind = [fault for fault in faults if fault.kind == kind]
+        if of_kind:
+            listed = of_kind[:LISTED_PER_KIND]
+            groups.append({"kind": str(kind), "faults": listed, "number": len(of_kind)})
+    return groups
+
+
+def _number(value: float) -> str:
+    """A number with commas between thousands, and one decimal if it has any."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+
+
+def _percent(share: float) -> str:
+    """A share of 1 as a percentage for a column of them: small ones are not told as nothing."""
+    return "<0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"

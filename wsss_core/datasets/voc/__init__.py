@@ -1,0 +1,1 @@
+"""PASCAL VOC, and SBD beside it."""

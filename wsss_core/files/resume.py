@@ -1,0 +1,152 @@
+"""Progress of a long job, kept beside its declared output, that a rerun continues from.
+
+Snakemake deletes the declared outputs of a job that failed or was killed. What such a job had
+finished lies in an undeclared folder, ``<artifact>/.partial/<task>-<digest of its inputs>``, and a rerun
+goes on from there, if its inputs are still the same files.
+
+Between the moment when a job has finished and the moment when Snakemake knows of it, a kill makes
+Snakemake delete the finished outputs too. So they stay in the folder as hard links, which take no
+space, until a run of the whole workflow has succeeded.
+"""
+
+import glob
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from wsss_core.files.atomic import TEMPORARY_MARK
+
+PARTIAL = ".partial"
+_FINISHED = "finished-"
+_SECONDS_OF_A_DAY = 86400
+log = logging.getLogger(__name__)
+
+
+class PartialWork:
+    """The folder in which one task of one artifact keeps what it has finished so far."""
+
+    def __init__(self, artifact: Path | str, task: str, inputs: Iterable[Path | str]) -> None:
+        """Open the folder; what was made from other inputs is thrown away.
+
+        Args:
+            artifact: the artifact's directory.
+            task: name of the task in the artifact (``shard-001-of-008``); a plain file name.
+            inputs: the files the task reads. A file is the same if path, size and modification
+                time are the same.
+        """
+        fingerprint = [[str(path), (status := Path(path).stat()).st_size, status.st_mtime_ns] for path in inputs]
+        digest = hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:10]
+        parent = Path(artifact) / PARTIAL
+        self.folder = parent / f"{task}-{digest}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for other in _folders(parent):
+            if re.fullmatch(rf"{re.escape(task)}-[0-9a-f]{{10}}", other.name) and other != self.folder:
+                _clear(other)
+
+    def path(self, name: str) -> Path:
+        """The path of a file of this name in the folder (written atomically by the caller)."""
+        return self.folder / name
+
+    def finish(self, *outputs: Path, further: Iterable[str] = ()) -> None:
+        """Remove the progress, as the task's declared outputs are complete.
+
+        Args:
+            outputs: those that :meth:`restore` shall be able to put back.
+            further: names in the folder that stay, too, until a run of the whole workflow has succeeded.
+        """
+        with suppress(OSError):  # the file system has no hard links: the outputs could not be put back
+            for output in outputs:
+                _link(output, self.path(_finished_name(output, output)))
+        _clear(self.folder, kept={*further, *(_finished_name(output, output) for output in outputs)})
+
+    def restore(self, *outputs: Path) -> bool:
+        """Put back outputs that a run had finished and that have been deleted since.
+
+        Args:
+            outputs: as for :meth:`finish`.
+
+        Returns:
+            Whether they were put back; False if one of them is there, as it is then to be made anew.
+        """
+        links = [self._kept(output) for output in outputs]
+        if any(output.exists() for output in outputs) or None in links:
+            return False
+        for link, output in zip(links, outputs, strict=True):
+            assert link is not None
+            _link(link, output)
+        log.info("an earlier run had finished: %s", ", ".join(map(str, outputs)))
+        return True
+
+    def _kept(self, output: Path) -> Path | None:
+        """The link to what an earlier run had finished, if it is as it was then."""
+        for link in self.folder.glob(f"{_FINISHED}*-{glob.escape(output.name)}"):
+            with suppress(OSError):
+                if link.name == _finished_name(output, link):
+                    return link
+        return None
+
+
+def _finished_name(output: Path, link: Path) -> str:
+    """The name of an output's link; it tells whether the file was written to since, which both names show."""
+    status = link.stat()
+    return f"{_FINISHED}{status.st_size}-{status.st_mtime_ns}-{output.name}"
+
+
+def forget_finished_work(results: Path) -> None:
+    """Remove what :meth:`PartialWork.restore` would put back: Snakemake knows of everything that is finished.
+
+    Args:
+        results: ``results/<dataset>``.
+    """
+    for folder in results.glob(f"*/*/{PARTIAL}/*"):
+        names = [path.name for path in folder.iterdir()]
+        if any(name.startswith(_FINISHED) for name in names) or (
+            names and all(name.startswith(TEMPORARY_MARK) for name in names)
+        ):
+            _clear(folder)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make ``target`` another name of the file ``source``, atomically."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{target.name}")
+    try:
+        os.link(source, temporary)  # not atomic_path: permissions of a colleague's file can not be set
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _folders(parent: Path) -> list[Path]:
+    with suppress(OSError):
+        return [path for path in parent.iterdir() if path.is_dir()]
+    return []
+
+
+def _clear(folder: Path, kept: Iterable[str] = ()) -> None:
+    """Remove the files of a folder, and the folder and its parent if they are empty then.
+
+    What another job may be writing at the moment is left: that job does the same work, or has begun before
+    the inputs changed, and must not fail, or Snakemake would delete the outputs.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            with suppress(OSError):
+                if path.name not in kept and not _is_being_written(path):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for empty in (folder, folder.parent):
+        with suppress(OSError):
+            empty.rmdir()
+
+
+def _is_being_written(path: Path) -> bool:
+    """Whether it is a temporary file, and no leftover of a job killed long ago."""
+    return path.name.startswith(TEMPORARY_MARK) and time.time() - path.stat().st_mtime < _SECONDS_OF_A_DAY

@@ -1,0 +1,1 @@
+"""Other people's weights, turned into files of this project."""

@@ -1,0 +1,197 @@
+"""Which network of ours the file of another program becomes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsss_core.backbones.prepare_backbone import TrunkOnly
+from wsss_core.config.networks import Trunk
+from wsss_core.config.segmentation import DeepLabV2
+from wsss_core.errors import UserError
+from wsss_core.importing import authors_names
+from wsss_core.importing.authors_names import Naming, by_beginning
+from wsss_core.networks.affinitynet import AffinityNetwork, save_affinitynet
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.classifier_files import save_classifier
+from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
+from wsss_core.networks.irn import build_irn, own_name, save_irn
+from wsss_core.networks.segmenter_files import build_segmenter, save_segmenter
+from wsss_core.networks.self_erasing import SelfErasingClassifier
+from wsss_core.networks.trunks import build_trunk
+from wsss_core.networks.weights import save_weights
+
+COUNTER = "num_batches_tracked"
+"""A buffer of batch normalisation that old files lack and nothing here reads."""
+TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101", "vgg16")
+"""Networks of torchvision that have a trunk here."""
+CROP_SIZE = 512
+"""Pixels of the crops that IRN's authors train on, and pad images to."""
+RESNET50 = Trunk(network="resnet50", output_stride=16)
+RESNET38 = Trunk(network="resnet38", output_stride=8)
+VGG16 = Trunk(network="vgg16", output_stride=16, pixels="caffe")
+RESNET101 = Trunk(network="resnet101", output_stride=8, dilated=True, pixels="caffe")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A network of ours, and where its weights are in the authors' file."""
+
+    what: str
+    """Says in a sentence what the file should be."""
+    build: Callable[[Sequence[str]], nn.Module]
+    """Makes the network from the names of the classes."""
+    save: Callable[[Path | str, Any], None]
+    """Writes it."""
+    naming: Naming
+    """Gives the authors' names."""
+    dropped: Callable[[str], bool] = lambda name: False
+    """Tells the authors' names that have no counterpart here."""
+    head: str | None = None
+    """Authors' name of the weight that has a row for each class; none in networks that know no classes."""
+    background: bool = False
+    """The head's first row is the background's."""
+
+
+def _classifier(
+    what: str,
+    architecture: type[ClassMapClassifier],
+    trunk: Trunk,
+    beginnings: Mapping[str, str],
+    head: str,
+    dropped: tuple[str, ...] = (),
+) -> Target:
+    return Target(
+        what,
+        lambda classes: architecture(trunk, classes),
+        save_classifier,
+        by_beginning(beginnings),
+        lambda name: name.startswith(dropped),
+        head,
+    )
+
+
+def _backbone(what: str, trunk: Trunk, naming: Naming, *dropped: str) -> Target:
+    description = {"kind": "backbone", "backbone": trunk.model_dump(mode="json")}
+    return Target(
+        what,
+        lambda classes: TrunkOnly(build_trunk(trunk)),
+        lambda path, network: save_weights(path, network, description),
+        naming,
+        lambda name: name.startswith(dropped),
+    )
+
+
+# IRN lists its trunk and its head a second time, in the order of training.
+_IRN_CLASSIFIER = _classifier(
+    "classifier of IRN or AdvCAM (resnet50_cam)",
+    ClassMapClassifier,
+    RESNET50,
+    authors_names.IRN_CLASSIFIER,
+    "classifier.weight",
+    dropped=("stage", "backbone.", "newly_added.", "resnet50.fc."),
+)
+_SEENET = _classifier(
+    "network of SeeNet", SelfErasingClassifier, VGG16, authors_names.SEENET_CLASSIFIER, "score_b1.weight"
+)
+_AEFT = _classifier(
+    "network of AEFT (Net_gpp)",
+    GatedPyramidClassifier,
+    RESNET38.model_copy(update={"dropout": (0.2, 0.2)}),
+    authors_names.AEFT_CLASSIFIER,
+    "fc9.weight",
+    dropped=("bn8.",),  # which the authors' network has, but does not use
+)
+_IRN = Target(
+    "network of IRN (resnet50_irn)",
+    lambda classes: build_irn(RESNET50, CROP_SIZE),
+    lambda path, network: save_irn(path, network, RESNET50),
+    authors_names.irn_naming(),
+    lambda name: own_name(name) is None,
+)
+_AFFINITYNET = Target(
+    "AffinityNet of psa (resnet38_aff)",
+    lambda classes: AffinityNetwork(build_trunk(RESNET38), stride=8, radius=5),
+    lambda path, network: save_affinitynet(path, network, RESNET38),
+    by_beginning(authors_names.AFFINITYNET),
+)
+_DEEPLAB = Target(
+    "DeepLab v2 of deeplab-pytorch",
+    lambda classes: build_segmenter("deeplabv2", DeepLabV2(backbone="any").options, RESNET101, classes),
+    save_segmenter,
+    authors_names.deeplab_naming(),
+    head="aspp.c0.weight",
+    background=True,
+)
+
+
+def _resnet38_classifier(what: str) -> Target:
+    return _classifier(what, ClassMapClassifier, RESNET38, authors_names.RESNET38_CLASSIFIER, "fc8.weight")
+
+
+def _of_psa(state: Mapping[str, Tensor], path: Path | str) -> Target:
+    if "f9.weight" in state:
+        return _AFFINITYNET
+    if "fc8.weight" in state:
+        return _resnet38_classifier("classifier of psa (resnet38_cls)")
+    raise UserError(f"{path}: is no file of psa: it has neither f9.weight (AffinityNet) nor fc8.weight (classifier)")
+
+
+def _of_deeplab(state: Mapping[str, Tensor], path: Path | str) -> Target:
+    if any(name.startswith("aspp.") for name in state):
+        return _DEEPLAB
+    return _backbone("DeepLab v1 or v2 of deeplab-pytorch", RESNET101, authors_names.deeplab_naming(), "fc.")
+
+
+def _of_torchvision(state: Mapping[str, Tensor], path: Path | str) -> Target:
+    """The network whose weights agree best with the file's, in names and shapes."""
+    given = _shapes(state)
+    likeness = {}
+    with torch.device("meta"):
+        for network in TORCHVISION:
+            target = _torchvision(network)
+            own = target.build(()).state_dict()
+            wanted = _shapes({target.naming(name): tensor for name, tensor in own.items()})
+            likeness[network] = len(given & wanted) / len(given | wanted)
+    best = max(TORCHVISION, key=likeness.__getitem__)
+    if likeness[best] < 0.5:
+        raise UserError(f"{path}: holds none of torchvision's networks {', '.join(TORCHVISION)}")
+    return _torchvision(best)
+
+
+def _torchvision(network: str) -> Target:
+    with torch.device("meta"):
+        naming = authors_names.torchvision_naming(network)
+    trunk = Trunk(network=network)  # type: ignore[arg-type]  # one of TORCHVISION
+    return _backbone(f"{network} of torchvision", trunk, naming, "fc.", "classifier.")
+
+
+def _shapes(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
+    """Names and shapes of what belongs to a trunk in a state dict of torchvision's."""
+    return {
+        (name, tensor.shape)
+        for name, tensor in state.items()
+        if not name.startswith(("fc.", "classifier.")) and not name.endswith(COUNTER)
+    }
+
+
+Choice = Callable[[Mapping[str, Tensor], Path | str], Target]
+"""From a file's state dict, under the authors' names, and its path to what it should be."""
+
+FORMATS: dict[str, Choice] = {
+    "irn-cam": lambda state, path: _IRN_CLASSIFIER,
+    "oc-cse": lambda state, path: _resnet38_classifier("network of OC-CSE"),
+    "aeft": lambda state, path: _AEFT,
+    "seenet": lambda state, path: _SEENET,
+    "psa": _of_psa,
+    "irn": lambda state, path: _IRN,
+    "deeplab-pytorch": _of_deeplab,
+    "torchvision": _of_torchvision,
+    "mxnet-params": lambda state, path: _backbone(
+        "ResNet-38 of MXNet", RESNET38, authors_names.mxnet_name, "linear1000_"
+    ),
+}
+"""By the name that the command line has for them."""

@@ -1,0 +1,198 @@
+"""Turns weights of other programs into files of this workflow.
+
+    python -m wsss_core.importing.pretrained import --format FORMAT IN OUT.safetensors
+
+docs/pretrained.md says which file each format is of.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import safetensors
+import torch
+from torch import Tensor, nn
+
+from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.config.trained_on import TRAINED_ON as TRAINED_ON_KEY
+from wsss_core.errors import UserError
+from wsss_core.files.atomic import atomic_path
+from wsss_core.importing.authors_files import read_checkpoint, read_mxnet_checkpoint
+from wsss_core.importing.authors_formats import COUNTER, FORMATS, Target
+from wsss_core.networks.weights import describe_further
+
+TRAINED_ON = {"torchvision": "ImageNet", "mxnet-params": "ImageNet"}
+"""What is known of formats that hold nothing else."""
+_NAMES_IN_A_SENTENCE = 5
+
+
+def import_weights(
+    form: str,
+    source: Path | str,
+    target: Path | str,
+    classes: Sequence[str] | None = None,
+    trained_on: str | None = None,
+) -> int:
+    """Turn a file of another program's weights into one of this workflow; equal input gives equal bytes.
+
+    Args:
+        form: a key of ``FORMATS``.
+        source: the file to read: one of ``torch.save``, a .safetensors file, or for ``mxnet-params`` MXNet's.
+        target: the .safetensors file to write, or overwrite; it appears whole or not at all.
+        classes: names of the classes in the order of the network's last layer; by default those of PASCAL
+            VOC, if it has as many. Not for networks that know no classes.
+        trained_on: the data that the weights were trained on, in words, for logs and tables of scores; by default
+            what ``TRAINED_ON`` knows of the format.
+
+    Returns:
+        Number of weights in the file.
+
+    Raises:
+        UserError: ``source`` is missing, damaged or of another network than ``form`` says, ``classes`` do
+            not fit, ``target`` cannot be written, or ``trained_on`` is needed: DeepLab's weights are published
+            from ImageNet and from COCO.
+    """
+    if form not in FORMATS:
+        raise UserError(f"there is no format '{form}'; use one of {', '.join(FORMATS)}")
+    if Path(target).suffix != ".safetensors":
+        raise UserError(f"{target}: the name of the file to write has to end in .safetensors")
+    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+        raise UserError(f"{target}: is the file to read, too; give the one to write another name")
+    state = read_mxnet_checkpoint(source) if form == "mxnet-params" else read_checkpoint(source)
+    if form == "deeplab-pytorch":  # the authors' multi-scale network calls the one inside 'base'
+        state = {name.removeprefix("base."): tensor for name, tensor in state.items()}
+    chosen = FORMATS[form](state, source)
+    with torch.device("meta"):  # needs neither memory nor random weights until the file is known to fit
+        network = chosen.build(_classes(chosen, state, source, classes))
+    _fill(network, chosen, state, source)
+    trained_on = trained_on or TRAINED_ON.get(form)
+    if trained_on is None and form == "deeplab-pytorch":
+        raise UserError(
+            f"{source}: say with --trained-on what the weights were trained on, such as 'ImageNet, COCO': scores of "
+            "segmenters that start from COCO are not comparable with others, and will say so"
+        )
+    try:
+        with atomic_path(target) as temporary:
+            chosen.save(temporary, network)
+            if trained_on is not None:
+                describe_further(temporary, **{TRAINED_ON_KEY: trained_on})
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from error
+    except safetensors.SafetensorError as error:  # such as a full disk
+        raise UserError(f"{target}: cannot be written ({error})") from error
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def read_classes(text: str) -> tuple[str, ...]:
+    """Names of classes as the command line gives them.
+
+    Args:
+        text: the names with commas between them, or the path of a text file with a name per line.
+
+    Raises:
+        UserError: a name is empty or there twice, or the file cannot be read.
+    """
+    names = text.split(",")
+    if os.path.isfile(text):
+        try:
+            names = Path(text).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{text}: is no readable text file of class names ({error})") from error
+    stripped = [name.strip() for name in names]
+    if any(not name for name in stripped) or len(set(stripped)) != len(stripped):
+        raise UserError(f"--classes {text}: a name is empty or there twice")
+    return tuple(stripped)
+
+
+def _classes(
+    chosen: Target, state: Mapping[str, Tensor], path: Path | str, given: Sequence[str] | None
+) -> Sequence[str]:
+    """The names of the classes that the file's network tells apart."""
+    if chosen.head is None:
+        if given is not None:
+            raise UserError(f"{path}: the {chosen.what} knows no classes; leave --classes out")
+        return ()
+    head = state.get(chosen.head)
+    if head is None or head.dim() == 0:
+        return VOC_CLASSES  # any will do: the head is told to be missing or misshapen
+    count = len(head) - chosen.background
+    if given is None and count == len(VOC_CLASSES):
+        return VOC_CLASSES
+    if given is None:
+        raise UserError(
+            f"{path}: {chosen.head} has {count} classes, which are not PASCAL VOC's {len(VOC_CLASSES)}; name them "
+            "with --classes, in their order"
+        )
+    if len(given) != count:
+        raise UserError(f"{path}: {chosen.head} has {count} classes, but --classes names {len(given)}")
+    return given
+
+
+def _fill(network: nn.Module, chosen: Target, state: Mapping[str, Tensor], path: Path | str) -> None:
+    """Give ``network``, which is on the ``meta`` device, the weights in ``state``.
+
+    Raises:
+        UserError: some are missing, left over, of another shape or not finite; the message names them as
+            the file does.
+    """
+    own = network.state_dict()
+    theirs = {name: chosen.naming(name) for name in own}
+    absent = {name for name in own if theirs[name] not in state}
+    counters = {name for name in absent if name.endswith(COUNTER)}
+    there = [name for name in own if name not in absent]
+    used = set(theirs.values())
+    faults = []
+    if missing := [theirs[name] for name in own if name in absent - counters]:
+        faults.append(f"lacks {_some(missing)}")
+    if misshaped := [name for name in there if own[name].shape != state[theirs[name]].shape]:
+        shapes = [f"{theirs[name]} {list(state[theirs[name]].shape)} for {list(own[name].shape)}" for name in misshaped]
+        faults.append(f"has {_some(shapes)}")
+    if foreign := [name for name in state if name not in used and not chosen.dropped(name)]:
+        faults.append(f"has {_some(foreign)}, which do not belong there")
+    if faults:
+        raise UserError(f"{path}: is no {chosen.what}: it {'; it '.join(faults)}")
+    if broken := [theirs[name] for name in there if not state[theirs[name]].isfinite().all()]:
+        raise UserError(f"{path}: is damaged: values of {_some(broken)} are not finite")
+    network.to_empty(device="cpu")
+    weights = {name: state[theirs[name]] for name in there}
+    network.load_state_dict(weights | {name: torch.tensor(0) for name in counters})
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = len(names) - _NAMES_IN_A_SENTENCE
+    return ", ".join(names[:_NAMES_IN_A_SENTENCE]) + (f" and {more} more" if more > 0 else "")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Returns:
+        The exit status: 0, or 2 after an error that the user can put right.
+    """
+    parser = argparse.ArgumentParser(prog="python -m wsss_core.importing.pretrained", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    command = parser.add_subparsers(dest="command", required=True).add_parser(
+        "import", help="turn a file of another program's weights into one of this workflow"
+    )
+    command.add_argument("--format", required=True, choices=FORMATS, help="what the file is")
+    command.add_argument("--classes", help="class names with commas between, or a text file with one per line")
+    command.add_argument("--trained-on", help="the data that the weights were trained on, such as 'ImageNet, COCO'")
+    command.add_argument("source", metavar="IN", help="the file to read")
+    command.add_argument("target", metavar="OUT", help="the .safetensors file to write")
+    options = parser.parse_args(arguments)
+    try:
+        classes = None if options.classes is None else read_classes(options.classes)
+        count = import_weights(options.format, options.source, options.target, classes, options.trained_on)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{options.target}: {count} weights, {options.format}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Class maps of a shard, written in blocks of images, so that a killed job goes on after the last one."""
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.errors import UserError
+from wsss_core.files.cam_store import CAM_STRIDE, CamStoreReader, ImageCams, join_cam_stores, write_cam_store
+from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.progress import Progress
+
+BLOCK_IMAGES = 32
+"""Images that a killed job loses at most."""
+
+Blocks = Sequence[Sequence[int]]
+"""Positions of images in an index."""
+Drawn = Generator[ImageCams, None, None]
+"""Images' maps as they are drawn."""
+
+log = logging.getLogger(__name__)
+
+
+def write_cams_in_blocks(
+    shard_file: Path,
+    index: DatasetIndex,
+    draw: Callable[[Blocks], Drawn],
+    provenance: Mapping[str, Any],
+    inputs: Sequence[Path | str],
+    precision: str,
+    stride: int = CAM_STRIDE,
+    description: str = "class maps",
+    block_images: int = BLOCK_IMAGES,
+) -> None:
+    """Make and write the maps of all images of a shard; a killed call goes on after its last block.
+
+    Args:
+        shard_file: the HDF5 file to make, ``<artifact>/<folder>/<shard>.h5``.
+        index: the shard's images.
+        draw: from blocks of positions in ``index`` to the images' maps, block after block, and always in the same
+            order within a block. It may go ahead: it is closed at the end, or when an image cannot be written.
+        provenance: recorded in the file; the same for every run of the same work.
+        inputs: files that the maps depend on, for resuming.
+        precision: ``float16`` or ``float32``.
+        stride: pixels of an image per cell of the maps, each way.
+        description: for the progress bar and the log.
+        block_images: images in a block.
+    """
+    partial = PartialWork(shard_file.parent.parent, shard_file.stem, inputs)
+    if partial.restore(shard_file):
+        return
+    blocks = [range(start, min(start + block_images, len(index))) for start in range(0, len(index), block_images)]
+    files = [partial.path(f"block-{block.start:08d}.h5") for block in blocks]
+    left = [(block, file) for block, file in zip(blocks, files, strict=True) if not file.exists()]
+    done = len(index) - sum(len(block) for block, _ in left)
+    if done:
+        log.info("%s: continuing after %d images", shard_file.name, done)
+    counter = Progress(f"{description} {shard_file.stem}", len(index), done=done)
+
+    def counted(images: Iterable[ImageCams]) -> Iterable[ImageCams]:
+        for image in images:
+            yield image
+            counter.advance()
+
+    with closing(draw([block for block, _ in left])) as drawn:
+        for block, file in left:
+            write_cam_store(file, index.classes, {}, counted(islice(drawn, len(block))), precision, stride)
+    counter.close()
+    try:
+        reader = CamStoreReader(files)
+    except UserError:
+        # Another job may have finished this very shard, and removed the blocks.
+        if shard_file.exists() or partial.restore(shard_file):
+            return
+        raise
+    with reader:
+        join_cam_stores(shard_file, index.classes, provenance, index.image_ids, reader, stride)
+    partial.finish(shard_file)

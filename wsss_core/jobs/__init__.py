@@ -1,0 +1,1 @@
+"""What surrounds a job: its log, signals, processes, GPUs and progress."""

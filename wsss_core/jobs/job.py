@@ -1,0 +1,162 @@
+"""What surrounds every job: log, thread limits, GPUs, errors as sentences, provenance."""
+
+import getpass
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from wsss_core.errors import UserError, disk_full, full_disk_told
+from wsss_core.files.atomic import write_json
+from wsss_core.files.signals import end_at_signals, ignore_signals, signals_deferred
+from wsss_core.jobs.gpu_lease import leased_gpus
+from wsss_core.jobs.measured import forget_figures, told_figures
+from wsss_core.jobs.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
+
+RECORDED_PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pydensecrf2", "pillow", "scipy", "wsss-core")
+log = logging.getLogger("wsss_core")
+
+
+@contextmanager
+def job(
+    log_file: Path | str,
+    threads: int,
+    identity: Mapping[str, Any] | None = None,
+    directory: Path | str | None = None,
+    gpus: int = 0,
+) -> Iterator[None]:
+    """Run the body as a job of the workflow.
+
+    Log lines go to ``log_file``, warnings and errors to the terminal too. A :class:`UserError`
+    ends the process with its message alone. SIGTERM and SIGINT end it, too, in a way that it can go
+    on from. When the body succeeds, the artifact's ``provenance.json`` is brought up to date.
+
+    With more than one GPU the body is a training, and runs in a process for each.
+
+    Args:
+        log_file: the job's log; its stem names the job in the provenance.
+        threads: CPU cores the job may use; libraries imported in the body keep to it.
+        identity: the artifact's identity (``Artifact.identity``), if the job makes one.
+        directory: the artifact's directory, with ``identity``.
+        gpus: GPUs the job asks for. On a workstation it waits until it has leased them; where there are
+            none, the body has to do without.
+    """
+    if is_started_by_a_job():
+        _set_up_log_of_another_process(Path(log_file))
+        with joined_training():
+            yield
+        return
+    _set_up_terminal()
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(max(1, threads // max(1, gpus)))
+    # Large tensors on large pages: the kernel's work for small ones was a third of AdvCAM's processor time.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    end_at_signals()
+    forget_figures()
+    start = time.monotonic()
+    try:
+        with signals_deferred():  # until there is a log that says so
+            _set_up_log(Path(log_file))
+        with leased_gpus(gpus), _processes(gpus):
+            yield
+            ignore_signals()
+        seconds = time.monotonic() - start
+        if identity is not None and directory is not None:
+            _record(Path(directory), identity, Path(log_file).stem, seconds, threads)
+    except UserError as error:
+        log.error("%s", error)
+        sys.exit(1)
+    except Exception as error:
+        if reason := disk_full(error):
+            log.error("%s (%s); make space and run the same command again", reason, error)
+        else:
+            log.exception("This is a fault of the program, not of your data:")
+        sys.exit(1)
+    log.info("done in %.1f s", seconds)
+
+
+@contextmanager
+def _processes(gpus: int) -> Iterator[None]:
+    if gpus > 1:
+        with training_processes(gpus):
+            yield
+    else:
+        yield
+
+
+def _set_up_terminal() -> None:
+    logging.raiseExceptions = False  # a log that a full disk has no space for shall not fill the terminal
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    root = logging.getLogger()
+    root.handlers = [terminal]
+    root.setLevel(logging.INFO)
+
+
+def _set_up_log(log_file: Path) -> None:
+    with full_disk_told(log_file):
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log_file.write_bytes(b"")
+        file = logging.FileHandler(log_file, mode="a", encoding="utf-8")  # a training's other processes write there too
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(file)
+
+
+def _set_up_log_of_another_process(log_file: Path) -> None:
+    """Let a training's further process add its warnings to the log; what makes it fail the first one tells."""
+    file = logging.FileHandler(log_file, mode="a", encoding="utf-8")
+    file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {place_in_words()}: %(message)s"))
+    file.setLevel(logging.WARNING)
+    logging.getLogger().handlers = [file]
+
+
+def _record(directory: Path, identity: Mapping[str, Any], name: str, seconds: float, threads: int) -> None:
+    """Add this job to the artifact's provenance (shards of one artifact finish side by side)."""
+    path = directory / "provenance.json"
+    with FileLock(directory / ".provenance.lock", mode=0o666):  # whatever the umask: a colleague's job may be next
+        jobs = json.loads(path.read_text())["jobs"] if path.exists() else {}
+        jobs[name] = {
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "seconds": round(seconds, 2),
+            "threads": threads,
+            **told_figures(),
+            "device": _device_in_use(),
+            "host": platform.node(),
+            "user": _user(),
+        }
+        write_json(path, {**identity, "versions": _versions(), "jobs": jobs})
+
+
+def _device_in_use() -> str:
+    """The GPU's name if this job computed on one, else the processor's architecture."""
+    torch = sys.modules.get("torch")  # not imported here: many jobs do without
+    if torch is not None and torch.cuda.is_initialized():
+        return str(torch.cuda.get_device_name())
+    return f"CPU ({platform.machine()})"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,99 @@
+"""Links from an experiment's name to its artifacts, and the list of what no experiment needs."""
+
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from glob import escape
+from pathlib import Path
+
+from wsss_core.files.atomic import TEMPORARY_MARK, write_json
+from wsss_core.plan.artifacts import STAGE_REVISIONS
+
+JOB_RECORDS = ("logs", "benchmarks")
+
+
+def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
+    """Make relative links ``<stage>`` -> artifact beside ``links_json``, which lists them.
+
+    Links of an earlier configuration of the experiment are replaced or removed.
+
+    Args:
+        links_json: ``results/<dataset>/experiments/<experiment>/links.json``.
+        artifacts: directory of each stage's artifact.
+    """
+    folder = links_json.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for link in folder.iterdir():
+        if link.is_symlink() and link.name not in artifacts:
+            link.unlink()
+    for stage, directory in artifacts.items():
+        temporary = folder / f"{TEMPORARY_MARK}{stage}-{os.getpid()}"
+        temporary.symlink_to(os.path.relpath(directory, folder))
+        os.replace(temporary, folder / stage)
+    write_json(links_json, dict(artifacts))
+
+
+def unreferenced(
+    folder: Path, artifacts: Collection[str], experiments: Collection[str], sweeps: Collection[str]
+) -> list[Path]:
+    """What lies in a data set's results and belongs to no experiment or sweep of the configuration.
+
+    Args:
+        folder: ``results/<dataset>``.
+        artifacts: directories that the configuration's experiments and sweeps refer to.
+        experiments: names of the configuration's experiments and of its sweeps' points.
+        sweeps: names of the configuration's sweeps.
+
+    Returns:
+        Directories of artifacts, of experiments' links and of sweeps' tables, sorted.
+    """
+    referred = {Path(directory) for directory in artifacts}
+    stages = [folder / stage for stage in STAGE_REVISIONS]
+    found = [path for stage in stages if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
+    links = [path for path in (folder / "experiments").glob("*") if path.name not in experiments]
+    tables = [path for path in (folder / "sweeps").glob("*") if path.name not in sweeps]
+    return sorted([path for path in found if path not in referred] + links + tables)
+
+
+def _delete_records(folder: Path, artifact: Path) -> None:
+    """Delete the logs (or benchmarks) of the jobs that made an artifact, an experiment's links or a sweep's table."""
+    rule = {"experiments": "link_experiment", "sweeps": "report_sweep"}.get(artifact.parent.name)
+    if rule is not None:
+        files = [folder / rule / f"{artifact.name}.log"]
+    else:  # the name ends in the artifact's digest, so that no other job's record has it
+        files = list(folder.rglob(f"*{escape(artifact.name)}.*"))
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def prune(
+    folder: Path,
+    artifacts: Collection[str],
+    experiments: Collection[str],
+    sweeps: Collection[str],
+    delete: bool,
+) -> None:
+    """Print what :func:`unreferenced` finds, with sizes; delete it, with its logs, on demand.
+
+    Args:
+        folder: ``results/<dataset>``.
+        artifacts: directories that the configuration's experiments and sweeps refer to.
+        experiments: names of the configuration's experiments and of its sweeps' points.
+        sweeps: names of the configuration's sweeps.
+        delete: delete instead of only listing.
+    """
+    paths = unreferenced(folder, artifacts, experiments, sweeps)
+    for path in paths:
+        size = sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+        print(f"{'deleted' if delete else 'unreferenced'}  {size / 2**20:8.1f} MiB  {path}")
+        if delete:
+            # Renamed first: a deletion that is cut short leaves no half of an artifact.
+            doomed = path.with_name(f"{TEMPORARY_MARK}{path.name}")
+            path.rename(doomed)
+            shutil.rmtree(doomed)
+            for record in JOB_RECORDS:
+                _delete_records(folder / record, path)
+    if not paths:
+        print("nothing to prune: every artifact belongs to an experiment of the configuration")
+    elif not delete:
+        print("to delete these: snakemake prune --config runtime='{prune: delete}'")

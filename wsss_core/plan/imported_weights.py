@@ -1,0 +1,84 @@
+"""Whether the files that networks start from can serve, as far as they say it themselves: asked before anything runs.
+
+Without torch and without reading weights, as planning the workflow asks for it. What shows only when the weights are
+read (names, shapes) is told by the job that reads them.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors
+
+from wsss_core.config import Config
+from wsss_core.config.extensions import source_of
+from wsss_core.config.trained_on import DESCRIPTION_KEY
+from wsss_core.errors import UserError
+
+HOW_TO_IMPORT = "`python -m wsss_core.importing.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
+
+
+def unfit_weights(config: Config) -> Iterator[str]:
+    """A line for each ``weights`` of a classifier, affinity or segmenter that is no file of such a network.
+
+    Args:
+        config: checked, so that all variants that it refers to are there.
+    """
+    for section in ("classifiers", "affinities", "segmenters"):
+        for name, variant in getattr(config, section).items():
+            path = getattr(variant, "weights", None)
+            if path is None:
+                continue
+            key = f"{section}.{name}.weights"
+            if not Path(path).is_file():
+                yield f"{key}: there is no file {path}; {HOW_TO_IMPORT}"
+                continue
+            try:
+                description = _description(path)
+            except UserError as error:
+                yield f"{key}: {error}; {HOW_TO_IMPORT}"
+                continue
+            # An extension's network may be called anything.
+            if source_of(variant) is None:
+                yield from (f"{key}: {path} {fault}" for fault in _faults(config, section, variant, description))
+
+
+def _description(path: str) -> dict[str, Any]:
+    """What a file says of the network in it."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            description = json.loads((file.metadata() or {})[DESCRIPTION_KEY])
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is damaged or no .safetensors file ({error})") from None
+    except (KeyError, ValueError):
+        description = None
+    if not isinstance(description, dict):
+        raise UserError(f"{path} does not say which network its weights belong to")
+    return description
+
+
+def _faults(config: Config, section: str, variant: Any, description: dict[str, Any]) -> Iterator[str]:
+    kinds = {"classifiers": "classifier", "segmenters": "segmenter"}
+    wanted, given = kinds.get(section) or variant.method, description.get("kind", "unknown network")
+    if given != wanted:
+        yield f"holds weights of a {given}, not of a {wanted}"
+        return
+    whole = section == "affinities" or variant.optimisation.epochs == 0
+    backbone = variant.backbone or config.classifiers[variant.classifier].backbone
+    own = config.backbones[backbone].trunk.description()
+    trunk = description.get("trunk")
+    for key, value in (trunk if isinstance(trunk, dict) else {}).items():
+        # Of a network that is trained further the trunk's weights have to fit; dropout matters in training alone.
+        if key in own and value != own[key] and (key in ("network", "model", "pixels") or (whole and key != "dropout")):
+            yield f"has a trunk with {key}: {value}; backbones.{backbone} has {own[key]}"
+    if not whole:
+        return
+    wanted_too: dict[str, Any] = {}
+    if config.dataset.class_names is not None:  # else only the data set's own files tell them
+        wanted_too["classes"] = list(config.dataset.class_names)
+    if section == "segmenters":
+        wanted_too |= {"network": variant.network, "options": variant.options}
+    for key, value in wanted_too.items():
+        if key in description and description[key] != value:
+            yield f"is used as it is, and its {key} is {description[key]}, not {value}"

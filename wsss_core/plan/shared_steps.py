@@ -1,0 +1,55 @@
+"""Trainings whose steps several GPUs could not share, told before the hours that come before them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.plan import Plan
+
+RULES = {
+    "backbone": "prepare_backbone",
+    "classifier": "train_classifier",
+    "affinity": "train_affinity",
+    "segmenter": "train_segmenter",
+}
+"""By stage, the rule whose jobs can use more than one GPU."""
+
+
+def unshared_steps(plan: Plan) -> Iterable[str]:
+    """A line for each training of the plan whose steps make no equal shares for the GPUs that its rule asks for."""
+    if plan.config.runtime.device == "cpu":
+        return
+    for stage, rule in RULES.items():
+        gpus = plan.config.resources[rule].gpu if rule in plan.config.resources else 1
+        if gpus < 2:
+            continue
+        for artifact in plan.artifacts(stage):
+            fault = _fault(artifact, gpus)
+            if fault is not None:
+                yield f"resources.{rule}.gpu: {artifact.variant}: {fault}"
+
+
+def _fault(artifact: Artifact, gpus: int) -> str | None:
+    settings: Mapping[str, Any] = artifact.parameters
+    if artifact.stage == "backbone":
+        settings = settings.get("pretext") or {}
+    optimisation = settings.get("optimisation") or {"epochs": 0}
+    parts = optimisation.get("accumulate", 1)
+    for images in _batch_sizes(settings, optimisation):
+        if images % gpus:
+            return f"{gpus} GPUs cannot share the {images} images of a step equally; choose another number of either"
+        if images // gpus % parts:
+            return (
+                f"each of {gpus} GPUs has {images // gpus} images of a step, which make no {parts} equal parts; choose "
+                "an 'optimisation.accumulate' that divides them, such as 1"
+            )
+    return None
+
+
+def _batch_sizes(settings: Mapping[str, Any], optimisation: Mapping[str, Any]) -> list[int]:
+    """The numbers of images that steps have; AEFT has another one after its warm-up."""
+    epochs, warm_up = optimisation["epochs"], settings.get("warmup_epochs")
+    if warm_up is None:
+        return [optimisation["batch_size"]] if epochs > 0 else []
+    sizes = [optimisation["batch_size"]] if min(epochs, warm_up) > 0 else []
+    return [*sizes, settings["triplet_batch_size"]] if epochs > warm_up else sizes
