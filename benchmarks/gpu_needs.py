@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_core.classifiers.objective import objective_class
 from wsss_core.config import Config, load_config, read_yaml
+from wsss_core.config.trunk_description import trunk_of
 from wsss_core.networks.segmenter_files import build_segmenter
 from wsss_core.refinement.affinity_method import affinity_method_class
 
@@ -119,7 +120,7 @@ def needs(config: Config, images: int) -> list[Needs]:
 
 def _of_classifier(config: Config, name: str, images: int, classes: Sequence[str]) -> Needs:
     settings: Any = config.classifiers[name]
-    trunk = config.backbones[settings.backbone].trunk
+    trunk = trunk_of(config.backbones[settings.backbone])
     crop, epochs = settings.augmentation.crop, settings.optimisation.epochs
     step = one_pass(lambda: objective_class(settings.objective).build_network(settings, trunk, classes), (crop, crop))
     views, at_once = images * epochs, settings.optimisation.batch_size
@@ -137,7 +138,7 @@ def _of_classifier(config: Config, name: str, images: int, classes: Sequence[str
 def _of_maps(config: Config, name: str, images: int, classes: Sequence[str]) -> Needs:
     cams: Any = config.cams[name]
     settings: Any = config.classifiers[cams.classifier]
-    trunk = config.backbones[settings.backbone].trunk
+    trunk = trunk_of(config.backbones[settings.backbone])
     step = one_pass(
         lambda: objective_class(settings.objective).build_network(settings, trunk, classes), PIXELS, trained=False
     )
@@ -153,7 +154,7 @@ def _of_maps(config: Config, name: str, images: int, classes: Sequence[str]) -> 
 
 def _of_affinity(config: Config, name: str, images: int) -> Needs:
     settings: Any = config.affinities[name]
-    trunk = config.backbones[settings.backbone].trunk
+    trunk = trunk_of(config.backbones[settings.backbone])
     crop, optimisation = settings.augmentation.crop, settings.optimisation
     step = one_pass(lambda: affinity_method_class(settings.method).build(settings, trunk).network, (crop, crop))
     return _of_training(f"affinity {name}", step, images * optimisation.epochs, optimisation.batch_size)
@@ -161,7 +162,7 @@ def _of_affinity(config: Config, name: str, images: int) -> Needs:
 
 def _of_segmenter(config: Config, name: str, images: int, classes: Sequence[str]) -> Needs:
     settings: Any = config.segmenters[name]
-    trunk = config.backbones[settings.backbone].trunk
+    trunk = trunk_of(config.backbones[settings.backbone])
     crop, optimisation = settings.augmentation.crop, settings.optimisation
     step = one_pass(lambda: build_segmenter(settings.network, settings.options, trunk, classes), (crop, crop))
     at_once = optimisation.batch_size // optimisation.accumulate

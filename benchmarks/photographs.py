@@ -14,17 +14,16 @@ training masks, an oracle.
 
 import argparse
 import copy
-import statistics
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from benchmarks.methods import REPOSITORY, run
-from benchmarks.tables import machine, rows_of
+from benchmarks.tables import machine, rows_of, spread
 from wsss_core.config import load_config, read_yaml
-from wsss_core.evaluation.choose_threshold import read_threshold
 from wsss_core.files.atomic import write_text
+from wsss_core.evaluation.choose_threshold import read_threshold
 from wsss_core.plan.plan import Plan
 
 METHODS = ("cam", "advcam", "seenet", "cgnet", "aeft")
@@ -137,7 +136,7 @@ def report(by_seed: Mapping[int, Scores], config: Mapping[str, Any], index: Mapp
         cells = []
         for key in ("oracle", "rule"):
             gains = [found[method][key] - found[control][key] for found in by_seed.values()]
-            cells += [_text(gains, "+"), " ".join(f"{gain:+.1f}" for gain in gains)]
+            cells += [spread(gains, "+"), " ".join(f"{gain:+.1f}" for gain in gains)]
         lines.append(f"| {method} | {control} | {' | '.join(cells)} |")
     lines += [
         "",
@@ -148,24 +147,19 @@ def report(by_seed: Mapping[int, Scores], config: Mapping[str, Any], index: Mapp
     ]
     for name in (RECIPE, *METHODS, "control"):
         lost = [found[name]["oracle"] - found[name]["rule"] for found in by_seed.values()]
-        cells = [_text([found[name][key] for found in by_seed.values()], "", 2) for key in ("threshold", "best")]
-        lines.append(f"| {name} | {' | '.join(cells)} | {_text(lost)} |")
+        cells = [spread([found[name][key] for found in by_seed.values()], "", 2) for key in ("threshold", "best")]
+        lines.append(f"| {name} | {' | '.join(cells)} | {spread(lost)} |")
     shares = [100 * found[RECIPE]["val"] / found["full"]["val"] for found in by_seed.values()]
-    lines += ["", f"DeepLab on pseudo labels reaches {_text(shares)} % of the same DeepLab on masks."]
+    lines += ["", f"DeepLab on pseudo labels reaches {spread(shares)} % of the same DeepLab on masks."]
     return "\n".join(lines) + "\n"
 
 
 def _row(by_seed: Mapping[int, Scores], name: str) -> str:
     cells = [
-        _text([found[name][key] for found in by_seed.values()]) if key in next(iter(by_seed.values()))[name] else "–"
+        spread([found[name][key] for found in by_seed.values()]) if key in next(iter(by_seed.values()))[name] else "–"
         for key in COLUMNS
     ]
     return f"| {name} | {' | '.join(cells)} |"
-
-
-def _text(values: Sequence[float], sign: str = "", digits: int = 1) -> str:
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):{sign}.{digits}f}{spread}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

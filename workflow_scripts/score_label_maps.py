@@ -7,8 +7,8 @@ from wsss_core.jobs.job import job
 with job(snakemake.log[0], snakemake.threads):
     from wsss_core.datasets.index import read_classes
     from wsss_core.datasets.label_maps import read_label_manifest
-    from wsss_core.evaluation.choose_threshold import filled_in
     from wsss_core.evaluation.score import score_label_maps
+    from wsss_core.plan.score_conditions import filled_in
 
     score_label_maps(
         read_label_manifest(snakemake.input.labels),

@@ -8,9 +8,9 @@ identity = snakemake.params.identity
 weights = Path(snakemake.output.weights)
 gpus = snakemake.resources.get("gpu", 0)
 with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
-    from wsss_core.config.networks import read_trunk
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.stage_settings import stage_settings
+    from wsss_core.config.trunk_description import read_trunk
     from wsss_core.datasets.index import read_index
     from wsss_core.datasets.label_maps import read_label_manifest
     from wsss_core.jobs.devices import loading_processes

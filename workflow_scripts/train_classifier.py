@@ -9,9 +9,9 @@ weights = Path(snakemake.output.weights)
 gpus = snakemake.resources.get("gpu", 0)
 with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
     from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
-    from wsss_core.config.networks import read_trunk
     from wsss_core.config.runtime import Runtime
     from wsss_core.config.stage_settings import stage_settings
+    from wsss_core.config.trunk_description import read_trunk
     from wsss_core.datasets.index import read_index
     from wsss_core.jobs.devices import loading_processes
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import tables
+from benchmarks import methods
 from benchmarks.methods import ABLATIONS, CONTROLS, METHODS, configuration
 from wsss_core.config import load_config, read_yaml
 from wsss_core.plan.plan import Plan
@@ -45,12 +45,12 @@ def test_an_ablation_changes_what_it_says_of_its_method(plan, name):
 def test_the_tables_hold_means_spreads_and_paired_differences(plan, monkeypatch):
     def scores(config):
         seed = config["dataset"]["generate"]["seed"]
-        base = {name: {key: 50.0 + seed for key in tables.COLUMNS} for name in config["experiments"]}
-        base["cgnet"] = {key: 53.0 + 2 * seed for key in tables.COLUMNS}
+        base = {name: {key: 50.0 + seed for key in methods.COLUMNS} for name in config["experiments"]}
+        base["cgnet"] = {key: 53.0 + 2 * seed for key in methods.COLUMNS}
         return base
 
-    monkeypatch.setattr(tables, "scores_of_seed", scores)
-    text = tables.report({seed: configuration(DEMO, seed, Path("r")) for seed in (1, 3)})
+    monkeypatch.setattr(methods, "scores_of_seed", scores)
+    text = methods.report({seed: configuration(DEMO, seed, Path("r")) for seed in (1, 3)})
     assert "| cgnet | 57.0 ± 2.8 |" in text  # 55 and 59
     assert "| cgnet | 52.0 ± 1.4 | +5.0 ± 1.4 | +4.0 +6.0 |" in text
     assert "| cgnet_without_erasing | 52.0 ± 1.4 | -5.0 ± 1.4 | -4.0 -6.0 |" in text

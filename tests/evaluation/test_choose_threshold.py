@@ -10,12 +10,12 @@ from wsss_core.datasets.subset import masks_of_subset, read_subset
 from wsss_core.errors import UserError
 from wsss_core.evaluation.choose_threshold import (
     choose_threshold,
-    filled_in,
     read_threshold,
     threshold_from,
 )
 from wsss_core.evaluation.score import score_cams
 from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
+from wsss_core.plan.score_conditions import filled_in
 
 SIZE = (8, 12)
 HIGHEST = {"low": 0.4, "high": 0.8}

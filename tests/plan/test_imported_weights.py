@@ -5,12 +5,13 @@ import pytest
 from torch import nn
 
 from wsss_core.config import load_config, read_yaml
+from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.networks.weights import save_weights
 from wsss_core.plan.imported_weights import unfit_weights
 
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 OPTIONS = {"atrous_rates": [1, 2, 4], "low_level_skip": True}
-SMALL = load_config(DEMO).backbones["small"].trunk.model_dump(mode="json")
+SMALL = describe_trunk(load_config(DEMO).backbones["small"])
 FITTING = {"kind": "segmenter", "network": "deeplab", "options": OPTIONS, "trunk": SMALL}
 
 

@@ -8,12 +8,13 @@ from PIL import Image
 
 from wsss_core.config.crf import Crf
 from wsss_core.config.networks import Backbone
+from wsss_core.config.trunk_description import trunk_of
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.files.cam_store import ImageCams
 
 CLASSES = ("bird", "cat", "dog")
 BACKBONE = Backbone(network="resnet_small", output_stride=8, weights="scratch")
-TRUNK = BACKBONE.trunk
+TRUNK = trunk_of(BACKBONE)
 SMALL_CRF = Crf(iterations=5, long_side=None, bilateral_sxy=12, bilateral_srgb=20, bilateral_compat=5)
 SIZES = {"one": (40, 48), "two": (32, 32), "none": (33, 41)}
 LABELS = {"one": ["cat"], "two": ["bird", "dog"], "none": []}

@@ -1,7 +1,6 @@
 """Settings of trunks and of the stage `backbone`."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -94,37 +93,10 @@ class Trunk(Parameters):
             object.__setattr__(self, "model", name)  # frozen for others
         return self
 
-    def description(self) -> dict[str, Any]:
-        """The settings as JSON values, from which :func:`read_trunk` makes them again."""
-        from wsss_core.config.extensions import source_of
-
-        own = self.model_dump(mode="json", exclude=set(OF_WEIGHTS))
-        source = source_of(self)
-        return own if source is None else {**own, "extension": dict(source)}
-
 
 def is_of_the_package(network: str) -> bool:
     """Whether this is a trunk of the package's own, not an extension's."""
     return network in get_args(Trunk.model_fields["network"].annotation)
-
-
-def read_trunk(description: Mapping[str, Any]) -> Trunk:
-    """A trunk's settings from what :meth:`Trunk.description` gave.
-
-    Raises:
-        UserError: the extension that the trunk comes from is gone or has changed.
-        ValueError: the settings are not a trunk's.
-    """
-    from wsss_core.config.extensions import load_source
-    from wsss_core.config.root import SECTIONS
-
-    load_source(description)
-    own = {key: value for key, value in description.items() if key != "extension"}
-    kind = SECTIONS["backbones"].kind(own.get("network"))
-    if kind is Backbone:
-        return Trunk(**own)
-    assert issubclass(kind, Backbone)
-    return kind(**own, weights="scratch")
 
 
 class Backbone(Trunk):
@@ -167,8 +139,3 @@ class Backbone(Trunk):
                 f"the package {self.weights} has weights for network: timm, model: {PACKAGES[self.weights]} only"
             )
         return self
-
-    @property
-    def trunk(self) -> Trunk:
-        """The trunk alone, without the source of its weights."""
-        return read_trunk(self.description())

@@ -2,13 +2,12 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import write_json
-from wsss_core.plan.score_conditions import fill_in
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +60,3 @@ def read_threshold(threshold_json: Path | str) -> dict[str, Any]:
 def threshold_from(fixed: float | None, threshold_json: Sequence[str]) -> float | None:
     """The threshold of a job: the fixed one, or what the file says, if the job was given one (a list of one)."""
     return read_threshold(threshold_json[0])["threshold"] if threshold_json else fixed
-
-
-def filled_in(conditions: Mapping[str, str], threshold_json: Sequence[str]) -> dict[str, str]:
-    """Conditions of a score (see ``score_conditions``), with the threshold that was chosen put in, if one was."""
-    if not threshold_json:
-        return dict(conditions)
-    chosen = read_threshold(threshold_json[0])["threshold"]
-    return {name: fill_in(text, chosen) for name, text in conditions.items()}

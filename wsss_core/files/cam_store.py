@@ -71,7 +71,9 @@ class ImageCams:
         """How a notebook shows the maps."""
         from wsss_core.files.notebook import image_cams_html  # needs Pillow, which reading maps does not
 
-        return image_cams_html(self)
+        names = self.class_names or {index: f"class {index}" for index in self.classes}
+        maps = zip((names[index] for index in self.classes), self.full_size(), strict=True)
+        return image_cams_html(self.image_id, self.height, self.width, maps)
 
     def full_size(self) -> np.ndarray:
         """The maps at the image's size: kept ones, or ``cam`` enlarged.
@@ -257,9 +259,10 @@ class CamStoreReader:
 
     def _repr_html_(self) -> str:
         """How a notebook shows the store."""
-        from wsss_core.files.notebook import cam_store_html
+        from wsss_core.files.notebook import FIRST_IMAGES, cam_store_html
 
-        return cam_store_html(self)
+        drawn = [self.read(image_id)._repr_html_() for image_id in self.image_ids[:FIRST_IMAGES]]
+        return cam_store_html(self.classes, self.files, len(self.image_ids), drawn)
 
     def read(self, image_id: str) -> ImageCams:
         """The class maps of an image, as float32.

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Trunk, read_trunk
+from wsss_core.config.networks import Trunk
+from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.networks.precision import single_precision
 from wsss_core.networks.trunks import TrunkNetwork, build_trunk
 from wsss_core.networks.weights import load_network, save_weights
@@ -88,7 +89,7 @@ def save_affinitynet(path: Path | str, network: AffinityNetwork, trunk: Trunk, k
     """
     description = {
         "kind": kind,
-        "trunk": trunk.description(),
+        "trunk": describe_trunk(trunk),
         "stride": network.stride,
         "radius": network.radius,
         "border_pairs": network.border_pairs,

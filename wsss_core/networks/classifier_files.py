@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from wsss_core.config.extensions import file_of_extension, load_extension
-from wsss_core.config.networks import read_trunk
+from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.networks import gated_pyramid, self_erasing  # noqa: F401  they let their files be read
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.weights import load_network, save_weights
@@ -25,7 +25,7 @@ def classifier_description(classifier: ClassMapClassifier) -> dict[str, Any]:
     return {
         "kind": KIND,
         "architecture": classifier.architecture,
-        "trunk": classifier.trunk_settings.description(),
+        "trunk": describe_trunk(classifier.trunk_settings),
         "classes": list(classifier.classes),
         "options": classifier.options(),
         **({"extension": extension} if (extension := file_of_extension(type(classifier).__module__)) else {}),

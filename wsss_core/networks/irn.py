@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_core.config.networks import Trunk, read_trunk
+from wsss_core.config.networks import Trunk
+from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.precision import single_precision
 from wsss_core.networks.trunk_network import TrunkNetwork
@@ -212,7 +213,7 @@ def save_irn(path: Path | str, network: IrnNetwork, trunk: Trunk, kind: str = KI
     """
     description = {
         "kind": kind,
-        "trunk": trunk.description(),
+        "trunk": describe_trunk(trunk),
         "crop_size": network.crop_size,
         "radius": network.radius,
         "displacement": network.displacement,

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from wsss_core.config.networks import Trunk, read_trunk
+from wsss_core.config.networks import Trunk
 from wsss_core.config.trained_on import TRAINED_ON
+from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.networks.deeplab import DeepLabNetwork, SegmentationNetwork
 from wsss_core.networks.deeplabv2 import DeepLabV2
 from wsss_core.networks.deeplabv3plus import DeepLabV3PlusNetwork
@@ -40,7 +41,7 @@ def build_segmenter(name: str, options: Mapping[str, Any], trunk: Trunk, classes
         "kind": KIND,
         "network": name,
         "options": dict(options),
-        "trunk": trunk.description(),
+        "trunk": describe_trunk(trunk),
         "classes": list(classes),
     }
     return network

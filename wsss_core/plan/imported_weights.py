@@ -14,6 +14,7 @@ import safetensors
 from wsss_core.config import Config
 from wsss_core.config.extensions import source_of
 from wsss_core.config.trained_on import DESCRIPTION_KEY
+from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
 
 HOW_TO_IMPORT = "`python -m wsss_core.importing.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
@@ -66,7 +67,7 @@ def _faults(config: Config, section: str, variant: Any, description: dict[str, A
         return
     whole = section == "affinities" or variant.optimisation.epochs == 0
     backbone = variant.backbone or config.classifiers[variant.classifier].backbone
-    own = config.backbones[backbone].trunk.description()
+    own = describe_trunk(config.backbones[backbone])
     trunk = description.get("trunk")
     for key, value in (trunk if isinstance(trunk, dict) else {}).items():
         # Of a network that is trained further the trunk's weights have to fit; dropout matters in training alone.

@@ -12,6 +12,7 @@ from wsss_core.config.dataset import VOC_CLASSES, Dataset
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import LearnedAffinity
+from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
 from wsss_core.plan.artifacts import Artifact
 from wsss_core.plan.score_conditions import sources_of_weights
@@ -100,7 +101,7 @@ class Plan:
         return {
             **parameters,
             **_extension(settings),
-            "trunk": self.config.backbones[backbone].trunk.description(),
+            "trunk": describe_trunk(self.config.backbones[backbone]),
         }
 
     def _plan_cams(self, name: str) -> Artifact:

@@ -15,6 +15,7 @@ from wsss_core.config.background import (
 from wsss_core.config.refinement import PseudoLabels
 from wsss_core.config.stage_settings import stage_settings
 from wsss_core.config.trained_on import backbone_trained_on, trained_on
+from wsss_core.evaluation.choose_threshold import read_threshold
 from wsss_core.plan.artifacts import Artifact
 
 CHOSEN = "{threshold}"
@@ -258,6 +259,14 @@ def fill_in(text: str, threshold: float) -> str:
         return f"{multiple_of(times, threshold):.2f} {'instead of' if is_out_of_range(times, threshold) else '='}"
 
     return _MULTIPLE.sub(multiple, text).replace(CHOSEN, f"{threshold:.2f}")
+
+
+def filled_in(conditions: Mapping[str, str], threshold_json: Sequence[str]) -> dict[str, str]:
+    """Conditions of a score (see :func:`score_conditions`), with the threshold that was chosen put in, if one was."""
+    if not threshold_json:
+        return dict(conditions)
+    chosen = read_threshold(threshold_json[0])["threshold"]
+    return {name: fill_in(text, chosen) for name, text in conditions.items()}
 
 
 def threshold_in_words(choice: Threshold) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsss_core.config.networks import Trunk, read_trunk
+from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.config.training import Augmentation
+from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_values import told_apart
@@ -162,4 +163,4 @@ def _settings_of(method: AffinityMethod, trunk: Trunk) -> dict[str, Any]:
     """What a network computes, as far as its weights do not say; dropout matters in training alone."""
     names = ("stride", "radius", "border_pairs", "crop_size", "displacement")
     own = {name: getattr(method.network, name) for name in names if hasattr(method.network, name)}
-    return {**own, **{f"trunk.{key}": value for key, value in trunk.description().items() if key != "dropout"}}
+    return {**own, **{f"trunk.{key}": value for key, value in describe_trunk(trunk).items() if key != "dropout"}}
