@@ -22,8 +22,8 @@ from typing import Any
 from benchmarks.methods import REPOSITORY, run
 from benchmarks.tables import machine, rows_of, spread
 from wsss_core.config import load_config, read_yaml
-from wsss_core.files.atomic import write_text
 from wsss_core.evaluation.choose_threshold import read_threshold
+from wsss_core.files.atomic import write_text
 from wsss_core.plan.plan import Plan
 
 METHODS = ("cam", "advcam", "seenet", "cgnet", "aeft")
