@@ -1,9 +1,18 @@
 """Weakly supervised semantic segmentation: from image-level labels to a trained network."""
 
+import os
+
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from wsss_core.config.differences import all_settings
+from wsss_core.config.stages import STAGES, scored_stages
+from wsss_core.datasets.index import SPLITS, TEST
+from wsss_core.errors import UserError
 from wsss_core.files.resume import forget_finished_work
+from wsss_core.plan import descriptions
+from wsss_core.plan.checks import check_before_a_run
+from wsss_core.plan.rules import Rules, directories
 
 min_version("9.17")
 
@@ -15,20 +24,44 @@ if not workflow.overwrite_configfiles:
 report: "captions/workflow.rst"
 
 
+def told(function):
+    """The function, whose errors for users become Snakemake's, which have no traceback."""
+
+    def telling(*arguments):
+        try:
+            return function(*arguments)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    return telling
+
+
+def reported(file, caption, category, subcategory, **labels):
+    """A file that `snakemake --report` shows, with the caption of this name."""
+    folder = os.path.join(workflow.basedir, "captions")
+    return report(file, f"{folder}/{caption}.rst", category=category, subcategory=subcategory, labels=labels)
+
+
+# Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
+inherited = dict(os.environ).get("PYTHONPATH")
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, inherited])))
+
+ask = told(Rules)(config, workflow.configfiles)
+told(check_before_a_run)(ask)
+FOLDER = ask.folder
+
+
 wildcard_constraints:
     artifact=r"[A-Za-z0-9_-]+-[0-9a-f]{10}",  # variant and digest: the directory of one artifact
     shard=r"\d{3}",  # which part of the images, from 0
     shards=r"\d{3}",  # of how many parts
-    maps=r"cams|walked_cams",  # stages that make class maps
+    maps="|".join(scored_stages(".h5")),  # stages whose class maps are scored
+    stage="|".join(scored_stages(".csv")),  # stages whose label maps are scored
     listing=r"threshold|listed_masks",  # stages that use the masks of a list of images
-    stage=r"refined_seeds|pseudo_labels|predictions",  # stages whose label maps are scored
     experiment=r"[A-Za-z0-9_.=@-]+",  # a name in `experiments`, or of a point of a sweep
     sweep=r"[A-Za-z0-9_]+",  # a name in `sweeps`
 
 
-include: "rules/common.smk"
-include: "rules/checks.smk"
-include: "rules/descriptions.smk"
 include: "rules/dataset.smk"
 include: "rules/classifier.smk"
 include: "rules/cams.smk"
@@ -39,44 +72,18 @@ include: "rules/scores.smk"
 include: "rules/report.smk"
 
 
-localrules:
-    all,
-    check_dataset,
-    dataset,
-    backbone,
-    classifier,
-    cams,
-    threshold,
-    refined_seeds,
-    affinity_labels,
-    affinity,
-    walked_cams,
-    choose_threshold,
-    pseudo_labels,
-    segmenter,
-    predictions,
-    voc_submission,
-    link_experiment,
-    summarise,
-    make_report,
-    report_sweep,
-    sweeps,
-    draw_overview,
-    prune,
-
-
 onsuccess:
-    forget_finished_work(plan.folder)
+    forget_finished_work(ask.plan.folder)
     if not {"prune", "check_dataset", "dataset"} & set(workflow.dag_settings.targets):
-        warn_of_classifiers()
+        print(*descriptions.warnings_of_classifiers(ask), sep="\n", end="")
     if "check_dataset" in workflow.dag_settings.targets:
-        print(f"What the data set holds: {plan.dataset.path('dataset_report.html')}")
+        print(f"What the data set holds: {ask.plan.dataset.path('dataset_report.html')}")
     if "all" in workflow.dag_settings.targets or not workflow.dag_settings.targets:
         print(f"What came out: {FOLDER}/report.html")
 
 
 onerror:
-    warn_of_classifiers()
+    print(*descriptions.warnings_of_classifiers(ask), sep="\n", end="")
 
 
 rule all:
@@ -86,87 +93,40 @@ rule all:
         f"{FOLDER}/summary.md",
         f"{FOLDER}/summary.csv",
         f"{FOLDER}/overview.png",
-        links_of(plan.experiments),
-        sweep_tables(),
+        ask.links_of(ask.plan.experiments),
+        ask.sweep_tables(),
+    localrule: True
 
 
 # Targets that stop earlier: `snakemake cams`, `snakemake pseudo_labels`, ...
+for name, stage in STAGES.items():
+    if stage.target:
+
+        rule:
+            name:
+                name
+            input:
+                ask.artifact_files(name),
+            localrule: True
 
 
 rule check_dataset:
     input:
-        artifact_files("dataset"),
-        plan.dataset.path("dataset_report.html"),
-        plan.dataset.path("dataset_report.csv"),
-        plan.dataset.path("skipped.csv"),
-        artifact_files("masks") if HAS_MASKS else [],
-
-
-rule dataset:
-    input:
-        artifact_files("dataset"),
-
-
-rule backbone:
-    input:
-        artifact_files("backbone"),
-
-
-rule classifier:
-    input:
-        artifact_files("classifier"),
-
-
-rule cams:
-    input:
-        artifact_files("cams"),
-
-
-rule threshold:
-    input:
-        artifact_files("threshold"),
-
-
-rule refined_seeds:
-    input:
-        artifact_files("refined_seeds"),
-
-
-rule affinity_labels:
-    input:
-        artifact_files("affinity_labels"),
-
-
-rule affinity:
-    input:
-        artifact_files("affinity"),
-
-
-rule walked_cams:
-    input:
-        artifact_files("walked_cams"),
-
-
-rule pseudo_labels:
-    input:
-        artifact_files("pseudo_labels"),
-
-
-rule segmenter:
-    input:
-        artifact_files("segmenter"),
-
-
-rule predictions:
-    input:
-        artifact_files("predictions"),
+        ask.artifact_files("dataset"),
+        ask.plan.dataset.path("dataset_report.html"),
+        ask.plan.dataset.path("dataset_report.csv"),
+        ask.plan.dataset.path("skipped.csv"),
+        ask.masks,
+    localrule: True
 
 
 rule sweeps:
     input:
-        sweep_tables(),
+        ask.sweep_tables(),
+    localrule: True
 
 
 rule voc_submission:
     input:
-        voc_submissions,
+        told(ask.voc_submissions),
+    localrule: True

@@ -3,28 +3,24 @@
 
 rule generate_cams:
     input:
-        index=upstream("cams", "dataset", "index.csv"),
-        classes=upstream("cams", "dataset", "classes.json"),
-        images=SHRUNKEN,
-        classifier=upstream("cams", "classifier", "weights.safetensors"),
+        **ask.index("cams"),
+        classifier=ask.upstream("cams", "classifier", "weights.safetensors"),
         # It comes before the maps and changes none of them, so a newer one is no reason to draw them again.
-        verdict=ancient(upstream("cams", "classifier", "verdict.json")),
+        verdict=ancient(ask.upstream("cams", "classifier", "verdict.json")),
     output:
         shard=f"{FOLDER}/cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
     log:
-        f"{FOLDER}/logs/generate_cams/{{artifact}}.{{shard}}-of-{{shards}}.log",
+        ask.log("generate_cams/{artifact}.{shard}-of-{shards}"),
     benchmark:
-        f"{FOLDER}/benchmarks/generate_cams/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+        ask.benchmark("generate_cams/{artifact}.{shard}-of-{shards}")
     priority: 50  # long jobs first: a late one would run alone at the end
     conda:
         "../envs/wsss.yaml"
-    threads: asks("generate_cams", "threads")
+    threads: ask.threads("generate_cams")
     resources:
-        mem_mb=asks("generate_cams", "mem_mb"),
-        runtime=asks("generate_cams", "runtime"),
-        gpu=asks("generate_cams", "gpu"),
+        **ask.resources("generate_cams"),
     params:
-        identity=identity("cams"),
+        identity=ask.identity("cams"),
     script:
         "../workflow_scripts/generate_cams.py"
 
@@ -32,25 +28,21 @@ rule generate_cams:
 # For the report alone: no map depends on it.
 rule record_climb:
     input:
-        index=upstream("climb", "dataset", "index.csv"),
-        classes=upstream("climb", "dataset", "classes.json"),
-        images=SHRUNKEN,
-        classifier=upstream("climb", "classifier", "weights.safetensors"),
-        verdict=ancient(upstream("climb", "classifier", "verdict.json")),
+        **ask.index("climb"),
+        classifier=ask.upstream("climb", "classifier", "weights.safetensors"),
+        verdict=ancient(ask.upstream("climb", "classifier", "verdict.json")),
     output:
         climb=f"{FOLDER}/climb/{{artifact}}/climb.h5",
     log:
-        f"{FOLDER}/logs/record_climb/{{artifact}}.log",
+        ask.log("record_climb/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/record_climb/{{artifact}}.tsv"
+        ask.benchmark("record_climb/{artifact}")
     conda:
         "../envs/wsss.yaml"
-    threads: asks("record_climb", "threads")
+    threads: ask.threads("record_climb")
     resources:
-        mem_mb=asks("record_climb", "mem_mb"),
-        runtime=asks("record_climb", "runtime"),
-        gpu=asks("record_climb", "gpu"),
+        **ask.resources("record_climb"),
     params:
-        identity=identity("climb"),
+        identity=ask.identity("climb"),
     script:
         "../workflow_scripts/record_climb.py"

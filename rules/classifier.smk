@@ -3,51 +3,45 @@
 
 rule prepare_backbone:
     input:
-        backbone_file,
+        told(ask.backbone_file),
     output:
         weights=f"{FOLDER}/backbone/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/backbone/{{artifact}}/training.csv",
     log:
-        f"{FOLDER}/logs/prepare_backbone/{{artifact}}.log",
+        ask.log("prepare_backbone/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/prepare_backbone/{{artifact}}.tsv"
+        ask.benchmark("prepare_backbone/{artifact}")
     conda:
         "../envs/wsss.yaml"
-    threads: asks("prepare_backbone", "threads")
+    threads: ask.threads("prepare_backbone")
     resources:
-        mem_mb=asks("prepare_backbone", "mem_mb"),
-        runtime=asks("prepare_backbone", "runtime"),
-        gpu=asks("prepare_backbone", "gpu"),
+        **ask.resources("prepare_backbone"),
     params:
-        identity=identity("backbone"),
+        identity=ask.identity("backbone"),
     script:
         "../workflow_scripts/prepare_backbone.py"
 
 
 rule train_classifier:
     input:
-        index=upstream("classifier", "dataset", "index.csv"),
-        classes=upstream("classifier", "dataset", "classes.json"),
-        images=SHRUNKEN,
-        backbone=upstream_if_any("classifier", "backbone", "weights.safetensors"),
-        classifier=starting_classifier,
-        ordinary=upstream_if_any("classifier", "ordinary", "weights.safetensors"),
+        **ask.index("classifier"),
+        backbone=ask.upstream_if_any("classifier", "backbone", "weights.safetensors"),
+        classifier=ask.starting_weights("classifier"),
+        ordinary=ask.upstream_if_any("classifier", "ordinary", "weights.safetensors"),
     output:
         weights=f"{FOLDER}/classifier/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/classifier/{{artifact}}/training.csv",
     log:
-        f"{FOLDER}/logs/train_classifier/{{artifact}}.log",
+        ask.log("train_classifier/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/train_classifier/{{artifact}}.tsv"
+        ask.benchmark("train_classifier/{artifact}")
     conda:
         "../envs/wsss.yaml"
-    threads: asks("train_classifier", "threads")
+    threads: ask.threads("train_classifier")
     resources:
-        mem_mb=asks("train_classifier", "mem_mb"),
-        runtime=asks("train_classifier", "runtime"),
-        gpu=asks("train_classifier", "gpu"),
+        **ask.resources("train_classifier"),
     params:
-        identity=identity("classifier"),
+        identity=ask.identity("classifier"),
     script:
         "../workflow_scripts/train_classifier.py"
 
@@ -55,37 +49,33 @@ rule train_classifier:
 # From image-level labels of the validation images alone; nothing that is trained or drawn reads what it makes.
 rule score_classifier:
     input:
-        index=upstream("classifier", "dataset", "index.csv"),
-        classes=upstream("classifier", "dataset", "classes.json"),
+        index=ask.upstream("classifier", "dataset", "index.csv"),
+        classes=ask.upstream("classifier", "dataset", "classes.json"),
         classifier=f"{FOLDER}/classifier/{{artifact}}/weights.safetensors",
     output:
-        scores=report(
+        scores=reported(
             f"{FOLDER}/classifier/{{artifact}}/scores.csv",
-            caption="../captions/classifier_scores.rst",
-            category="Scores",
-            subcategory="classifier",
-            labels={"artifact": "{artifact}"},
+            "classifier_scores",
+            "Scores",
+            "classifier",
+            artifact="{artifact}",
         ),
         verdict=f"{FOLDER}/classifier/{{artifact}}/verdict.json",
     log:
-        f"{FOLDER}/logs/score_classifier/classifier.{{artifact}}.log",
+        ask.log("score_classifier/classifier.{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/score_classifier/classifier.{{artifact}}.tsv"
+        ask.benchmark("score_classifier/classifier.{artifact}")
     priority: 100  # maps wait for it
     conda:
         "../envs/wsss.yaml"
-    threads: asks("score_classifier", "threads")
+    threads: ask.threads("score_classifier")
     resources:
-        mem_mb=asks("score_classifier", "mem_mb"),
-        runtime=asks("score_classifier", "runtime"),
-        gpu=asks("score_classifier", "gpu"),
+        **ask.resources("score_classifier"),
     params:
-        identity=identity("classifier"),
-        variant=lambda wildcards: plan.artifact("classifier", wildcards.artifact).variant,
-        initialisation=lambda wildcards: initialisation_in_words(
-            plan.artifact("classifier", wildcards.artifact)
-        ),
-        dataset_report=plan.dataset.path("dataset_report.html"),
-        curve=lambda wildcards: plan.artifact("classifier", wildcards.artifact).path("training.csv"),
+        identity=ask.identity("classifier"),
+        variant=ask.variant("classifier"),
+        initialisation=ask.initialisation("classifier"),
+        dataset_report=ask.plan.dataset.path("dataset_report.html"),
+        curve=f"{FOLDER}/classifier/{{artifact}}/training.csv",
     script:
         "../workflow_scripts/score_classifier.py"

@@ -8,17 +8,16 @@ rule generate_creatures:
         lists=directory(f"{FOLDER}/generated/{{artifact}}/ImageSets"),
         masks=directory(f"{FOLDER}/generated/{{artifact}}/SegmentationClass"),
     log:
-        f"{FOLDER}/logs/generate_creatures/{{artifact}}.log",
+        ask.log("generate_creatures/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/generate_creatures/{{artifact}}.tsv"
+        ask.benchmark("generate_creatures/{artifact}")
     conda:
         "../envs/wsss.yaml"
-    threads: asks("generate_creatures", "threads")
+    threads: ask.threads("generate_creatures")
     resources:
-        mem_mb=asks("generate_creatures", "mem_mb"),
-        runtime=asks("generate_creatures", "runtime"),
+        **ask.resources("generate_creatures"),
     params:
-        identity=identity("generated"),
+        identity=ask.identity("generated"),
     script:
         "../workflow_scripts/generate_creatures.py"
 
@@ -26,55 +25,53 @@ rule generate_creatures:
 # The folder of images is an output only where large images are shrunk.
 rule index_dataset:
     input:
-        raw=raw_inputs(RAW.inputs()),
+        raw=ask.raw_inputs(ask.raw.inputs()),
     output:
-        **{"images": directory(f"{FOLDER}/dataset/{{artifact}}/images") for _ in SHRUNKEN},
+        **{"images": directory(f"{FOLDER}/dataset/{{artifact}}/images") for _ in ask.shrunken},
         index=f"{FOLDER}/dataset/{{artifact}}/index.csv",
         classes=f"{FOLDER}/dataset/{{artifact}}/classes.json",
         report=f"{FOLDER}/dataset/{{artifact}}/dataset_report.html",
         counts=f"{FOLDER}/dataset/{{artifact}}/dataset_report.csv",
         skipped=f"{FOLDER}/dataset/{{artifact}}/skipped.csv",
     log:
-        f"{FOLDER}/logs/index_dataset/{{artifact}}.log",
+        ask.log("index_dataset/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/index_dataset/{{artifact}}.tsv"
+        ask.benchmark("index_dataset/{artifact}")
     priority: 100
     conda:
         "../envs/wsss.yaml"
-    threads: asks("index_dataset", "threads")
+    threads: ask.threads("index_dataset")
     resources:
-        mem_mb=asks("index_dataset", "mem_mb"),
-        runtime=asks("index_dataset", "runtime"),
+        **ask.resources("index_dataset"),
     params:
-        identity=identity("dataset"),
-        root=lambda wildcards: raw_root(),
-        names=RAW.names_digest(),  # so that a change of them makes the index anew
+        identity=ask.identity("dataset"),
+        root=lambda wildcards: ask.raw_root,
+        names=ask.raw.names_digest(),  # so that a change of them makes the index anew
     script:
         "../workflow_scripts/index_dataset.py"
 
 
 rule index_masks:
     input:
-        raw=raw_inputs(RAW.mask_inputs()),
-        index=upstream("masks", "dataset", "index.csv"),
-        classes=upstream("masks", "dataset", "classes.json"),
+        raw=ask.raw_inputs(ask.raw.mask_inputs()),
+        index=ask.upstream("masks", "dataset", "index.csv"),
+        classes=ask.upstream("masks", "dataset", "classes.json"),
     output:
         masks=f"{FOLDER}/masks/{{artifact}}/masks.csv",
         skipped=f"{FOLDER}/masks/{{artifact}}/skipped.csv",
     log:
-        f"{FOLDER}/logs/index_masks/{{artifact}}.log",
+        ask.log("index_masks/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/index_masks/{{artifact}}.tsv"
+        ask.benchmark("index_masks/{artifact}")
     priority: 100
     conda:
         "../envs/wsss.yaml"
-    threads: asks("index_masks", "threads")
+    threads: ask.threads("index_masks")
     resources:
-        mem_mb=asks("index_masks", "mem_mb"),
-        runtime=asks("index_masks", "runtime"),
+        **ask.resources("index_masks"),
     params:
-        identity=identity("masks"),
-        root=lambda wildcards: raw_root(),
-        dataset=lambda wildcards: plan.dataset.parameters,
+        identity=ask.identity("masks"),
+        root=lambda wildcards: ask.raw_root,
+        dataset=lambda wildcards: ask.plan.dataset.parameters,
     script:
         "../workflow_scripts/index_masks.py"

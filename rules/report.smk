@@ -3,179 +3,124 @@
 
 rule summarise:
     input:
-        scores=scores_of(plan.experiments),
-        complete=links_of(plan.experiments),
-        classifiers=[
-            file
-            for artifact in classifiers_of(plan.experiments)
-            for file in scores_of_classifier(artifact)
-        ],
+        scores=ask.scores_of(ask.plan.experiments),
+        complete=ask.links_of(ask.plan.experiments),
+        classifiers=descriptions.files_of_classifiers(ask),
     output:
-        table=report(
-            f"{FOLDER}/summary.csv",
-            caption="../captions/summary.rst",
-            category="Summary",
-            labels={"what": "table of scores"},
-        ),
+        table=reported(f"{FOLDER}/summary.csv", "summary", "Summary", None, what="table of scores"),
         text=f"{FOLDER}/summary.md",
     log:
-        f"{FOLDER}/logs/summarise.log",
+        ask.log("summarise"),
+    localrule: True
     conda:
         "../envs/wsss.yaml"
     params:
-        dataset=plan.config.dataset.name,
-        experiments={
-            name: described(plan.config, name, stages) for name, stages in plan.experiments.items()
-        },
-        classifiers=[described_classifier(a) for a in classifiers_of(plan.experiments)],
+        dataset=ask.config.dataset.name,
+        experiments=descriptions.described_experiments(ask),
+        classifiers=descriptions.described_classifiers(ask),
     script:
         "../workflow_scripts/summarise.py"
 
 
 rule make_report:
     input:
-        index=plan.dataset.path("index.csv"),
-        classes=plan.dataset.path("classes.json"),
-        images=SHRUNKEN,
-        masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
-        scores=scores_of(plan.experiments),
-        complete=links_of(plan.experiments),
-        classifiers=[
-            file
-            for artifact in classifiers_of(plan.experiments)
-            for file in scores_of_classifier(artifact)
-        ],
-        climbs=[climb.path("climb.h5") for climb in plan.climbs.values()],
+        index=ask.plan.dataset.path("index.csv"),
+        classes=ask.plan.dataset.path("classes.json"),
+        images=ask.shrunken,
+        masks=ask.masks,
+        scores=ask.scores_of(ask.plan.experiments),
+        complete=ask.links_of(ask.plan.experiments),
+        classifiers=descriptions.files_of_classifiers(ask),
+        climbs=[climb.path("climb.h5") for climb in ask.plan.climbs.values()],
     output:
-        page=report(
-            f"{FOLDER}/report.html",
-            caption="../captions/report_page.rst",
-            category="Summary",
-            labels={"what": "page about the run"},
-        ),
+        page=reported(f"{FOLDER}/report.html", "report_page", "Summary", None, what="page about the run"),
     log:
-        f"{FOLDER}/logs/make_report.log",
+        ask.log("make_report"),
+    localrule: True
     conda:
         "../envs/wsss.yaml"
     params:
-        dataset=plan.config.dataset.name,
-        experiments={
-            name: described(plan.config, name, stages) for name, stages in plan.experiments.items()
-        },
-        classifiers=[described_classifier(a) for a in classifiers_of(plan.experiments)],
-        stages={
-            name: {stage: str(artifact.directory) for stage, artifact in stages.items()}
-            for name, stages in plan.experiments.items()
-        },
-        artifacts=described_artifacts(plan.experiments),
-        settings=all_settings(plan.config),
-        maps=described_maps(plan.experiments),
-        seed_thresholds={
-            name: described(plan.config, name, stages)["seed_threshold"]
-            for name, stages in plan.experiments.items()
-            if "cams" in stages
-        },
-        shown=plan.config.report.images,
-        climbs=described_climbs(),
+        dataset=ask.config.dataset.name,
+        experiments=descriptions.described_experiments(ask),
+        classifiers=descriptions.described_classifiers(ask),
+        stages={name: directories(stages) for name, stages in ask.plan.experiments.items()},
+        artifacts=descriptions.described_artifacts(ask),
+        settings=all_settings(ask.config),
+        maps=descriptions.described_maps(ask, descriptions.pictured_stages()),
+        seed_thresholds=descriptions.seed_thresholds(ask),
+        shown=ask.config.report.images,
+        climbs=descriptions.described_climbs(ask),
     script:
         "../workflow_scripts/make_report.py"
 
 
 rule report_sweep:
     input:
-        scores=lambda wildcards: scores_of(point.name for point in SWEEPS[wildcards.sweep]),
-        complete=lambda wildcards: links_of(point.name for point in SWEEPS[wildcards.sweep]),
+        scores=ask.scores_of_sweep,
+        complete=ask.links_of_sweep,
     output:
-        table=report(
-            f"{FOLDER}/sweeps/{{sweep}}/table.csv",
-            caption="../captions/sweep.rst",
-            category="Sweeps",
-            subcategory="{sweep}",
-            labels={"what": "table"},
-        ),
+        table=reported(f"{FOLDER}/sweeps/{{sweep}}/table.csv", "sweep", "Sweeps", "{sweep}", what="table"),
         text=f"{FOLDER}/sweeps/{{sweep}}/table.md",
-        picture=report(
-            f"{FOLDER}/sweeps/{{sweep}}/plot.png",
-            caption="../captions/sweep.rst",
-            category="Sweeps",
-            subcategory="{sweep}",
-            labels={"what": "plot"},
-        ),
+        picture=reported(f"{FOLDER}/sweeps/{{sweep}}/plot.png", "sweep", "Sweeps", "{sweep}", what="plot"),
     log:
-        f"{FOLDER}/logs/report_sweep/{{sweep}}.log",
+        ask.log("report_sweep/{sweep}"),
+    localrule: True
     conda:
         "../envs/wsss.yaml"
     params:
-        title=lambda wildcards: f"{plan.config.dataset.name}, sweep {wildcards.sweep}: "
-        f"experiment {plan.config.sweeps[wildcards.sweep].experiment}",
-        points=lambda wildcards: points_of(wildcards.sweep),
+        title=lambda wildcards: descriptions.title_of_sweep(ask, wildcards.sweep),
+        points=lambda wildcards: descriptions.described_points(ask, wildcards.sweep),
     script:
         "../workflow_scripts/report_sweep.py"
 
 
 rule draw_overview:
     input:
-        index=plan.dataset.path("index.csv"),
-        classes=plan.dataset.path("classes.json"),
-        images=SHRUNKEN,
-        masks=plan.masks.path("masks.csv") if HAS_MASKS else [],
-        complete=links_of(plan.experiments),
+        index=ask.plan.dataset.path("index.csv"),
+        classes=ask.plan.dataset.path("classes.json"),
+        images=ask.shrunken,
+        masks=ask.masks,
+        complete=ask.links_of(ask.plan.experiments),
     output:
-        picture=report(
-            f"{FOLDER}/overview.png",
-            caption="../captions/overview.rst",
-            category="Summary",
-            labels={"what": "overview of images and maps"},
-        ),
+        picture=reported(f"{FOLDER}/overview.png", "overview", "Summary", None, what="overview of images and maps"),
     log:
-        f"{FOLDER}/logs/draw_overview.log",
+        ask.log("draw_overview"),
+    localrule: True
     conda:
         "../envs/wsss.yaml"
     params:
-        experiments={
-            name: {
-                "cams": shard_paths(stages["cams"], "shards", ".h5"),
-                "pseudo_labels": (
-                    shard_paths(stages["pseudo_labels"], "labels", ".csv")
-                    if "pseudo_labels" in stages
-                    else []
-                ),
-            }
-            for name, stages in plan.experiments.items()
-            if "cams" in stages
-        },
+        experiments=descriptions.described_maps(ask, ("cams", "pseudo_labels")),
     script:
         "../workflow_scripts/draw_overview.py"
 
 
 rule link_experiment:
     input:
-        lambda wildcards: [f for a in STAGES[wildcards.experiment].values() for f in final_files(a)],
+        ask.files_of_experiment,
     output:
         links=f"{FOLDER}/experiments/{{experiment}}/links.json",
     log:
-        f"{FOLDER}/logs/link_experiment/{{experiment}}.log",
+        ask.log("link_experiment/{experiment}"),
+    localrule: True
     conda:
         "../envs/wsss.yaml"
     params:
-        artifacts=lambda wildcards: {
-            stage: str(artifact.directory)
-            for stage, artifact in STAGES[wildcards.experiment].items()
-        },
+        artifacts=ask.directories_of_experiment,
     script:
         "../workflow_scripts/link_experiment.py"
 
 
 rule prune:
     log:
-        f"{FOLDER}/logs/prune.log",
+        ask.log("prune"),
+    localrule: True
     conda:
         "../envs/wsss.yaml"
     params:
         folder=FOLDER,
-        artifacts=[str(artifact.directory) for artifact in plan.artifacts()],
-        experiments=list(STAGES),
-        sweeps=list(SWEEPS),
-        delete=RUNTIME.prune == "delete",
+        artifacts=[str(artifact.directory) for artifact in ask.plan.artifacts()],
+        experiments=list(ask.stages),
+        sweeps=list(ask.sweeps),
+        delete=ask.config.runtime.prune == "delete",
     script:
         "../workflow_scripts/prune.py"

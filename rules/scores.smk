@@ -3,33 +3,24 @@
 
 rule score_cams:
     input:
-        shards=lambda wildcards: shard_paths(
-            plan.artifact(wildcards.maps, wildcards.artifact), "shards", ".h5"
-        ),
-        masks=plan.masks.path("masks.csv"),
+        shards=ask.shards_of("maps"),
+        masks=ask.plan.masks.path("masks.csv"),
     output:
-        scores=report(
-            f"{FOLDER}/{{maps}}/{{artifact}}/scores.csv",
-            caption="../captions/class_map_scores.rst",
-            category="Scores",
-            subcategory="{maps}",
-            labels={"artifact": "{artifact}"},
+        scores=reported(
+            f"{FOLDER}/{{maps}}/{{artifact}}/scores.csv", "class_map_scores", "Scores", "{maps}", artifact="{artifact}"
         ),
     log:
-        f"{FOLDER}/logs/score_cams/{{maps}}.{{artifact}}.log",
+        ask.log("score_cams/{maps}.{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/score_cams/{{maps}}.{{artifact}}.tsv"
+        ask.benchmark("score_cams/{maps}.{artifact}")
     conda:
         "../envs/wsss.yaml"
-    threads: asks("score_cams", "threads")
+    threads: ask.threads("score_cams")
     resources:
-        mem_mb=asks("score_cams", "mem_mb"),
-        runtime=asks("score_cams", "runtime"),
+        **ask.resources("score_cams"),
     params:
-        walked=lambda wildcards: wildcards.maps == "walked_cams",
-        conditions=lambda wildcards: score_conditions(
-            plan.artifact(wildcards.maps, wildcards.artifact)
-        ),
+        walked=ask.walked,
+        conditions=ask.conditions("maps"),
     script:
         "../workflow_scripts/score_cams.py"
 
@@ -37,66 +28,59 @@ rule score_cams:
 # Early, so that a wrong list is told before anything is trained.
 rule index_subset:
     input:
-        subset=subset_file,
-        index=plan.dataset.path("index.csv"),
-        classes=plan.dataset.path("classes.json"),
-        masks=plan.masks.path("masks.csv"),
+        subset=ask.subset_file,
+        index=ask.plan.dataset.path("index.csv"),
+        classes=ask.plan.dataset.path("classes.json"),
+        masks=ask.plan.masks.path("masks.csv"),
     output:
         masks=f"{FOLDER}/{{listing}}/{{artifact}}/masks.csv",
     log:
-        f"{FOLDER}/logs/index_subset/{{listing}}.{{artifact}}.log",
+        ask.log("index_subset/{listing}.{artifact}"),
     priority: 100
     conda:
         "../envs/wsss.yaml"
-    threads: asks("index_masks", "threads")
+    threads: ask.threads("index_subset")
     resources:
-        mem_mb=asks("index_masks", "mem_mb"),
-        runtime=asks("index_masks", "runtime"),
+        **ask.resources("index_subset"),
     script:
         "../workflow_scripts/index_subset.py"
 
 
 rule score_subset:
     input:
-        maps=upstream_shards("threshold", "maps", "shards", ".h5"),
+        maps=ask.upstream_shards("threshold", "maps"),
         masks=f"{FOLDER}/threshold/{{artifact}}/masks.csv",
     output:
         scores=f"{FOLDER}/threshold/{{artifact}}/scores.csv",
     log:
-        f"{FOLDER}/logs/score_subset/{{artifact}}.log",
+        ask.log("score_subset/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/score_subset/{{artifact}}.tsv"
+        ask.benchmark("score_subset/{artifact}")
     conda:
         "../envs/wsss.yaml"
-    threads: asks("score_cams", "threads")
+    threads: ask.threads("score_cams")
     resources:
-        mem_mb=asks("score_cams", "mem_mb"),
-        runtime=asks("score_cams", "runtime"),
+        **ask.resources("score_cams"),
     params:
-        walked=lambda wildcards: plan.artifact("threshold", wildcards.artifact)
-        .upstream["maps"]
-        .stage
-        == "walked_cams",
-        conditions=lambda wildcards: subset_conditions(
-            plan.artifact("threshold", wildcards.artifact)
-        ),
+        walked=ask.walked,
+        conditions=ask.conditions_of_subset,
     script:
         "../workflow_scripts/score_subset.py"
 
 
 rule choose_threshold:
     input:
-        scores=threshold_scores,
+        scores=ask.threshold_scores,
     output:
         threshold=f"{FOLDER}/threshold/{{artifact}}/threshold.json",
     log:
-        f"{FOLDER}/logs/choose_threshold/{{artifact}}.log",
+        ask.log("choose_threshold/{artifact}"),
     wildcard_constraints:
-        artifact=one_of(threshold_names(by_masks=True)),
+        artifact=ask.names("threshold", lambda parameters: parameters["best_on"] is not None),
     conda:
         "../envs/wsss.yaml"
     params:
-        identity=identity("threshold"),
+        identity=ask.identity("threshold"),
     script:
         "../workflow_scripts/choose_threshold.py"
 
@@ -104,60 +88,51 @@ rule choose_threshold:
 # No score and no mask is looked at: it belongs here because it makes what choose_threshold makes.
 rule choose_threshold_without_masks:
     input:
-        maps=upstream_shards("threshold", "maps", "shards", ".h5"),
+        maps=ask.upstream_shards("threshold", "maps"),
     output:
         threshold=f"{FOLDER}/threshold/{{artifact}}/threshold.json",
     log:
-        f"{FOLDER}/logs/choose_threshold_without_masks/{{artifact}}.log",
+        ask.log("choose_threshold_without_masks/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/choose_threshold_without_masks/{{artifact}}.tsv"
+        ask.benchmark("choose_threshold_without_masks/{artifact}")
     wildcard_constraints:
-        artifact=one_of(threshold_names(by_masks=False)),
+        artifact=ask.names("threshold", lambda parameters: parameters["best_on"] is None),
     conda:
         "../envs/wsss.yaml"
-    threads: asks("choose_threshold_without_masks", "threads")
+    threads: ask.threads("choose_threshold_without_masks")
     resources:
-        mem_mb=asks("choose_threshold_without_masks", "mem_mb"),
-        runtime=asks("choose_threshold_without_masks", "runtime"),
+        **ask.resources("choose_threshold_without_masks"),
     params:
-        identity=identity("threshold"),
-        walked=lambda wildcards: plan.artifact("threshold", wildcards.artifact)
-        .upstream["maps"]
-        .stage
-        == "walked_cams",
+        identity=ask.identity("threshold"),
+        walked=ask.walked,
     script:
         "../workflow_scripts/choose_threshold_without_masks.py"
 
 
 rule score_label_maps:
     input:
-        labels=label_map_shards,
-        masks=plan.masks.path("masks.csv"),
-        classes=plan.dataset.path("classes.json"),
-        thresholds=lambda wildcards: threshold_files(
-            plan.artifact(wildcards.stage, wildcards.artifact)
-        ),
+        labels=ask.shards_of("stage"),
+        masks=ask.plan.masks.path("masks.csv"),
+        classes=ask.plan.dataset.path("classes.json"),
+        thresholds=ask.thresholds_in_conditions,
     output:
-        scores=report(
+        scores=reported(
             f"{FOLDER}/{{stage}}/{{artifact}}/labels.scores.csv",
-            caption="../captions/label_map_scores.rst",
-            category="Scores",
-            subcategory="{stage}",
-            labels={"artifact": "{artifact}"},
+            "label_map_scores",
+            "Scores",
+            "{stage}",
+            artifact="{artifact}",
         ),
     log:
-        f"{FOLDER}/logs/score_label_maps/{{stage}}.{{artifact}}.log",
+        ask.log("score_label_maps/{stage}.{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/score_label_maps/{{stage}}.{{artifact}}.tsv"
+        ask.benchmark("score_label_maps/{stage}.{artifact}")
     conda:
         "../envs/wsss.yaml"
-    threads: asks("score_label_maps", "threads")
+    threads: ask.threads("score_label_maps")
     resources:
-        mem_mb=asks("score_label_maps", "mem_mb"),
-        runtime=asks("score_label_maps", "runtime"),
+        **ask.resources("score_label_maps"),
     params:
-        conditions=lambda wildcards: score_conditions(
-            plan.artifact(wildcards.stage, wildcards.artifact)
-        ),
+        conditions=ask.conditions("stage"),
     script:
         "../workflow_scripts/score_label_maps.py"

@@ -3,59 +3,49 @@
 
 rule train_segmenter:
     input:
-        index=upstream("segmenter", "dataset", "index.csv"),
-        classes=upstream("segmenter", "dataset", "classes.json"),
-        images=SHRUNKEN,
-        labels=training_labels,
-        masks=upstream_if_any("segmenter", "listed_masks", "masks.csv"),
-        initial=starting_network("segmenter"),
+        **ask.index("segmenter"),
+        labels=ask.training_labels("segmenter", "labels"),
+        masks=ask.upstream_if_any("segmenter", "listed_masks", "masks.csv"),
+        initial=ask.starting_weights("segmenter"),
     output:
         weights=f"{FOLDER}/segmenter/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/segmenter/{{artifact}}/training.csv",
     log:
-        f"{FOLDER}/logs/train_segmenter/{{artifact}}.log",
+        ask.log("train_segmenter/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/train_segmenter/{{artifact}}.tsv"
+        ask.benchmark("train_segmenter/{artifact}")
     priority: 40  # long jobs first: a late one would run alone at the end
     conda:
         "../envs/wsss.yaml"
-    threads: asks("train_segmenter", "threads")
+    threads: ask.threads("train_segmenter")
     resources:
-        mem_mb=asks("train_segmenter", "mem_mb"),
-        runtime=asks("train_segmenter", "runtime"),
-        gpu=asks("train_segmenter", "gpu"),
+        **ask.resources("train_segmenter"),
     params:
-        identity=identity("segmenter"),
-        initialisation=lambda wildcards: initialisation_in_words(
-            plan.artifact("segmenter", wildcards.artifact)
-        ),
+        identity=ask.identity("segmenter"),
+        initialisation=ask.initialisation("segmenter"),
     script:
         "../workflow_scripts/train_segmenter.py"
 
 
 rule predict:
     input:
-        index=upstream("predictions", "dataset", "index.csv"),
-        classes=upstream("predictions", "dataset", "classes.json"),
-        images=SHRUNKEN,
-        segmenter=upstream("predictions", "segmenter", "weights.safetensors"),
+        **ask.index("predictions"),
+        segmenter=ask.upstream("predictions", "segmenter", "weights.safetensors"),
     output:
         labels=f"{FOLDER}/predictions/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
     log:
-        f"{FOLDER}/logs/predict/{{artifact}}.{{shard}}-of-{{shards}}.log",
+        ask.log("predict/{artifact}.{shard}-of-{shards}"),
     benchmark:
-        f"{FOLDER}/benchmarks/predict/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+        ask.benchmark("predict/{artifact}.{shard}-of-{shards}")
     wildcard_constraints:
-        artifact=one_of(prediction_names(keep_probabilities=False)),
+        artifact=ask.names("predictions", lambda parameters: not parameters["keep_probabilities"]),
     conda:
         "../envs/wsss.yaml"
-    threads: asks("predict", "threads")
+    threads: ask.threads("predict")
     resources:
-        mem_mb=asks("predict", "mem_mb"),
-        runtime=asks("predict", "runtime"),
-        gpu=asks("predict", "gpu"),
+        **ask.resources("predict"),
     params:
-        identity=identity("predictions"),
+        identity=ask.identity("predictions"),
     script:
         "../workflow_scripts/predict.py"
 
@@ -66,9 +56,7 @@ use rule predict as predict_with_probabilities with:
         labels=f"{FOLDER}/predictions/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
         probabilities=f"{FOLDER}/predictions/{{artifact}}/probabilities/{{shard}}-of-{{shards}}.h5",
     wildcard_constraints:
-        artifact=one_of(prediction_names(keep_probabilities=True)),
-    threads: asks("predict_with_probabilities", "threads")
+        artifact=ask.names("predictions", lambda parameters: parameters["keep_probabilities"]),
+    threads: ask.threads("predict_with_probabilities")
     resources:
-        mem_mb=asks("predict_with_probabilities", "mem_mb"),
-        runtime=asks("predict_with_probabilities", "runtime"),
-        gpu=asks("predict_with_probabilities", "gpu"),
+        **ask.resources("predict_with_probabilities"),

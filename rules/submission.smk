@@ -3,24 +3,23 @@
 
 rule index_test_images:
     input:
-        raw=raw_inputs(RAW.inputs((*SPLITS, TEST))),
+        raw=ask.raw_inputs(ask.raw.inputs((*SPLITS, TEST))),
     output:
         index=f"{FOLDER}/test_images/{{artifact}}/index.csv",
         classes=f"{FOLDER}/test_images/{{artifact}}/classes.json",
     log:
-        f"{FOLDER}/logs/index_test_images/{{artifact}}.log",
+        ask.log("index_test_images/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/index_test_images/{{artifact}}.tsv"
+        ask.benchmark("index_test_images/{artifact}")
     priority: 100  # a wrong list is told before anything is trained
     conda:
         "../envs/wsss.yaml"
-    threads: asks("index_test_images", "threads")
+    threads: ask.threads("index_test_images")
     resources:
-        mem_mb=asks("index_test_images", "mem_mb"),
-        runtime=asks("index_test_images", "runtime"),
+        **ask.resources("index_test_images"),
     params:
-        identity=identity("test_images"),
-        root=lambda wildcards: raw_root(),
+        identity=ask.identity("test_images"),
+        root=lambda wildcards: ask.raw_root,
     script:
         "../workflow_scripts/index_test_images.py"
 
@@ -28,44 +27,41 @@ rule index_test_images:
 # The same work on other images.
 use rule predict as predict_test with:
     input:
-        index=upstream("test_predictions", "dataset", "index.csv"),
-        classes=upstream("test_predictions", "dataset", "classes.json"),
-        segmenter=upstream("test_predictions", "segmenter", "weights.safetensors"),
+        index=ask.upstream("test_predictions", "dataset", "index.csv"),
+        classes=ask.upstream("test_predictions", "dataset", "classes.json"),
+        segmenter=ask.upstream("test_predictions", "segmenter", "weights.safetensors"),
     output:
         labels=f"{FOLDER}/test_predictions/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
     log:
-        f"{FOLDER}/logs/predict_test/{{artifact}}.{{shard}}-of-{{shards}}.log",
+        ask.log("predict_test/{artifact}.{shard}-of-{shards}"),
     benchmark:
-        f"{FOLDER}/benchmarks/predict_test/{{artifact}}.{{shard}}-of-{{shards}}.tsv"
+        ask.benchmark("predict_test/{artifact}.{shard}-of-{shards}")
     wildcard_constraints:
-        artifact=one_of([artifact.name for artifact in plan.artifacts("test_predictions")]),
-    threads: asks("predict_test", "threads")
+        artifact=ask.names("test_predictions"),
+    threads: ask.threads("predict_test")
     resources:
-        mem_mb=asks("predict_test", "mem_mb"),
-        runtime=asks("predict_test", "runtime"),
-        gpu=asks("predict_test", "gpu"),
+        **ask.resources("predict_test"),
     params:
-        identity=identity("test_predictions"),
+        identity=ask.identity("test_predictions"),
 
 
 rule make_voc_submission:
     input:
-        labels=upstream_shards("voc_submission", "predictions", "labels", ".csv"),
-        index=upstream("voc_submission", "dataset", "index.csv"),
-        classes=upstream("voc_submission", "dataset", "classes.json"),
+        labels=ask.upstream_shards("voc_submission", "predictions"),
+        index=ask.upstream("voc_submission", "dataset", "index.csv"),
+        classes=ask.upstream("voc_submission", "dataset", "classes.json"),
     output:
         archive=f"{FOLDER}/voc_submission/{{artifact}}/results.tgz",
     log:
-        f"{FOLDER}/logs/make_voc_submission/{{artifact}}.log",
+        ask.log("make_voc_submission/{artifact}"),
     benchmark:
-        f"{FOLDER}/benchmarks/make_voc_submission/{{artifact}}.tsv"
+        ask.benchmark("make_voc_submission/{artifact}")
     conda:
         "../envs/wsss.yaml"
-    threads: asks("make_voc_submission", "threads")
+    threads: ask.threads("make_voc_submission")
     resources:
-        mem_mb=asks("make_voc_submission", "mem_mb"),
-        runtime=asks("make_voc_submission", "runtime"),
+        **ask.resources("make_voc_submission"),
     params:
-        identity=identity("voc_submission"),
+        identity=ask.identity("voc_submission"),
     script:
         "../workflow_scripts/make_voc_submission.py"

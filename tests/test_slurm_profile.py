@@ -4,7 +4,7 @@ import re
 
 from tests.slurm.workflow import PROFILE, uncommented_profile
 from tests.workflow.workflow import REPOSITORY, Workflow
-from wsss_core.config.runtime import DEFAULT_RESOURCES
+from wsss_core.config.stages import DEFAULT_RESOURCES
 
 RULES = "\n".join(path.read_text() for path in [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")])
 

@@ -1,17 +1,17 @@
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from wsss_core.config import load_config, read_yaml
+from wsss_core.config import load_config, read_yaml, stages
 from wsss_core.config.stage_settings import stage_settings
 from wsss_core.errors import UserError
-from wsss_core.plan.artifacts import STAGE_REVISIONS
 from wsss_core.plan.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
 """Stages of the VOC server's test images; the demo has none."""
-STAGES = set(STAGE_REVISIONS) - SUBMITTED - {"listed_masks"}
+STAGES = set(stages.STAGES) - SUBMITTED - {"listed_masks"}
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 
 
@@ -168,7 +168,7 @@ def test_variants_that_say_the_same_are_one_artifact():
 
 def test_a_revision_is_part_of_the_identity(monkeypatch):
     before = plan_of()
-    monkeypatch.setitem(STAGE_REVISIONS, "affinity", 99)
+    monkeypatch.setitem(stages.STAGES, "affinity", replace(stages.STAGES["affinity"], revision=99))
     after = plan_of()
     assert before.experiments["cam"]["affinity_labels"].name == after.experiments["cam"]["affinity_labels"].name
     assert before.experiments["cam"]["affinity"].name != after.experiments["cam"]["affinity"].name

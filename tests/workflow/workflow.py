@@ -14,7 +14,7 @@ import psutil
 import yaml
 
 from tests import warm_python
-from wsss_core.config.runtime import DEFAULT_RESOURCES
+from wsss_core.config.stages import DEFAULT_RESOURCES
 
 REPOSITORY = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]

@@ -15,7 +15,7 @@ from wsss_core.config.multiples import unfit_multiples
 from wsss_core.config.parameters import overlay, settings_class
 from wsss_core.config.references import unfit_references
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
-from wsss_core.config.runtime import DEFAULT_RESOURCES, useless_gpus
+from wsss_core.config.stages import DEFAULT_RESOURCES, useless_gpus
 from wsss_core.config.supervision import unfit_supervision
 from wsss_core.errors import UserError
 

@@ -1,6 +1,5 @@
 """How the work is run: devices, shards, memory, time. Never part of an artifact's identity."""
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -46,53 +45,3 @@ class RuleResources(Parameters):
     """Time limit, minutes; a job's n-th attempt asks for n times as much."""
     gpu: int = Field(0, ge=0)
     """GPUs. Several, which trainings alone can use, share the images of each step."""
-
-
-def _gpu(hours: float, memory: int = 16000) -> RuleResources:
-    return RuleResources(threads=1, mem_mb=memory, runtime=int(hours * 60), gpu=1)
-
-
-DEFAULT_RESOURCES: dict[str, RuleResources] = {
-    "generate_creatures": RuleResources(runtime=30),
-    "index_dataset": RuleResources(threads=4, runtime=120),
-    "index_masks": RuleResources(threads=4, runtime=120),
-    "prepare_backbone": _gpu(1),
-    "train_classifier": _gpu(12),
-    "score_classifier": _gpu(4),
-    "generate_cams": _gpu(24),
-    "record_climb": _gpu(1),
-    "score_cams": RuleResources(runtime=120),
-    "choose_threshold_without_masks": RuleResources(runtime=60),
-    "refine_seeds": RuleResources(runtime=720),
-    "make_affinity_labels": RuleResources(runtime=720),
-    "train_affinity": _gpu(12),
-    "spread_cams": _gpu(12),
-    "make_pseudo_labels": RuleResources(runtime=720),
-    "train_segmenter": _gpu(48, 32000),
-    "predict": _gpu(12),
-    "predict_with_probabilities": _gpu(12),
-    "score_label_maps": RuleResources(runtime=120),
-    "index_test_images": RuleResources(runtime=120),
-    "predict_test": _gpu(12),
-    "make_voc_submission": RuleResources(runtime=60),
-}
-"""Requests of each rule where ``resources`` in the configuration says nothing."""
-TRAININGS = ("prepare_backbone", "train_classifier", "train_affinity", "train_segmenter")
-"""Rules whose jobs can use more than one GPU."""
-
-
-def useless_gpus(resources: Mapping[str, RuleResources]) -> Iterator[str]:
-    """Tell of rules that ask for several GPUs and would leave all but one idle.
-
-    Args:
-        resources: what the configuration asks for, by rule.
-
-    Yields:
-        A sentence for each such rule.
-    """
-    for rule, asked in resources.items():
-        if asked.gpu > 1 and rule not in TRAININGS:
-            yield (
-                f"resources.{rule}.gpu: must be 0 or 1, not {asked.gpu}: only trainings ({', '.join(TRAININGS)}) use "
-                "more; 'runtime.shards' splits other work into more jobs"
-            )

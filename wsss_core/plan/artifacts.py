@@ -11,28 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-STAGE_REVISIONS = {
-    "generated": 1,
-    "dataset": 2,
-    "masks": 2,
-    "listed_masks": 1,
-    "backbone": 1,
-    "classifier": 1,
-    "cams": 1,
-    "climb": 1,
-    "threshold": 1,
-    "refined_seeds": 1,
-    "affinity_labels": 2,
-    "affinity": 2,
-    "walked_cams": 2,
-    "pseudo_labels": 2,
-    "segmenter": 1,
-    "predictions": 1,
-    "test_images": 1,
-    "test_predictions": 1,
-    "voc_submission": 1,
-}
-"""Every stage's revision; raise it when the stage's code gives results of another meaning."""
+from wsss_core.config.stages import STAGES
 
 DIGEST_LENGTH = 10
 
@@ -42,7 +21,7 @@ class Artifact:
     """What one stage makes from given parameters and upstream artifacts."""
 
     stage: str
-    """Name of the stage; a key of ``STAGE_REVISIONS``."""
+    """Name of the stage; a key of ``STAGES``."""
     variant: str
     """Human part of the directory's name: the variants it was made with."""
     parameters: Mapping[str, Any]
@@ -58,7 +37,7 @@ class Artifact:
         """Compute the digest."""
         identity = {
             "stage": self.stage,
-            "revision": STAGE_REVISIONS[self.stage],
+            "revision": STAGES[self.stage].revision,
             "parameters": self.parameters,
             "upstream": {role: artifact.digest for role, artifact in self.upstream.items()},
         }
@@ -85,7 +64,7 @@ class Artifact:
         """What provenance records: stage, revision, digest, parameters and upstream directories."""
         return {
             "stage": self.stage,
-            "revision": STAGE_REVISIONS[self.stage],
+            "revision": STAGES[self.stage].revision,
             "digest": self.digest,
             "parameters": dict(self.parameters),
             "upstream": {role: str(artifact.directory) for role, artifact in self.upstream.items()},

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from glob import escape
 from pathlib import Path
 
+from wsss_core.config.stages import STAGES
 from wsss_core.files.atomic import TEMPORARY_MARK, write_json
-from wsss_core.plan.artifacts import STAGE_REVISIONS
 
 JOB_RECORDS = ("logs", "benchmarks")
 
@@ -48,7 +48,7 @@ def unreferenced(
         Directories of artifacts, of experiments' links and of sweeps' tables, sorted.
     """
     referred = {Path(directory) for directory in artifacts}
-    stages = [folder / stage for stage in STAGE_REVISIONS]
+    stages = [folder / stage for stage in STAGES]
     found = [path for stage in stages if stage.is_dir() for path in stage.iterdir() if path.is_dir()]
     links = [path for path in (folder / "experiments").glob("*") if path.name not in experiments]
     tables = [path for path in (folder / "sweeps").glob("*") if path.name not in sweeps]

@@ -12,6 +12,7 @@ from wsss_core.config.dataset import VOC_CLASSES, Dataset
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import LearnedAffinity
+from wsss_core.config.stages import STAGES
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
 from wsss_core.plan.artifacts import Artifact
@@ -142,7 +143,16 @@ class Plan:
             stages["segmenter"] = self._artifact("segmenter", variant, trained, upstream)
             upstream = {"dataset": self.dataset, "segmenter": stages["segmenter"]}
             stages["predictions"] = self._artifact("predictions", variant, settings.prediction, upstream)
+        self._plan_stages_without_settings(stages)
         return stages
+
+    def _plan_stages_without_settings(self, stages: dict[str, Artifact]) -> None:
+        """What the table of stages says is made from others, and nothing else determines."""
+        for name, stage in STAGES.items():
+            if stage.upstream and stages.keys() >= set(stage.upstream) - {"dataset"}:
+                upstream = {role: {"dataset": self.dataset, **stages}[role] for role in stage.upstream}
+                variant = upstream[stage.upstream[-1]].variant
+                stages[name] = self._artifact(name, variant, {}, upstream)
 
     def _plan_climbs(self) -> dict[str, Artifact]:
         """By experiment whose maps are AdvCAM's, the record of some climbs; nothing is made from it."""

@@ -3,24 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from wsss_core.config.stages import STAGES
 from wsss_core.plan.artifacts import Artifact
 from wsss_core.plan.plan import Plan
-
-RULES = {
-    "backbone": "prepare_backbone",
-    "classifier": "train_classifier",
-    "affinity": "train_affinity",
-    "segmenter": "train_segmenter",
-}
-"""By stage, the rule whose jobs can use more than one GPU."""
 
 
 def unshared_steps(plan: Plan) -> Iterable[str]:
     """A line for each training of the plan whose steps make no equal shares for the GPUs that its rule asks for."""
     if plan.config.runtime.device == "cpu":
         return
-    for stage, rule in RULES.items():
-        gpus = plan.config.resources[rule].gpu if rule in plan.config.resources else 1
+    for stage, row in STAGES.items():
+        rule = row.rule
+        gpus = plan.config.resources.get(rule, row.resources).gpu if row.trains else 0
         if gpus < 2:
             continue
         for artifact in plan.artifacts(stage):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wsss_core.config.stages import STAGES
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex, split_labels
 from wsss_core.datasets.label_values import ignored_in
@@ -22,13 +23,7 @@ from wsss_core.report.thumbnails import (
 
 SEED = "seed"
 """The stage of an experiment that ends at its class maps."""
-HEADINGS = {
-    CAMS: "class map",
-    SEED: "seed",
-    "refined_seeds": "CRF label",
-    "pseudo_labels": "pseudo label",
-    "predictions": "prediction",
-}
+HEADINGS = {SEED: "seed", **{name: stage.picture for name, stage in STAGES.items() if stage.picture}}
 """What a picture shows, by the stage it comes from."""
 PAGE_CARDS = 240
 """Images of a page, at most."""

@@ -81,7 +81,7 @@ def _columns(
     for name, files in experiments.items():
         cams = opened.enter_context(CamStoreReader([Path(path) for path in files["cams"]]))
         columns.append((f"{name}: class maps", lambda image_id, image, cams=cams: _heat(image, cams, image_id)))
-        if files["pseudo_labels"]:
+        if "pseudo_labels" in files:
             labels = read_label_manifest(files["pseudo_labels"])
             columns.append(
                 (f"{name}: pseudo label", lambda image_id, image, labels=labels: _labels(image, labels.get(image_id)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wsss_core.config.stages import STAGES
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import SPLITS, DatasetIndex, read_index
 from wsss_core.datasets.label_maps import read_label_manifest
@@ -17,7 +18,7 @@ from wsss_core.report.score_table import threshold_in_words
 
 CAMS = "cams"
 """The stage whose maps are no label maps."""
-LABEL_STAGES = ("refined_seeds", "pseudo_labels", "predictions")
+LABEL_STAGES = tuple(name for name, stage in STAGES.items() if stage.picture and name != CAMS)
 """The stages that make label maps, the last one that an image has being the experiment's word on it."""
 
 

@@ -7,19 +7,14 @@ from typing import Any
 import pandas
 
 from wsss_core.config.background import multiple_of
+from wsss_core.config.stages import STAGES
 from wsss_core.evaluation.choose_threshold import read_threshold
 from wsss_core.files.atomic import atomic_path
 from wsss_core.plan.score_conditions import CONDITIONS
 from wsss_core.report.classifier_scores import scored_classifiers
 
-FIGURES = {
-    "seed": "seed",
-    "seed_oracle": "seed at its best threshold*",
-    "refined_seed": "+ CRF",
-    "walk": "walk",
-    "pseudo_labels": "pseudo labels",
-    "val": "DeepLab, val",
-}
+_SCORED = dict(stage.figure for stage in STAGES.values() if stage.figure)
+FIGURES = {"seed": _SCORED["seed"], "seed_oracle": "seed at its best threshold*", **_SCORED}
 """What is scored: columns with the mIoU, and their headings for people."""
 MEASURES = {
     "precision": "precision",

@@ -1,0 +1,77 @@
+"""What a configuration needs on the disk, and of the machine: looked at before anything runs."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from wsss_core.datasets.subset import read_subset
+from wsss_core.errors import UserError
+from wsss_core.plan.imported_weights import unfit_weights
+from wsss_core.plan.rules import Rules
+from wsss_core.plan.shared_steps import unshared_steps
+
+
+def check_before_a_run(rules: Rules) -> None:
+    """Refuse what would fail hours later.
+
+    Raises:
+        UserError: a line for each fault, each once.
+    """
+    if "{" in rules.raw_root:
+        raise UserError(
+            f"dataset.root: {rules.raw_root} has braces, which Snakemake takes for wildcards; rename the folder"
+        )
+    configs = [rules.config, *(point.plan.config for point in rules.points.values())]
+    faults = [fault for config in configs for fault in unfit_weights(config)]
+    faults += [*unshared_steps(rules.plan), *rules.raw.unfit_settings()]
+    faults += [*_unfit_thresholds(rules), *_unfit_experiments(rules), *_unfit_sweeps(rules)]
+    if faults:
+        raise UserError("\n".join(dict.fromkeys(faults)))
+
+
+def _lacks_masks(rules: Rules) -> bool:
+    """Whether the data set, which is there, has no masks."""
+    return not rules.has_masks and os.path.isdir(rules.raw_root)
+
+
+def _where_masks(rules: Rules) -> str:
+    return " and ".join(map(str, rules.raw.mask_inputs()))
+
+
+def _unfit_thresholds(rules: Rules) -> Iterator[str]:
+    for artifact in rules.plan.artifacts("threshold"):
+        maps, best_on = artifact.upstream["maps"], artifact.parameters["best_on"]
+        of_seed = maps.stage == "cams"
+        key = f"cams.{maps.variant}.threshold" if of_seed else "affinities: pseudo_labels.background.threshold"
+        if best_on == "subset":
+            yield from _unfit_subset(key, artifact.parameters["subset"])
+        if best_on is not None and _lacks_masks(rules):
+            yield (
+                f"{key}: best_on needs masks to choose by, and there are none: {_where_masks(rules)} is missing; "
+                "give a number, or 'rule: mean_and_deviation', which needs none"
+            )
+
+
+def _unfit_experiments(rules: Rules) -> Iterator[str]:
+    configs = [rules.config, *(point.plan.config for point in rules.points.values())]
+    for name, experiment in [item for config in configs for item in config.experiments.items()]:
+        if experiment.masks_of is not None:
+            yield from _unfit_subset(f"experiments.{name}.masks_of", experiment.masks_of.file)
+        for key, used in {"labels": experiment.labels == "masks", "masks_of": experiment.masks_of is not None}.items():
+            if used and _lacks_masks(rules):
+                yield f"experiments.{name}.{key}: needs masks, but there are none: {_where_masks(rules)} is missing"
+
+
+def _unfit_sweeps(rules: Rules) -> Iterator[str]:
+    for name in rules.sweeps if _lacks_masks(rules) else ():
+        yield (
+            f"sweeps.{name}: compares scores of masks, and there are none: {_where_masks(rules)} is missing; "
+            "leave it out, or give the points as experiments of their own"
+        )
+
+
+def _unfit_subset(key: str, file: str) -> Iterator[str]:
+    try:
+        read_subset(Path(file))
+    except UserError as error:
+        yield f"{key}: {error}"

@@ -1,0 +1,156 @@
+"""What tables, pages and archives are told of the experiments: plain values, as jobs get them."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from wsss_core.config import Config
+from wsss_core.config.background import Threshold
+from wsss_core.config.stages import STAGES
+from wsss_core.evaluation.classifier_verdict import read_verdict, verdict_in_text
+from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.rules import Rules, directories
+from wsss_core.plan.score_conditions import labels_in_words, source_of_threshold
+
+Stages = Mapping[str, Artifact]
+"""The artifact of each stage that an experiment passes through."""
+
+
+def described_experiments(rules: Rules) -> dict[str, dict[str, Any]]:
+    """By experiment, what a table says of it."""
+    return {name: described(rules, rules.config, name, stages) for name, stages in rules.plan.experiments.items()}
+
+
+def described(rules: Rules, config: Config, experiment: str, stages: Stages) -> dict[str, Any]:
+    """What a table says of an experiment beside its scores, and where those lie."""
+    settings = config.experiments[experiment]
+    cams = config.cams[settings.cams] if settings.cams else None
+    affinity = config.affinities[settings.affinity] if settings.affinity else None
+    background = affinity.pseudo_labels.background if affinity else None
+    seed_threshold = described_threshold(cams.threshold, stages.get("seed_threshold")) if cams else None
+    walk_threshold = None
+    if background and background.times_seed_threshold:
+        walk_threshold = {**(seed_threshold or {}), "times": background.times_seed_threshold}
+    elif background and background.threshold:
+        walk_threshold = described_threshold(background.threshold, stages.get("threshold"))
+    return {
+        "labels": labels_in_words(settings, stages.get("segmenter")),
+        "seed_threshold": seed_threshold,
+        "walk_threshold": walk_threshold,
+        "published": settings.published.model_dump() if settings.published else None,
+        "classifier": described_classifier(stages["classifier"]) if "classifier" in stages else None,
+        "scores": rules.score_files(stages),
+    }
+
+
+def described_threshold(choice: Threshold, chosen: Artifact | None) -> dict[str, Any]:
+    """A threshold and its source: the number itself, or the file of the artifact that chooses it."""
+    return {
+        "fixed": choice.fixed,
+        "file": chosen.path("threshold.json") if chosen else None,
+        "source": source_of_threshold(choice),
+    }
+
+
+def described_classifier(artifact: Artifact) -> dict[str, str]:
+    """What tables and pages are told of a classifier: its name, and the files of its scores and its verdict."""
+    files = {"scores": artifact.path("scores.csv"), "verdict": artifact.path("verdict.json")}
+    return {"variant": artifact.variant, **files}
+
+
+def described_classifiers(rules: Rules) -> list[dict[str, str]]:
+    """The same of all classifiers that the experiments need."""
+    return [described_classifier(artifact) for artifact in classifiers_of(rules)]
+
+
+def described_points(rules: Rules, sweep: str) -> list[dict[str, Any]]:
+    """What the report of a sweep is told of its points."""
+    return [
+        {
+            "name": point.name,
+            "values": dict(point.values),
+            # What is published is not of these values.
+            "described": {**described(rules, point.plan.config, point.experiment, point.stages), "published": None},
+        }
+        for point in rules.sweeps[sweep]
+    ]
+
+
+def title_of_sweep(rules: Rules, sweep: str) -> str:
+    """The heading of a sweep's table and plot."""
+    return f"{rules.config.dataset.name}, sweep {sweep}: experiment {rules.config.sweeps[sweep].experiment}"
+
+
+def classifiers_of(rules: Rules) -> list[Artifact]:
+    """All classifiers that the experiments need, also those that others are trained with."""
+    names = [described["directory"] for described in described_artifacts(rules)]
+    found = {str(artifact.directory): artifact for artifact in rules.plan.artifacts("classifier")}
+    return [found[name] for name in names if name in found]
+
+
+def files_of_classifiers(rules: Rules) -> list[str]:
+    """The files that say how well the classifiers tell the classes."""
+    return [file for files in described_classifiers(rules) for file in (files["scores"], files["verdict"])]
+
+
+def warnings_of_classifiers(rules: Rules) -> Iterator[str]:
+    """Warnings about classifiers, for the end: earlier ones are lost among other lines, or in a cluster's log."""
+    for artifact in classifiers_of(rules):
+        verdict_json = described_classifier(artifact)["verdict"]
+        if os.path.exists(verdict_json) and (verdict := read_verdict(verdict_json)).is_warning:
+            yield f"Warning: {verdict_in_text(verdict)}"
+
+
+def described_artifacts(rules: Rules) -> list[dict[str, Any]]:
+    """All artifacts that experiments need, and what they are made from, each after those."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def visit(artifact: Artifact) -> None:
+        if str(artifact.directory) in found:
+            return
+        for needed in artifact.upstream.values():
+            visit(needed)
+        found[str(artifact.directory)] = {
+            "stage": artifact.stage,
+            "variant": artifact.variant,
+            "directory": str(artifact.directory),
+            "upstream": directories(artifact.upstream),
+        }
+
+    for stages in rules.plan.experiments.values():
+        for artifact in stages.values():
+            visit(artifact)
+    return list(found.values())
+
+
+def described_maps(rules: Rules, stages: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """By experiment and stage, the files of the class maps and label maps that are shown."""
+    return {
+        name: {stage: rules.shard_paths(artifacts[stage]) for stage in stages if stage in artifacts}
+        for name, artifacts in rules.plan.experiments.items()
+    }
+
+
+def pictured_stages() -> list[str]:
+    """The stages whose maps a gallery shows."""
+    return [name for name, stage in STAGES.items() if stage.picture]
+
+
+def seed_thresholds(rules: Rules) -> dict[str, Any]:
+    """By experiment with class maps, the threshold of its seed."""
+    return {
+        name: described["seed_threshold"]
+        for name, described in described_experiments(rules).items()
+        if "cams" in rules.plan.experiments[name]
+    }
+
+
+def described_climbs(rules: Rules) -> dict[str, dict[str, Any]]:
+    """By CAM variant, the file of its recorded climbs and its seed's threshold."""
+    climbs = {}
+    for name, climb in rules.plan.climbs.items():
+        variant = str(rules.config.experiments[name].cams)
+        chosen = rules.plan.experiments[name].get("seed_threshold")
+        threshold = described_threshold(rules.config.cams[variant].threshold, chosen)
+        climbs[variant] = {"file": climb.path("climb.h5"), "threshold": threshold}
+    return climbs
