@@ -1,18 +1,10 @@
 """Weakly supervised semantic segmentation: from image-level labels to a trained network."""
 
-import os
-
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from wsss_core.config.differences import all_settings
 from wsss_core.config.stages import STAGES, scored_stages
-from wsss_core.datasets.index import SPLITS, TEST
-from wsss_core.errors import UserError
 from wsss_core.files.resume import forget_finished_work
-from wsss_core.plan import descriptions
-from wsss_core.plan.checks import check_before_a_run
-from wsss_core.plan.rules import Rules, directories
 
 min_version("9.17")
 
@@ -24,31 +16,7 @@ if not workflow.overwrite_configfiles:
 report: "captions/workflow.rst"
 
 
-def told(function):
-    """The function, whose errors for users become Snakemake's, which have no traceback."""
-
-    def telling(*arguments):
-        try:
-            return function(*arguments)
-        except UserError as error:
-            raise WorkflowError(str(error)) from None
-
-    return telling
-
-
-def reported(file, caption, category, subcategory, **labels):
-    """A file that `snakemake --report` shows, with the caption of this name."""
-    folder = os.path.join(workflow.basedir, "captions")
-    return report(file, f"{folder}/{caption}.rst", category=category, subcategory=subcategory, labels=labels)
-
-
-# Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
-inherited = dict(os.environ).get("PYTHONPATH")
-os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, inherited])))
-
-ask = told(Rules)(config, workflow.configfiles)
-told(check_before_a_run)(ask)
-FOLDER = ask.folder
+include: "rules/common.smk"
 
 
 wildcard_constraints:
