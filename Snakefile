@@ -43,7 +43,7 @@ include: "rules/report.smk"
 onsuccess:
     forget_finished_work(ask.plan.folder)
     if not {"prune", "check_dataset", "dataset"} & set(workflow.dag_settings.targets):
-        print(*descriptions.warnings_of_classifiers(ask), sep="\n", end="")
+        warn_of_classifiers()
     if "check_dataset" in workflow.dag_settings.targets:
         print(f"What the data set holds: {ask.plan.dataset.path('dataset_report.html')}")
     if "all" in workflow.dag_settings.targets or not workflow.dag_settings.targets:
@@ -51,7 +51,7 @@ onsuccess:
 
 
 onerror:
-    print(*descriptions.warnings_of_classifiers(ask), sep="\n", end="")
+    warn_of_classifiers()
 
 
 rule all:

@@ -210,12 +210,12 @@ class Rules:
     def starting_weights(self, stage: str) -> OfWildcards:
         """The weights that a network starts from: a classifier's or a trunk's, or an imported network's; maybe none."""
 
-        def found(wildcards: Wildcards) -> list[str]:
+        def found(wildcards: Wildcards) -> str | list[str]:
             artifact = self.plan.artifact(stage, wildcards.artifact)
             for role in ("initial", "start_from"):
                 if role in artifact.upstream:
-                    return [artifact.upstream[role].path("weights.safetensors")]
-            return [artifact.parameters["weights"]] if artifact.parameters["weights"] else []
+                    return artifact.upstream[role].path("weights.safetensors")
+            return artifact.parameters["weights"] or []
 
         return found
 
