@@ -58,7 +58,7 @@ class Rules:
         """The raw data set's folder: where the user has it, or where it is generated."""
         self.raw = raw_dataset(self.raw_root, self.config.dataset)
         self.has_masks = bool(self.config.dataset.generated) or self.raw.has_masks()
-        self.masks = [self.plan.masks.path("masks.csv")] if self.has_masks else []
+        self.masks: str | list[str] = self.plan.masks.path("masks.csv") if self.has_masks else []
         """The manifest of the masks, for what is made without as well."""
         self.shrunken = [self.plan.dataset.path("images")] if self.config.dataset.long_side else []
         """The folder of the data set's shrunken images, which whatever reads images needs; none if none are shrunk."""
