@@ -29,6 +29,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
 from wsss_core.jobs.image_pool import ImagePool
+from wsss_core.jobs.run import Run
 from wsss_core.refinement.confident_labels import label_map_of_stored_cams
 from wsss_core.refinement.refined_seeds import refine_seeds
 
@@ -76,7 +77,7 @@ def refine_all(shard: DatasetIndex, store: Path, folder: Path, processes: int) -
     """The label maps of all images, made in so many processes."""
     manifest = folder / "labels" / "000-of-001.csv"
     with CamStoreReader([store]) as cams:
-        refine_seeds(BACKGROUND, Crf(), shard, cams, manifest, threads=processes)
+        refine_seeds(BACKGROUND, Crf(), shard, cams, manifest, run=Run(threads=processes))
     return read_label_manifest([manifest])
 
 

@@ -34,6 +34,7 @@ from wsss_core.datasets.label_values import label_type
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.files.probability_store import write_probabilities
 from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.run import Run
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
 from wsss_core.refinement.crf import dense_crf
@@ -111,7 +112,7 @@ def both_ways(
     times = []
     for way in (
         partial(plain_predict, parameters, index, weights, plain, device),
-        partial(predict, parameters, index, weights, manifest, kept, [weights], device, threads),
+        partial(predict, parameters, index, weights, manifest, kept, Run([weights], device, threads)),
     ):
         before = sum(os.times()[:4])
         wall = seconds(way)[1]

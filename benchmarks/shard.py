@@ -18,6 +18,7 @@ from benchmarks.measuring import seconds
 from wsss_core.cams.generate_cams import generate_cams
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.index import DatasetIndex
+from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import save_classifier
 
@@ -56,7 +57,7 @@ class Shard:
         """One run of the stage `cams`, from the beginning; returns the HDF5 file."""
         self._runs += 1
         file = self.folder / f"run{self._runs}" / "shards" / "000-of-001.h5"
-        generate_cams(parameters, self.index, self.classifier, file, {}, [self.classifier], device.type)
+        generate_cams(parameters, self.index, self.classifier, file, Run([self.classifier], device.type))
         return file
 
 

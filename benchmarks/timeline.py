@@ -27,6 +27,7 @@ from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.files.atomic import atomic_path
 from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import save_classifier
 from wsss_core.segmentation.predict import predict
@@ -60,7 +61,7 @@ def timeline_of_predictions(index: DatasetIndex, folder: Path, options: argparse
     weights, manifest = folder / "weights.safetensors", folder / "predictions" / "labels" / "shard.csv"
     kept = folder / "predictions" / "probabilities" / "shard.h5" if options.keep else None
     with recorded(PREDICTIONS, NETWORK, REFINED) as spans:
-        predict(parameters, index, weights, manifest, kept, [weights], options.device, options.threads)
+        predict(parameters, index, weights, manifest, kept, Run([weights], options.device, options.threads))
     return spans
 
 
@@ -74,7 +75,7 @@ def timeline_of_cams(index: DatasetIndex, folder: Path, options: argparse.Namesp
     parameters = MultiscaleCams(classifier="any", scales=tuple(options.scales))
     shard = folder / "cams" / "shards" / "shard.h5"
     with recorded(CAMS, NETWORK, {}) as spans:
-        generate_cams(parameters, labelled, weights, shard, {}, [weights], options.device)
+        generate_cams(parameters, labelled, weights, shard, Run([weights], options.device))
     return spans
 
 

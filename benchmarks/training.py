@@ -47,6 +47,7 @@ from wsss_core.networks.weights import trainable
 from wsss_core.training.batches import EpochBatches, SeededSamples, mix_seed
 from wsss_core.training.frozen import frozen_copy
 from wsss_core.training.loop import fit, learning_rate_factor
+from wsss_core.training.task import Task
 
 CLASSES = tuple(f"class{number}" for number in range(20))
 FILES = 8
@@ -173,7 +174,7 @@ def own_steps(
     optimisation = objective.parameters.optimisation
     with tempfile.TemporaryDirectory() as folder:
         partial = PartialWork(folder, "training", [])
-        fit(objective.network, samples, loss, groups_of(objective), optimisation, partial, device, workers)
+        fit(Task(objective.network, samples, loss, groups_of(objective)), optimisation, partial, device, workers)
 
 
 class Turns:

@@ -4,12 +4,10 @@ from pathlib import Path
 
 from wsss_core.jobs.job import job
 
-identity = snakemake.params.identity
-threshold_json = Path(snakemake.output.threshold)
-with job(snakemake.log[0], snakemake.threads, identity, threshold_json.parent):
+with job(snakemake) as work:
     from wsss_core.config.background import Threshold
     from wsss_core.evaluation.choose_threshold import choose_threshold
     from wsss_core.plan.score_conditions import source_of_threshold
 
-    source = source_of_threshold(Threshold(**identity["parameters"]))
-    choose_threshold(Path(snakemake.input.scores), threshold_json, source)
+    source = source_of_threshold(Threshold(**work.parameters))
+    choose_threshold(Path(snakemake.input.scores), Path(snakemake.output.threshold), source)

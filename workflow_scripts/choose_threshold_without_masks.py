@@ -4,14 +4,12 @@ from pathlib import Path
 
 from wsss_core.jobs.job import job
 
-identity = snakemake.params.identity
-threshold_json = Path(snakemake.output.threshold)
-with job(snakemake.log[0], snakemake.threads, identity, threshold_json.parent):
+with job(snakemake) as work:
     from wsss_core.config.background import Threshold
     from wsss_core.evaluation.threshold_of_maps import choose_threshold_without_masks
     from wsss_core.files.cam_store import CamStoreReader
     from wsss_core.plan.score_conditions import source_of_threshold
 
-    source = source_of_threshold(Threshold(**identity["parameters"]))
-    with CamStoreReader([Path(path) for path in snakemake.input.maps]) as cams:
-        choose_threshold_without_masks(cams, threshold_json, source, walked=snakemake.params.walked)
+    source = source_of_threshold(Threshold(**work.parameters))
+    with CamStoreReader(snakemake.input.maps) as cams:
+        choose_threshold_without_masks(cams, Path(snakemake.output.threshold), source, snakemake.params.walked)

@@ -4,19 +4,12 @@ from pathlib import Path
 
 from wsss_core.jobs.job import job
 
-identity, root = snakemake.params.identity, snakemake.params.root
-index_csv = Path(snakemake.output.index)
-with job(snakemake.log[0], snakemake.threads, identity, index_csv.parent):
+with job(snakemake) as work:
     from wsss_core.config.dataset import dataset_settings
     from wsss_core.datasets.formats import raw_dataset
     from wsss_core.datasets.index_dataset import index_dataset
 
-    index_dataset(
-        raw_dataset(root, dataset_settings({**identity["parameters"], "root": root})),
-        index_csv,
-        Path(snakemake.output.classes),
-        Path(snakemake.output.report),
-        Path(snakemake.output.counts),
-        Path(snakemake.output.skipped),
-        snakemake.threads,
-    )
+    root, made = snakemake.params.root, snakemake.output
+    raw = raw_dataset(root, dataset_settings({**work.parameters, "root": root}))
+    files = map(Path, (made.index, made.classes, made.report, made.counts, made.skipped))
+    index_dataset(raw, *files, snakemake.threads)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from wsss_core.jobs.job import job
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake):
     from wsss_core.plan.experiments import link_experiment
 
     link_experiment(Path(snakemake.output.links), snakemake.params.artifacts)

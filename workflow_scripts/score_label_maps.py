@@ -4,7 +4,7 @@ from pathlib import Path
 
 from wsss_core.jobs.job import job
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake):
     from wsss_core.datasets.index import read_classes
     from wsss_core.datasets.label_maps import read_label_manifest
     from wsss_core.evaluation.score import score_label_maps

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from wsss_core.jobs.job import job
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake):
     from wsss_core.datasets.label_maps import read_label_manifest
     from wsss_core.evaluation.score import score_cams
     from wsss_core.files.cam_store import CamStoreReader
 
     listed = read_label_manifest([snakemake.input.masks])
-    with CamStoreReader([Path(path) for path in snakemake.input.maps]) as maps:
+    with CamStoreReader(snakemake.input.maps) as maps:
         score_cams(
             maps,
             listed,

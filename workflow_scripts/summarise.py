@@ -4,7 +4,7 @@ from pathlib import Path
 
 from wsss_core.jobs.job import job
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake):
     from wsss_core.report.summary import summarise
 
     summarise(

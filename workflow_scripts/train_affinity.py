@@ -4,29 +4,20 @@ from pathlib import Path
 
 from wsss_core.jobs.job import job
 
-identity = snakemake.params.identity
-weights = Path(snakemake.output.weights)
-gpus = snakemake.resources.get("gpu", 0)
-with job(snakemake.log[0], snakemake.threads, identity, weights.parent, gpus):
-    from wsss_core.config.runtime import Runtime
+with job(snakemake) as work:
     from wsss_core.config.stage_settings import stage_settings
     from wsss_core.config.trunk_description import read_trunk
-    from wsss_core.datasets.index import read_index
+    from wsss_core.datasets.index import index_of_job
     from wsss_core.datasets.label_maps import read_label_manifest
-    from wsss_core.jobs.devices import loading_processes
     from wsss_core.refinement.train_affinity import train_affinity
 
-    parameters = identity["parameters"]
-    runtime = Runtime(**snakemake.config.get("runtime", {}))
     train_affinity(
-        stage_settings("affinities", parameters),
-        read_trunk(parameters["trunk"]),
-        read_index(snakemake.input.index, snakemake.input.classes).split("train"),
+        stage_settings("affinities", work.parameters),
+        read_trunk(work.parameters["trunk"]),
+        index_of_job(snakemake, "train"),
         read_label_manifest(snakemake.input.labels),
         Path(snakemake.input.initial),
-        weights,
+        Path(snakemake.output.weights),
         Path(snakemake.output.training),
-        inputs=list(snakemake.input),
-        device=runtime.device,
-        workers=loading_processes(runtime, snakemake.threads),
+        work.run(),
     )

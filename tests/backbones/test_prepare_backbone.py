@@ -8,6 +8,7 @@ from wsss_core.backbones.prepare_backbone import prepare_backbone
 from wsss_core.config.networks import Backbone, Pretext
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
+from wsss_core.jobs.run import Run
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_trunk
 
@@ -16,7 +17,7 @@ from wsss_core.networks.weights import load_trunk
 def prepare(tmp_path):
     def run(parameters, name="artifact"):
         folder = tmp_path / name
-        prepare_backbone(parameters, folder / "weights.safetensors", folder / "training.csv", device="cpu")
+        prepare_backbone(parameters, folder / "weights.safetensors", folder / "training.csv", run=Run(device="cpu"))
         return folder / "weights.safetensors", pandas.read_csv(folder / "training.csv")
 
     return run

@@ -23,6 +23,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
 from wsss_core.files import cam_store
 from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.self_erasing import SelfErasingClassifier
 
@@ -68,7 +69,7 @@ def alike(index) -> DatasetIndex:
 def run(index: DatasetIndex, folder: Path, parameters: Cams = MULTISCALE, device: str = "cpu") -> Path:
     shard = folder / "shards" / "000-of-001.h5"
     inputs = index.image_paths[:1]
-    generate_cams(parameters, index, Path("weights"), shard, {"digest": "abc"}, inputs=inputs, device=device)
+    generate_cams(parameters, index, Path("weights"), shard, {"digest": "abc"}, run=Run(inputs=inputs, device=device))
     return shard
 
 

@@ -16,6 +16,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.evaluation.classifier_verdict import what_to_do
+from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier, save_classifier
 
@@ -43,7 +44,7 @@ def scored(tmp_path, index, **options):
     torch.manual_seed(0)
     weights = saved(tmp_path / "weights.safetensors", ClassMapClassifier(TRUNK, CLASSES))
     files = (tmp_path / "scores.csv", tmp_path / "verdict.json")
-    return score_classifier(index, weights, *files, "ordinary", device="cpu", **options)
+    return score_classifier(index, weights, *files, "ordinary", run=Run(device="cpu"), **options)
 
 
 def rows_of(folder):

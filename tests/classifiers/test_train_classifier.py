@@ -23,6 +23,7 @@ from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
+from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier, save_classifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
@@ -46,7 +47,7 @@ def train(tmp_path):
         parameters = parameters or settings(**options)
         weights, curve = tmp_path / name / "weights.safetensors", tmp_path / name / "training.csv"
         start = start or StartingWeights(backbone=trunk)
-        train_classifier(parameters, TRUNK, index, start, weights, curve, inputs=[trunk], device="cpu")
+        train_classifier(parameters, TRUNK, index, start, weights, curve, run=Run(inputs=[trunk], device="cpu"))
         return weights, pandas.read_csv(curve)
 
     return run, index, trunk

@@ -8,9 +8,9 @@ import pytest
 
 CODE = """
 import os, sys
-from wsss_core.jobs.job import job
+from wsss_core.jobs.job import in_job
 
-with job(sys.argv[1], threads=int(sys.argv[2])):
+with in_job(sys.argv[1], threads=int(sys.argv[2])):
     import torch
     print(torch.get_num_threads(), os.environ["OPENBLAS_NUM_THREADS"])
 """

@@ -20,6 +20,7 @@ from wsss_core.config.dataset import Creatures
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.creatures.creatures import generate_creatures
 from wsss_core.datasets.label_maps import write_label_maps
+from wsss_core.jobs.run import Run
 
 logging.basicConfig(level="INFO", stream=sys.stdout)
 inputs, results, rounds = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -33,7 +34,7 @@ parameters = OrdinaryClassifier(backbone="any", optimisation=optimisation, augme
 def classifier(folder: Path) -> list[Path]:
     weights, curve = folder / "weights.safetensors", folder / "training.csv"
     start = StartingWeights(backbone=trunk)
-    train_classifier(parameters, TRUNK, index, start, weights, curve, inputs=[trunk], device="cpu")
+    train_classifier(parameters, TRUNK, index, start, weights, curve, run=Run(inputs=[trunk], device="cpu"))
     return [weights, curve]
 
 

@@ -27,6 +27,7 @@ from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import load_weights, save_weights
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import fit
+from wsss_core.training.task import Task
 
 NOISE = np.random.default_rng(0)
 LARGE = nn.Linear(1000, 500)  # 2 MB
@@ -110,7 +111,7 @@ def test_a_training_goes_on_from_its_last_checkpoint(small_disk, caplog):
         partial = PartialWork(folder, "training", [])
         groups = [ParameterGroup(network.parameters(), 1)]
         loss = lambda batch, epoch: {"loss": network(batch).square().mean()}  # noqa: E731
-        rows = fit(network, samples, loss, groups, optimisation, partial, torch.device("cpu"))
+        rows = fit(Task(network, samples, loss, groups), optimisation, partial, torch.device("cpu"))
         return rows, network.weight.clone()
 
     unbroken, artifact = train(small_disk.path.parent / "elsewhere"), small_disk.path / "artifact"

@@ -10,6 +10,7 @@ from wsss_core.config.refinement import AffinityLabels
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError
+from wsss_core.jobs.run import Run
 from wsss_core.refinement.affinity_labels import make_affinity_labels
 from wsss_core.refinement.refined_seeds import refine_seeds
 
@@ -20,8 +21,8 @@ PARAMETERS = AffinityLabels(
 
 def make(folder, index, cams, threads=1):
     manifests = [folder / name / "000-of-001.csv" for name in ("confident", "refined_seeds")]
-    refine_seeds(BackgroundScore(threshold=0.25), SMALL_CRF, index, cams, manifests[1], threads=threads)
-    make_affinity_labels(PARAMETERS, 0.25, index, cams, manifests[0], threads=threads)
+    refine_seeds(BackgroundScore(threshold=0.25), SMALL_CRF, index, cams, manifests[1], run=Run(threads=threads))
+    make_affinity_labels(PARAMETERS, 0.25, index, cams, manifests[0], run=Run(threads=threads))
     return [
         {image_id: read_mask(path) for image_id, path in read_label_manifest([manifest]).items()}
         for manifest in manifests

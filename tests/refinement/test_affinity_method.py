@@ -10,6 +10,7 @@ from wsss_core.config.extensions import load_extension, source_of
 from wsss_core.config.root import SECTIONS
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.errors import UserError
+from wsss_core.jobs.run import Run
 from wsss_core.networks.weights import read_description
 from wsss_core.refinement.affinity_method import (
     AffinityMethod,
@@ -76,7 +77,7 @@ def test_a_method_of_ones_own_is_trained_saved_and_used(tmp_path, load):
     for name, path in labels.items():
         write_label_map(path, true_labels(name))
     trunk, weights = write_trunk(tmp_path / "trunk.safetensors"), tmp_path / "weights.safetensors"
-    train_affinity(settings, TRUNK, index, labels, trunk, weights, tmp_path / "training.csv", device="cpu")
+    train_affinity(settings, TRUNK, index, labels, trunk, weights, tmp_path / "training.csv", run=Run(device="cpu"))
     assert read_description(weights)["kind"] == "cautious"
     method = load_affinity(weights)
     assert type(method).__name__ == "CautiousMethod" and not method.network.training

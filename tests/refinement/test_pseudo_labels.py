@@ -8,6 +8,7 @@ from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import ImageCams
+from wsss_core.jobs.run import Run
 from wsss_core.refinement.pseudo_label_map import divided_by_largest, pseudo_label_map, pseudo_label_scores
 from wsss_core.refinement.pseudo_labels import make_pseudo_labels
 
@@ -28,7 +29,7 @@ class WalkedMaps:
 
 def make(folder, index, maps, background, settings=FIXED, threads=1):
     manifest = folder / "labels" / "000-of-001.csv"
-    make_pseudo_labels(settings, background, index, maps, manifest, threads=threads)
+    make_pseudo_labels(settings, background, index, maps, manifest, run=Run(threads=threads))
     return {image_id: read_mask(path) for image_id, path in read_label_manifest([manifest]).items()}
 
 

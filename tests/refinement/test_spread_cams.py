@@ -18,6 +18,7 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
+from wsss_core.jobs.run import Run
 from wsss_core.networks.affinitynet import AffinityNetwork, save_affinitynet
 from wsss_core.networks.irn import build_irn, save_irn
 from wsss_core.networks.trunks import build_trunk
@@ -198,7 +199,7 @@ def weights(tmp_path):
 
 def run(folder, index, cams, weights, walk=AFFINITYNET_WALK, alpha=None) -> Path:
     shard = folder / "shards" / "000-of-001.h5"
-    spread_cams(walk, alpha, index, cams, weights, shard, {"digest": "abc"}, inputs=[weights], device="cpu")
+    spread_cams(walk, alpha, index, cams, weights, shard, {"digest": "abc"}, run=Run(inputs=[weights], device="cpu"))
     return shard
 
 

@@ -13,6 +13,7 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
+from wsss_core.jobs.run import Run
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_weights, save_weights
 from wsss_core.refinement import irn
@@ -50,7 +51,9 @@ def data(tmp_path):
 def train(data, folder, settings, workers=0):
     index, labels, start = data
     weights, curve = folder / "weights.safetensors", folder / "training.csv"
-    train_affinity(settings, TRUNK, index, labels, start, weights, curve, inputs=[start], device="cpu", workers=workers)
+    train_affinity(
+        settings, TRUNK, index, labels, start, weights, curve, run=Run(inputs=[start], device="cpu", workers=workers)
+    )
     return weights, pandas.read_csv(curve)
 
 
@@ -235,7 +238,7 @@ def test_other_trunks_are_learned_on_as_well(data, tmp_path, settings):
     torch.manual_seed(0)
     save_weights(start, TrunkOnly(build_trunk(trunk)), {})
     files = tmp_path / "weights.safetensors", tmp_path / "training.csv"
-    train_affinity(of(settings), trunk, index, labels, start, *files, device="cpu")
+    train_affinity(of(settings), trunk, index, labels, start, *files, run=Run(device="cpu"))
     assert load_affinity(files[0]).network.trunk.stage_channels == build_trunk(trunk).stage_channels
 
 
@@ -267,11 +270,11 @@ def test_an_imported_network_is_used_as_it_is(settings, data, tmp_path):
     imported = of(settings, weights=str(first), optimisation=Optimisation(epochs=0))
     index, _, _ = data
     weights, curve = tmp_path / "second" / "weights.safetensors", tmp_path / "second" / "training.csv"
-    train_affinity(imported, TRUNK, index, {}, first, weights, curve, device="cpu")
+    train_affinity(imported, TRUNK, index, {}, first, weights, curve, run=Run(device="cpu"))
     assert weights.read_bytes() == first.read_bytes() and len(pandas.read_csv(curve)) == 0
     further = of(settings, weights=str(first))
     index, labels, _ = data
-    train_affinity(further, TRUNK, index, labels, first, weights, curve, device="cpu")
+    train_affinity(further, TRUNK, index, labels, first, weights, curve, run=Run(device="cpu"))
     assert weights.read_bytes() != first.read_bytes() and len(pandas.read_csv(curve)) == 2
 
 
@@ -281,11 +284,11 @@ def test_an_imported_network_of_other_settings_is_told(data, tmp_path):
     out = (tmp_path / "w.safetensors", tmp_path / "t.csv")
     other = of(AffinityNet, weights=str(first), radius=3)
     with pytest.raises(UserError, match=r"other than the one of the settings: radius is 4, not 3"):
-        train_affinity(other, TRUNK, index, labels, first, *out, device="cpu")
+        train_affinity(other, TRUNK, index, labels, first, *out, run=Run(device="cpu"))
     with pytest.raises(UserError, match="method is affinitynet, not irn"):
-        train_affinity(of(Irn, weights=str(first)), TRUNK, index, labels, first, *out, device="cpu")
+        train_affinity(of(Irn, weights=str(first)), TRUNK, index, labels, first, *out, run=Run(device="cpu"))
     with pytest.raises(UserError, match="not of an affinity network"):
-        train_affinity(other, TRUNK, index, labels, trunk, *out, device="cpu")
+        train_affinity(other, TRUNK, index, labels, trunk, *out, run=Run(device="cpu"))
 
 
 @METHODS

@@ -9,6 +9,7 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
 from wsss_core.files.probability_store import merge_probabilities, read_probabilities, write_probabilities
+from wsss_core.jobs.run import Run
 from wsss_core.networks.segmenter_files import build_segmenter, save_segmenter
 from wsss_core.segmentation import class_probabilities as batches
 from wsss_core.segmentation.class_probabilities import (
@@ -50,7 +51,7 @@ def run(index, tmp_path, name, parameters=WITH_CRF, threads=1):
     if parameters.keep_probabilities:
         kept = tmp_path / name / "probabilities" / "shard.h5"
     weights = tmp_path / "weights.safetensors"
-    predict(parameters, index, weights, manifest, kept, [weights], device="cpu", threads=threads)
+    predict(parameters, index, weights, manifest, kept, [weights], run=Run(device="cpu", threads=threads))
     return {path.relative_to(tmp_path / name): path.read_bytes() for path in files_of(tmp_path / name)}
 
 

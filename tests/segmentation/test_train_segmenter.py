@@ -27,6 +27,7 @@ from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.errors import UserError
 from wsss_core.files.probability_store import read_probabilities
+from wsss_core.jobs.run import Run
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
@@ -35,7 +36,7 @@ from wsss_core.segmentation.class_probabilities import class_probabilities
 from wsss_core.segmentation.losses import segmentation_losses
 from wsss_core.segmentation.mixed_labels import LabelMapSamples
 from wsss_core.segmentation.predict import predict
-from wsss_core.segmentation.train_segmenter import train_segmenter
+from wsss_core.segmentation.train_segmenter import StartingNetwork, TrainingLabels, train_segmenter
 from wsss_core.training.batches import SeededSamples
 
 
@@ -74,9 +75,10 @@ def train(data, folder, epochs=1, kind="skip", optimisation=None, masks=None, ma
         **settings,
     )
     weights, curve = folder / "weights.safetensors", folder / "training.csv"
-    start = (trunk, "random weights")
-    made = {"weights": weights, "training_csv": curve, "masks": masks, "masks_of": masks_of and MasksOf(**masks_of)}
-    train_segmenter(parameters, TRUNK, index, label_maps, *start, **made, dataset="mine", inputs=[trunk], device="cpu")
+    labels = TrainingLabels(label_maps, masks, masks_of and MasksOf(**masks_of), "mine")
+    start = StartingNetwork(trunk, "random weights")
+    run = Run(inputs=[trunk], device="cpu")
+    train_segmenter(parameters, TRUNK, index, labels, start, weights, curve, run)
     return weights, pandas.read_csv(curve)
 
 
@@ -89,7 +91,7 @@ def test_a_few_images_are_learned_by_heart_and_predicted(tmp_path, data, kind, a
     weights, curve = train(data, tmp_path / "segmenter", epochs=60, kind=kind, compared_at="labels")
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0] / 3
     manifest = tmp_path / "predictions" / "labels" / "000-of-001.csv"
-    predict(Prediction(scales=(1.0,), crf=None), index, weights, manifest, inputs=[weights], device="cpu")
+    predict(Prediction(scales=(1.0,), crf=None), index, weights, manifest, run=Run(inputs=[weights], device="cpu"))
     for name, path in read_label_manifest([manifest]).items():
         predicted = read_mask(path)
         assert predicted.shape == SIZES[name]
@@ -140,10 +142,10 @@ def test_the_crf_is_applied_and_a_killed_prediction_goes_on(tmp_path, data, monk
 
     monkeypatch.setattr("wsss_core.refinement.crf.dense_crf", fake_crf)
     with pytest.raises(KeyboardInterrupt):
-        predict(parameters, index, weights, manifest, inputs=[weights], device="cpu")
+        predict(parameters, index, weights, manifest, run=Run(inputs=[weights], device="cpu"))
     assert not manifest.exists()
     seen.append("again")
-    predict(parameters, index, weights, manifest, inputs=[weights], device="cpu")
+    predict(parameters, index, weights, manifest, run=Run(inputs=[weights], device="cpu"))
     assert [size for size in seen if size != "again"] == list(SIZES.values())
     assert all((read_mask(path) == 2).all() for path in read_label_manifest([manifest]).values())
 
@@ -165,7 +167,7 @@ def test_probabilities_are_kept_on_demand_and_a_killed_job_goes_on(tmp_path, dat
     monkeypatch.setattr(SegmentationNetwork, "forward", dying)
     for _ in range(2):
         with suppress(KeyboardInterrupt):
-            predict(parameters, index, weights, manifest, kept, inputs=[weights], device="cpu")
+            predict(parameters, index, weights, manifest, kept, run=Run(inputs=[weights], device="cpu"))
     assert len(seen) == 4  # the third image alone was made again
     network = load_segmenter(weights)
     for image_id, path, labels in zip(
@@ -181,7 +183,7 @@ def test_probabilities_are_kept_on_demand_and_a_killed_job_goes_on(tmp_path, dat
     whole, forwards = kept.read_bytes(), len(seen)
     kept.unlink()
     manifest.unlink()  # as Snakemake does before a job
-    predict(parameters, index, weights, manifest, kept, inputs=[weights], device="cpu")
+    predict(parameters, index, weights, manifest, kept, run=Run(inputs=[weights], device="cpu"))
     assert kept.read_bytes() == whole and len(seen) == forwards
     with pytest.raises(UserError, match="no probabilities of image 'nobody'"):
         read_probabilities(kept, "nobody")
@@ -193,7 +195,7 @@ def test_a_segmenter_of_other_classes_is_refused(tmp_path, data):
     weights, _ = train(data, tmp_path / "segmenter")
     other = DatasetIndex(("a", "b"), data[0].table)
     with pytest.raises(UserError, match="knows the classes bird, cat, dog; the data set has a, b"):
-        predict(Prediction(), other, weights, tmp_path / "labels" / "a.csv", device="cpu")
+        predict(Prediction(), other, weights, tmp_path / "labels" / "a.csv", run=Run(device="cpu"))
 
 
 def test_a_trained_segmenter_knows_its_classes(tmp_path, data):
@@ -287,7 +289,8 @@ def test_an_imported_segmenter_is_used_as_it_is_or_trained_on(tmp_path, data):
             **{**own, **changes},
         )
         made = folder / "weights.safetensors", folder / "training.csv"
-        train_segmenter(settings, TRUNK, index, label_maps, weights, f"a file ({said})", *made, device="cpu")
+        start = StartingNetwork(weights, f"a file ({said})")
+        train_segmenter(settings, TRUNK, index, TrainingLabels(label_maps), start, *made, run=Run(device="cpu"))
         return made[0]
 
     said = "random weights, segmentation labels of 3 images of mine"
@@ -311,7 +314,8 @@ def test_a_file_that_does_not_say_what_it_was_trained_on_is_used_all_the_same(tm
     network = build_segmenter("deeplab", settings.options, TRUNK, index.classes)
     save_segmenter(old, network)
     curve = tmp_path / "new" / "training.csv"
-    train_segmenter(settings, TRUNK, index, label_maps, old, "nobody says what (old)", path, curve, device="cpu")
+    start = StartingNetwork(old, "nobody says what (old)")
+    train_segmenter(settings, TRUNK, index, TrainingLabels(label_maps), start, path, curve, Run(device="cpu"))
     assert path.read_bytes() == old.read_bytes() and trained_on(path) is None
     save_segmenter(path, network, "ImageNet, COCO")
     assert load_segmenter(path).description == load_segmenter(old).description
@@ -353,7 +357,7 @@ def test_masks_outweigh_wrong_pseudo_labels(tmp_path, data):
             (index, trunk, wrong), tmp_path / str(weight), 40, masks=listed, masks_of=masks_of, compared_at="labels"
         )
         manifest = tmp_path / f"predictions-{weight}" / "labels" / "000-of-001.csv"
-        predict(Prediction(scales=(1.0,), crf=None), index, path, manifest, inputs=[path], device="cpu")
+        predict(Prediction(scales=(1.0,), crf=None), index, path, manifest, run=Run(inputs=[path], device="cpu"))
         found = read_label_manifest([manifest])
         correct.append((read_mask(found["none"]) == true_labels("none")).mean())
     assert correct[0] > 0.9 and correct[1] < 0.5

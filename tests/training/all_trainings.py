@@ -4,10 +4,11 @@ import sys
 import time
 from pathlib import Path
 
-from wsss_core.jobs.job import job
+from wsss_core.jobs.job import in_job
+from wsss_core.jobs.run import Run
 
 folder, gpus = Path(sys.argv[1]), int(sys.argv[2])
-with job(folder / "log.txt", 2, gpus=gpus):
+with in_job(folder / "log.txt", 2, gpus=gpus):
     import pandas
     import torch
 
@@ -26,7 +27,7 @@ with job(folder / "log.txt", 2, gpus=gpus):
     from wsss_core.networks.trunks import build_trunk
     from wsss_core.networks.weights import save_weights
     from wsss_core.refinement.train_affinity import train_affinity
-    from wsss_core.segmentation.train_segmenter import train_segmenter
+    from wsss_core.segmentation.train_segmenter import StartingNetwork, TrainingLabels, train_segmenter
     from wsss_core.training.distributed import process_number
 
     restore = PartialWork.restore
@@ -49,23 +50,23 @@ with job(folder / "log.txt", 2, gpus=gpus):
 
     pretext = Pretext(images=16, size=32, optimisation=optimisation)
     backbone = Backbone(network="resnet_small", output_stride=8, weights="pretext", pretext=pretext)
-    prepare_backbone(backbone, *made("backbone"), device="cpu")
+    prepare_backbone(backbone, *made("backbone"), run=Run(device="cpu"))
     attraction = {"feature_channels": 6, "bins": (2, 4), "warmup_epochs": 1, "triplet_batch_size": 2}
     classifiers = {
         "ordinary": OrdinaryClassifier(backbone="any", **common),
         "aeft": AeftClassifier(backbone="any", repulsion_weight=0, classified_images=None, **attraction, **common),
     }
     for name, classifier in classifiers.items():  # SeeNet has dropout, which is another one in two processes
-        train_classifier(classifier, TRUNK, index, StartingWeights(backbone=trunk), *made(name), device="cpu")
+        train_classifier(classifier, TRUNK, index, StartingWeights(backbone=trunk), *made(name), run=Run(device="cpu"))
     depthwise = Trunk(network="timm", model="mobilenetv3_small_050", output_stride=8)
     torch.manual_seed(0)
     save_weights(folder / "timm.safetensors", TrunkOnly(build_trunk(depthwise)), {})
     start = StartingWeights(backbone=folder / "timm.safetensors")
-    train_classifier(classifiers["ordinary"], depthwise, index, start, *made("timm"), device="cpu")
+    train_classifier(classifiers["ordinary"], depthwise, index, start, *made("timm"), run=Run(device="cpu"))
     affinity = AffinityNet(backbone="any", stride=4, **common)
-    train_affinity(affinity, TRUNK, index, labels, trunk, *made("affinity"), device="cpu")
+    train_affinity(affinity, TRUNK, index, labels, trunk, *made("affinity"), run=Run(device="cpu"))
     boundaries = Irn(backbone="any", radius=3, optimisation=optimisation, augmentation=Augmentation(crop=36))
-    train_affinity(boundaries, TRUNK, index, labels, trunk, *made("irn"), device="cpu")
+    train_affinity(boundaries, TRUNK, index, labels, trunk, *made("irn"), run=Run(device="cpu"))
     others = {}
     for network in ("resnet38_small", "vgg16_small"):
         others[network] = Trunk(network=network, output_stride=8)
@@ -88,7 +89,8 @@ with job(folder / "log.txt", 2, gpus=gpus):
         semi = {"masks": {"two": labels["two"]}, "masks_of": masks_of} if name == "semi" else {}
         start = folder / f"{name}.safetensors" if name in others else trunk
         settings = others.get(name, TRUNK)
-        train_segmenter(kind, settings, index, labels, start, "random weights", *made(name), **semi, device="cpu")
+        start = StartingNetwork(start, "random weights")
+        train_segmenter(kind, settings, index, TrainingLabels(labels, **semi), start, *made(name), Run(device="cpu"))
     # Steps in parts: what is in a part, and how many pixels it has, is the same in two processes.
     rows = pandas.concat([index.table] * 3).head(8)
     many = DatasetIndex(index.classes, rows.assign(image_id=[f"{number}" for number in range(8)]))
@@ -100,4 +102,5 @@ with job(folder / "log.txt", 2, gpus=gpus):
         write_label_map(partly[image_id], label_map)
     in_parts = SegmenterOptimisation(**{**optimisation.model_dump(), "batch_size": 8, "accumulate": 2})
     parted = DeepLab(backbone="any", atrous_rates=(1, 2), **{**common, "optimisation": in_parts})
-    train_segmenter(parted, TRUNK, many, partly, trunk, "random weights", *made("parted"), device="cpu")
+    start = StartingNetwork(trunk, "random weights")
+    train_segmenter(parted, TRUNK, many, TrainingLabels(partly), start, *made("parted"), Run(device="cpu"))

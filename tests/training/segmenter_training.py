@@ -4,17 +4,18 @@ import sys
 import time
 from pathlib import Path
 
-from wsss_core.jobs.job import job
+from wsss_core.jobs.job import in_job
+from wsss_core.jobs.run import Run
 
 folder, gpus, pause = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-with job(folder / "log.txt", 2, gpus=gpus):
+with in_job(folder / "log.txt", 2, gpus=gpus):
     from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
     from wsss_core.config.segmentation import DeepLabV3Plus, SegmenterOptimisation
     from wsss_core.config.semi_supervised import Consistency, MasksOf
     from wsss_core.config.training import Augmentation
     from wsss_core.datasets.palette import write_label_map
     from wsss_core.segmentation.mixed_labels import LabelMapSamples
-    from wsss_core.segmentation.train_segmenter import train_segmenter
+    from wsss_core.segmentation.train_segmenter import StartingNetwork, TrainingLabels, train_segmenter
 
     read = LabelMapSamples.__getitem__
 
@@ -40,4 +41,5 @@ with job(folder / "log.txt", 2, gpus=gpus):
     )
     weights, curve = folder / "weights.safetensors", folder / "training.csv"
     semi = {"masks": {"two": maps["two"]}, "masks_of": MasksOf(file="list.txt", share=0.5, pseudo_weight=0.5)}
-    train_segmenter(segmenter, TRUNK, index, maps, trunk, "random weights", weights, curve, **semi, device="cpu")
+    start = StartingNetwork(trunk, "random weights")
+    train_segmenter(segmenter, TRUNK, index, TrainingLabels(maps, **semi), start, weights, curve, Run(device="cpu"))

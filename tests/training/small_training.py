@@ -15,7 +15,8 @@ from typing import Any
 
 import wsss_core.jobs.job
 from wsss_core.jobs import processes
-from wsss_core.jobs.job import job
+from wsss_core.jobs.job import in_job
+from wsss_core.training.task import Task
 
 folder, gpus, options = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 if os.environ.get(processes.PLACE, "").startswith(f"{options.get('dies')} "):
@@ -38,7 +39,7 @@ def slow_record(*arguments: Any) -> None:
 
 
 wsss_core.jobs.job._record = slow_record
-with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
+with in_job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
     hold_if("before training")
     import torch
     from torch import nn
@@ -97,8 +98,8 @@ with job(folder / "log.txt", 2, {"stage": "test"}, folder, gpus):
     print(f"process {process_number()} trains", flush=True)
     if process_number() and "warning" in options:
         logging.getLogger("wsss_core.test").warning(options["warning"])
-    curve = fit(network, Samples(), loss, groups, optimisation, partial, place, options.get("workers", 0), "training",
-                lambda epoch: size[epoch], options.get("parts", 1))  # fmt: skip
+    task = Task(network, Samples(), loss, groups, "training", lambda epoch: size[epoch], options.get("parts", 1))
+    curve = fit(task, optimisation, partial, place, options.get("workers", 0))
     if is_main_process():
         write_curve(curve, folder / "training.csv")
         save_weights(folder / "weights.safetensors", network, {})

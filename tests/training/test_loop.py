@@ -13,6 +13,7 @@ from wsss_core.training import loop
 from wsss_core.training.batches import EpochBatches, mix_seed
 from wsss_core.training.curve import write_curve
 from wsss_core.training.loop import fit, learning_rate_factor
+from wsss_core.training.task import Task
 
 CPU = torch.device("cpu")
 SGD = Optimisation(epochs=3, batch_size=4, learning_rate=0.05, momentum=0.9, weight_decay=1e-3, warmup_steps=2)
@@ -57,7 +58,7 @@ def train(folder, optimisation=SGD, workers=0, kill_in_epoch=None, samples=None,
 
     groups = [ParameterGroup(network[0].parameters(), 1), ParameterGroup(network[5].parameters(), 10)]
     partial = PartialWork(folder, "training", [])
-    curve = fit(network, samples, loss, groups, optimisation, partial, CPU, workers)
+    curve = fit(Task(network, samples, loss, groups), optimisation, partial, CPU, workers)
     return network.state_dict(), curve
 
 
@@ -131,7 +132,7 @@ def test_steps_may_have_more_images_in_later_epochs(tmp_path):
     optimisation = Optimisation(epochs=3, batch_size=3, learning_rate=0.01)
     batch_size = lambda epoch: 3 if epoch < 1 else 5  # noqa: E731
     partial = PartialWork(tmp_path, "training", [])
-    curve = fit(network, NoisySamples(), loss, groups, optimisation, partial, CPU, batch_size=batch_size)
+    curve = fit(Task(network, NoisySamples(), loss, groups, batch_size=batch_size), optimisation, partial, CPU)
     assert seen == [(0, 3)] * 3 + [(1, 5)] * 2 + [(2, 5)] * 2
     rates = [0.01 * (1 - step / (3 * 3)) ** 0.9 for step in (2, 4, 6)]  # at the ends of the epochs
     assert [row["learning_rate"] for row in curve] == pytest.approx(rates)
@@ -152,7 +153,7 @@ def test_sgd_steps_are_those_of_the_formula(tmp_path):
     groups = [ParameterGroup(network[5].parameters(), 10)]
     optimisation = Optimisation(epochs=2, batch_size=8, learning_rate=0.01, momentum=0.5, weight_decay=0.1)
     loss = lambda batch, epoch: {"loss": network(batch).sum()}  # noqa: E731
-    fit(network, One(), loss, groups, optimisation, PartialWork(tmp_path, "t", []), CPU)
+    fit(Task(network, One(), loss, groups), optimisation, PartialWork(tmp_path, "t", []), CPU)
     velocity = 1 + 0.1 * 2.0
     weight = 2.0 - 0.1 * velocity
     velocity = 0.5 * velocity + 1 + 0.1 * weight
@@ -215,7 +216,7 @@ def test_processes_have_to_share_every_epochs_batches_equally(tmp_path, monkeypa
     groups = [ParameterGroup(make_network().parameters(), 1)]
     partial = PartialWork(tmp_path, "training", [])
     with pytest.raises(UserError, match="2 GPUs cannot share the 5 images of a step equally"):
-        fit(make_network(), NoisySamples(), None, groups, SGD, partial, CPU, batch_size=sizes.__getitem__)
+        fit(Task(make_network(), NoisySamples(), None, groups, batch_size=sizes.__getitem__), SGD, partial, CPU)
 
 
 def test_processes_share_each_part_of_a_step():

@@ -14,11 +14,13 @@ from wsss_core.config.segmentation import DeepLab, SegmenterOptimisation
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.run import Run
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import load_weights
 from wsss_core.refinement.train_affinity import train_affinity
-from wsss_core.segmentation.train_segmenter import train_segmenter
+from wsss_core.segmentation.train_segmenter import StartingNetwork, TrainingLabels, train_segmenter
 from wsss_core.training.loop import fit
+from wsss_core.training.task import Task
 
 
 class Recorded(NoisySamples):
@@ -44,7 +46,7 @@ def drawn_by_fit(folder, seed):
 
     settings = Optimisation(epochs=2, batch_size=4, learning_rate=1e-3, seed=seed)
     groups = [ParameterGroup(network.parameters(), 1)]
-    fit(network, samples, loss, groups, settings, PartialWork(folder, "training", []), torch.device("cpu"))
+    fit(Task(network, samples, loss, groups), settings, PartialWork(folder, "training", []), torch.device("cpu"))
     return samples.order, samples.drawn, in_steps[0]
 
 
@@ -69,7 +71,7 @@ def backbone(folder, seed):
         Backbone(network="resnet_small", output_stride=8, weights="pretext", pretext=pretext, seed=seed),
         folder / "weights.safetensors",
         folder / "training.csv",
-        device="cpu",
+        run=Run(device="cpu"),
     )
 
 
@@ -81,7 +83,7 @@ def classifier(folder, seed):
     index, trunk = write_images(folder / "images"), write_trunk(folder / "trunk.safetensors")
     settings = settings_of(OrdinaryClassifier, standing_still(seed=seed))
     made = folder / "weights.safetensors", folder / "training.csv"
-    train_classifier(settings, TRUNK, index, StartingWeights(backbone=trunk), *made, device="cpu")
+    train_classifier(settings, TRUNK, index, StartingWeights(backbone=trunk), *made, run=Run(device="cpu"))
 
 
 def labelled(folder):
@@ -94,19 +96,21 @@ def labelled(folder):
 def affinitynet(folder, seed):
     settings = settings_of(AffinityNet, standing_still(seed=seed), stride=4)
     made = folder / "weights.safetensors", folder / "training.csv"
-    train_affinity(settings, TRUNK, *labelled(folder), *made, device="cpu")
+    train_affinity(settings, TRUNK, *labelled(folder), *made, run=Run(device="cpu"))
 
 
 def irn(folder, seed):
     settings = settings_of(Irn, standing_still(seed=seed), radius=3)
     made = folder / "weights.safetensors", folder / "training.csv"
-    train_affinity(settings, TRUNK, *labelled(folder), *made, device="cpu")
+    train_affinity(settings, TRUNK, *labelled(folder), *made, run=Run(device="cpu"))
 
 
 def segmenter(folder, seed):
     settings = settings_of(DeepLab, standing_still(SegmenterOptimisation, seed=seed), atrous_rates=(1, 2))
     made = folder / "weights.safetensors", folder / "training.csv"
-    train_segmenter(settings, TRUNK, *labelled(folder), "random weights", *made, device="cpu")
+    index, labels, trunk = labelled(folder)
+    start = StartingNetwork(trunk, "random weights")
+    train_segmenter(settings, TRUNK, index, TrainingLabels(labels), start, *made, Run(device="cpu"))
 
 
 @pytest.mark.parametrize("train", [backbone, classifier, affinitynet, irn, segmenter], ids=lambda train: train.__name__)

@@ -73,13 +73,13 @@ def test_a_warning_before_training_ends_the_job_at_once(tmp_path):
 
 def test_a_warning_while_the_log_is_set_up_stands_in_the_log(tmp_path):
     code = (
-        "import logging, os, signal\nfrom wsss_core.jobs.job import job\n"
+        "import logging, os, signal\nfrom wsss_core.jobs.job import in_job\n"
         "create = logging.FileHandler\n"
         "def interrupted(*arguments, **keywords):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    return create(*arguments, **keywords)\n"
         "logging.FileHandler = interrupted\n"
-        f"with job({str(tmp_path / 'log.txt')!r}, 1): print('begun')\n"
+        f"with in_job({str(tmp_path / 'log.txt')!r}, 1): print('begun')\n"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE)
     assert result.returncode == 128 + signal.SIGTERM and result.stdout == ""

@@ -33,12 +33,11 @@ SCRIPT = """from pathlib import Path
 
 from wsss_core.jobs.job import job
 
-counts = Path(snakemake.output.counts)
-with job(snakemake.log[0], snakemake.threads, snakemake.params.identity, counts.parent):
+with job(snakemake):
     from wsss_core.datasets.count_classes import count_classes
     from wsss_core.datasets.index import read_index
 
-    count_classes(read_index(snakemake.input.index, snakemake.input.classes), counts)
+    count_classes(read_index(snakemake.input.index, snakemake.input.classes), Path(snakemake.output.counts))
 """
 FUNCTION = """from wsss_core.files.atomic import write_json
 

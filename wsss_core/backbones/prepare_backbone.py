@@ -1,7 +1,6 @@
 """Stage `backbone`: a trunk's weights, from ImageNet, a file, pretraining or chance."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -11,11 +10,11 @@ from torch.nn import functional
 
 from wsss_core.config.networks import PACKAGES, Backbone, Pretext
 from wsss_core.config.trained_on import TRAINED_ON, backbone_trained_on
+from wsss_core.config.training import Optimisation
 from wsss_core.datasets.creatures.pretext import pretext_images
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
-from wsss_core.files.resume import PartialWork
-from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.run import Run
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.precision import single_precision
 from wsss_core.networks.timm_trunk import TimmTrunk
@@ -23,9 +22,9 @@ from wsss_core.networks.timm_weights import load_package_weights, load_timm_file
 from wsss_core.networks.trunk_network import TrunkNetwork
 from wsss_core.networks.trunks import build_trunk, trunk_from_torchvision
 from wsss_core.networks.weights import is_of_this_workflow, load_state, load_trunk, save_weights
-from wsss_core.training.curve import write_curve
-from wsss_core.training.distributed import decided_by_main_process, is_main_process
-from wsss_core.training.loop import fit, mix_seed
+from wsss_core.training.loop import mix_seed
+from wsss_core.training.make_weights import Prepared, make_weights
+from wsss_core.training.task import Task
 
 
 class TrunkOnly(nn.Module):
@@ -71,9 +70,7 @@ def prepare_backbone(
     parameters: Backbone,
     weights: Path,
     training_csv: Path,
-    inputs: Sequence[Path | str] = (),
-    device: str = "auto",
-    workers: int = 0,
+    run: Run = Run(),
 ) -> None:
     """Write a trunk's weights and the curve of their training (an empty one if there was none).
 
@@ -81,45 +78,54 @@ def prepare_backbone(
         parameters: network and source of its weights.
         weights: the file of weights to make.
         training_csv: the training curve to make.
-        inputs: files that the weights depend on, for resuming.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        workers: processes that load images.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: ImageNet's weights cannot be had, or a given file does not fit the network.
     """
-    partial = PartialWork(weights.parent, "training", inputs)
-    if decided_by_main_process(lambda: partial.restore(weights, training_csv)):
-        return
-    torch.manual_seed(mix_seed(parameters.seed))
-    trunk = build_trunk(parameters)
-    curve: list[dict[str, float]] = []
-    if parameters.pretext is not None:
-        samples = PretextSamples(parameters.pretext)
-        pretext = PretextNetwork(trunk, len(samples.classes)).train()
-        optimisation = parameters.pretext.optimisation
-        groups = [
-            ParameterGroup(list(trunk.parameters()), 1),
-            ParameterGroup(pretext.head.parameters(), optimisation.head_factor),
-        ]
+    pretext = parameters.pretext
+    optimisation = Optimisation(epochs=0) if pretext is None else pretext.optimisation
 
-        def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
-            images, labels = batch
-            return {"loss": functional.cross_entropy(pretext(images), labels)}
+    def prepare(device: torch.device) -> Prepared:
+        torch.manual_seed(mix_seed(parameters.seed))
+        trunk = build_trunk(parameters)
+        if pretext is None:
+            _load_source(trunk, parameters)
+        task = None if pretext is None else _pretext_task(trunk, pretext)
+        return Prepared(task, lambda path: _save_backbone(path, trunk, parameters))
 
-        place = choose_device(device)
-        curve = fit(pretext, samples, loss, groups, optimisation, partial, place, workers, "pretraining")
-    elif parameters.weights == "imagenet" and parameters.model is None:
+    make_weights(weights, training_csv, optimisation, run, prepare)
+
+
+def _pretext_task(trunk: TrunkNetwork, settings: Pretext) -> Task:
+    """Tell the pretext classes apart."""
+    samples = PretextSamples(settings)
+    network = PretextNetwork(trunk, len(samples.classes)).train()
+
+    def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
+        images, labels = batch
+        return {"loss": functional.cross_entropy(network(images), labels)}
+
+    groups = [
+        ParameterGroup(list(trunk.parameters()), 1),
+        ParameterGroup(network.head.parameters(), settings.optimisation.head_factor),
+    ]
+    return Task(network, samples, loss, groups, "pretraining")
+
+
+def _save_backbone(path: Path, trunk: TrunkNetwork, parameters: Backbone) -> None:
+    description = {"kind": "backbone", "backbone": parameters.model_dump(mode="json")}
+    if (trained_on := backbone_trained_on(parameters)) is not None:
+        description[TRAINED_ON] = trained_on
+    save_weights(path, TrunkOnly(trunk), description)
+
+
+def _load_source(trunk: TrunkNetwork, parameters: Backbone) -> None:
+    """Load the weights that the settings name, unless they are to be random."""
+    if parameters.weights == "imagenet" and parameters.model is None:
         _load_imagenet(trunk, parameters.network)
     elif parameters.weights != "scratch":
         _load_given(trunk, parameters)
-    if is_main_process():
-        write_curve(curve, training_csv)
-        description = {"kind": "backbone", "backbone": parameters.model_dump(mode="json")}
-        if (trained_on := backbone_trained_on(parameters)) is not None:
-            description[TRAINED_ON] = trained_on
-        save_weights(weights, TrunkOnly(trunk), description)
-        partial.finish(weights, training_csv)
 
 
 def _load_given(trunk: TrunkNetwork, parameters: Backbone) -> None:

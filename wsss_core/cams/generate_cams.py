@@ -1,6 +1,5 @@
 """Stage `cams`: the class maps of a shard of images, in HDF5."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
 from wsss_core.inference.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
 from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.run import Run
 from wsss_core.networks.bfloat16 import with_bfloat16_trunk
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.folded import folded_for_inference
@@ -25,9 +25,7 @@ def generate_cams(
     index: DatasetIndex,
     classifier_weights: Path,
     shard_file: Path,
-    provenance: Mapping[str, Any],
-    inputs: Sequence[Path | str] = (),
-    device: str = "auto",
+    run: Run = Run(),
 ) -> None:
     """Write the class maps of a shard's images; a killed run goes on after its last block.
 
@@ -36,23 +34,19 @@ def generate_cams(
         index: the shard's images; maps are made of the classes each one is labelled with.
         classifier_weights: file of the classifier.
         shard_file: the HDF5 file to make.
-        provenance: recorded in it; the same for every run of the same work.
-        inputs: files that the result depends on, for resuming.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: the weights are not a classifier's, or of other classes than the data set's.
     """
-    classifier = prepared_for_drawing(load_classifier(classifier_weights, choose_device(device)), parameters)
+    classifier = prepared_for_drawing(load_classifier(classifier_weights, choose_device(run.device)), parameters)
     if classifier.classes != index.classes:
         raise UserError(
             f"{classifier_weights}: the classifier knows the classes {', '.join(classifier.classes)}; "
             f"the data set has {', '.join(index.classes)}"
         )
     drawing = Drawing(parameters, classifier, index)
-    write_cams_in_blocks(
-        shard_file, index, drawing.draw, provenance, inputs, parameters.precision, block_images=BLOCK_IMAGES
-    )
+    write_cams_in_blocks(shard_file, index, drawing.draw, run, parameters.precision, block_images=BLOCK_IMAGES)
 
 
 def prepared_for_drawing(classifier: Any, parameters: Cams) -> Any:

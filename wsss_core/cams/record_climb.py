@@ -1,6 +1,5 @@
 """AdvCAM's climb of a few images, step by step: what ``cams/advcam.py`` sums, kept for people to look at."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
 from wsss_core.errors import UserError
 from wsss_core.files.climb_store import ImageClimb, write_climbs
 from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier_files import load_classifier
 
 MOST_CLASSES = 3
@@ -33,8 +33,7 @@ def record_climb(
     images: int,
     classifier_weights: Path,
     climb_h5: Path,
-    provenance: Mapping[str, Any],
-    device: str = "auto",
+    run: Run = Run(),
 ) -> None:
     """Record how images climb at their own size (scale 1), one class after the other.
 
@@ -44,13 +43,12 @@ def record_climb(
         images: of how many, at most; evenly spread over those with a label, without a look at what comes out.
         classifier_weights: file of the classifier.
         climb_h5: the file to make.
-        provenance: recorded in it.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        run: how it is run.
 
     Raises:
         UserError: the weights are not a classifier's, or of other classes than the data set's.
     """
-    classifier = load_classifier(classifier_weights, choose_device(device))
+    classifier = load_classifier(classifier_weights, choose_device(run.device))
     if classifier.classes != index.classes:
         raise UserError(
             f"{classifier_weights}: the classifier knows the classes {', '.join(classifier.classes)}; "
@@ -58,7 +56,7 @@ def record_climb(
         )
     network = prepared_for_drawing(classifier, parameters)
     climbs = (_image_climb(network, index, position, parameters) for position in evenly_labelled(index, images))
-    write_climbs(climb_h5, index.classes, provenance, climbs)
+    write_climbs(climb_h5, index.classes, run.provenance, climbs)
 
 
 def evenly_labelled(index: DatasetIndex, images: int) -> list[int]:

@@ -20,6 +20,7 @@ from wsss_core.files.atomic import atomic_path
 from wsss_core.jobs.devices import choose_device, sent_to
 from wsss_core.jobs.progress import Progress
 from wsss_core.jobs.read_ahead import ReadAhead
+from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier
 
@@ -41,7 +42,7 @@ def score_classifier(
     verdict_json: Path,
     classifier: str,
     what_to_do: Sequence[str] = (),
-    device: str = "auto",
+    run: Run = Run(),
 ) -> Verdict:
     """Score a classifier on validation images, by their image-level labels alone, and say whether it has learned.
 
@@ -55,7 +56,7 @@ def score_classifier(
         verdict_json: the verdict to write; see :mod:`wsss_core.evaluation.classifier_verdict`.
         classifier: the classifier's variant.
         what_to_do: advice for a classifier near chance, see :func:`wsss_core.evaluation.classifier_verdict.judge`.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        run: how it is run.
 
     Returns:
         The verdict; the log has it too, as a warning if the classifier, or a class, is near chance.
@@ -64,7 +65,7 @@ def score_classifier(
         UserError: the weights are not a classifier's, or of other classes than the data set's; an image cannot be
             read, or has changed its size.
     """
-    network = load_classifier(classifier_weights, choose_device(device))
+    network = load_classifier(classifier_weights, choose_device(run.device))
     if network.classes != index.classes:
         raise UserError(
             f"{classifier_weights}: the classifier knows the classes {', '.join(network.classes)}; "

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsss_core.classifiers.objective import objective_class
+from wsss_core.classifiers.objective import Objective, objective_class
 from wsss_core.config.classifiers import Classifier
 from wsss_core.config.networks import Trunk
 from wsss_core.config.training import Augmentation
@@ -17,17 +17,16 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
-from wsss_core.files.resume import PartialWork
-from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.run import Run
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.weights import load_trunk, trainable
-from wsss_core.training.curve import write_curve
-from wsss_core.training.distributed import decided_by_main_process, is_main_process, number_of_processes
+from wsss_core.training.distributed import number_of_processes
 from wsss_core.training.frozen import frozen_copy
-from wsss_core.training.loop import fit, mix_seed
+from wsss_core.training.make_weights import Prepared, make_weights
+from wsss_core.training.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +67,7 @@ def train_classifier(
     start: StartingWeights,
     weights: Path,
     training_csv: Path,
-    inputs: Sequence[Path | str] = (),
-    device: str = "auto",
-    workers: int = 0,
+    run: Run = Run(),
 ) -> None:
     """Train a classifier; a killed run goes on after its last finished epoch.
 
@@ -81,66 +78,55 @@ def train_classifier(
         start: the weights to start from.
         weights: the file of weights to make.
         training_csv: the training curve to make: epoch, losses, learning rate.
-        inputs: files that the result depends on, for resuming.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        workers: processes that load images.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: the weights do not fit, or the loss is not finite any more.
     """
-    partial = PartialWork(weights.parent, "training", inputs)
-    if decided_by_main_process(lambda: partial.restore(weights, training_csv)):
-        return
     optimisation = parameters.optimisation
-    torch.manual_seed(mix_seed(optimisation.seed))
-    chosen = objective_class(parameters.objective)  # type: ignore[attr-defined]
-    network = chosen.build_network(parameters, trunk, index.classes)
-    if start.classifier is not None:
-        imported = optimisation.epochs == 0
-        start_from_classifier(start.classifier, network, whole=imported)
-    elif start.backbone is not None:
-        load_trunk(start.backbone, network.trunk)
-    network.train()
-    if parameters.freeze_batch_norm:
-        freeze_batch_norm(network)
-    if parameters.frozen_stem:
-        network.trunk.freeze_stem()
-    place = choose_device(device)
-    ordinary = None
-    if start.ordinary is not None:
-        ordinary = frozen_copy(_load_of_classes(start.ordinary, index.classes), place, optimisation.precision)
-    objective = chosen(network, parameters, ordinary)
+
+    def prepare(device: torch.device) -> Prepared:
+        chosen = objective_class(parameters.objective)  # type: ignore[attr-defined]
+        network = chosen.build_network(parameters, trunk, index.classes)
+        if start.classifier is not None:
+            imported = optimisation.epochs == 0
+            start_from_classifier(start.classifier, network, whole=imported)
+        elif start.backbone is not None:
+            load_trunk(start.backbone, network.trunk)
+        network.train()
+        if parameters.freeze_batch_norm:
+            freeze_batch_norm(network)
+        if parameters.frozen_stem:
+            network.trunk.freeze_stem()
+        ordinary = None
+        if start.ordinary is not None:
+            ordinary = frozen_copy(_load_of_classes(start.ordinary, index.classes), device, optimisation.precision)
+        objective = chosen(network, parameters, ordinary)
+        _refuse_coupled_images(objective)
+
+        def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
+            images, labels = batch
+            return objective.losses(images, labels, epoch)
+
+        groups = [
+            ParameterGroup(trainable(network.trunk), 1),
+            ParameterGroup(network.new_parameters(), optimisation.head_factor),
+        ]
+        samples = LabelledImages(index, parameters.augmentation)
+        task = Task(network, samples, loss, groups, "training the classifier", objective.batch_size)
+        return Prepared(task, lambda path: save_classifier(path, network))
+
+    make_weights(weights, training_csv, optimisation, run, prepare)
+
+
+def _refuse_coupled_images(objective: Objective) -> None:
+    """Refuse several GPUs where what a process learns of an image depends on the others of the step."""
     coupling = objective.coupling_of_images()
     if coupling is not None and number_of_processes() > 1:
         raise UserError(
             f"on {number_of_processes()} GPUs this training would be another method, as {coupling}; set "
             "resources.train_classifier.gpu to 1"
         )
-
-    def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
-        images, labels = batch
-        return objective.losses(images, labels, epoch)
-
-    groups = [
-        ParameterGroup(trainable(network.trunk), 1),
-        ParameterGroup(network.new_parameters(), optimisation.head_factor),
-    ]
-    curve = fit(
-        network,
-        LabelledImages(index, parameters.augmentation),
-        loss,
-        groups,
-        optimisation,
-        partial,
-        place,
-        workers,
-        "training the classifier",
-        objective.batch_size,
-    )
-    if is_main_process():
-        write_curve(curve, training_csv)
-        save_classifier(weights, network)
-        partial.finish(weights, training_csv)
 
 
 def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) -> None:

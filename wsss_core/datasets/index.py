@@ -146,6 +146,18 @@ def read_index(index_csv: Path | str, classes_json: Path | str) -> DatasetIndex:
     return DatasetIndex(classes, columns)
 
 
+def index_of_job(snakemake: Any, split: str) -> DatasetIndex:
+    """The images of a job: those of a split, and of a job that does a shard only its share.
+
+    Args:
+        snakemake: the object that Snakemake gives to scripts, with the inputs ``index`` and ``classes``.
+        split: ``train``, ``val`` or ``test``.
+    """
+    images = read_index(snakemake.input.index, snakemake.input.classes).split(split)
+    shard = snakemake.wildcards.get("shard")
+    return images if shard is None else images.shard(int(shard), int(snakemake.wildcards.shards))
+
+
 def read_classes(classes_json: Path | str) -> tuple[str, ...]:
     """The names of the object classes, without the background, in the order of their mask values.
 

@@ -1,17 +1,17 @@
 """Class maps of a shard, written in blocks of images, so that a killed job goes on after the last one."""
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import CAM_STRIDE, CamStoreReader, ImageCams, join_cam_stores, write_cam_store
 from wsss_core.files.resume import PartialWork
 from wsss_core.jobs.progress import Progress
+from wsss_core.jobs.run import Run
 
 BLOCK_IMAGES = 32
 """Images that a killed job loses at most."""
@@ -28,8 +28,7 @@ def write_cams_in_blocks(
     shard_file: Path,
     index: DatasetIndex,
     draw: Callable[[Blocks], Drawn],
-    provenance: Mapping[str, Any],
-    inputs: Sequence[Path | str],
+    run: Run,
     precision: str,
     stride: int = CAM_STRIDE,
     description: str = "class maps",
@@ -42,14 +41,13 @@ def write_cams_in_blocks(
         index: the shard's images.
         draw: from blocks of positions in ``index`` to the images' maps, block after block, and always in the same
             order within a block. It may go ahead: it is closed at the end, or when an image cannot be written.
-        provenance: recorded in the file; the same for every run of the same work.
-        inputs: files that the maps depend on, for resuming.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
         precision: ``float16`` or ``float32``.
         stride: pixels of an image per cell of the maps, each way.
         description: for the progress bar and the log.
         block_images: images in a block.
     """
-    partial = PartialWork(shard_file.parent.parent, shard_file.stem, inputs)
+    partial = PartialWork(shard_file.parent.parent, shard_file.stem, run.inputs)
     if partial.restore(shard_file):
         return
     blocks = [range(start, min(start + block_images, len(index))) for start in range(0, len(index), block_images)]
@@ -77,5 +75,5 @@ def write_cams_in_blocks(
             return
         raise
     with reader:
-        join_cam_stores(shard_file, index.classes, provenance, index.image_ids, reader, stride)
+        join_cam_stores(shard_file, index.classes, run.provenance, index.image_ids, reader, stride)
     partial.finish(shard_file)

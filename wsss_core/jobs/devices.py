@@ -2,8 +2,8 @@
 
 import torch
 
-from wsss_core.config.runtime import Runtime
 from wsss_core.errors import UserError
+from wsss_core.jobs.run import Run
 
 
 def choose_device(name: str) -> torch.device:
@@ -22,19 +22,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def loading_processes(runtime: Runtime, threads: int) -> int:
-    """How many processes load images for a training.
+def loading_processes(run: Run, device: torch.device) -> int:
+    """How many processes load images for a training on a device.
 
-    Args:
-        runtime: ``workers`` and ``device``; see :class:`wsss_core.config.runtime.Runtime`.
-        threads: cores that the job may use.
-
-    Raises:
-        UserError: as :func:`choose_device`.
+    The number that ``run`` gives. By default, one for each of its threads but the first on a GPU, and none on the CPU:
+    there the network wants all cores.
     """
-    if runtime.workers is not None:
-        return runtime.workers
-    return threads - 1 if choose_device(runtime.device).type == "cuda" else 0
+    if run.workers is not None:
+        return run.workers
+    return run.threads - 1 if device.type == "cuda" else 0
 
 
 class OnTheWay:

@@ -8,26 +8,85 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from wsss_core.config.runtime import Runtime
 from wsss_core.errors import UserError, disk_full, full_disk_told
 from wsss_core.files.atomic import write_json
 from wsss_core.files.signals import end_at_signals, ignore_signals, signals_deferred
 from wsss_core.jobs.gpu_lease import leased_gpus
 from wsss_core.jobs.measured import forget_figures, told_figures
 from wsss_core.jobs.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
+from wsss_core.jobs.run import Run
 
 RECORDED_PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pydensecrf2", "pillow", "scipy", "wsss-core")
 log = logging.getLogger("wsss_core")
 
 
+@dataclass(frozen=True)
+class Job:
+    """What a script knows of its job, from Snakemake's object."""
+
+    snakemake: Any
+    """The object that Snakemake gives to scripts."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The identity of the artifact that the job makes, or scores; empty if there is none."""
+        return self.snakemake.params.get("identity") or {}
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The artifact's parameters."""
+        return self.identity["parameters"]
+
+    @property
+    def runtime(self) -> Runtime:
+        """The configuration's ``runtime``."""
+        return Runtime(**self.snakemake.config.get("runtime", {}))
+
+    def run(self, *, but: Sequence[str] = ()) -> Run:
+        """How the work is run.
+
+        Args:
+            but: inputs that the result does not depend on.
+        """
+        left_out = [self.snakemake.input.get(role) for role in but]
+        inputs = [file for file in self.snakemake.input if file not in left_out]
+        runtime = self.runtime
+        return Run(inputs, runtime.device, self.snakemake.threads, runtime.workers, self.identity)
+
+    def directory(self) -> Path | None:
+        """The artifact's directory, if the job makes one: its name ends in the digest."""
+        digest = self.identity.get("digest")
+        parents = Path(self.snakemake.output[0]).parents if digest else ()
+        return next(parent for parent in parents if parent.name.endswith(digest)) if digest else None
+
+
 @contextmanager
-def job(
+def job(snakemake: Any) -> Iterator[Job]:
+    """Run the body of a script as a job of the workflow; see :func:`in_job`.
+
+    Args:
+        snakemake: the object that Snakemake gives to scripts.
+
+    Yields:
+        What the script hands on.
+    """
+    work = Job(snakemake)
+    gpus = snakemake.resources.get("gpu", 0)
+    with in_job(snakemake.log[0], snakemake.threads, work.identity or None, work.directory(), gpus):
+        yield work
+
+
+@contextmanager
+def in_job(
     log_file: Path | str,
     threads: int,
     identity: Mapping[str, Any] | None = None,

@@ -1,12 +1,12 @@
 """Stage `affinity_labels`: what affinity is learned from."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from wsss_core.config.refinement import AffinityLabels
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.jobs.run import Run
 from wsss_core.refinement.confident_labels import confident_label_map
 from wsss_core.refinement.label_maps_of_cams import write_label_maps_of_cams
 
@@ -17,8 +17,7 @@ def make_affinity_labels(
     index_shard: DatasetIndex,
     cams: CamStoreReader,
     manifest_csv: Path,
-    inputs: Sequence[Path | str] = (),
-    threads: int = 1,
+    run: Run = Run(),
 ) -> None:
     """Write the confident label map of every image; a killed call goes on where it was.
 
@@ -30,11 +29,10 @@ def make_affinity_labels(
         index_shard: the images.
         cams: class maps of at least these images.
         manifest_csv: the manifest to make; the maps (see ``confident_label_map``) lie beside it.
-        inputs: the files this is made from.
-        threads: worker processes.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: an image cannot be read, does not fit its maps, or its worker died.
     """
     make = partial(confident_label_map, parameters=parameters, seed_threshold=seed_threshold)
-    write_label_maps_of_cams(index_shard, cams, make, manifest_csv, inputs, threads, "labelling confident pixels")
+    write_label_maps_of_cams(index_shard, cams, make, manifest_csv, run, "labelling confident pixels")

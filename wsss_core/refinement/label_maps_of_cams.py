@@ -1,6 +1,6 @@
 """Label maps that are made of class maps, image by image, in worker processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
 from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.jobs.image_pool import ImagePool
+from wsss_core.jobs.run import Run
 from wsss_core.refinement.confident_labels import label_map_of_stored_cams
 
 
@@ -18,8 +19,7 @@ def write_label_maps_of_cams(
     cams: CamStoreReader,
     make: Callable[[Path, np.ndarray, np.ndarray], np.ndarray],
     manifest_csv: Path,
-    inputs: Sequence[Path | str],
-    threads: int,
+    run: Run,
     description: str,
 ) -> None:
     """Make label maps of class maps in worker processes, and write them as ``write_label_maps`` does.
@@ -29,8 +29,7 @@ def write_label_maps_of_cams(
         cams: class maps of at least these images; each process reads them for itself.
         make: a picklable function of an image's file, its classes (K,) and class maps (K, H, W).
         manifest_csv: the manifest to make.
-        inputs: the files this is made from.
-        threads: worker processes.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
         description: for the progress bar and the log.
 
     Raises:
@@ -38,6 +37,6 @@ def write_label_maps_of_cams(
     """
     image_ids, paths = index.image_ids, index.image_paths
     made = partial(label_map_of_stored_cams, cams=cams, make=make)
-    pool: ImagePool[np.ndarray] = ImagePool(made, lambda at: (paths[at], image_ids[at]), image_ids, threads)
+    pool: ImagePool[np.ndarray] = ImagePool(made, lambda at: (paths[at], image_ids[at]), image_ids, run.threads)
     with pool:
-        write_label_maps(index, pool, manifest_csv, inputs, description)
+        write_label_maps(index, pool, manifest_csv, run.inputs, description)

@@ -1,6 +1,5 @@
 """Stage `pseudo_labels`: class maps, usually after a walk along affinities, become one label per pixel."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_maps
 from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.jobs.image_pool import ImagePool
+from wsss_core.jobs.run import Run
 from wsss_core.refinement.pseudo_label_map import stored_pseudo_label_map
 
 
@@ -21,8 +21,7 @@ def make_pseudo_labels(
     index_shard: DatasetIndex,
     maps: CamStoreReader,
     manifest_csv: Path,
-    inputs: Sequence[Path | str] = (),
-    threads: int = 1,
+    run: Run = Run(),
 ) -> None:
     """Write a label map for every image; a killed call goes on where it was.
 
@@ -35,8 +34,7 @@ def make_pseudo_labels(
         index_shard: the images.
         maps: class maps of at least these images: walked ones (``spread_cams``), or of a CAM method.
         manifest_csv: the manifest to make; the maps lie beside it (see ``write_label_maps``).
-        inputs: the files this is made from.
-        threads: worker processes.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: an image cannot be read or does not fit its maps, its worker died, the maps have no
@@ -50,6 +48,6 @@ def make_pseudo_labels(
         crf=parameters.crf,
         unsure_below=parameters.unsure_below,
     )
-    pool: ImagePool[np.ndarray] = ImagePool(make, lambda at: (paths[at], image_ids[at]), image_ids, threads)
+    pool: ImagePool[np.ndarray] = ImagePool(make, lambda at: (paths[at], image_ids[at]), image_ids, run.threads)
     with pool:
-        write_label_maps(index_shard, pool, manifest_csv, inputs, "making pseudo labels")
+        write_label_maps(index_shard, pool, manifest_csv, run.inputs, "making pseudo labels")

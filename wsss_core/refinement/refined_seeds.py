@@ -1,6 +1,5 @@
 """Stage `refined_seeds`: seeds after a dense CRF, which are scored."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.jobs.run import Run
 from wsss_core.refinement.confident_labels import refined_seed
 from wsss_core.refinement.label_maps_of_cams import write_label_maps_of_cams
 
@@ -18,8 +18,7 @@ def refine_seeds(
     index_shard: DatasetIndex,
     cams: CamStoreReader,
     manifest_csv: Path,
-    inputs: Sequence[Path | str] = (),
-    threads: int = 1,
+    run: Run = Run(),
 ) -> None:
     """Write the refined seed of every image; a killed call goes on where it was.
 
@@ -29,11 +28,10 @@ def refine_seeds(
         index_shard: the images.
         cams: class maps of at least these images.
         manifest_csv: the manifest to make; the label maps (see ``refined_seed``) lie beside it.
-        inputs: the files this is made from.
-        threads: worker processes.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: an image cannot be read, does not fit its maps, or its worker died.
     """
     make = partial(refined_seed, background=background, crf=crf)
-    write_label_maps_of_cams(index_shard, cams, make, manifest_csv, inputs, threads, "refining seeds")
+    write_label_maps_of_cams(index_shard, cams, make, manifest_csv, run, "refining seeds")

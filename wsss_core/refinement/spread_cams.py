@@ -1,6 +1,6 @@
 """Stage `walked_cams`: class maps spread along learned affinities, in HDF5."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from wsss_core.files.cam_store import CamStoreReader, ImageCams
 from wsss_core.inference.cam_blocks import BLOCK_IMAGES, Blocks, Drawn, write_cams_in_blocks
 from wsss_core.jobs.devices import choose_device
 from wsss_core.jobs.read_ahead import ReadAhead
+from wsss_core.jobs.run import Run
 from wsss_core.refinement.affinity_method import load_affinity
 from wsss_core.refinement.confident_labels import check_size
 
@@ -27,9 +28,7 @@ def spread_cams(
     cams: CamStoreReader,
     affinity_weights: Path,
     shard_file: Path,
-    provenance: Mapping[str, Any],
-    inputs: Sequence[Path | str] = (),
-    device: str = "auto",
+    run: Run = Run(),
 ) -> None:
     """Write a shard's class maps after the walk, at the affinity grid; a killed run goes on after its last block.
 
@@ -40,15 +39,13 @@ def spread_cams(
         cams: class maps of at least these images.
         affinity_weights: file of an affinity network of any method.
         shard_file: the HDF5 file to make.
-        provenance: recorded in it; the same for every run of the same work.
-        inputs: files that the result depends on, for resuming.
-        device: ``auto``, ``cpu`` or ``cuda``, for the network and the walk.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: the weights are no affinity network's or of another method than the walk's settings, or an image
             cannot be read or does not fit its maps.
     """
-    method = load_affinity(affinity_weights, choose_device(device))
+    method = load_affinity(affinity_weights, choose_device(run.device))
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
 
     def read(position: int) -> tuple[np.ndarray, ImageCams]:
@@ -67,8 +64,7 @@ def spread_cams(
             shard_file,
             index_shard,
             draw,
-            provenance,
-            inputs,
+            run,
             "float32",  # nothing is divided by the largest value, so small differences have to last
             method.stride,
             "spreading class maps",

@@ -1,6 +1,6 @@
 """Stage `affinity`: a network learns from pairs of confidently labelled pixels which ones belong together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_values import told_apart
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
-from wsss_core.files.resume import PartialWork
-from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.devices import loading_processes
+from wsss_core.jobs.run import Run
 from wsss_core.networks.weights import load_state, load_trunk, read_description
 from wsss_core.refinement.affinity_method import AffinityMethod, LabelReduction, affinity_method_class, load_affinity
-from wsss_core.training.curve import write_curve
-from wsss_core.training.distributed import decided_by_main_process, is_main_process
-from wsss_core.training.loop import fit, mix_seed
+from wsss_core.training.make_weights import Prepared, make_weights
+from wsss_core.training.task import Task
 
 
 class ConfidentlyLabelledImages:
@@ -75,9 +74,7 @@ def train_affinity(
     initial_weights: Path,
     weights: Path,
     training_csv: Path,
-    inputs: Sequence[Path | str] = (),
-    device: str = "auto",
-    workers: int = 0,
+    run: Run = Run(),
 ) -> None:
     """Train an affinity network; a killed run goes on after its last finished epoch.
 
@@ -90,51 +87,39 @@ def train_affinity(
             ``epochs: 0``, to use as it is); without that setting a file with the trunk's weights.
         weights: the file of weights to make.
         training_csv: the training curve to make: epoch, losses, learning rate.
-        inputs: files that the result depends on, for resuming.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        workers: processes that load images.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: the method has no use for such a trunk, the weights do not fit or are of another network than
             the settings', a label map is missing or of another size, or the loss is not finite any more.
     """
-    partial = PartialWork(weights.parent, "training", inputs)
-    if decided_by_main_process(lambda: partial.restore(weights, training_csv)):
-        return
     optimisation = parameters.optimisation
-    torch.manual_seed(mix_seed(optimisation.seed))
-    method = affinity_method_class(parameters.method).build(parameters, trunk)  # type: ignore[attr-defined]
-    if parameters.weights is None:
-        load_trunk(initial_weights, method.network.get_submodule("trunk"))
-    else:
-        start_from_affinity(initial_weights, method, trunk)
-    curve: list[dict[str, float]] = []
-    if optimisation.epochs > 0:
-        place = choose_device(device)
+
+    def prepare(device: torch.device) -> Prepared:
+        method = affinity_method_class(parameters.method).build(parameters, trunk)  # type: ignore[attr-defined]
+        if parameters.weights is None:
+            load_trunk(initial_weights, method.network.get_submodule("trunk"))
+        else:
+            start_from_affinity(initial_weights, method, trunk)
+        if optimisation.epochs == 0:
+            return Prepared(None, lambda path: method.save(path, trunk))
         method.network.train()
-        method.begin(place, optimisation.precision)
+        method.begin(device, optimisation.precision)
 
         def losses(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
             images, labels = batch
             return method.losses(images, labels)
 
-        curve = fit(
-            method.network,
-            ConfidentlyLabelledImages(index, confident_labels, parameters.augmentation, method.label_reduction()),
-            losses,
-            method.parameter_groups(parameters),
-            optimisation,
-            partial,
-            place,
-            workers,
-            f"training {parameters.method}",  # type: ignore[attr-defined]
-        )
-    if is_main_process():
-        if optimisation.epochs > 0:
-            method.finish(index.image_paths, workers)
-        write_curve(curve, training_csv)
-        method.save(weights, trunk)
-        partial.finish(weights, training_csv)
+        def save(path: Path) -> None:
+            method.finish(index.image_paths, loading_processes(run, device))
+            method.save(path, trunk)
+
+        reduction = method.label_reduction()
+        samples = ConfidentlyLabelledImages(index, confident_labels, parameters.augmentation, reduction)
+        description = f"training {parameters.method}"  # type: ignore[attr-defined]
+        return Prepared(Task(method.network, samples, losses, method.parameter_groups(parameters), description), save)
+
+    make_weights(weights, training_csv, optimisation, run, prepare)
 
 
 def start_from_affinity(path: Path, method: AffinityMethod, trunk: Trunk) -> None:

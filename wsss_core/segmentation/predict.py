@@ -26,6 +26,7 @@ from wsss_core.files.resume import PartialWork
 from wsss_core.jobs.devices import choose_device
 from wsss_core.jobs.image_pool import ImagePool
 from wsss_core.jobs.read_ahead import ReadAhead
+from wsss_core.jobs.run import Run
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.segmenter_files import load_segmenter
 from wsss_core.segmentation.class_probabilities import ScoredImage, batches_of, prediction_network, scored_images
@@ -40,9 +41,7 @@ def predict(
     weights: Path,
     manifest_csv: Path,
     probabilities_h5: Path | None = None,
-    inputs: Sequence[Path | str] = (),
-    device: str = "auto",
-    threads: int = 1,
+    run: Run = Run(),
 ) -> None:
     """Write the label map of every image of a shard, beside the manifest that lists them.
 
@@ -52,26 +51,24 @@ def predict(
         weights: the segmenter's weights.
         manifest_csv: the manifest to make; see ``write_label_maps``.
         probabilities_h5: the file to make of the probabilities before the CRF; None to keep none.
-        inputs: files that the result depends on, for resuming.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        threads: worker processes for the CRF, and threads that write. With 1 the network waits for the CRF.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: the weights are not a segmenter's, or are one's for other classes than the data set's; an image
             cannot be read or is not of the size that the index says, or its CRF's process died.
     """
-    network = load_segmenter(weights, choose_device(device))
+    network = load_segmenter(weights, choose_device(run.device))
     if network.classes[1:] != tuple(index.classes):
         raise UserError(
             f"{weights}: the segmenter knows the classes {', '.join(network.classes[1:])}; "
             f"the data set has {', '.join(index.classes)}"
         )
-    shard = _Shard(parameters, index, prediction_network(network, parameters), threads)
+    shard = _Shard(parameters, index, prediction_network(network, parameters), run.threads)
     kept = None
     if probabilities_h5 is not None:
-        kept = PartialWork(manifest_csv.parent.parent, f"probabilities-{probabilities_h5.stem}", inputs)
+        kept = PartialWork(manifest_csv.parent.parent, f"probabilities-{probabilities_h5.stem}", run.inputs)
         shard.parts = {position: kept.path(f"{position}.h5") for position in range(len(index))}
-    write_label_map_files(index, shard.predict, manifest_csv, inputs, "predicting")
+    write_label_map_files(index, shard.predict, manifest_csv, run.inputs, "predicting")
     if kept is None or probabilities_h5 is None or kept.restore(probabilities_h5):
         return
     # Label maps of an earlier run were put back, and its probabilities are gone.

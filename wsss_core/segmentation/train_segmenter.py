@@ -1,7 +1,8 @@
 """Stage `segmenter`: a segmentation network, trained on label maps."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,8 +14,7 @@ from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.config.trained_on import trained_on
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
-from wsss_core.files.resume import PartialWork
-from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.run import Run
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.parameter_groups import ParameterGroup
@@ -23,28 +23,46 @@ from wsss_core.networks.weights import load_trunk
 from wsss_core.segmentation.consistency import CrossConsistency
 from wsss_core.segmentation.losses import segmentation_losses
 from wsss_core.segmentation.mixed_labels import LabelMapSamples, order_with_share
-from wsss_core.training.curve import write_curve
-from wsss_core.training.distributed import decided_by_main_process, is_main_process
-from wsss_core.training.loop import fit, mix_seed
+from wsss_core.training.make_weights import Prepared, make_weights
+from wsss_core.training.task import Task
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingLabels:
+    """The label maps that a segmenter learns from: palette PNGs by image id; 0 is background, 255 is left out."""
+
+    label_maps: Mapping[str, Path]
+    """Pseudo labels, or all masks; images without one are not learned from, or only by consistency."""
+    masks: Mapping[str, Path] | None = None
+    """Of some images, in place of ``label_maps``."""
+    masks_of: MasksOf | None = None
+    """How these images are mixed with the others; None if there are no such two kinds."""
+    dataset: str | None = None
+    """Name of the data set, for the file of weights: it is part of what the network was trained on."""
+
+
+@dataclass(frozen=True)
+class StartingNetwork:
+    """The weights that a segmenter starts from."""
+
+    file: Path
+    """The file that the setting ``weights`` names, with a whole network (with ``epochs: 0``, to use as it is);
+    without that setting a file with the trunk's weights."""
+    trained_on: str
+    """What they have been trained on, in words; for the log, and the file of weights."""
 
 
 def train_segmenter(
     parameters: Segmenter,
     trunk: Trunk,
     index: DatasetIndex,
-    label_maps: Mapping[str, Path],
-    initial_weights: Path,
-    initialisation: str,
+    labels: TrainingLabels,
+    start: StartingNetwork,
     weights: Path,
     training_csv: Path,
-    masks: Mapping[str, Path] | None = None,
-    masks_of: MasksOf | None = None,
-    dataset: str | None = None,
-    inputs: Sequence[Path | str] = (),
-    device: str = "auto",
-    workers: int = 0,
+    run: Run = Run(),
 ) -> None:
     """Train a segmenter; a killed run goes on after its last finished epoch.
 
@@ -52,60 +70,46 @@ def train_segmenter(
         parameters: network, loss, optimisation, augmentation.
         trunk: the trunk's settings.
         index: the training images.
-        label_maps: palette PNGs by image id; 0 is background, 255 is left out.
-        initial_weights: the file that ``parameters.weights`` names, with a whole network to start from (or, with
-            ``epochs: 0``, to use as it is); without that setting a file with the trunk's weights.
-        initialisation: what these weights have been trained on, in words; for the log, and the file of weights.
+        labels: what it learns from.
+        start: what it starts from.
         weights: the file of weights to make.
         training_csv: the training curve to make: epoch, losses, learning rate.
-        masks: of some images, in place of ``label_maps``; palette PNGs by image id.
-        masks_of: how these images are mixed with the others; None if there are no such two kinds.
-        dataset: name of the data set, for the file of weights: it is part of what the network was trained on.
-        inputs: files that the result depends on, for resuming.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        workers: processes that load images.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: the weights do not fit, a label map has another size than its image, there are too few images
             for the network or the share of masks, or the loss is not finite any more.
     """
-    partial = PartialWork(weights.parent, "training", inputs)
-    if decided_by_main_process(lambda: partial.restore(weights, training_csv)):
-        return
     optimisation = parameters.optimisation
-    torch.manual_seed(mix_seed(optimisation.seed))
     name = parameters.network  # type: ignore[attr-defined]
-    network = build_segmenter(name, parameters.options, trunk, index.classes)
-    if parameters.weights is None:
-        load_trunk(initial_weights, network.trunk)
-    else:
-        start_from_segmenter(initial_weights, network, whole=optimisation.epochs == 0)
-    log.info("%s: its weights start from %s", name, initialisation)
-    curve: list[dict[str, float]] = []
-    told = trained_on(initial_weights)
-    if optimisation.epochs > 0:
+
+    def prepare(device: torch.device) -> Prepared:
+        network = build_segmenter(name, parameters.options, trunk, index.classes)
+        if parameters.weights is None:
+            load_trunk(start.file, network.trunk)
+        else:
+            start_from_segmenter(start.file, network, whole=optimisation.epochs == 0)
+        log.info("%s: its weights start from %s", name, start.trained_on)
+        if optimisation.epochs == 0:
+            return Prepared(None, lambda path: save_segmenter(path, network, trained_on(start.file)))
         # Without a list of masks, the label maps are all pseudo labels or all masks.
-        unlabelled = parameters.consistency is not None and not label_maps
-        samples = LabelMapSamples(index, label_maps, parameters.augmentation, masks, unlabelled)
-        curve = _fit_segmenter(network, parameters, samples, masks_of, partial, device, workers)
-        of = "" if dataset is None else f" of {dataset}"
-        told = f"{initialisation}, segmentation labels of {samples.labelled} images{of}"
-    if is_main_process():
-        write_curve(curve, training_csv)
-        save_segmenter(weights, network, told)
-        partial.finish(weights, training_csv)
+        unlabelled = parameters.consistency is not None and not labels.label_maps
+        samples = LabelMapSamples(index, labels.label_maps, parameters.augmentation, labels.masks, unlabelled)
+        of = "" if labels.dataset is None else f" of {labels.dataset}"
+        told = f"{start.trained_on}, segmentation labels of {samples.labelled} images{of}"
+        task = _segmentation_task(network, parameters, samples, labels.masks_of)
+        return Prepared(task, lambda path: save_segmenter(path, network, told))
+
+    make_weights(weights, training_csv, optimisation, run, prepare)
 
 
-def _fit_segmenter(
+def _segmentation_task(
     network: SegmentationNetwork,
     parameters: Segmenter,
     samples: LabelMapSamples,
     masks_of: MasksOf | None,
-    partial: PartialWork,
-    device: str,
-    workers: int,
-) -> list[dict[str, float]]:
-    """Train ``network`` in place, and return the training curve."""
+) -> Task:
+    """Learn the labels of ``samples``."""
     optimisation = parameters.optimisation
     network.train()
     if parameters.freeze_batch_norm:
@@ -136,15 +140,11 @@ def _fit_segmenter(
         further = whole.losses(maps, logits[-1], labels, has_mask, parameters)
         return {"loss": supervised + sum(further.values()), "supervised": supervised, **further}
 
-    return fit(
+    return Task(
         network if whole is None else whole,
         samples,
         loss,
         groups,
-        optimisation,
-        partial,
-        choose_device(device),
-        workers,
         "training the segmenter",
         parts=optimisation.accumulate,
         order=order,

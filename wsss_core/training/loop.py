@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wsss_core.config.training import Optimisation
@@ -18,7 +18,7 @@ from wsss_core.files.signals import STOPPED_BY_SIGTERM, ignore_signals, signals_
 from wsss_core.jobs.measured import tell_figure
 from wsss_core.jobs.progress import Progress
 from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.training.batches import Batch, BatchSize, EpochBatches, Order, Samples, SeededSamples, mix_seed
+from wsss_core.training.batches import Batch, EpochBatches, SeededSamples, mix_seed
 from wsss_core.training.checkpoint import Checkpoint, Position
 from wsss_core.training.distributed import (
     Loss,
@@ -32,45 +32,26 @@ from wsss_core.training.distributed import (
 )
 from wsss_core.training.frozen import memory_format
 from wsss_core.training.speed import Speed
+from wsss_core.training.task import Task
 
 log = logging.getLogger(__name__)
 
 
 def fit(
-    network: nn.Module,
-    samples: Samples,
-    loss: Loss,
-    groups: Sequence[ParameterGroup],
-    optimisation: Optimisation,
-    partial: PartialWork,
-    device: torch.device,
-    workers: int = 0,
-    description: str = "training",
-    batch_size: BatchSize | None = None,
-    parts: int = 1,
-    order: Order | None = None,
+    task: Task, optimisation: Optimisation, partial: PartialWork, device: torch.device, workers: int = 0
 ) -> list[dict[str, float]]:
-    """Train ``network`` in place; go on from the last checkpoint if there is one.
+    """Train the network of ``task`` in place; go on from the last checkpoint if there is one.
 
     There is one after every epoch. SIGTERM and SIGINT let the step under way be finished and make another one
     there, and then end the process. Where several processes train together (``wsss_core.training.distributed``),
     each computes the loss of its share of the batch, or of each of its parts; all of them return.
 
     Args:
-        network: the network, in the mode (train, frozen layers) it is to be trained in.
-        samples: the training samples.
-        loss: computes the losses of a batch.
-        groups: what is optimised, with learning rate factors.
+        task: the network, the samples, the loss.
         optimisation: epochs, batch size, learning rate and so on.
         partial: where the checkpoint is kept; not finished here.
         device: where to compute.
         workers: processes that load samples; 0 loads in the training's. Results do not depend on it.
-        description: for the progress bar and the log.
-        batch_size: images of a step, by epoch; by default those of ``optimisation``, which the learning
-            rate's decay is reckoned by in any case.
-        parts: equal parts that a step's images are computed in, one after the other, each by all processes
-            together; the mean of the parts' losses is minimised.
-        order: draws the samples of each epoch; by default each once, shuffled.
 
     Returns:
         One row per epoch: ``epoch`` (from 1), mean of every named loss, ``learning_rate`` at its end.
@@ -80,22 +61,23 @@ def fit(
             not finite any more.
         SystemExit: SIGTERM came, and another one's handler has not ended the process.
     """
+    network, samples, description, parts = task.network, task.samples, task.description, task.parts
     if optimisation.epochs > 0 and len(samples) == 0:
         raise UserError(f"{description}: there is no image to train on")
     process, processes = process_number(), number_of_processes()
-    batch_size = batch_size or (lambda epoch: optimisation.batch_size)
-    batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, order, parts)
+    batch_size = task.batch_size or (lambda epoch: optimisation.batch_size)
+    batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, task.order, parts)
     for epoch in range(optimisation.epochs):
         _check_shares(batches.images(epoch), processes, parts, description)
     _check_precision(optimisation.precision, device, description)
     network.to(device).to(memory_format=memory_format(device, optimisation.precision))
-    optimizer = _make_optimizer(groups, optimisation)
+    optimizer = _make_optimizer(task.groups, optimisation)
     loader = _loader(SeededSamples(samples, optimisation.seed), batches, math.ceil(workers / processes), device)
     checkpoint = Checkpoint(partial.path("checkpoint.pt"), network, optimizer, device)
     position = checkpoint.load()
     if position != Position():
         log.info("%s: continuing after epoch %d and %d steps", description, position.epoch, position.step)
-    losses_of = data_parallel(network, loss)
+    losses_of = data_parallel(network, task.loss)
     epoch_ends = list(accumulate((batches.steps(epoch) for epoch in range(optimisation.epochs)), initial=0))
     reckoned = len(samples) // max(1, min(optimisation.batch_size, len(samples))) * optimisation.epochs
     steps = max(reckoned, epoch_ends[-1])

@@ -1,0 +1,23 @@
+"""How a stage's work is run: what the job gives to the function that it calls, besides the work itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """How, never what: results depend on none of it, apart from rounding on other devices."""
+
+    inputs: Sequence[Path | str] = ()
+    """Files that the result depends on: what an earlier run left half done is used only if they are the same."""
+    device: str = "auto"
+    """``auto`` (CUDA if there is any, else the CPU), ``cpu`` or ``cuda``."""
+    threads: int = 1
+    """CPU cores, for worker processes."""
+    workers: int | None = 0
+    """Processes that load the images of a training; 0 loads in its own process, and None takes as many as fit: see
+    :func:`wsss_core.jobs.devices.loading_processes`."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """The artifact's identity, for files that record it."""

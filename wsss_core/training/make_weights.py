@@ -1,0 +1,61 @@
+"""What all trainings of the workflow have in common: prepared, trained, saved, and on from where a killed one was."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from wsss_core.config.training import Optimisation
+from wsss_core.files.resume import PartialWork
+from wsss_core.jobs.devices import choose_device, loading_processes
+from wsss_core.jobs.run import Run
+from wsss_core.training.batches import mix_seed
+from wsss_core.training.curve import write_curve
+from wsss_core.training.distributed import decided_by_main_process, is_main_process
+from wsss_core.training.loop import fit
+from wsss_core.training.task import Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network that is ready to be trained, or to be saved as it is."""
+
+    task: Task | None
+    """The training; None if the network is used as it is."""
+    save: Callable[[Path], None]
+    """Writes the file of weights, once the training is done."""
+
+
+def make_weights(
+    weights: Path,
+    training_csv: Path,
+    optimisation: Optimisation,
+    run: Run,
+    prepare: Callable[[torch.device], Prepared],
+) -> None:
+    """Prepare a network, train it, and write its weights and the training curve; a killed run goes on.
+
+    Args:
+        weights: the file of weights to make.
+        training_csv: the training curve to make: epoch, losses, learning rate; without a training the header alone.
+        optimisation: how the network is fitted; its seed is set before ``prepare`` is called.
+        run: how the work is run.
+        prepare: builds the network, to be trained on the device that it is given.
+
+    Raises:
+        UserError: as ``prepare`` and :func:`wsss_core.training.loop.fit`.
+    """
+    partial = PartialWork(weights.parent, "training", run.inputs)
+    if decided_by_main_process(lambda: partial.restore(weights, training_csv)):
+        return
+    torch.manual_seed(mix_seed(optimisation.seed))
+    device = choose_device(run.device)
+    prepared = prepare(device)
+    curve: list[dict[str, float]] = []
+    if prepared.task is not None:
+        curve = fit(prepared.task, optimisation, partial, device, loading_processes(run, device))
+    if is_main_process():
+        write_curve(curve, training_csv)
+        prepared.save(weights)
+        partial.finish(weights, training_csv)
