@@ -4,11 +4,7 @@ from typing import Literal
 
 import torch
 
-from wsss_core.cams.map_sizes import SummedMaps
-from wsss_core.cams.methods import cam_method
-from wsss_core.config.cams import Cams
-from wsss_core.config.extensions import register
-from wsss_core.datasets.transforms import normalise
+from wsss_core.extend import Cams, SummedMaps, cam_method, normalise, register
 
 
 @register("cams")

@@ -5,9 +5,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from wsss_core.classifiers.objective import Objective
-from wsss_core.config.classifiers import Classifier
-from wsss_core.config.extensions import register
+from wsss_core.extend import Classifier, Objective, register
 
 
 @register("classifiers")

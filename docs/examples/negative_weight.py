@@ -4,9 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from wsss_core.config.extensions import register
-from wsss_core.config.refinement import AffinityNet
-from wsss_core.refinement.affinitynet import AffinityNetMethod
+from wsss_core.extend import AffinityNet, AffinityNetMethod, register
 
 
 @register("affinities")

@@ -5,10 +5,7 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
-from wsss_core.config.extensions import register
-from wsss_core.config.networks import Backbone
-from wsss_core.networks.batch_norm import freeze_batch_norm
-from wsss_core.networks.trunk_network import TrunkNetwork
+from wsss_core.extend import Backbone, TrunkNetwork, freeze_batch_norm, register
 
 
 @register("backbones")

@@ -8,19 +8,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from wsss_core.cams.methods import find_cam_method
-from wsss_core.config.cams import MultiscaleCams
-from wsss_core.config.segmentation import Prediction
-from wsss_core.datasets.images import read_image
-from wsss_core.datasets.transforms import normalise
+from wsss_core import draw_cams, load_classifier, load_segmenter, segment
 from wsss_core.files.heat import heat_colours
-from wsss_core.networks.classifier_files import load_classifier
-from wsss_core.networks.segmenter_files import load_segmenter
 from wsss_core.report.thumbnails import labels_over
-from wsss_core.segmentation.class_probabilities import class_probabilities
 
 
 def see_photograph(experiment: Path, photograph: Path, picture: Path, long_side: int = 224) -> str:
@@ -35,26 +27,21 @@ def see_photograph(experiment: Path, photograph: Path, picture: Path, long_side:
     Returns:
         What was seen, in words.
     """
-    image = Image.fromarray(read_image(photograph))
+    image = Image.open(photograph).convert("RGB")
     image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
 
-    classifier = load_classifier(experiment / "classifier" / "weights.safetensors")
-    with torch.inference_mode():
-        sure = torch.sigmoid(classifier(normalise(pixels)[None]))[0]
-    best = int(sure.argmax())
-    settings = MultiscaleCams(classifier="", scales=(1.0, 1.5))
-    _, maps = find_cam_method("multiscale")(classifier, pixels, [best], settings).normalised()
-    assert maps is not None
-    heat = 0.4 * pixels + 0.6 * heat_colours(maps[0].numpy())
+    cams = draw_cams(load_classifier(experiment / "classifier" / "weights.safetensors"), pixels)
+    heat = 0.4 * pixels + 0.6 * heat_colours(cams.full_size().max(axis=0))
 
     network = load_segmenter(experiment / "segmenter" / "weights.safetensors")
-    labels = class_probabilities(network, pixels, Prediction(scales=(1.0,))).argmax(dim=0).numpy().astype(np.uint8)
+    labels = segment(network, pixels)
     parts = [pixels, heat.astype(np.uint8), (255 * labels_over(pixels, labels)).astype(np.uint8)]
     Image.fromarray(np.concatenate(parts, axis=1)).save(picture)
 
+    found = ", ".join(cams.class_names[index] for index in cams.classes)
     shares = ", ".join(f"{network.classes[value]} {(labels == value).mean():.0%}" for value in np.unique(labels))
-    return f"classifier: {classifier.classes[best]} ({sure[best]:.0%}); DeepLab: {shares}"
+    return f"classifier: {found}; DeepLab: {shares}"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from snakemake.cli import get_argument_parser
 
 from tests.workflow.workflow import REPOSITORY
 from wsss_core.config.root import Config
+from wsss_core.config.stages import STAGES
 
 from .a_checkout import Checkout
 from .markdown import SHELL, Block, blocks, code_spans, commands, name_of, pages
@@ -32,7 +33,8 @@ SHOWN = re.compile(r"^(tested: |needs: |(dry )?run$)")
 def rules_and_targets():
     """Names of all rules."""
     texts = [file.read_text() for file in [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]]
-    return set(re.findall(r"^\s*(?:checkpoint|rule) (\w+):", "\n".join(texts), re.M))
+    targets = {name for name, stage in STAGES.items() if stage.target}
+    return targets | set(re.findall(r"^\s*(?:checkpoint|rule) (\w+):", "\n".join(texts), re.M))
 
 
 def check_snakemake(words, where):
