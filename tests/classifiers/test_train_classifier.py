@@ -29,6 +29,7 @@ from wsss_core.networks.classifier_files import load_classifier, save_classifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
 from wsss_core.networks.self_erasing import SelfErasingClassifier
 from wsss_core.networks.weights import load_weights
+from wsss_core.training import make_weights
 
 
 def settings(kind: type[Classifier] = OrdinaryClassifier, epochs=2, learning_rate=1e-3, batch_size=3, **options):
@@ -208,7 +209,7 @@ def test_what_several_gpus_would_make_another_method_is_refused(train, tmp_path,
     run, _, trunk = train
     ordinary = save_random(tmp_path / "ordinary.safetensors", ClassMapClassifier(TRUNK, CLASSES))
     monkeypatch.setattr(train_classifier_module, "number_of_processes", lambda: 2)
-    monkeypatch.setattr(train_classifier_module, "fit", lambda *_: [])
+    monkeypatch.setattr(make_weights, "fit", lambda *_: [])
     start = StartingWeights(backbone=trunk, ordinary=ordinary)
     if reason is None:
         run(start=start, parameters=parameters)

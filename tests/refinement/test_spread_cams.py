@@ -199,7 +199,7 @@ def weights(tmp_path):
 
 def run(folder, index, cams, weights, walk=AFFINITYNET_WALK, alpha=None) -> Path:
     shard = folder / "shards" / "000-of-001.h5"
-    spread_cams(walk, alpha, index, cams, weights, shard, {"digest": "abc"}, run=Run(inputs=[weights], device="cpu"))
+    spread_cams(walk, alpha, index, cams, weights, shard, Run([weights], "cpu", provenance={"digest": "abc"}))
     return shard
 
 

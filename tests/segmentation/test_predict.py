@@ -51,7 +51,7 @@ def run(index, tmp_path, name, parameters=WITH_CRF, threads=1):
     if parameters.keep_probabilities:
         kept = tmp_path / name / "probabilities" / "shard.h5"
     weights = tmp_path / "weights.safetensors"
-    predict(parameters, index, weights, manifest, kept, [weights], run=Run(device="cpu", threads=threads))
+    predict(parameters, index, weights, manifest, kept, Run([weights], "cpu", threads))
     return {path.relative_to(tmp_path / name): path.read_bytes() for path in files_of(tmp_path / name)}
 
 
