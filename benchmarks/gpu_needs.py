@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from wsss_core.classifiers.objective import objective_class
+from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.config import Config, load_config, read_yaml
 from wsss_core.config.trunk_description import trunk_of
 from wsss_core.networks.segmenter_files import build_segmenter
-from wsss_core.refinement.affinity_method import affinity_method_class
+from wsss_core.refinement.affinity_method import AFFINITY_METHODS
 
 SUSTAINED = 10e12
 """Floating-point operations a second."""
@@ -122,7 +122,7 @@ def _of_classifier(config: Config, name: str, images: int, classes: Sequence[str
     settings: Any = config.classifiers[name]
     trunk = trunk_of(config.backbones[settings.backbone])
     crop, epochs = settings.augmentation.crop, settings.optimisation.epochs
-    step = one_pass(lambda: objective_class(settings.objective).build_network(settings, trunk, classes), (crop, crop))
+    step = one_pass(lambda: OBJECTIVES.find(settings.objective).build_network(settings, trunk, classes), (crop, crop))
     views, at_once = images * epochs, settings.optimisation.batch_size
     if settings.objective == "cgnet" and settings.erasing != "none":
         # The erased image goes through the frozen classifier and back to the image.
@@ -140,7 +140,7 @@ def _of_maps(config: Config, name: str, images: int, classes: Sequence[str]) -> 
     settings: Any = config.classifiers[cams.classifier]
     trunk = trunk_of(config.backbones[settings.backbone])
     step = one_pass(
-        lambda: objective_class(settings.objective).build_network(settings, trunk, classes), PIXELS, trained=False
+        lambda: OBJECTIVES.find(settings.objective).build_network(settings, trunk, classes), PIXELS, trained=False
     )
     if cams.method == "advcam":
         at_half = cams.steps // 2 if cams.steps > 10 else min(cams.steps, 5)
@@ -156,7 +156,7 @@ def _of_affinity(config: Config, name: str, images: int) -> Needs:
     settings: Any = config.affinities[name]
     trunk = trunk_of(config.backbones[settings.backbone])
     crop, optimisation = settings.augmentation.crop, settings.optimisation
-    step = one_pass(lambda: affinity_method_class(settings.method).build(settings, trunk).network, (crop, crop))
+    step = one_pass(lambda: AFFINITY_METHODS.find(settings.method).build(settings, trunk).network, (crop, crop))
     return _of_training(f"affinity {name}", step, images * optimisation.epochs, optimisation.batch_size)
 
 

@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader
 from benchmarks.advcam import Times, share_in_convolutions
 from benchmarks.crf import make_scene
 from benchmarks.measuring import heading, last_line, torch_threads, wait_for
-from wsss_core.classifiers.objective import Objective, objective_class
+from wsss_core.classifiers.objective import OBJECTIVES, Objective
 from wsss_core.classifiers.train_classifier import LabelledImages
 from wsss_core.config.classifiers import CgnetClassifier, Classifier, OrdinaryClassifier
 from wsss_core.config.networks import Trunk
@@ -114,7 +114,7 @@ def make_objective(
     trained = ClassMapClassifier(trunk, CLASSES).to(dtype).train()
     freeze_batch_norm(trained)
     trained.trunk.freeze_stem()
-    kind = objective_class(settings.objective)  # type: ignore[attr-defined]
+    kind = OBJECTIVES.find(settings.objective)  # type: ignore[attr-defined]
     if not isinstance(settings, CgnetClassifier):
         return kind(trained.to(device), settings, None)
     ordinary = ClassMapClassifier(trunk, CLASSES).to(device, dtype).eval()

@@ -242,7 +242,7 @@ def test_a_method_of_one_image_needs_nothing_else(alike, tmp_path, monkeypatch):
         seen.append((image.shape, image.dtype, list(class_indices)))
         return multiscale_class_maps(classifier, image, class_indices, parameters)
 
-    monkeypatch.setattr(drawing, "find_cam_method", lambda name: method)
+    monkeypatch.setattr(drawing.CAM_METHODS, "find", lambda name: method)
     monkeypatch.setattr(drawing, "find_side_by_side_method", lambda name: None)
     with CamStoreReader([run(alike, tmp_path)]) as reader:
         assert len(reader.image_ids) == len(alike)
@@ -261,7 +261,7 @@ def test_a_fault_in_the_drawing_thread_ends_the_job_and_names_the_image(index, t
             raise RuntimeError("out of memory")
         return multiscale_class_maps(classifier, image, class_indices, parameters)
 
-    monkeypatch.setattr(drawing, "find_cam_method", lambda name: method)
+    monkeypatch.setattr(drawing.CAM_METHODS, "find", lambda name: method)
     monkeypatch.setattr(drawing, "find_side_by_side_method", lambda name: None)
     with pytest.raises(RuntimeError, match="out of memory"):
         run(index, tmp_path)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from tests.refinement.tiny_data import CLASSES, TRUNK
-from wsss_core.classifiers.objective import objective_class
+from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.classifiers.score_classifier import COLUMNS, logits_of, score_classifier
 from wsss_core.config.root import SECTIONS
 from wsss_core.datasets.images import read_image
@@ -56,7 +56,7 @@ def test_every_kind_of_classifier_sees_whole_images_in_their_order(tmp_path, obj
     settings = SECTIONS["classifiers"].kinds[objective]
     more = {"ordinary": "other"} if objective == "cgnet" else {}
     torch.manual_seed(0)
-    network = objective_class(objective).build_network(settings(backbone="small", **more), TRUNK, CLASSES)
+    network = OBJECTIVES.find(objective).build_network(settings(backbone="small", **more), TRUNK, CLASSES)
     network = load_classifier(saved(tmp_path / "weights.safetensors", network))
     index = images(tmp_path)
     found = logits_of(network, index)

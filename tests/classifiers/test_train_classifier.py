@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import wsss_core.classifiers.train_classifier as train_classifier_module
 from tests.refinement.tiny_data import CLASSES, TRUNK, write_images, write_trunk
-from wsss_core.classifiers.objective import objective_class
+from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.classifiers.ordinary import OrdinaryObjective
 from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
 from wsss_core.config.classifiers import (
@@ -65,12 +65,12 @@ def save_random(path, network):
 
 @pytest.mark.parametrize("name", SECTIONS["classifiers"].kinds)
 def test_every_objective_of_the_configuration_is_found(name):
-    assert objective_class(name).__name__.lower() == f"{name}objective"
+    assert OBJECTIVES.find(name).__name__.lower() == f"{name}objective"
 
 
 def test_an_unknown_objective_is_told():
     with pytest.raises(ModuleNotFoundError):
-        objective_class("unheard")
+        OBJECTIVES.find("unheard")
 
 
 def test_the_ordinary_objective_is_a_cross_entropy_per_class():

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from wsss_core.cams import methods
 from wsss_core.cams.generate_cams import prepared_for_drawing
-from wsss_core.cams.methods import find_cam_method
-from wsss_core.classifiers.objective import objective_class
+from wsss_core.classifiers import objective as objectives
 from wsss_core.config.cams import AdvCams, MultiscaleCams, SeenetCams
 from wsss_core.config.classifiers import AeftClassifier, CgnetClassifier, OrdinaryClassifier, SeenetClassifier
 from wsss_core.config.networks import Trunk
@@ -25,7 +25,7 @@ from wsss_core.networks.classifier_files import load_classifier, save_classifier
 from wsss_core.networks.folded import folded_for_inference
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
 from wsss_core.networks.weights import trainable
-from wsss_core.refinement.affinity_method import affinity_method_class, load_affinity
+from wsss_core.refinement.affinity_method import AFFINITY_METHODS, load_affinity
 from wsss_core.segmentation.class_probabilities import class_probabilities, prediction_network
 from wsss_core.segmentation.losses import segmentation_losses
 
@@ -78,7 +78,7 @@ def with_statistics(network: nn.Module) -> nn.Module:
 
 def classifier(name: str, objective: str = "ordinary") -> ClassMapClassifier:
     torch.manual_seed(0)
-    network = objective_class(objective).build_network(OBJECTIVES[objective], trunk_of(name), CLASSES)
+    network = objectives.OBJECTIVES.find(objective).build_network(OBJECTIVES[objective], trunk_of(name), CLASSES)
     return with_statistics(network).eval()
 
 
@@ -103,7 +103,7 @@ def assert_all_learn(loss: torch.Tensor, parameters: list[nn.Parameter]) -> None
 def test_a_classifier_makes_a_step_and_is_read_again(name, objective, tmp_path):
     settings, network = OBJECTIVES[objective], classifier(name, objective).train()
     ordinary = classifier(name) if objective == "cgnet" else None
-    made = objective_class(objective)(network, settings, ordinary)
+    made = objectives.OBJECTIVES.find(objective)(network, settings, ordinary)
     images, labels = torch.randn(2, 3, 32, 32), torch.tensor([[1.0, 0, 0], [0, 1, 0]])
     losses = made.losses(images, labels, epoch=30)
     assert all(loss.isfinite() for loss in losses.values())
@@ -122,7 +122,7 @@ def test_maps_are_drawn_and_those_of_the_folded_copy_are_the_same(name, method):
     settings, height, width = CAM_METHODS[method], 33, 40
     objective = "seenet" if method == "seenet" else "ordinary"
     network = classifier(name, objective).double().requires_grad_(False)
-    draw = find_cam_method(method)
+    draw = methods.CAM_METHODS.find(method)
     expected = draw(network, an_image(height, width), [0, 2], settings).normalised()
     found = draw(folded_for_inference(network), an_image(height, width), [0, 2], settings).normalised()
     assert [maps.shape for maps in found] == [(2, 9, 10), (2, height, width)]
@@ -174,7 +174,7 @@ def test_linear_layers_and_layer_normalisation_have_the_dtypes_that_a_gpu_wants(
 @any_trunk
 def test_an_affinity_learns_and_is_read_again_and_walks(name, settings, tmp_path):
     torch.manual_seed(0)
-    method = affinity_method_class(settings.method).build(settings, trunk_of(name))
+    method = AFFINITY_METHODS.find(settings.method).build(settings, trunk_of(name))
     with_statistics(method.network).train()
     method.begin(torch.device("cpu"), "float32")
     labels = torch.zeros(2, 8, 8, dtype=torch.int64)

@@ -15,7 +15,7 @@ from tests.conftest import GOLDEN
 from tests.networks.test_mxnet_params import write_list
 from tests.parity.cases import Case, authors_weights, standard_normal
 from tests.parity.test_psa import radius_of_pairs
-from wsss_core.classifiers.objective import objective_class
+from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.classifiers.train_classifier import start_from_classifier
 from wsss_core.config.classifiers import AeftClassifier, Classifier, OrdinaryClassifier, SeenetClassifier
 from wsss_core.config.dataset import VOC_CLASSES
@@ -130,7 +130,7 @@ def check_same(own: dict[str, Tensor], theirs: dict[str, Tensor], names: dict[st
 def check_usable_untrained(path: Path, settings: Classifier, trunk: Trunk) -> None:
     """What a classifier with ``epochs: 0`` asks for."""
     with torch.device("meta"):
-        network = objective_class(settings.objective).build_network(settings, trunk, VOC_CLASSES)
+        network = OBJECTIVES.find(settings.objective).build_network(settings, trunk, VOC_CLASSES)
     assert classifier_description(load_classifier(path)) == classifier_description(network)
 
 
@@ -143,7 +143,7 @@ def test_classifier_of_irn(imported):
     check_same(load_weights(path)[0], state, names)
     settings, trunk = OrdinaryClassifier(backbone="any"), Trunk(network="resnet50")
     check_usable_untrained(path, settings, trunk)
-    network = objective_class(settings.objective).build_network(settings, trunk, VOC_CLASSES)
+    network = OBJECTIVES.find(settings.objective).build_network(settings, trunk, VOC_CLASSES)
     start_from_classifier(path, network, whole=True)
     check_same(network.state_dict(), state, names)
 

@@ -13,9 +13,7 @@ from wsss_core.errors import UserError
 from wsss_core.jobs.run import Run
 from wsss_core.networks.weights import read_description
 from wsss_core.refinement.affinity_method import (
-    AffinityMethod,
-    affinity_method_class,
-    known_affinity_methods,
+    AFFINITY_METHODS,
     load_affinity,
 )
 from wsss_core.refinement.affinitynet import AffinityNetMethod
@@ -49,7 +47,7 @@ class CautiousMethod(AffinityNetMethod, name="cautious"):
 @pytest.fixture
 def load(tmp_path, monkeypatch):
     """Loads an extension with this text; the method that it registers is forgotten after the test."""
-    monkeypatch.setattr(AffinityMethod, "known", dict(AffinityMethod.known))
+    monkeypatch.setattr(AFFINITY_METHODS, "known", dict(AFFINITY_METHODS.known))
 
     def run(text):
         (tmp_path / "own.py").write_text(text)
@@ -60,11 +58,11 @@ def load(tmp_path, monkeypatch):
 
 
 def test_the_packages_own_are_found_by_name():
-    assert affinity_method_class("affinitynet") is AffinityNetMethod
-    assert affinity_method_class("irn").name == "irn"
-    assert {"affinitynet", "irn"} <= set(known_affinity_methods())
+    assert AFFINITY_METHODS.find("affinitynet") is AffinityNetMethod
+    assert AFFINITY_METHODS.find("irn").name == "irn"
+    assert {"affinitynet", "irn"} <= set(AFFINITY_METHODS.known)
     with pytest.raises(KeyError):
-        affinity_method_class("crf")
+        AFFINITY_METHODS.find("crf")
 
 
 def test_a_method_of_ones_own_is_trained_saved_and_used(tmp_path, load):
@@ -94,9 +92,9 @@ def test_the_example_of_the_docs_weighs_negative_pairs(load):
     for weight in (0.5, 2.0):
         settings = SECTIONS["affinities"].kinds["negative_weight"](backbone="x", radius=3, negative_weight=weight)
         torch.manual_seed(0)
-        method = affinity_method_class("negative_weight").build(settings, TRUNK)
+        method = AFFINITY_METHODS.find("negative_weight").build(settings, TRUNK)
         losses[weight] = method.losses(images, labels)
-    own, theirs = losses[2.0], affinity_method_class("affinitynet").losses(method, images, labels)
+    own, theirs = losses[2.0], AFFINITY_METHODS.find("affinitynet").losses(method, images, labels)
     assert own["negative"] > 0
     torch.testing.assert_close(losses[0.5]["loss"], theirs["loss"])
     torch.testing.assert_close(own["loss"], theirs["loss"] + 1.5 * theirs["negative"])

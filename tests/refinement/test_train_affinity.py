@@ -17,7 +17,7 @@ from wsss_core.jobs.run import Run
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_weights, save_weights
 from wsss_core.refinement import irn
-from wsss_core.refinement.affinity_method import affinity_method_class, load_affinity
+from wsss_core.refinement.affinity_method import AFFINITY_METHODS, load_affinity
 from wsss_core.refinement.affinity_pairs import neighbour_offsets, pair_affinities
 from wsss_core.refinement.irn import IrnMethod
 from wsss_core.refinement.pair_labels import pair_labels
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_bytes_by_any_number_of_workers(data, tmp_p
 @METHODS
 def test_a_killed_run_goes_on_to_the_same_bytes(data, tmp_path, settings, monkeypatch):
     whole, curve = train(data, tmp_path / "whole", of(settings))
-    method = affinity_method_class(of(settings).method)
+    method = AFFINITY_METHODS.find(of(settings).method)
     losses, calls = method.losses, []
 
     def killed(place):
@@ -195,7 +195,7 @@ def test_the_mean_displacement_is_that_of_all_images(data, tmp_path, monkeypatch
 
 @METHODS
 def test_learning_rates_of_the_groups(settings):
-    method = affinity_method_class(of(settings).method).build(of(settings), TRUNK)
+    method = AFFINITY_METHODS.find(of(settings).method).build(of(settings), TRUNK)
     parameters = {id(p): name for name, p in method.network.named_parameters()}
     optimisation = Optimisation(head_factor=3)
     changes = {"displacement_factor": 7.0} if settings is Irn else {}
@@ -211,7 +211,7 @@ def test_learning_rates_of_the_groups(settings):
 @pytest.mark.parametrize("crop", [8, 20])
 @pytest.mark.parametrize("value", [0, 255])
 def test_crops_without_any_pair_have_no_loss(settings, crop, value):
-    method = affinity_method_class(of(settings).method).build(of(settings, radius=6), TRUNK)
+    method = AFFINITY_METHODS.find(of(settings).method).build(of(settings, radius=6), TRUNK)
     grid = -(-crop // method.stride)
     labels = torch.full((2, grid, grid), value)
     losses = method.losses(torch.randn(2, 3, crop, crop), labels)
@@ -261,7 +261,7 @@ def test_the_kind_of_a_file_tells_its_method(data, tmp_path):
     with pytest.raises(UserError, match="weights of a none"):
         load_affinity(tmp_path / "none.safetensors")
     with pytest.raises(UserError, match="weights of a irn, not of a affinitynet"):
-        affinity_method_class("affinitynet").load(weights)
+        AFFINITY_METHODS.find("affinitynet").load(weights)
 
 
 @METHODS

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wsss_core.cams.methods import find_cam_method
+from wsss_core.cams.methods import CAM_METHODS
 from wsss_core.config.cams import Cams, MultiscaleCams
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise
@@ -42,7 +42,7 @@ def draw_cams(
     """
     pixels = image if isinstance(image, np.ndarray) else read_image(image)
     chosen = _found(classifier, pixels) if classes is None else _positions(classifier, classes)
-    method = find_cam_method(settings.method)  # type: ignore[attr-defined]
+    method = CAM_METHODS.find(settings.method)  # type: ignore[attr-defined]
     cam, high_res = method(classifier, pixels, chosen, settings).normalised()
     return ImageCams(
         image_id="" if isinstance(image, np.ndarray) else Path(image).stem,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wsss_core.cams.map_sizes import empty_maps
-from wsss_core.cams.methods import find_cam_method, find_side_by_side_method
+from wsss_core.cams.methods import CAM_METHODS, find_side_by_side_method
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
@@ -53,7 +53,7 @@ class Drawing:
             index: the images; maps are made of the classes each one is labelled with.
         """
         name: str = parameters.method  # type: ignore[attr-defined]
-        self.one, self.side_by_side = find_cam_method(name), find_side_by_side_method(name)
+        self.one, self.side_by_side = CAM_METHODS.find(name), find_side_by_side_method(name)
         self.parameters, self.classifier = parameters, classifier
         self.weight = next(classifier.parameters())
         self.on_gpu = self.weight.device.type == "cuda"

@@ -1,13 +1,12 @@
 """CAM methods by name, and what one is."""
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 
 from wsss_core.cams.map_sizes import SummedMaps
-from wsss_core.config.extensions import refuse_names_of_the_package
+from wsss_core.config.registry import Registry
 from wsss_core.inference.scaled_images import ScaledImages, scaled_images
 
 
@@ -45,13 +44,9 @@ class SideBySideMethod(Protocol):
         """
 
 
-_known: dict[str, CamMethod] = {}
-_side_by_side: dict[str, SideBySideMethod] = {}
-
-
-def known_methods() -> dict[str, CamMethod]:
-    """The methods registered so far, by name."""
-    return dict(_known)
+CAM_METHODS: Registry[CamMethod] = Registry("wsss_core.cams", "cams")
+"""By the name that ``method`` has in the configuration."""
+_SIDE_BY_SIDE: Registry[SideBySideMethod] = Registry("wsss_core.cams")
 
 
 def cam_method(name: str) -> Callable[[CamMethod], CamMethod]:
@@ -62,9 +57,8 @@ def cam_method(name: str) -> Callable[[CamMethod], CamMethod]:
     """
 
     def add(method: CamMethod) -> CamMethod:
-        refuse_names_of_the_package(__package__, name, method.__module__)
-        _known[name] = method
-        _side_by_side.pop(name, None)  # of another method that had the name before
+        CAM_METHODS.add(name, method, method.__module__)
+        _SIDE_BY_SIDE.known.pop(name, None)  # of another method that had the name before
         return method
 
     return add
@@ -78,8 +72,7 @@ def side_by_side_method(name: str) -> Callable[[SideBySideMethod], SideBySideMet
     """
 
     def add(method: SideBySideMethod) -> SideBySideMethod:
-        refuse_names_of_the_package(__package__, name, method.__module__)
-        _side_by_side[name] = method
+        _SIDE_BY_SIDE.add(name, method, method.__module__)
         return method
 
     return add
@@ -93,22 +86,11 @@ def of_one_image(
     return method(classifier, images, [class_indices], parameters)
 
 
-def find_cam_method(name: str) -> CamMethod:
-    """The method of this name: one registered before, or by the module ``wsss_core.cams.<name>``.
-
-    Raises:
-        KeyError: the module does not register it.
-    """
-    if name not in _known:
-        import_module(f"wsss_core.cams.{name}")
-    return _known[name]
-
-
 def find_side_by_side_method(name: str) -> SideBySideMethod | None:
     """The second form of the method of this name, if it has one.
 
     Raises:
         KeyError: there is no such method.
     """
-    find_cam_method(name)
-    return _side_by_side.get(name)
+    CAM_METHODS.find(name)
+    return _SIDE_BY_SIDE.known.get(name)

@@ -2,14 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from importlib import import_module
-from typing import ClassVar
 
 from torch import Tensor
 
 from wsss_core.config.classifiers import Classifier
-from wsss_core.config.extensions import refuse_names_of_the_package
 from wsss_core.config.networks import Trunk
+from wsss_core.config.registry import Registry
 from wsss_core.networks.classifier import ClassMapClassifier
 
 
@@ -24,9 +22,6 @@ class Objective(ABC):
         parameters: the objective's settings.
     """
 
-    known: ClassVar[dict[str, type["Objective"]]] = {}
-    """The objectives imported so far, by name."""
-
     def __init_subclass__(cls, name: str) -> None:
         """Register the objective.
 
@@ -34,8 +29,7 @@ class Objective(ABC):
             UserError: the name is that of another module of the package.
         """
         super().__init_subclass__()
-        refuse_names_of_the_package(__package__, name, cls.__module__)
-        Objective.known[name] = cls
+        OBJECTIVES.add(name, cls, cls.__module__)
 
     def __init__(
         self, network: ClassMapClassifier, parameters: Classifier, ordinary: ClassMapClassifier | None
@@ -76,17 +70,5 @@ class Objective(ABC):
         return self.parameters.optimisation.batch_size
 
 
-def known_objectives() -> dict[str, type[Objective]]:
-    """The objectives registered so far, by name."""
-    return dict(Objective.known)
-
-
-def objective_class(name: str) -> type[Objective]:
-    """The objective of this name.
-
-    Raises:
-        KeyError: its module does not register it.
-    """
-    if name not in Objective.known:
-        import_module(f"wsss_core.classifiers.{name}")
-    return Objective.known[name]
+OBJECTIVES: Registry[type[Objective]] = Registry("wsss_core.classifiers", "classifiers")
+"""By the name that ``objective`` has in the configuration."""

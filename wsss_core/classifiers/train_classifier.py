@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsss_core.classifiers.objective import Objective, objective_class
+from wsss_core.classifiers.objective import OBJECTIVES, Objective
 from wsss_core.config.classifiers import Classifier
 from wsss_core.config.networks import Trunk
 from wsss_core.config.training import Augmentation
@@ -86,7 +86,7 @@ def train_classifier(
     optimisation = parameters.optimisation
 
     def prepare(device: torch.device) -> Prepared:
-        chosen = objective_class(parameters.objective)  # type: ignore[attr-defined]
+        chosen = OBJECTIVES.find(parameters.objective)  # type: ignore[attr-defined]
         network = chosen.build_network(parameters, trunk, index.classes)
         if start.classifier is not None:
             imported = optimisation.epochs == 0

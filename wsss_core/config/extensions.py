@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from wsss_core.config.networks import is_of_the_package
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.registry import Registry
 from wsss_core.config.root import SECTIONS
 from wsss_core.errors import UserError
 
@@ -18,12 +19,12 @@ _loaded: dict[str, str] = {}
 _SOURCES: dict[type[Parameters], dict[str, str]] = {}
 """By settings class, the file it comes from and the digest of that."""
 _IMPLEMENTED = {
-    "backbones": ("wsss_core.networks.trunk_network", "known_trunks", "a TrunkNetwork"),
-    "classifiers": ("wsss_core.classifiers.objective", "known_objectives", "an Objective"),
-    "cams": ("wsss_core.cams.methods", "known_methods", "a function with @cam_method"),
-    "affinities": ("wsss_core.refinement.affinity_method", "known_affinity_methods", "an AffinityMethod"),
+    "backbones": "a TrunkNetwork",
+    "classifiers": "an Objective",
+    "cams": "a function with @cam_method",
+    "affinities": "an AffinityMethod",
 }
-"""Sections that an extension can add to, and where the code that belongs to the settings is known."""
+"""Sections that an extension can add to, and what belongs to the settings."""
 
 
 def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
@@ -78,9 +79,10 @@ def load_extension(file: str) -> None:
         raise UserError(f"{file}: {error}") from error
     except (Exception, SystemExit) as error:
         raise UserError(f"{file}: the extension fails: {type(error).__name__}: {error}") from error
-    for section, (implementations, known, what) in _IMPLEMENTED.items():
-        # Looked up, not imported: whoever implements something has imported it.
-        names: Mapping[str, Any] = getattr(sys.modules.get(implementations), known, dict)()
+    for section, what in _IMPLEMENTED.items():
+        # Looked up, not imported: whoever implements something has imported its registry.
+        registry = Registry.of_sections.get(section)
+        names = {} if registry is None else registry.known
         for kind_name, kind in SECTIONS[section].kinds.items():
             if kind.__module__ != name:
                 continue
@@ -110,17 +112,6 @@ def load_source(parameters: Mapping[str, Any]) -> None:
     load_extension(source["file"])
     if _loaded[source["file"]] != source["sha256"]:
         raise UserError(f"{source['file']}: the extension has changed since the workflow started; start it again")
-
-
-def refuse_names_of_the_package(package: str, name: str, module: str) -> None:
-    """Keep an extension from taking the place of something that ``package`` has a module of this name for.
-
-    Raises:
-        UserError: ``module``, which registers the name, is not that module.
-    """
-    own = f"{package}.{name}"
-    if module != own and name.isidentifier() and importlib.util.find_spec(own) is not None:
-        raise UserError(f"the name '{name}' is the package's own ({own}); choose another")
 
 
 def file_of_extension(module: str) -> str | None:

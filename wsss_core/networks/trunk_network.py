@@ -1,9 +1,10 @@
 """What every trunk is: a network that turns an image into feature maps, shallow to deep."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from torch import Tensor, nn
+
+from wsss_core.config.registry import Registry
 
 
 class TrunkNetwork(nn.Module, ABC):
@@ -23,14 +24,12 @@ class TrunkNetwork(nn.Module, ABC):
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     pixel_scale: str = "imagenet"
-    known: ClassVar[dict[str, type["TrunkNetwork"]]] = {}
-    """Trunks of extensions, by the name that ``network`` has in the configuration."""
 
     def __init_subclass__(cls, name: str | None = None) -> None:
         """Register the trunk, if it has a name."""
         super().__init_subclass__()
         if name is not None:
-            TrunkNetwork.known[name] = cls
+            TRUNKS.add(name, cls, cls.__module__)
 
     @abstractmethod
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -62,6 +61,5 @@ class TrunkNetwork(nn.Module, ABC):
         return self.strides
 
 
-def known_trunks() -> dict[str, type[TrunkNetwork]]:
-    """The trunks of extensions that were loaded so far, by name."""
-    return dict(TrunkNetwork.known)
+TRUNKS: Registry[type[TrunkNetwork]] = Registry("wsss_core.networks", "backbones")
+"""Trunks of extensions, by the name that ``network`` has in the configuration."""

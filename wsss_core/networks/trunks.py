@@ -9,14 +9,14 @@ from wsss_core.networks.pixels import DEEPLAB_MEANS, VGG16_MEANS, CaffePixels
 from wsss_core.networks.resnet import ARCHITECTURES, ResNetTrunk
 from wsss_core.networks.resnet38 import RESNET38_ARCHITECTURES, ResNet38Trunk
 from wsss_core.networks.timm_trunk import TimmTrunk
-from wsss_core.networks.trunk_network import TrunkNetwork
+from wsss_core.networks.trunk_network import TRUNKS, TrunkNetwork
 from wsss_core.networks.vgg16 import VGG16_ARCHITECTURES, Vgg16Trunk
 
 
 def build_trunk(settings: Trunk) -> TrunkNetwork:
     """The trunk that ``settings`` describe, with random weights from torch's global generator."""
-    if settings.network in TrunkNetwork.known:
-        return TrunkNetwork.known[settings.network](settings)  # type: ignore[call-arg]
+    if settings.network in TRUNKS.known:
+        return TRUNKS.known[settings.network](settings)  # type: ignore[call-arg]
     if settings.model is not None:
         return TimmTrunk(settings.model, settings.output_stride, settings.dilated)
     if settings.network in RESNET38_ARCHITECTURES:

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from wsss_core.config.background import BackgroundScore
-from wsss_core.config.extensions import refuse_names_of_the_package
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import LearnedAffinity, Walk
+from wsss_core.config.registry import Registry
 from wsss_core.config.root import SECTIONS
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import ImageCams
@@ -39,8 +38,6 @@ class AffinityMethod(ABC):
 
     name: ClassVar[str]
     """The name it is registered by."""
-    known: ClassVar[dict[str, type["AffinityMethod"]]] = {}
-    """The methods imported so far, by name."""
 
     def __init_subclass__(cls, name: str) -> None:
         """Register the method.
@@ -49,9 +46,8 @@ class AffinityMethod(ABC):
             UserError: the name is that of another module of the package.
         """
         super().__init_subclass__()
-        refuse_names_of_the_package(__package__, name, cls.__module__)
+        AFFINITY_METHODS.add(name, cls, cls.__module__)
         cls.name = name
-        AffinityMethod.known[name] = cls
 
     def __init__(self, network: nn.Module, stride: int) -> None:
         """Keep the network and the grid's stride."""
@@ -189,20 +185,8 @@ class AffinityMethod(ABC):
         """
 
 
-def known_affinity_methods() -> dict[str, type[AffinityMethod]]:
-    """The methods registered so far, by name."""
-    return dict(AffinityMethod.known)
-
-
-def affinity_method_class(name: str) -> type[AffinityMethod]:
-    """The method of this name.
-
-    Raises:
-        KeyError: its module does not register it.
-    """
-    if name not in AffinityMethod.known:
-        import_module(f"wsss_core.refinement.{name}")
-    return AffinityMethod.known[name]
+AFFINITY_METHODS: Registry[type[AffinityMethod]] = Registry("wsss_core.refinement", "affinities")
+"""By the name that ``method`` has in the configuration."""
 
 
 def load_affinity(path: Path | str, device: torch.device | str = "cpu") -> AffinityMethod:
@@ -220,7 +204,7 @@ def load_affinity(path: Path | str, device: torch.device | str = "cpu") -> Affin
     methods = [name for name, settings in kinds if issubclass(settings, LearnedAffinity)]
     if kind not in methods:
         raise UserError(f"{path}: holds weights of a {kind}, not of an affinity network ({', '.join(methods)})")
-    method = affinity_method_class(kind).load(path, device)
+    method = AFFINITY_METHODS.find(kind).load(path, device)
     broken = [name for name, tensor in method.network.state_dict().items() if not torch.isfinite(tensor).all()]
     if broken:
         raise UserError(f"{path}: {broken[0]} and {len(broken) - 1} other weights hold values that are not finite")
