@@ -8,7 +8,6 @@ import torch
 from wsss_core.cams.drawing import Drawing
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.errors import UserError
 from wsss_core.inference.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
 from wsss_core.jobs.devices import choose_device
 from wsss_core.jobs.run import Run
@@ -39,12 +38,9 @@ def generate_cams(
     Raises:
         UserError: the weights are not a classifier's, or of other classes than the data set's.
     """
-    classifier = prepared_for_drawing(load_classifier(classifier_weights, choose_device(run.device)), parameters)
-    if classifier.classes != index.classes:
-        raise UserError(
-            f"{classifier_weights}: the classifier knows the classes {', '.join(classifier.classes)}; "
-            f"the data set has {', '.join(index.classes)}"
-        )
+    classifier = prepared_for_drawing(
+        load_classifier(classifier_weights, choose_device(run.device), index.classes), parameters
+    )
     drawing = Drawing(parameters, classifier, index)
     write_cams_in_blocks(shard_file, index, drawing.draw, run, parameters.precision, block_images=BLOCK_IMAGES)
 

@@ -15,7 +15,6 @@ from wsss_core.config.cams import AdvCams
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
-from wsss_core.errors import UserError
 from wsss_core.files.climb_store import ImageClimb, write_climbs
 from wsss_core.jobs.devices import choose_device
 from wsss_core.jobs.run import Run
@@ -48,12 +47,7 @@ def record_climb(
     Raises:
         UserError: the weights are not a classifier's, or of other classes than the data set's.
     """
-    classifier = load_classifier(classifier_weights, choose_device(run.device))
-    if classifier.classes != index.classes:
-        raise UserError(
-            f"{classifier_weights}: the classifier knows the classes {', '.join(classifier.classes)}; "
-            f"the data set has {', '.join(index.classes)}"
-        )
+    classifier = load_classifier(classifier_weights, choose_device(run.device), index.classes)
     network = prepared_for_drawing(classifier, parameters)
     climbs = (_image_climb(network, index, position, parameters) for position in evenly_labelled(index, images))
     write_climbs(climb_h5, index.classes, run.provenance, climbs)

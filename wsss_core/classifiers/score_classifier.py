@@ -13,7 +13,7 @@ from torch import Tensor
 from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import normalise
-from wsss_core.errors import UserError, images_named
+from wsss_core.errors import images_named
 from wsss_core.evaluation.classification import ClassFigures, Classification, classify_figures
 from wsss_core.evaluation.classifier_verdict import Verdict, judge, verdict_in_text, write_verdict
 from wsss_core.files.atomic import atomic_path
@@ -65,12 +65,7 @@ def score_classifier(
         UserError: the weights are not a classifier's, or of other classes than the data set's; an image cannot be
             read, or has changed its size.
     """
-    network = load_classifier(classifier_weights, choose_device(run.device))
-    if network.classes != index.classes:
-        raise UserError(
-            f"{classifier_weights}: the classifier knows the classes {', '.join(network.classes)}; "
-            f"the data set has {', '.join(index.classes)}"
-        )
+    network = load_classifier(classifier_weights, choose_device(run.device), index.classes)
     figures = classify_figures(logits_of(network, index), index.label_matrix)
     verdict = judge(classifier, figures, index.classes, what_to_do)
     _write_scores(figures, index.classes, scores_csv)

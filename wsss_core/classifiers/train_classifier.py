@@ -1,7 +1,6 @@
 """Stage `classifier`: a network that learns from image-level labels which classes an image shows."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,8 @@ def train_classifier(
             network.trunk.freeze_stem()
         ordinary = None
         if start.ordinary is not None:
-            ordinary = frozen_copy(_load_of_classes(start.ordinary, index.classes), device, optimisation.precision)
+            ordinary = load_classifier(start.ordinary, classes=index.classes)
+            ordinary = frozen_copy(ordinary, device, optimisation.precision)
         objective = chosen(network, parameters, ordinary)
         _refuse_coupled_images(objective)
 
@@ -159,16 +159,6 @@ def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) 
     else:
         fresh = [name for name in network.state_dict() if not name.startswith("trunk.")]
     log.info("starting from %s; new layers: %s", path, ", ".join(fresh) or "none")
-
-
-def _load_of_classes(path: Path, classes: Sequence[str]) -> ClassMapClassifier:
-    ordinary = load_classifier(path)
-    if ordinary.classes != tuple(classes):
-        raise UserError(
-            f"{path}: the ordinary classifier knows the classes {', '.join(ordinary.classes)}; "
-            f"the data set has {', '.join(classes)}"
-        )
-    return ordinary
 
 
 def _what_is_computed(classifier: ClassMapClassifier) -> dict[str, Any]:
