@@ -4,6 +4,7 @@ Rules declare, and this decides. Functions that depend on wildcards are returned
 takes them.
 """
 
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,8 +84,8 @@ class Rules:
         """
         asked = self.config.resources.get(rule, DEFAULT_RESOURCES[rule])
 
-        def growing(requested: int, most: int | None) -> Callable[[Wildcards, int], int]:
-            return lambda wildcards, attempt: min(filter(None, [attempt * requested, most]))
+        def growing(requested: int, most: int | None) -> Any:
+            return _looked_up(lambda wildcards, attempt: min(filter(None, [attempt * requested, most])))
 
         runtime = self.config.runtime
         resources: dict[str, Any] = {
@@ -97,7 +98,7 @@ class Rules:
 
     def identity(self, stage: str) -> OfWildcards:
         """The artifact's identity, for ``params``: parameters, revision and what is upstream."""
-        return lambda wildcards: self.plan.artifact(stage, wildcards.artifact).identity
+        return _looked_up(lambda wildcards: self.plan.artifact(stage, wildcards.artifact).identity)
 
     def variant(self, stage: str) -> OfWildcards:
         """The name of the artifact's variant."""
@@ -119,7 +120,7 @@ class Rules:
         """A file of the artifact that plays ``role`` for the artifact of ``stage``."""
         if role == "dataset" and all(a.upstream[role] is self.plan.dataset for a in self.plan.artifacts(stage)):
             return self.plan.dataset.path(file)  # so Snakemake need not ask for each job
-        return lambda wildcards: self.plan.artifact(stage, wildcards.artifact).upstream[role].path(file)
+        return _looked_up(lambda wildcards: self.plan.artifact(stage, wildcards.artifact).upstream[role].path(file))
 
     def upstream_if_any(self, stage: str, role: str, file: str) -> OfWildcards:
         """A file of the artifact that plays ``role`` for the artifact of ``stage``, if one does."""
@@ -128,7 +129,7 @@ class Rules:
             artifacts = self.plan.artifact(stage, wildcards.artifact).upstream
             return [artifacts[role].path(file)] if role in artifacts else []
 
-        return found
+        return _looked_up(found)
 
     def upstream_shards(self, stage: str, role: str) -> OfWildcards:
         """All shards of the artifact that plays ``role`` for the artifact of ``stage``."""
@@ -146,7 +147,7 @@ class Rules:
             alike = len(paths) == int(wildcards.shards)
             return [paths[int(wildcards.shard)]] if alike else paths
 
-        return found
+        return _looked_up(found)
 
     def shards_of(self, wildcard: str) -> OfWildcards:
         """The shards of the artifact whose stage is a wildcard."""
@@ -308,6 +309,12 @@ class Rules:
             UserError: the configuration lacks something for them.
         """
         return [artifact.path("results.tgz") for artifact in self.plan.voc_submissions().values()]
+
+
+def _looked_up(function: Any) -> Any:
+    """The function, with its signature: Snakemake looks it up for every job, which takes a tenth of its planning."""
+    function.__signature__ = inspect.signature(function)
+    return function
 
 
 def directories(stages: Mapping[str, Artifact]) -> dict[str, str]:
