@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from benchmarks.crf import make_scene
 from benchmarks.measuring import heading, last_line, seconds, torch_threads
+from benchmarks.shard import print_profile
 from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import DeepLabV3Plus, Prediction
 from wsss_core.datasets.images import read_image, read_mask
@@ -139,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the rule (default: cores)")
+    parser.add_argument("--timeline", type=Path, help="only write a trace of our side to this file")
     options = parser.parse_args(arguments)
     settings = {"scales": tuple(options.scales), "keep_probabilities": options.keep, "arithmetic": options.precision}
     parameters = Prediction(**settings, **({"crf": None} if options.no_crf else {}))
@@ -153,6 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         size = (options.images, options.height, options.width)
         index = make_shard(folder, *size, options.network, options.stride)
         weights = folder / "weights.safetensors"
+        if options.timeline is not None:
+            run = Run([weights], options.device, options.threads)
+            manifest = folder / "labels" / "shard.csv"
+            whole = partial(predict, parameters, index, weights, manifest, run=run)
+            print_profile(whole, choose_device(options.device), options.timeline)
+            return
         # Neither side pays for what is loaded or set up at the first use.
         both_ways(parameters, index.shard(0, len(index)), weights, folder / "first", 1, options.device)
         runs = [

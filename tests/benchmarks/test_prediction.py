@@ -15,3 +15,9 @@ def test_prints_machine_sizes_and_figures(capsys, further):
     assert [line.split(":")[0] for line in lines[2:4]] == ["plain loop", "predict"]
     ratio, deviation = figures(lines[-1])
     assert ratio > 0 and deviation < (0.2 if "bfloat16" in further else 1e-3)
+
+
+def test_a_trace_of_all_threads(capsys, tmp_path):
+    main([*TINY, "--threads", "1", "--no-crf", "--timeline", str(tmp_path / "trace.json")])
+    assert "convolutions" in capsys.readouterr().out
+    assert "conv" in (tmp_path / "trace.json").read_text()
