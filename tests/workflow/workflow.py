@@ -36,7 +36,7 @@ def small_demo(*experiments: str) -> dict[str, Any]:
     for classifier in config["classifiers"].values():
         if "optimisation" in classifier:
             classifier["optimisation"] = {**classifier["optimisation"], **BRIEF, "epochs": 3}
-            classifier["augmentation"] = {**classifier["augmentation"], "crop": 48}
+            classifier["augmentation"] = {**classifier.get("augmentation", {}), "crop": 48}
     config["classifiers"]["aeft"]["warmup_epochs"] = 1
     for cams in config["cams"].values():
         if "scales" in cams:

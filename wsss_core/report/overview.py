@@ -34,7 +34,7 @@ def draw_overview(
     Args:
         index: the training images; for each class the first that shows it alone is drawn.
         masks: masks by image id; may be empty.
-        experiments: by name, the CAM shards (``cams``) and the manifests of ``pseudo_labels``.
+        experiments: by name, the CAM shards (``cams``) and the manifests of ``pseudo_labels``, as far as it has them.
         picture: the PNG file.
         images: number of rows, at most.
     """
@@ -79,6 +79,8 @@ def _columns(
     if masks:
         columns.append(("mask (scoring only)", lambda image_id, image: _labels(image, masks.get(image_id))))
     for name, files in experiments.items():
+        if "cams" not in files:  # trained on masks
+            continue
         cams = opened.enter_context(CamStoreReader([Path(path) for path in files["cams"]]))
         columns.append((f"{name}: class maps", lambda image_id, image, cams=cams: _heat(image, cams, image_id)))
         if "pseudo_labels" in files:
