@@ -336,6 +336,10 @@ def test_a_small_configuration_is_completed_with_defaults():
         ({"dataset": {"root": "a", "classes": ["cat", "cat"]}}, ["dataset: 'classes' names a class twice"]),
         ({"resources": {"train": {}}}, ["resources.train: no such rule: 'train'"]),
         (
+            {"resources": {"refine_seeds": {"gpu": 1}}},
+            ["resources.refine_seeds.gpu: must be 0, not 1: it computes on the CPU"],
+        ),
+        (
             {"resources": {"generate_cams": {"gpu": 2}, "train_segmenter": {"gpu": 2}}},
             ["resources.generate_cams.gpu: must be 0 or 1, not 2: only trainings (prepare_backbone, "],
         ),
