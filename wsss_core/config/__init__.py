@@ -1,6 +1,19 @@
 """The configuration: typed, with defaults, checked before anything runs."""
 
-from wsss_core.config.loading import ConfigError, load_config, read_yaml
-from wsss_core.config.root import Config, Experiment
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsss_core.config.loading import ConfigError, load_config, read_yaml
+    from wsss_core.config.root import Config, Experiment
 
 __all__ = ["Config", "ConfigError", "Experiment", "load_config", "read_yaml"]
+
+
+def __getattr__(name: str) -> Any:
+    """Jobs need some settings' classes and not the checks of a whole configuration."""
+    if name not in __all__:
+        raise AttributeError(f"module 'wsss_core.config' has no attribute '{name}'")
+    return getattr(
+        importlib.import_module(f"{__name__}.{'root' if name in ('Config', 'Experiment') else 'loading'}"), name
+    )
