@@ -13,6 +13,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.files.climb_store import read_climbs
+from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import save_classifier
 
@@ -89,7 +90,7 @@ def saved_classifier(folder, classes=CLASSES):
 def test_a_record_is_read_back_and_the_same_every_time(tmp_path):
     index, weights = index_of(tmp_path, ["cat;owl", "cat;dog;owl;pig;rat"]), saved_classifier(tmp_path)
     for name in ("one.h5", "two.h5"):
-        record_climb(settings(), index, 2, weights, tmp_path / name, {"digest": "0"}, "cpu")
+        record_climb(settings(), index, 2, weights, tmp_path / name, Run(device="cpu", provenance={"digest": "0"}))
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
     classes, (first, second) = read_climbs(tmp_path / "one.h5")
     assert classes == CLASSES and (first.image_id, first.height, first.width) == ("image/0", 32, 32)
@@ -101,7 +102,7 @@ def test_a_record_is_read_back_and_the_same_every_time(tmp_path):
 def test_a_classifier_of_other_classes_is_refused(tmp_path):
     index, weights = index_of(tmp_path, ["cat"]), saved_classifier(tmp_path, ("cow",))
     with pytest.raises(UserError, match="the classifier knows the classes cow; the data set has cat, dog"):
-        record_climb(settings(), index, 1, weights, tmp_path / "climb.h5", {}, "cpu")
+        record_climb(settings(), index, 1, weights, tmp_path / "climb.h5", Run(device="cpu"))
 
 
 def test_another_file_is_refused(tmp_path):

@@ -41,7 +41,7 @@ def classifier(folder: Path) -> list[Path]:
 def cams(folder: Path) -> list[Path]:
     shard = folder / "shards" / "000-of-001.h5"
     settings = MultiscaleCams(classifier="any", scales=(1.0,))
-    cams_stage.generate_cams(settings, index, inputs / "classifier" / "weights.safetensors", shard, {}, [trunk], "cpu")
+    cams_stage.generate_cams(settings, index, inputs / "classifier" / "weights.safetensors", shard, Run([trunk], "cpu"))
     return [shard]
 
 

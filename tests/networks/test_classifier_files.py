@@ -122,3 +122,11 @@ def test_weights_of_another_architecture_are_told(tmp_path):
     save_weights(file, nn.Linear(1, 1), {"kind": "backbone"})
     with pytest.raises(UserError, match="holds weights of a backbone, not of a classifier"):
         load_classifier(file)
+
+
+def test_a_classifier_of_other_classes_is_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_classifier(path, ClassMapClassifier(RESNET, ("cat", "dog")))
+    assert load_classifier(path, classes=["cat", "dog"]).classes == ("cat", "dog")
+    with pytest.raises(UserError, match="knows the classes cat, dog; the data set has cat, cow"):
+        load_classifier(path, classes=("cat", "cow"))
