@@ -77,6 +77,7 @@ rule choose_threshold:
         ask.log("choose_threshold/{artifact}"),
     wildcard_constraints:
         artifact=ask.names("threshold", lambda parameters: parameters["best_on"] is not None),
+    localrule: True
     conda:
         "../envs/wsss.yaml"
     params:

@@ -14,6 +14,14 @@ def test_the_profile_names_the_rules_that_use_a_gpu():
     assert set(uncommented_profile()["set-resources"]) == with_gpu
 
 
+def test_a_rule_asks_for_resources_or_runs_where_snakemake_does():
+    """The local executor runs all rules itself: nothing else shows that a rule has become a job of the queue's."""
+    blocks = re.split(r"^(?= *(?:use )?rule\b)", RULES, flags=re.M)[1:]
+    assert len(blocks) > 30
+    for block in blocks:
+        assert ("ask.resources(" in block) != ("localrule: True" in block), block
+
+
 def test_only_the_profile_knows_the_cluster():
     assert not re.search(r"slurm|partition|account|\bqos\b|gpu_model", RULES)
     # Both lose files or time with SLURM: docs/slurm.md.

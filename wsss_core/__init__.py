@@ -47,6 +47,9 @@ def __dir__() -> list[str]:
 class _Moved:
     """Finds modules under their former names."""
 
+    def __init__(self) -> None:
+        self.own_specs: dict[str, importlib.machinery.ModuleSpec | None] = {}
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
@@ -57,10 +60,13 @@ class _Moved:
         return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        return importlib.import_module(str(self.new_name(spec.name)))
+        module = importlib.import_module(str(self.new_name(spec.name)))
+        self.own_specs[spec.name] = module.__spec__
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        pass
+        assert module.__spec__ is not None
+        module.__spec__ = self.own_specs[module.__spec__.name]  # which importing under the former name has replaced
 
     def get_code(self, name: str) -> CodeType:
         """What ``python -m <name>`` runs."""

@@ -21,6 +21,8 @@ _NAMES = {
     "datasets.transforms": ("normalise",),
     "cams.methods": ("cam_method", "side_by_side_method"),
     "cams.map_sizes": ("SummedMaps",),
+    "inference.scaled_images": ("ScaledImages", "pixels_at_once"),
+    "jobs.devices": ("sent_to",),
     "refinement.affinity_method": ("AffinityMethod",),
     "refinement.affinitynet": ("AffinityNetMethod",),
     "refinement.irn": ("IrnMethod",),

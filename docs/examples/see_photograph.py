@@ -1,6 +1,6 @@
-"""What an experiment's networks make of one photograph: the classifier's strongest class map, and DeepLab's labels.
+"""What an experiment's networks make of one photograph: the classifier's class maps, and DeepLab's labels.
 
-``python docs/examples/see_photograph.py results/mine/experiments/cam photo.jpg seen.png`` draws photograph, map and
+``python docs/examples/see_photograph.py results/mine/experiments/cam photo.jpg seen.png`` draws photograph, maps and
 labels side by side. The photograph is shrunk to ``--long-side`` pixels (224), as ``dataset.long_side`` does it.
 """
 
@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image
 
 from wsss_core import draw_cams, load_classifier, load_segmenter, segment
+from wsss_core.datasets.images import read_image
 from wsss_core.files.heat import heat_colours
 from wsss_core.report.thumbnails import labels_over
 
 
 def see_photograph(experiment: Path, photograph: Path, picture: Path, long_side: int = 224) -> str:
-    """Draw a photograph, its strongest class map and its labels side by side.
+    """Draw a photograph, the largest value of the maps of the classes that are found, and its labels, side by side.
 
     Args:
         experiment: the folder of an experiment's links, with ``classifier`` and ``segmenter``.
@@ -27,7 +28,7 @@ def see_photograph(experiment: Path, photograph: Path, picture: Path, long_side:
     Returns:
         What was seen, in words.
     """
-    image = Image.open(photograph).convert("RGB")
+    image = Image.fromarray(read_image(photograph))
     image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
 

@@ -82,7 +82,7 @@ STAGES: dict[str, Stage] = {
     "segmenter": Stage("train_segmenter", _gpu(48, 32000), files=WEIGHTS, trains=True),
     "predictions": Stage("predict", _gpu(12), shards=LABEL_MAPS, figure=("val", "DeepLab, val"), picture="prediction"),
     "test_images": Stage("index_test_images", _cpu(2), target=False),
-    "test_predictions": Stage("predict_test", _gpu(12), target=False),
+    "test_predictions": Stage("predict_test", _gpu(12), shards=LABEL_MAPS, target=False),
     "voc_submission": Stage("make_voc_submission", _cpu(1), target=False),
 }
 """By the stage's name: the folder of its artifacts, and the target that makes them."""

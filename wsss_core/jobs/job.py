@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from wsss_core.config.runtime import Runtime
 from wsss_core.errors import UserError, disk_full, full_disk_told
 from wsss_core.files.atomic import write_json
 from wsss_core.files.signals import end_at_signals, ignore_signals, signals_deferred
@@ -24,6 +23,9 @@ from wsss_core.jobs.gpu_lease import leased_gpus
 from wsss_core.jobs.measured import forget_figures, told_figures
 from wsss_core.jobs.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
 from wsss_core.jobs.run import Run
+
+if TYPE_CHECKING:
+    from wsss_core.config.runtime import Runtime
 
 RECORDED_PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pydensecrf2", "pillow", "scipy", "wsss-core")
 log = logging.getLogger("wsss_core")
@@ -47,8 +49,10 @@ class Job:
         return self.identity["parameters"]
 
     @property
-    def runtime(self) -> Runtime:
+    def runtime(self) -> "Runtime":
         """The configuration's ``runtime``."""
+        from wsss_core.config.runtime import Runtime  # here: the limits on threads have to be set before
+
         return Runtime(**self.snakemake.config.get("runtime", {}))
 
     def run(self, *, but: Sequence[str] = ()) -> Run:
