@@ -129,9 +129,9 @@ def _of_classifier(config: Config, name: str, images: int, classes: Sequence[str
         step = Pass(step.operations * 5 / 3, step.kept * 2, step.weights * 4 / 3)
     if settings.objective == "aeft" and settings.attraction_weight > 0:  # the erased image, too
         views += images * (epochs - settings.warmup_epochs)
-        at_once = 2 * settings.triplet_batch_size
+        at_once = 2 * (settings.triplet_batch_size or at_once)
     elif settings.objective == "aeft":
-        at_once = settings.triplet_batch_size
+        at_once = settings.triplet_batch_size or at_once
     return _of_training(f"classifier {name}", step, views, at_once)
 
 

@@ -37,6 +37,7 @@ def objective_with(seed=0, bins=(2, 4), fusion="gated", order="coarse_to_fine", 
             "classification_weight": st.sampled_from([0.0, 1.0]),
             "attraction_weight": st.sampled_from([0.0, 0.2, 5.0]),
             "repulsion_weight": st.sampled_from([0.0, 0.15, 3.0]),
+            "embedding": st.sampled_from(["pooled", "class_map"]),
             "masking": st.sampled_from(["soft", "hard"]),
             "high_threshold": st.sampled_from([0.4, 0.6, 1.0]),
             "low_threshold": st.sampled_from([0.0, 0.2, 0.35]),
@@ -195,6 +196,15 @@ def test_batches_grow_with_the_triplets():
         "fusion": "gated",
         "order": "coarse_to_fine",
     }
+
+
+def test_without_triplets_batches_stay_and_every_image_is_classified():
+    parameters = AeftClassifier(backbone="b", warmup_epochs=3, bins=(), attraction_weight=0, repulsion_weight=0.0)
+    network = AeftObjective.build_network(parameters, Trunk(network="vgg16_small"), CLASSES)
+    objective = AeftObjective(network, parameters, None)
+    assert [objective.batch_size(epoch) for epoch in range(5)] == [8] * 5
+    assert parameters.classified_images is None
+    assert objective.coupling_of_images() is None
 
 
 def test_the_partners_are_drawn_anew_in_each_step(images):

@@ -118,17 +118,20 @@ def plain_losses(
     if not triplets:
         return {"loss": classification, "classification": classification}
 
+    of_class_maps = parameters.embedding == "class_map"
+    all_compared = all_maps if of_class_maps else all_pooled
     differences = []
-    for image, maps, pooled, shown in zip(images, all_maps, all_pooled, labels, strict=True):
+    for image, maps, compared, shown in zip(images, all_maps, all_compared, labels, strict=True):
         mask = plain_mask(maps, shown, images.shape[2:], parameters.high_threshold, parameters.masking)
-        erased = pool(network.class_maps((image * mask)[None])[0])
+        erased = network.class_maps((image * mask)[None])[0]
+        erased = erased if of_class_maps else pool(erased)
         for k, there in enumerate(shown):
-            positive, anchor = (torch.where(view[k] > 0, view[k], 0).mean() for view in (erased, pooled))
+            positive, anchor = (torch.where(view[k] > 0, view[k], 0).mean() for view in (erased, compared))
             differences.append(there * (positive - anchor).abs())
     attraction = parameters.attraction_weight * sum(differences) / len(differences)
 
     hard = []
-    for number, (maps, pooled, shown) in enumerate(zip(all_maps, all_pooled, labels, strict=True)):
+    for number, (maps, compared, shown) in enumerate(zip(all_maps, all_compared, labels, strict=True)):
         other = partners[number]
         if other < 0:
             continue
@@ -136,9 +139,9 @@ def plain_losses(
         for k, there in enumerate(shown):
             # Absent classes are not confident anywhere, but count for nothing anyway.
             unconfident = (scaled(maps[k]) < parameters.low_threshold).to(maps)
-            anchor = there * plain_embedding(pooled[k], unconfident)
+            anchor = there * plain_embedding(compared[k], unconfident)
             everywhere = torch.ones_like(maps[k])
-            negative = labels[other][k] * plain_embedding(all_pooled[other][k], everywhere)
+            negative = labels[other][k] * plain_embedding(all_compared[other][k], everywhere)
             distance = distance + (anchor - negative) ** 2
         if distance < parameters.margin:
             hard.append(parameters.margin - distance)

@@ -6,6 +6,9 @@ folder: record the new ones only where that is meant, and say so in the changelo
 
 import json
 from pathlib import Path
+from typing import Any
+
+from snakemake.utils import update_config
 
 from wsss_core.config import load_config, read_yaml
 from wsss_core.plan.plan import Plan
@@ -17,12 +20,21 @@ RECORD = Path(__file__).parent / "shipped_plans.json"
 
 def shipped_configurations() -> list[Path]:
     """All configuration files of the repository."""
-    return [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "configs").glob("*.yaml"))]
+    return [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "configs").rglob("*.yaml"))]
+
+
+def shipped_content(file: Path) -> dict[str, Any]:
+    """What a shipped file configures; a file of ``configs/ablations`` is laid over the recipe of its name."""
+    if file.parent.name != "ablations":
+        return read_yaml(file)
+    content = read_yaml(file.parents[1] / file.name)
+    update_config(content, read_yaml(file))  # as Snakemake lays the second --configfile over the first
+    return content
 
 
 def planned_names(file: Path) -> list[str]:
     """Stage and name of every artifact of a configuration, points of sweeps and submissions included."""
-    content = read_yaml(file)
+    content = shipped_content(file)
     plan = Plan(load_config(content))
     plan_sweeps(content, plan)
     return sorted(f"{artifact.stage}/{artifact.name}" for artifact in plan.artifacts())

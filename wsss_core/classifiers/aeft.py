@@ -36,7 +36,8 @@ class AeftObjective(Objective, name="aeft"):
     def batch_size(self, epoch: int) -> int:
         """Larger once there are triplets."""
         settings = cast(AeftClassifier, self.parameters)
-        return settings.triplet_batch_size if epoch >= settings.warmup_epochs else settings.optimisation.batch_size
+        grown = settings.triplet_batch_size if epoch >= settings.warmup_epochs else None
+        return grown or settings.optimisation.batch_size
 
     def coupling_of_images(self) -> str | None:
         """Triplets are formed within a batch, and the first images of a batch may count alone."""
@@ -66,16 +67,18 @@ class AeftObjective(Objective, name="aeft"):
             * functional.binary_cross_entropy_with_logits(logits[classified], labels[classified])
         }
         if epoch >= settings.warmup_epochs:
+            compared = pooled if settings.embedding == "pooled" else maps
             zero = torch.zeros((), device=images.device)
             losses["attraction"] = losses["repulsion"] = zero  # curves have the same columns in all epochs
             if settings.attraction_weight > 0:
                 mask = erasing_mask(maps, labels, images.shape[2:], settings.high_threshold, settings.masking)
                 with fixed_statistics(network):
-                    pooled_erased = network.pool(images * mask).pooled
-                attraction = attraction_loss(pooled, pooled_erased, labels)
+                    erased = network.pool(images * mask)
+                compared_erased = erased.pooled if settings.embedding == "pooled" else erased.maps
+                attraction = attraction_loss(compared, compared_erased, labels)
                 losses["attraction"] = settings.attraction_weight * attraction
             if settings.repulsion_weight > 0:
-                repulsion = repulsion_loss(maps, pooled, labels, partners, settings)
+                repulsion = repulsion_loss(maps, compared, labels, partners, settings)
                 losses["repulsion"] = settings.repulsion_weight * repulsion
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
@@ -156,15 +159,15 @@ def erasing_mask(
     return kept * foreground if masking == "soft" else kept
 
 
-def attraction_loss(pooled: Tensor, pooled_erased: Tensor, labels: Tensor) -> Tensor:
+def attraction_loss(compared: Tensor, compared_erased: Tensor, labels: Tensor) -> Tensor:
     """Mean absolute difference of two views' embeddings, over all classes (absent ones are 0).
 
     Args:
-        pooled: the images' pooled class maps (B, K, h, w).
-        pooled_erased: those of the images with the confident region erased.
+        compared: the images' pooled class maps (B, K, h, w), or their class maps.
+        compared_erased: those of the images with the confident region erased.
         labels: (B, K), 1 or 0.
     """
-    anchors, positives = (functional.relu(view).mean(dim=(2, 3)) * labels for view in (pooled, pooled_erased))
+    anchors, positives = (functional.relu(view).mean(dim=(2, 3)) * labels for view in (compared, compared_erased))
     return (positives - anchors).abs().mean()
 
 
@@ -175,13 +178,13 @@ def embeddings(pooled: Tensor, region: Tensor) -> Tensor:
 
 
 def repulsion_loss(
-    maps: Tensor, pooled: Tensor, labels: Tensor, partners: Sequence[int], settings: AeftClassifier
+    maps: Tensor, compared: Tensor, labels: Tensor, partners: Sequence[int], settings: AeftClassifier
 ) -> Tensor:
     """Hinge loss between images' unconfident regions and images without common class.
 
     Args:
         maps: raw class maps (B, K, h, w).
-        pooled: the pooled ones, the same shape.
+        compared: those that embeddings are taken of, the pooled ones or the same, of the same shape.
         labels: (B, K), 1 or 0.
         partners: of each image its negative's position in the batch, or -1.
         settings: thresholds, margin, fewest triplets.
@@ -191,9 +194,9 @@ def repulsion_loss(
     """
     shown = labels[:, :, None, None]
     unconfident = (scaled_maps(maps) * shown < settings.low_threshold).to(maps)
-    anchors = embeddings(pooled, unconfident) * labels
+    anchors = embeddings(compared, unconfident) * labels
     # The authors' mask for negatives, map < 1, holds everywhere: scaled maps never reach 1.
-    others = (embeddings(pooled, torch.ones_like(maps)) * labels)[list(partners)]
+    others = (embeddings(compared, torch.ones_like(maps)) * labels)[list(partners)]
     distances = (anchors - others).pow(2).sum(dim=1)  # (B,)
     # An image without classes, which the authors' data do not have, is as good as none.
     labelled = (labels > 0).any(dim=1)

@@ -1,6 +1,6 @@
 """Settings of the stage `classifier`: one class per objective."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -94,18 +94,22 @@ class AeftClassifier(Classifier):
     """Where the fusion two by two starts."""
     warmup_epochs: int = Field(18, ge=0)
     """Epochs of classification only, before the triplets."""
-    triplet_batch_size: int = Field(32, ge=2)
-    """Images in a step once there are triplets. As in the authors' code the learning rate still decays as if
-    all steps had ``optimisation.batch_size``, and so does not reach 0."""
+    triplet_batch_size: int | None = Field(32, ge=2)
+    """Images in a step once there are triplets; ``null``: as before. As in the authors' code the learning rate still
+    decays as if all steps had ``optimisation.batch_size``, and so does not reach 0. Always ``null`` when the weights of
+    attraction and repulsion are both 0: the batch grows for triplets only."""
     classified_images: int | None = Field(8, ge=1)
     """Images of a step that the classification loss is taken of: the first 8 in the authors' code even when the
-    batch has 32. ``null``: all, as the paper writes."""
+    batch has 32. ``null``: all, as the paper writes, and always when attraction and repulsion are both 0."""
     classification_weight: float = Field(1.0, ge=0)
     """Weight of the classification loss."""
     attraction_weight: float = Field(0.2, ge=0)
     """Weight of the attraction of an image to itself with its confident region erased; 0 switches it off."""
     repulsion_weight: float = Field(0.15, ge=0)
     """Weight of the repulsion from images without a common class; 0 switches it off."""
+    embedding: Literal["pooled", "class_map"] = Field("pooled", exclude_if=lambda embedding: embedding == "pooled")
+    """What images are compared by in a triplet: their pooled class maps, or the class maps as they are (the paper's
+    comparison of the two)."""
     masking: Literal["soft", "hard"] = "soft"
     """``soft``: the image times its map, and 0 where the map is confident; it darkens the background too, and the
     gradient flows through it. ``hard``: the image as it is, and 0 where the map is confident."""
@@ -136,6 +140,14 @@ class AeftClassifier(Classifier):
     )
     """Random changes to a training image."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _the_batch_grows_for_triplets_only(cls, content: Any) -> Any:
+        weights = ("attraction_weight", "repulsion_weight")
+        if isinstance(content, dict) and all(content.get(weight) == 0 for weight in weights):
+            return {**content, "triplet_batch_size": None, "classified_images": None}
+        return content
+
     @model_validator(mode="after")
     def _bins_rise(self) -> "AeftClassifier":
         if any(low >= high for low, high in zip(self.bins, self.bins[1:], strict=False)) or any(
@@ -161,9 +173,10 @@ class AeftClassifier(Classifier):
                 f"'warmup_epochs: {self.warmup_epochs}' leaves none of the {epochs} epochs for the triplets; make it "
                 "smaller, or set 'attraction_weight' and 'repulsion_weight' to 0"
             )
-        if self.repulsion_weight > 0 and self.triplet_batch_size < self.fewest_hard_triplets:
+        images = self.triplet_batch_size or batch_size
+        if self.repulsion_weight > 0 and images < self.fewest_hard_triplets:
             raise ValueError(
-                f"'triplet_batch_size: {self.triplet_batch_size}' can never give 'fewest_hard_triplets: "
+                f"a batch of {images} images ('triplet_batch_size') can never give 'fewest_hard_triplets: "
                 f"{self.fewest_hard_triplets}'"
             )
         if self.classified_images is not None and self.classified_images < batch_size:

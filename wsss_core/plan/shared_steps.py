@@ -46,4 +46,4 @@ def _batch_sizes(settings: Mapping[str, Any], optimisation: Mapping[str, Any]) -
     if warm_up is None:
         return [optimisation["batch_size"]] if epochs > 0 else []
     sizes = [optimisation["batch_size"]] if min(epochs, warm_up) > 0 else []
-    return [*sizes, settings["triplet_batch_size"]] if epochs > warm_up else sizes
+    return [*sizes, settings["triplet_batch_size"] or optimisation["batch_size"]] if epochs > warm_up else sizes
