@@ -5,6 +5,7 @@ rule score_cams:
     input:
         shards=ask.shards_of("maps"),
         masks=ask.plan.masks.path("masks.csv"),
+        scored_list=ask.scored_list,
     output:
         scores=reported(
             f"{FOLDER}/{{maps}}/{{artifact}}/scores.csv", "class_map_scores", "Scores", "{maps}", artifact="{artifact}"
@@ -115,6 +116,7 @@ rule score_label_maps:
         labels=ask.shards_of("stage"),
         masks=ask.plan.masks.path("masks.csv"),
         classes=ask.plan.dataset.path("classes.json"),
+        scored_list=ask.scored_images,
         thresholds=ask.thresholds_in_conditions,
     output:
         scores=reported(

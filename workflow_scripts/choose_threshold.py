@@ -9,5 +9,5 @@ with job(snakemake) as work:
     from wsss_core.evaluation.choose_threshold import choose_threshold
     from wsss_core.plan.score_conditions import source_of_threshold
 
-    source = source_of_threshold(Threshold(**work.parameters))
+    source = source_of_threshold(Threshold.of_artifact(work.parameters))
     choose_threshold(Path(snakemake.input.scores), Path(snakemake.output.threshold), source)

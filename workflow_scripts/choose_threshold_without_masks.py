@@ -10,6 +10,6 @@ with job(snakemake) as work:
     from wsss_core.files.cam_store import CamStoreReader
     from wsss_core.plan.score_conditions import source_of_threshold
 
-    source = source_of_threshold(Threshold(**work.parameters))
+    source = source_of_threshold(Threshold.of_artifact(work.parameters))
     with CamStoreReader(snakemake.input.maps) as cams:
         choose_threshold_without_masks(cams, Path(snakemake.output.threshold), source, snakemake.params.walked)

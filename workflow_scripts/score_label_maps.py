@@ -7,11 +7,13 @@ from wsss_core.jobs.job import job
 with job(snakemake):
     from wsss_core.datasets.index import read_classes
     from wsss_core.datasets.label_maps import read_label_manifest
+    from wsss_core.datasets.subset import listed_among
     from wsss_core.evaluation.score import score_label_maps
     from wsss_core.plan.score_conditions import filled_in
 
+    label_maps = read_label_manifest(snakemake.input.labels)
     score_label_maps(
-        read_label_manifest(snakemake.input.labels),
+        {image_id: label_maps[image_id] for image_id in listed_among(label_maps, snakemake.input.scored_list)},
         read_label_manifest([snakemake.input.masks]),
         read_classes(snakemake.input.classes),
         Path(snakemake.output.scores),

@@ -159,6 +159,8 @@ def test_lists_scales_and_sizes_are_told():
     experiments = plan_of(change)
     seenet = score_conditions(experiments["seenet"]["cams"])
     assert seenet["split"] == "train (train_aug.txt)"
+    scored = score_conditions(experiments["seenet"]["cams"], "train")
+    assert scored == {**seenet, "split": "the images of train.txt"}
     assert seenet["seen_at"] == "256 x 256 pixels, scales 1 1.5 and mirrored"
     assert score_conditions(experiments["advcam"]["cams"])["seen_at"] == "scales 1 1.5 and mirrored"
     predictions = score_conditions(experiments["full"]["predictions"])
@@ -234,3 +236,30 @@ def test_the_initialisation_is_told(tmp_path):
         "nobody says what (cam.safetensors), classifier 'imported'"
     )
     assert initialisation({**from_backbone, "weights": file}, {}) == f"ImageNet, COCO ({file})"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "scored"),
+    [
+        ({"splits": {"train": "train_aug"}}, "train"),
+        ({"splits": {"train": "train_aug"}, "score_on": "train_aug"}, None),
+        ({"splits": {"train": "train_aug"}, "score_on": "few"}, "few"),
+        ({}, None),
+        ({"score_on": "few"}, "few"),
+        ({"format": "folder", "score_on": "few.txt"}, "few.txt"),
+    ],
+)
+def test_which_training_images_are_scored(dataset, scored):
+    """VOC's published figures are of its 1,464 images, whatever was trained on."""
+    raw = {**copy.deepcopy(DEMO), "dataset": {"name": "mine", "root": "mine", **dataset}}
+    assert load_config(raw).dataset.scored_list == scored
+
+
+def test_what_is_scored_decides_an_oracles_threshold_and_nothing_else():
+    def change(raw, **dataset):
+        raw["dataset"] = {"name": "mine", "root": "mine", **dataset}
+        raw["cams"]["cam"]["threshold"] = {"best_on": "train"}
+
+    some, every = (plan_of(lambda raw, d=d: change(raw, **d))["cam"] for d in ({"score_on": "few"}, {}))
+    assert some["cams"].digest == every["cams"].digest
+    assert some["seed_threshold"].digest != every["seed_threshold"].digest

@@ -45,6 +45,11 @@ class Threshold(Parameters):
             raise ValueError("a threshold must be a multiple of 0.01: seeds are scored at those")
         return self
 
+    @classmethod
+    def of_artifact(cls, parameters: Mapping[str, Any]) -> "Threshold":
+        """The choice that an artifact of the stage ``threshold`` was planned for; others of its parameters are left out."""
+        return cls(**{key: value for key, value in parameters.items() if key in cls.model_fields})
+
 
 class BackgroundScore(Parameters):
     """The background's score beside the class maps: a constant, or what the class maps leave."""

@@ -100,6 +100,16 @@ class Dataset(Parameters):
     too. All stages use the copies: label maps have their size, and are scored at it. By default images are used as they
     are."""
 
+    score_on: str | None = Field(None, min_length=1)
+    """Training images that class maps, refined seeds and pseudo labels are scored on: a text file with an id a line, or
+    with VOC's layout the name of an image list. By default all of them; where VOC trains on ``train_aug``, its ``train``,
+    as the published figures are (``score_on: train_aug`` is all)."""
+
+    @property
+    def scored_list(self) -> str | None:
+        """The list of the training images that are scored, a name or a file; None: all are."""
+        return self.score_on
+
     @property
     def generated(self) -> Creatures | None:
         """Settings of the data set to generate first, if it is generated."""
@@ -155,6 +165,13 @@ class VocDataset(Dataset):
         return self.classes
 
     @property
+    def scored_list(self) -> str | None:
+        """The name of the list of the training images that are scored; None: all are."""
+        of_papers = "train" if self.splits.train == "train_aug" else None
+        scored = self.score_on or of_papers
+        return None if scored == self.splits.train else scored
+
+    @property
     def test_list(self) -> str | None:
         """The list of images without labels, if there is one."""
         return self.splits.test
@@ -185,6 +202,8 @@ class VocDataset(Dataset):
                 "'long_side' makes label maps of shrunken images, but the VOC server wants those of 'splits.test' at "
                 "full size; leave one of the two out"
             )
+        if self.generate is not None and self.score_on is not None:
+            raise ValueError("a generated data set is scored on all training images; leave 'score_on' out")
         if self.generate is not None and self.sbd is not None:
             raise ValueError("a generated data set has all its masks; leave 'sbd' out")
         check_class_names(self.classes)

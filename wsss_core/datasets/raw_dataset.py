@@ -101,6 +101,11 @@ class RawDataset(ABC):
         """The file to look at where an image has no mask, or one that is not right; for messages."""
         return next(iter(self.mask_inputs()), self.root)
 
+    def scored_list(self) -> Path | None:
+        """The file that lists the training images that are scored; None: all are."""
+        scored = self.settings.scored_list
+        return None if scored is None else Path(scored)
+
     def unfit_settings(self) -> list[str]:
         """What in the settings does not fit the disk and would be noticed late, a line each, with the key."""
         return []

@@ -1,6 +1,6 @@
 """Lists of image ids, one a line, whose masks choose a threshold or train a segmenter."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from wsss_core.datasets.index import DatasetIndex
@@ -24,6 +24,28 @@ def read_subset(path: Path) -> list[str]:
     if not listed:
         raise UserError(f"{path}: the list names no image; it holds one id a line")
     return listed
+
+
+def listed_among(image_ids: Iterable[str], lists: Sequence[str]) -> list[str]:
+    """Those of the images that a list names, in their own order; all of them without a list.
+
+    Images that were left out of the data set (``on_fault: skip``) may be named.
+
+    Args:
+        image_ids: the images there are.
+        lists: no file, or the one that lists images; see :func:`read_subset`.
+
+    Raises:
+        UserError: the list cannot be read, or names none of the images.
+    """
+    found = list(image_ids)
+    for file in lists:
+        named = set(read_subset(Path(file)))
+        known = [image_id for image_id in found if image_id in named]
+        if found and not known:
+            raise UserError(f"{file}: names none of the {len(found)} training images, of which those it names are scored")
+        found = known
+    return found
 
 
 def masks_of_subset(

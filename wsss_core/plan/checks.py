@@ -25,6 +25,7 @@ def check_before_a_run(rules: Rules) -> None:
     faults = [fault for config in configs for fault in unfit_weights(config)]
     faults += [*unshared_steps(rules.plan), *rules.raw.unfit_settings()]
     faults += [*_unfit_thresholds(rules), *_unfit_experiments(rules), *_unfit_sweeps(rules)]
+    faults += _unfit_scored_list(rules)
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
 
@@ -60,6 +61,11 @@ def _unfit_experiments(rules: Rules) -> Iterator[str]:
         for key, used in {"labels": experiment.labels == "masks", "masks_of": experiment.masks_of is not None}.items():
             if used and _lacks_masks(rules):
                 yield f"experiments.{name}.{key}: needs masks, but there are none: {_where_masks(rules)} is missing"
+
+
+def _unfit_scored_list(rules: Rules) -> Iterator[str]:
+    for file in rules.scored_list if os.path.isdir(rules.raw_root) else ():
+        yield from _unfit_subset("dataset.score_on", file)
 
 
 def _unfit_sweeps(rules: Rules) -> Iterator[str]:

@@ -75,6 +75,7 @@ class Plan:
             "name": True,
             "generate": True,
             "splits": {"test"},
+            "score_on": True,
             **dict.fromkeys(dataset.for_masks, True),
         }
         return self._artifact("dataset", dataset.format, _dataset_parameters(dataset, excluded), upstream)
@@ -171,7 +172,7 @@ class Plan:
         dataset = self.config.dataset
         if dataset.test_list is None:
             return {}
-        parameters = _dataset_parameters(dataset, {"name": True, "generate": True})
+        parameters = _dataset_parameters(dataset, {"name": True, "generate": True, "score_on": True})
         images = self._artifact("test_images", dataset.format, parameters, {})
         submissions = {}
         for name, stages in self.experiments.items():
@@ -222,6 +223,8 @@ class Plan:
     def _plan_threshold(self, choice: Threshold, maps: Artifact) -> Artifact:
         """The choice of a threshold by ``maps``, and by their scores unless a rule goes without masks."""
         parameters = choice.model_dump(mode="json", exclude={"fixed"})
+        if choice.best_on == "train" and self.config.dataset.scored_list is not None:
+            parameters["scored_list"] = self.config.dataset.scored_list
         by_masks = {} if choice.rule is not None else {"masks": self.masks}
         return self._artifact("threshold", maps.variant, parameters, {"maps": maps, **by_masks})
 

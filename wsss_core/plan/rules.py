@@ -61,6 +61,9 @@ class Rules:
         self.has_masks = bool(self.config.dataset.generated) or self.raw.has_masks()
         self.masks: str | list[str] = self.plan.masks.path("masks.csv") if self.has_masks else []
         """The manifest of the masks, for what is made without as well."""
+        scored = self.raw.scored_list()
+        self.scored_list = [] if scored is None else [str(scored)]
+        """The list of the training images that are scored; none if all are."""
         self.shrunken = [self.plan.dataset.path("images")] if self.config.dataset.long_side else []
         """The folder of the data set's shrunken images, which whatever reads images needs; none if none are shrunk."""
         self._shards_in = cache(self._find_shards)
@@ -246,7 +249,14 @@ class Rules:
 
     def conditions(self, wildcard: str) -> OfWildcards:
         """What the scores of an artifact, whose stage is a wildcard, are made under, in words."""
-        return lambda wildcards: score_conditions(self.plan.artifact(getattr(wildcards, wildcard), wildcards.artifact))
+        scored = self.config.dataset.scored_list
+        return lambda wildcards: score_conditions(
+            self.plan.artifact(getattr(wildcards, wildcard), wildcards.artifact), scored
+        )
+
+    def scored_images(self, wildcards: Wildcards) -> list[str]:
+        """The list of the images that an artifact of a stage is scored on; none if all are."""
+        return [] if wildcards.stage == "predictions" else self.scored_list
 
     def conditions_of_subset(self, wildcards: Wildcards) -> dict[str, str]:
         """The same of maps that are scored on the images of a list."""

@@ -43,11 +43,12 @@ ANY_THRESHOLD = "the row's threshold"
 """The background of class maps, which are scored at every threshold."""
 
 
-def score_conditions(artifact: Artifact) -> dict[str, str]:
+def score_conditions(artifact: Artifact, scored_list: str | None = None) -> dict[str, str]:
     """Conditions of the scores of an artifact's maps.
 
     Args:
         artifact: of the stage ``cams``, ``walked_cams``, ``refined_seeds``, ``pseudo_labels`` or ``predictions``.
+        scored_list: the list of the training images that are scored (``dataset.score_on``); None: all are.
 
     Returns:
         By column of ``CONDITIONS``: ``split`` (and its list, if that has another name; and the size that its images
@@ -72,7 +73,7 @@ def score_conditions(artifact: Artifact) -> dict[str, str]:
     maps = artifact if artifact.stage in ("cams", "walked_cams") else _maps_of(artifact)
     cams = maps if maps.stage == "cams" else maps.upstream["cams"]
     conditions = {
-        "split": _split_in_words(artifact, "train"),
+        "split": _split_in_words(artifact, "train", scored_list),
         "background": _background_of(artifact),
         "seen_at": _seen_at(cams.parameters),
         "crf": _yes(_crf_of(artifact)),
@@ -123,8 +124,10 @@ def _crf_of(artifact: Artifact) -> object:
     return artifact.parameters["crf"] if artifact.stage == "refined_seeds" else None
 
 
-def _split_in_words(artifact: Artifact, split: str) -> str:
+def _split_in_words(artifact: Artifact, split: str, scored_list: str | None = None) -> str:
     dataset, shrunken = artifact.upstream["dataset"].parameters, shrunken_in_words(artifact)
+    if scored_list is not None:
+        return f"the images of {scored_list}{'.txt' if dataset['format'] == 'voc' else ''}{shrunken}"
     if dataset["format"] == "folder":
         drawn = f"{dataset['val_share']:g} of the images, seed {dataset['split_seed']}"
         return f"{split} (of splits.csv, or else val is {drawn}){shrunken}"
@@ -287,7 +290,7 @@ def source_of_threshold(choice: Threshold) -> str:
 
 def _choice(artifact: Artifact, role: str, fixed: float | None) -> Threshold:
     if role in artifact.upstream:
-        return Threshold(**artifact.upstream[role].parameters)
+        return Threshold.of_artifact(artifact.upstream[role].parameters)
     return _NO if fixed is None else Threshold(fixed=fixed)
 
 

@@ -63,6 +63,11 @@ class VocFolder(RawDataset):
             return folders
         return [*folders, *self._list_files(splits), *(self.sbd.list_files() if self.sbd and self._computed else [])]
 
+    def scored_list(self) -> Path | None:
+        """The file of the image list that is scored."""
+        scored = self.settings.scored_list
+        return None if scored is None else self.root / LISTS / f"{scored}.txt"
+
     def names_digest(self) -> str:
         """Of the names in a folder of SBD's PNG masks, if ``train_aug`` goes by them."""
         if self.sbd is None or self.sbd.own_folder is not None or not self._computed:
