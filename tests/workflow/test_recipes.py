@@ -65,6 +65,9 @@ def coco(root: Path) -> None:
             "categories": categories + others,
         }
         (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(described))
+        stuff = root.parent / "coco-stuff"
+        stuff.mkdir(exist_ok=True)
+        Image.new("L", SIZE[::-1]).save(stuff / name.replace("jpg", "png"))
 
 
 TREES = {"voc12": voc, "coco14": coco}
@@ -95,7 +98,7 @@ def test_a_recipe_is_planned_from_the_data_set_to_the_scores(workflow):
     )
 
 
-@pytest.mark.parametrize("workflow", ["voc12-advcam-irn", "coco14-advcam-irn"], indirect=True)
+@pytest.mark.parametrize("workflow", ["voc12-advcam-irn", "coco14-advcam-irn", "coco14-aeft"], indirect=True)
 def test_the_data_sets_of_the_recipes_are_read_by_them(workflow):
     workflow.run("check_dataset")
     (index,) = workflow.results.glob("dataset/*/index.csv")
