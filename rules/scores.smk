@@ -10,6 +10,7 @@ rule score_cams:
         scores=reported(
             f"{FOLDER}/{{maps}}/{{artifact}}/scores.csv", "class_map_scores", "Scores", "{maps}", artifact="{artifact}"
         ),
+        images=f"{FOLDER}/{{maps}}/{{artifact}}/images.csv",
     log:
         ask.log("score_cams/{maps}.{artifact}"),
     benchmark:
@@ -126,6 +127,7 @@ rule score_label_maps:
             "{stage}",
             artifact="{artifact}",
         ),
+        images=f"{FOLDER}/{{stage}}/{{artifact}}/labels.images.csv",
     log:
         ask.log("score_label_maps/{stage}.{artifact}"),
     benchmark:

@@ -18,4 +18,5 @@ with job(snakemake):
             walked=snakemake.params.walked,
             image_ids=listed_among(cams.image_ids, snakemake.input.scored_list),
             conditions=snakemake.params.conditions,
+            images_csv=Path(snakemake.output.images),
         )

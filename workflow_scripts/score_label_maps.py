@@ -18,4 +18,5 @@ with job(snakemake):
         read_classes(snakemake.input.classes),
         Path(snakemake.output.scores),
         filled_in(snakemake.params.conditions, snakemake.input.thresholds),
+        Path(snakemake.output.images),
     )

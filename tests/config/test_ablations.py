@@ -20,18 +20,19 @@ SEEDS = {
     }
 }
 """The papers' seeds by recipe and experiment."""
+TRIPLETS = {"attraction_weight", "repulsion_weight", "triplet_batch_size", "classified_images"}
 TERMS = {
-    "aeft_pooling": {"attraction_weight", "repulsion_weight", "triplet_batch_size", "classified_images"},
-    "aeft_gap": {"attraction_weight", "repulsion_weight", "triplet_batch_size", "classified_images", "bins"},
-    "aeft_average": {"attraction_weight", "repulsion_weight", "triplet_batch_size", "classified_images", "fusion"},
-    "aeft_fine_to_coarse": {"attraction_weight", "repulsion_weight", "triplet_batch_size", "classified_images", "order"},
+    "aeft_pooling": TRIPLETS,
+    "aeft_gap": {*TRIPLETS, "bins"},
+    "aeft_bins_2": {*TRIPLETS, "bins"},
+    "aeft_bins_4": {*TRIPLETS, "bins"},
+    "aeft_bins_8": {*TRIPLETS, "bins"},
+    "aeft_bins_16": {*TRIPLETS, "bins"},
+    "aeft_average": {*TRIPLETS, "fusion"},
+    "aeft_fine_to_coarse": {*TRIPLETS, "order"},
     "aeft_attraction": {"repulsion_weight"},
     "aeft_repulsion": {"attraction_weight"},
     "aeft_class_map": {"embedding"},
-    **dict.fromkeys(
-        ("aeft_bins_2", "aeft_bins_4", "aeft_bins_8", "aeft_bins_16"),
-        {"attraction_weight", "repulsion_weight", "triplet_batch_size", "classified_images", "bins"},
-    ),
 }
 """By ablation, the settings of the classifier in which it differs from the whole method."""
 

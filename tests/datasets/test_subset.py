@@ -17,5 +17,5 @@ def test_without_a_list_all_images_are_there():
 
 def test_a_list_of_other_images_is_refused(tmp_path):
     (tmp_path / "list.txt").write_text("x\n")
-    with pytest.raises(UserError, match="list.txt: names none of the 2 training images"):
+    with pytest.raises(UserError, match=r"list\.txt: names none of the 2 training images"):
         listed_among(["a", "b"], [str(tmp_path / "list.txt")])

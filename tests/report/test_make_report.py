@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas
 import pytest
@@ -162,3 +163,17 @@ def paged(draw):
 def test_equal_runs_give_equal_bytes(tmp_path, experiments):
     run = made_run(tmp_path, experiments=experiments)
     assert written(run, tmp_path)[0] == written(run, tmp_path)[0]
+
+
+def test_tables_of_single_images_are_linked(tmp_path):
+    run = made_run(tmp_path)
+    experiment, directories = next((name, found) for name, found in run.stages.items() if "cams" in found)
+    _, page = written(run, tmp_path)
+    assert not any(target.endswith("images.csv") for target in page.targets)
+    table = Path(directories["cams"], "images.csv")
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text("image_id,miou\n")
+    _, page = written(run, tmp_path)
+    (target,) = [target for target in page.targets if target.endswith("images.csv")]
+    assert (tmp_path / target).samefile(table)
+    assert f"{experiment}: seed" in page.text

@@ -47,7 +47,7 @@ class Threshold(Parameters):
 
     @classmethod
     def of_artifact(cls, parameters: Mapping[str, Any]) -> "Threshold":
-        """The choice that an artifact of the stage ``threshold`` was planned for; others of its parameters are left out."""
+        """The choice that an artifact of the stage ``threshold`` was planned for, without its other parameters."""
         return cls(**{key: value for key, value in parameters.items() if key in cls.model_fields})
 
 

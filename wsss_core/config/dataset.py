@@ -102,8 +102,8 @@ class Dataset(Parameters):
 
     score_on: str | None = Field(None, min_length=1)
     """Training images that class maps, refined seeds and pseudo labels are scored on: a text file with an id a line, or
-    with VOC's layout the name of an image list. By default all of them; where VOC trains on ``train_aug``, its ``train``,
-    as the published figures are (``score_on: train_aug`` is all)."""
+    with VOC's layout the name of an image list. By default all of them; where VOC trains on ``train_aug``, its
+    ``train``, as the published figures are (``score_on: train_aug`` is all)."""
 
     @property
     def scored_list(self) -> str | None:

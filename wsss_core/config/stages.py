@@ -43,6 +43,12 @@ class Stage:
             return None
         return "scores.csv" if self.shards[1] == ".h5" else "labels.scores.csv"
 
+    @property
+    def images_file(self) -> str | None:
+        """The file of the single images' scores, if there are any."""
+        scores = self.scores_file
+        return None if scores is None else scores.replace("scores", "images")
+
 
 def _gpu(hours: int, memory: int = 16000) -> RuleResources:
     return RuleResources(threads=1, mem_mb=memory, runtime=60 * hours, gpu=1)

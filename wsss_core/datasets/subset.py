@@ -43,7 +43,9 @@ def listed_among(image_ids: Iterable[str], lists: Sequence[str]) -> list[str]:
         named = set(read_subset(Path(file)))
         known = [image_id for image_id in found if image_id in named]
         if found and not known:
-            raise UserError(f"{file}: names none of the {len(found)} training images, of which those it names are scored")
+            raise UserError(
+                f"{file}: names none of the {len(found)} training images, of which those it names are scored"
+            )
         found = known
     return found
 

@@ -20,6 +20,7 @@ from wsss_core.datasets.label_values import of_classes
 from wsss_core.errors import UserError
 from wsss_core.evaluation.boundary import boundary_f_score
 from wsss_core.evaluation.confusion import Scores, confusion_matrix, scores_of
+from wsss_core.evaluation.image_scores import image_measures, write_image_scores
 from wsss_core.evaluation.thresholds import THRESHOLDS, ThresholdCounts
 from wsss_core.files.atomic import atomic_path
 from wsss_core.files.cam_store import CamStoreReader
@@ -37,6 +38,7 @@ def score_cams(
     walked: bool = False,
     image_ids: Sequence[str] | None = None,
     conditions: Mapping[str, str] | None = None,
+    images_csv: Path | None = None,
 ) -> None:
     """Score seeds at the thresholds 0, 0.01, ..., 0.99: a row each.
 
@@ -49,6 +51,7 @@ def score_cams(
             is one row, whose threshold is empty.
         image_ids: the images to score; all by default.
         conditions: what the maps were made under; columns after the threshold.
+        images_csv: a table of single images to make as well, at the threshold with the highest mIoU.
 
     Raises:
         UserError: a mask does not fit its image or the classes.
@@ -59,6 +62,7 @@ def score_cams(
     counts = ThresholdCounts(len(cams.classes))
     walked_background = False
     with_background = np.zeros((len(cams.classes) + 1, len(cams.classes) + 2), dtype=np.int64)
+    of_images: list[np.ndarray] = []  # (thresholds, measures) each
     for image_id in progress(scored, "scoring class maps"):
         image = cams.read(image_id)
         mask = read_mask(masks[image_id])
@@ -67,16 +71,23 @@ def score_cams(
             if image.background is not None:
                 walked_background = True
                 labels = label_values(image.classes)[pseudo_label_scores(image, None).argmax(axis=0)]
-                with_background += confusion_matrix(of_classes(labels, len(cams.classes)), mask, len(cams.classes))
+                matrix = confusion_matrix(of_classes(labels, len(cams.classes)), mask, len(cams.classes))
+                with_background += matrix
+                of_images.append(image_measures(matrix[None]))
             else:
                 maps = divided_by_largest(image.full_size()) if walked else image.full_size()
-                counts.add(maps, image.classes, mask)
+                own = ThresholdCounts(len(cams.classes))
+                own.add(maps, image.classes, mask)
+                counts.join(own)
+                of_images.append(image_measures(own.matrices()))
         except ValueError as error:
             raise UserError(f"image '{image_id}', mask {masks[image_id]}: {error}") from None
     numbers = (len(scored), len(image_ids) - len(scored))
     if walked_background:
         row = {"threshold": "", **conditions, **_row(scores_of(with_background), cams.classes, *numbers)}
         log.info("mIoU %s with the background that walked along, over %d images", row["miou"], len(scored))
+        if images_csv is not None:
+            write_image_scores(images_csv, scored, [measures[0] for measures in of_images])
         _write_rows([row], scores_csv)
         return
     rows = [
@@ -85,6 +96,9 @@ def score_cams(
     ]
     best = max(rows, key=lambda row: float(row["miou"] or 0))
     log.info("best mIoU %s at threshold %s, over %d images", best["miou"], best["threshold"], len(scored))
+    if images_csv is not None:
+        at_best = [measures[rows.index(best)] for measures in of_images]
+        write_image_scores(images_csv, scored, at_best, {"threshold": best["threshold"]})
     _write_rows(rows, scores_csv)
 
 
@@ -94,6 +108,7 @@ def score_label_maps(
     classes: Sequence[str],
     scores_csv: Path,
     conditions: Mapping[str, str] | None = None,
+    images_csv: Path | None = None,
 ) -> Scores:
     """Score label maps: one row.
 
@@ -103,6 +118,7 @@ def score_label_maps(
         classes: names of the C object classes, without the background.
         scores_csv: the table to make.
         conditions: what the label maps were made under; columns in front of the scores.
+        images_csv: a table of single images to make as well.
 
     Returns:
         The scores.
@@ -113,14 +129,17 @@ def score_label_maps(
     scored = _with_mask(label_maps, masks)
     matrix = np.zeros((len(classes) + 1, len(classes) + 2), dtype=np.int64)
     boundaries: list[float] = []
+    of_images: list[np.ndarray] = []
     for image_id in progress(scored, "scoring label maps"):
         prediction, truth = read_mask(label_maps[image_id]), read_mask(masks[image_id])
         try:
             prediction, truth = of_classes(prediction, len(classes)), of_classes(truth, len(classes))
-            matrix += confusion_matrix(prediction, truth, len(classes))
+            own = confusion_matrix(prediction, truth, len(classes))
         except ValueError as error:
             files = f"label map {label_maps[image_id]}, mask {masks[image_id]}"
             raise UserError(f"image '{image_id}', {files}: {error}") from None
+        matrix += own
+        of_images.append(image_measures(own[None])[0])
         boundaries.append(boundary_f_score(prediction, truth))
     scores = scores_of(matrix)
     drawn = [value for value in boundaries if not np.isnan(value)]  # leaves out images without any boundary
@@ -129,6 +148,8 @@ def score_label_maps(
     told = "".join(f", {name}: {value}" for name, value in conditions.items())
     log.info("mIoU %.4f over %d images%s", scores.miou, len(scored), told)
     row = _row(scores, classes, len(scored), len(label_maps) - len(scored), boundary_f)
+    if images_csv is not None:
+        write_image_scores(images_csv, scored, of_images)
     _write_rows([conditions | row], scores_csv)
     return scores
 

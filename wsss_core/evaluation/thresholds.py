@@ -55,6 +55,10 @@ class ThresholdCounts:
         cell = (true * shape[1] + strongest[counted]) * shape[2] + bins
         self._counts[:, columns] += np.bincount(cell, minlength=shape[0] * shape[1] * shape[2]).reshape(shape)
 
+    def join(self, other: "ThresholdCounts") -> None:
+        """Count the pixels that another object has counted, too."""
+        self._counts += other._counts
+
     def matrices(self) -> np.ndarray:
         """Confusion matrices (thresholds, C + 1, C + 1) int64, rows truth, in the order of ``THRESHOLDS``."""
         # Above threshold i are the values with more than i thresholds below them.

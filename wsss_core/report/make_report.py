@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import jinja2
 import pandas
 from markupsafe import Markup
 
+from wsss_core.config.stages import STAGES
 from wsss_core.evaluation.classifier_verdict import verdict_in_text
 from wsss_core.files.atomic import write_text
 from wsss_core.plan.score_conditions import CONDITIONS
@@ -88,6 +90,7 @@ def make_report(run: Run, report_html: Path | str) -> None:
             rows=table_rows(table),
             winners=winners(table),
             notes=notes_in_text(table),
+            image_tables=_image_tables(run, report_html.parent),
             sources=sources_in_text(table),
             curves=curves,
             looks=[series_class(curve.number) for curve in curves],
@@ -136,6 +139,17 @@ def make_report(run: Run, report_html: Path | str) -> None:
         )
     )
     _write_page(report_html, page)
+
+
+def _image_tables(run: Run, folder: Path) -> dict[str, dict[str, str]]:
+    """By experiment and figure's heading, the table of single images, as the page in ``folder`` links to it."""
+    tables: dict[str, dict[str, str]] = {}
+    for name, directories in run.stages.items():
+        for stage, directory in directories.items():
+            figure, file = STAGES[stage].figure, STAGES[stage].images_file
+            if figure is not None and file is not None and (table := Path(directory, file)).is_file():
+                tables.setdefault(name, {})[figure[1]] = os.path.relpath(table, folder)
+    return tables
 
 
 def _write_gallery(title: str, gallery: Gallery, folder: Path) -> list[str]:
