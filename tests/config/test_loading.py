@@ -378,7 +378,8 @@ def test_a_small_configuration_is_completed_with_defaults():
         (
             {"classifiers": {"ordinary": {**AEFT, "triplet_batch_size": 4}}},
             [
-                "classifiers.ordinary: a batch of 4 images ('triplet_batch_size') can never give 'fewest_hard_triplets: 5'"
+                "classifiers.ordinary: a batch of 4 images ('triplet_batch_size') can never give "
+                "'fewest_hard_triplets: 5'"
             ],
         ),
         (
