@@ -103,7 +103,8 @@ def test_training_images_without_a_class_are_left_out_and_recorded(tree, caplog)
     index = indexed(tree)
     assert index.image_ids == ["0001", "nan", "0004", "0005"]
     assert skipped(tree) == [("0002", str(FaultKind.NO_CLASS), "0002.xml")]
-    assert f"{tree.annotation('0002')}: shows no class and is left out of the training" in caplog.text
+    told = "1 of 3 train images, 1 left out of the training, by 'negatives: none' (such as '0002')"
+    assert f"{tree.root}: images without any class: {told}" in caplog.text
 
 
 def test_validation_images_without_a_class_are_kept_and_warned_of(tree, caplog):
@@ -111,7 +112,7 @@ def test_validation_images_without_a_class_are_kept_and_warned_of(tree, caplog):
     index = indexed(tree)
     assert index.split("val").table["labels"].tolist() == ["cat;bird", ""]
     assert skipped(tree) == []
-    assert f"{tree.annotation('0005')}: shows no class; it is scored all the same" in caplog.text
+    assert "without any class: 1 of 2 val images, 1 scored all the same (such as '0005')" in caplog.text
 
 
 def test_an_image_with_a_fault_is_not_told_as_unlabelled_too(tree):

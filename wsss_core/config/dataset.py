@@ -95,6 +95,9 @@ class Dataset(Parameters):
     on_fault: Literal["stop", "skip"] = "stop"
     """What becomes of images with a fault (missing, unreadable, of an unknown class, ...): ``stop`` tells all faults
     and makes nothing; ``skip`` goes on without those images and records them in ``skipped.csv``."""
+    negatives: Literal["none", "listed", "all"] = "none"
+    """Which images without any class networks are trained on, as examples that show none of the classes: ``none``;
+    ``listed``, those that the data set itself says to show none; or ``all`` others, too."""
     long_side: int | None = Field(None, ge=64)
     """Images whose longer side has more pixels than this are shrunk to it, once, as copies in the results; their masks
     too. All stages use the copies: label maps have their size, and are scored at it. By default images are used as they
@@ -147,7 +150,10 @@ class VocDataset(Dataset):
     """Image lists for training, validation and the VOC server's test."""
     difficult: bool = True
     """Whether objects that annotations mark as ``difficult`` count: the authors of the methods count them. Training
-    images that show nothing else are left out without them."""
+    images that show nothing else are then images without any class, see ``negatives``."""
+    negatives: Literal["none", "listed"] = "none"
+    """Training images without any class: ``none`` leaves them out, as the authors do; ``listed`` trains networks on
+    them, as examples that show none of the classes."""
     sbd: Path | None = None
     """The Semantic Boundaries Dataset, whose masks join VOC's own: the folder that its archive unpacks to (with
     ``dataset/cls/<id>.mat``), or a folder of PNG masks, ``<id>.png``, known as SegmentationClassAug. With it,
@@ -222,6 +228,12 @@ class CocoDataset(Dataset):
     i + 1, whatever its id in the files."""
     splits: CocoSplits = CocoSplits()
     """Image folders for training and validation."""
+    negatives: Literal["none", "listed"] = "none"
+    """Training images without any object: ``none`` leaves them out, as the authors do; ``listed`` trains networks on
+    them, as examples that show none of the classes."""
+    crowds: Literal["ignored", "objects"] = "ignored"
+    """What masks make of regions with ``iscrowd: 1``: ``ignored`` as in MS-COCO, where they are groups that nobody took
+    apart; or ``objects`` as all others. CVAT's export marks every mask that was drawn with a brush so."""
     stuff_masks: Path | None = None
     """Folder of COCO-Stuff's pixel maps (``<image id>.png``, also in folders by split, or as unpacked from
     ``stuffthingmaps_trainval2017.zip``): masks come from them instead of from the objects' outlines."""
@@ -234,11 +246,13 @@ class CocoDataset(Dataset):
     @property
     def for_masks(self) -> tuple[str, ...]:
         """Settings that masks alone depend on."""
-        return ("stuff_masks",)
+        return ("stuff_masks", "crowds")
 
     @model_validator(mode="after")
     def _right_classes(self) -> "CocoDataset":
         check_class_names(self.classes)
+        if self.stuff_masks is not None and self.crowds == "objects":
+            raise ValueError("with 'stuff_masks' no mask is drawn from the objects; leave 'crowds' out")
         return self
 
 
@@ -255,6 +269,10 @@ class FolderDataset(Dataset):
     val_share: float = Field(0.2, gt=0, lt=1)
     """Share of the labelled images that becomes the validation split where there is no ``splits.csv``. Each image's
     part hangs on its own id alone, so it stays when others are added."""
+    negatives: Literal["none", "listed", "all"] = "listed"
+    """Training images without any class: ``listed`` trains networks on those that have a row in the table with no
+    label, as examples that show none of the classes, and leaves those without a row out, as nobody says what they show;
+    ``all`` trains on both, so that a table need not name what shows nothing; ``none`` leaves both out."""
     split_seed: int = Field(0, ge=0)
     """Another number draws another validation split."""
 

@@ -1,7 +1,7 @@
 """From a data set's folder to its index, checked in full: all that is wrong is told at once, and nothing half made."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas
@@ -15,6 +15,11 @@ from wsss_core.datasets.index_masks import check_masks
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, RawDataset
 from wsss_core.datasets.report.dataset_report import write_dataset_report
 from wsss_core.datasets.shrinking import JPEG, Shrinking, shrunken_size
+from wsss_core.datasets.without_class import (
+    classes_without_counterexample,
+    left_out_without_class,
+    without_class_in_words,
+)
 
 FEW_IMAGES = 10
 """A class with fewer training images than this is worth a warning."""
@@ -38,7 +43,7 @@ def index_dataset(
 
     Every image is decoded once. If ``raw.settings.long_side`` is given, larger ones are shrunk then, into the folder
     ``images`` beside the index. Masks are not read, unless something is wrong anyway: then their faults are listed with
-    the others. Training images that show no class are left out, as nothing can be learned from them.
+    the others. ``raw.settings.negatives`` says which training images that show no class are left out.
 
     Args:
         raw: the data set; ``raw.settings.on_fault`` says whether images with a fault stop this or are left out.
@@ -59,13 +64,18 @@ def index_dataset(
     sizes, broken = check_images(listing.images, threads, shrinking)
     faults = [*listing.faults, *_unfit_names(raw, listing), *broken]
     left_out = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}
-    unlabelled = _unlabelled(image for image in listing.images if image.image_id not in left_out)
+    sound_images = [image for image in listing.images if image.image_id not in left_out]
+    unlabelled = left_out_without_class(sound_images, raw.settings)
     left_out |= {fault.image_id for fault in unlabelled}
     images = [image for image in listing.images if image.image_id not in left_out]
     warnings = [*listing.warnings, *_oddities(raw, listing, images, sizes)]
     # Where the whole table of labels is at fault, that every image lacks one says nothing more.
     unreadable = any(fault.image_id is None for fault in listing.faults)
-    _log_warnings(raw, warnings if unreadable else [*warnings, *unlabelled])
+    without_class = "" if unreadable else without_class_in_words(sound_images, raw.settings)
+    if without_class:
+        log.warning("%s: %s", raw.root, without_class)
+        warnings.append(Fault(FaultKind.NO_CLASS, str(raw.root), without_class))
+    _log_warnings(raw, [warning for warning in warnings if warning.kind != FaultKind.NO_CLASS])
 
     faults_csv = Path(index_csv).with_name("faults.csv")
     if any(raw.settings.on_fault == "stop" or fault.image_id is None for fault in faults):
@@ -79,10 +89,9 @@ def index_dataset(
         raise DatasetFaults(f"the data set {raw.root}", faults, table=faults_csv, can_skip=can_skip)
     index = _index(listing, images, sizes)
     skipped = [*faults, *unlabelled]
-    empty = [split for split in SPLITS if len(index.split(split)) == 0]
-    if empty:
-        detail = "no image is left in the split {!r}; mend the other faults, or the lists"
-        skipped += [Fault(FaultKind.LIST, str(raw.root), detail.format(split)) for split in empty]
+    unusable = _unusable_splits(raw, index)
+    if unusable:
+        skipped += unusable
         write_faults(faults_csv, skipped)
         raise DatasetFaults(f"the data set {raw.root}", skipped, table=faults_csv)
 
@@ -170,6 +179,7 @@ def _oddities(
         if train and number < FEW_IMAGES:
             detail = f"{number} training images show {name!r}; a class is hardly learned from under {FEW_IMAGES}"
             odd.append(Fault(FaultKind.RARE_CLASS, str(raw.root), detail))
+    odd += classes_without_counterexample(train, listing.classes, raw.root)
     for image in images:
         height, width = sizes[image.image_id]  # known: images with a fault are not among these
         if image.size is not None and image.size != (height, width):
@@ -181,9 +191,6 @@ def _oddities(
         if min(height, width) < TINY:
             detail = f"is {height} high and {width} wide; networks see little in under {TINY} pixels"
             odd.append(Fault(FaultKind.TINY_IMAGE, str(image.image), detail, image.image_id))
-        if image.split == "val" and not image.labels:
-            detail = "shows no class; it is scored all the same"
-            odd.append(Fault(FaultKind.NO_CLASS, image.described_in, detail, image.image_id))
     return odd
 
 
@@ -203,14 +210,13 @@ def _unfit_names(raw: RawDataset, listing: Listing) -> list[Fault]:
     return faults
 
 
-def _unlabelled(images: Iterable[ListedImage]) -> list[Fault]:
-    """Training images without a class."""
-    detail = "shows no class and is left out of the training; name what it shows, if it shows something"
-    return [
-        Fault(FaultKind.NO_CLASS, image.described_in, detail, image.image_id)
-        for image in images
-        if image.split == "train" and not image.labels
-    ]
+def _unusable_splits(raw: RawDataset, index: DatasetIndex) -> list[Fault]:
+    """Splits that nothing can be done with: without an image, or without a class to learn."""
+    detail = "no image is left in the split {!r}; mend the other faults, or the lists"
+    details = [detail.format(split) for split in SPLITS if len(index.split(split)) == 0]
+    if not details and not index.split("train").label_matrix.any():
+        details = ["no image of the split 'train' shows a class, so nothing can be learned; name what some of them show"]
+    return [Fault(FaultKind.LIST, str(raw.root), detail) for detail in details]
 
 
 def _log_warnings(raw: RawDataset, warnings: Sequence[Fault]) -> None:

@@ -3,8 +3,11 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_manifest
 from wsss_core.datasets.label_values import MOST_OF_8_BITS, ignored_in, of_classes
+from wsss_core.datasets.mask_agreement import MaskAgreement, MaskContent
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.raw_dataset import MaskSource, RawDataset
 from wsss_core.datasets.shrinking import shrink_mask
@@ -24,8 +28,8 @@ from wsss_core.jobs.progress import progress
 
 FAR_BEYOND = 100
 """A mask with so many times its image's pixels is not looked into."""
-LOOKED_AT = 50
-"""Masks that a class is looked for in."""
+AGREEMENT = "labels_and_masks.csv"
+"""Table, beside that of the masks, of how far they agree with the labels."""
 DRAWN = "drawn"
 """Folder, beside the table, of the masks that lie in no PNG file and were drawn, and of those that were shrunk."""
 Found = tuple[FaultKind, str]
@@ -42,6 +46,8 @@ def index_masks(
     masks of images that were shrunk: a mask has its original image's size, and is shrunk with it. Any training image
     may lack a mask. Validation images have all a mask, or none has one.
 
+    What the masks show is compared with the images' labels. ``labels_and_masks.csv``, beside the table, has the counts.
+
     Args:
         raw: the data set; ``raw.settings.on_fault`` says whether faulty masks stop this or are left out.
         index: its images, shrunken or not.
@@ -51,7 +57,8 @@ def index_masks(
 
     Raises:
         DatasetFaults: a mask cannot be read, has another size than its (upright) image, has
-            values other than 0..K and 255, or is missing; lists all such masks.
+            values other than 0..K and 255, or is missing; lists all such masks. Or nearly no mask shows what its
+            image's label says, or an order of the classes, a shift or the like explains how they differ.
     """
     masks_csv = Path(masks_csv)
     faults_csv = masks_csv.with_name("faults.csv")
@@ -71,14 +78,16 @@ def index_masks(
     if done:
         log.info("Drawing masks: continuing after %d masks", len(done))
 
-    def arguments(at: int) -> tuple[MaskSource, Path | None, Size, Sequence[str], Size | None]:
+    def arguments(at: int) -> tuple[Any, ...]:
         (image_id, source), target, (size, smaller) = sources[at], targets[at], sizes[image_ids[at]]
+        lost = partial(raw.lost_pixels, source)
         if target is not None and done.get(image_id) == prints[at] and target.exists():
-            return target, target, smaller, index.classes, None
-        return source, target, size, index.classes, None if smaller == size else smaller
+            return target, target, smaller, index.classes, None, lost
+        return source, target, size, index.classes, None if smaller == size else smaller, lost
 
     masks: dict[str, Path] = {}
     faults = _missing(raw, index, image_ids)
+    agreement = MaskAgreement(index)
     with (
         full_disk_told(finished),
         open(finished, "a", encoding="utf-8") as record,
@@ -86,30 +95,32 @@ def index_masks(
     ):
         for at in progress(range(len(sources)), "Checking masks"):
             image_id, source = sources[at]
-            found = pool(at)
-            if found:
-                faults += _faults(raw, image_id, source, found)
-            elif isinstance(source, Path) and not drawn[at]:
+            looked = pool(at)
+            if looked.content is None:
+                faults += _faults(raw, image_id, source, looked.found)
+                continue
+            agreement.add(image_id, looked.content)
+            if isinstance(source, Path) and not drawn[at]:
                 masks[image_id] = Path(os.path.abspath(source))
             else:
                 masks[image_id] = Path(DRAWN, f"{image_id}.png")  # from the table's folder on
                 if done.get(image_id) != prints[at]:
                     print(prints[at], image_id, file=record, flush=True)
-    if faults and raw.settings.on_fault == "stop":
+    contradictions, warnings = agreement.judge(raw.root, raw.on_ignored_classes())
+    if contradictions or (faults and raw.settings.on_fault == "stop"):
+        faults += contradictions
         write_faults(faults_csv, faults)
         raise DatasetFaults(f"the masks of the data set {raw.root}", faults, table=faults_csv, can_skip=True)
     faults_csv.unlink(missing_ok=True)
     if faults:
         without = len({fault.image_id for fault in faults})
         log.warning("%s: %d images are not scored for their masks' faults: %s", raw.root, without, skipped_csv)
-    if _all_unlabelled(masks_csv, masks, len(index.classes)):
-        log.warning(
-            "%s: the masks hold no class, but the value of pixels that do not count; in a mask, the first class is 1",
-            raw.root,
-        )
+    for warning in warnings:
+        log.warning("%s: %s: %s", warning.file, warning.kind, warning.detail)
     if not masks:
         log.warning("%s has no masks; nothing made from it can be scored", raw.root)
     write_faults(skipped_csv, faults)
+    agreement.write(masks_csv.with_name(AGREEMENT))
     write_label_manifest(masks, masks_csv)
     partial_work.finish()
 
@@ -139,17 +150,6 @@ def _fingerprint(source: MaskSource, size: Size, smaller: Size) -> str:
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
-def _all_unlabelled(masks_csv: Path, masks: Mapping[str, Path], classes: int) -> bool:
-    """Whether the first masks hold nothing but background and 255: most likely objects were saved as 255."""
-    ignored = False
-    for path in list(masks.values())[:LOOKED_AT]:
-        mask = read_mask(masks_csv.parent / path)
-        if ((mask > 0) & (mask <= classes)).any():
-            return False
-        ignored = ignored or bool((mask == ignored_in(mask)).any())
-    return ignored
-
-
 def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[Fault]:
     """What is wrong with a data set's masks; those that lie in no PNG file are drawn for it, and thrown away.
 
@@ -172,12 +172,12 @@ def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[
     sizes = dict(zip(index.image_ids, index.sizes, strict=True))
     faults = _missing(raw, index, image_ids)
 
-    def arguments(at: int) -> tuple[MaskSource, None, Size, Sequence[str]]:
+    def arguments(at: int) -> tuple[Any, ...]:
         return sources[at][1], None, sizes[image_ids[at]], index.classes
 
     with ImagePool(_check_mask, arguments, image_ids, threads) as pool:
         for at in progress(range(len(sources)), "Checking masks"):
-            faults += _faults(raw, *sources[at], pool(at))
+            faults += _faults(raw, *sources[at], pool(at).found)
     return faults
 
 
@@ -200,17 +200,46 @@ def _faults(raw: RawDataset, image_id: str, source: MaskSource, found: Iterable[
     return [Fault(kind, file, detail.removeprefix(f"{file}: "), image_id) for kind, detail in found]
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """What a look at a mask has shown."""
+
+    found: list[Found]
+    """What is wrong."""
+    content: MaskContent | None = None
+    """What a right one holds."""
+
+
 def _check_mask(
-    source: MaskSource, drawn: Path | None, size: Size, classes: Sequence[str], smaller: Size | None = None
-) -> list[Found]:
+    source: MaskSource,
+    drawn: Path | None,
+    size: Size,
+    classes: Sequence[str],
+    smaller: Size | None = None,
+    lost: Callable[[np.ndarray, int], np.ndarray | None] = lambda mask, classes: None,
+) -> _Looked:
     """Read or draw a mask and look at it; a right one is written to ``drawn``, shrunk to ``smaller``, if given."""
     try:
         mask = read_mask(source) if isinstance(source, Path) else source()
+        found = _faults_of_mask(mask, size, classes, smaller is not None)
+        if found:
+            return _Looked(found)
+        mask = of_classes(mask, len(classes))
+        mask = mask if smaller is None else shrink_mask(mask, smaller)
+        if drawn is not None and source != drawn:
+            write_label_map(drawn, mask)
+        counts = np.bincount(mask.ravel(), minlength=len(classes) + 1)[1 : len(classes) + 1].astype(np.int64)
+        ignored = int((mask == ignored_in(mask)).sum())
+        return _Looked([], MaskContent(counts, ignored, lost(mask, len(classes)) if ignored else None))
     except UserError as error:
-        return [(FaultKind.BROKEN_MASK, str(error))]
+        return _Looked([(FaultKind.BROKEN_MASK, str(error))])
+
+
+def _faults_of_mask(mask: np.ndarray, size: Size, classes: Sequence[str], is_shrunk: bool) -> list[Found]:
+    """What is wrong with a mask, before it is shrunk."""
     found = []
     if size != (0, 0) and mask.shape != tuple(size):
-        before = "" if smaller is None else ", before it is shrunk"
+        before = ", before it is shrunk" if is_shrunk else ""
         detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}{before}"
         found.append((FaultKind.MASK_SIZE, detail))
         if mask.size > FAR_BEYOND * size[0] * size[1]:
@@ -223,9 +252,6 @@ def _check_mask(
         shown = ", ".join(map(str, beyond[:8])) + (", ..." if len(beyond) > 8 else "")
         allowed = f"0 (background) to {len(classes)} ({classes[-1]}) and {ignored_in(mask)} (ignored)"
         found.append((FaultKind.MASK_VALUES, f"has the values {shown}; allowed are {allowed}"))
-    if drawn is not None and source != drawn and not found:
-        mask = of_classes(mask, len(classes))
-        write_label_map(drawn, mask if smaller is None else shrink_mask(mask, smaller))
     return found
 
 

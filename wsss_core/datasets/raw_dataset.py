@@ -33,6 +33,8 @@ class ListedImage:
     """The file (and line, if it has many images) that gives the labels, for messages."""
     size: tuple[int, int] | None = None
     """Height and width that the data set's files give, if they do."""
+    listed: bool = True
+    """Whether the data set's files say what the image shows; if not, that it has no class means nothing."""
 
 
 @dataclass
@@ -96,6 +98,25 @@ class RawDataset(ABC):
         Raises:
             UserError: what describes the masks cannot be read.
         """
+
+    @staticmethod
+    def lost_pixels(source: MaskSource, mask: np.ndarray, classes: int) -> np.ndarray | None:
+        """How many pixels of a mask that do not count are known to be of each class.
+
+        Args:
+            source: what the mask was made from.
+            mask: (H, W), as it is scored, perhaps shrunk.
+            classes: K.
+
+        Returns:
+            int64 (K,), in class order; None if the data set's files do not say it.
+        """
+        del source, mask, classes
+        return None
+
+    def on_ignored_classes(self) -> str:
+        """Why most pixels of a class may not count and what to do, to be added to a message; may be empty."""
+        return ""
 
     def expected_mask(self, image_id: str) -> Path:
         """The file to look at where an image has no mask, or one that is not right; for messages."""

@@ -36,7 +36,7 @@ class Plan:
         self.folder = config.runtime.results / config.dataset.name
         self._artifacts: dict[tuple[str, str], Artifact] = {} if shared_with is None else shared_with._artifacts
         self.dataset = self._plan_dataset()
-        of_masks = config.dataset.model_dump(mode="json", include=set(config.dataset.for_masks), exclude_none=True)
+        of_masks = config.dataset.model_dump(mode="json", include=set(config.dataset.for_masks), exclude_defaults=True)
         self.masks = self._artifact("masks", config.dataset.format, of_masks, {"dataset": self.dataset})
         self.experiments = {name: self._plan_experiment(item) for name, item in config.experiments.items()}
         """By experiment, the artifact of each stage it passes through."""
@@ -294,11 +294,14 @@ class Plan:
 def _dataset_parameters(dataset: Dataset, excluded: dict[str, Any]) -> dict[str, Any]:
     """The settings of the data set as JSON values, without those ``excluded``.
 
-    ``long_side`` is there only if it is given, so that results from before there was such a key keep their digests.
+    ``long_side`` and ``negatives`` are there only where they say something else than was done before there were such
+    keys, so that results from then keep their digests.
     """
     parameters = dataset.model_dump(mode="json", exclude=excluded)
     if parameters["long_side"] is None:
         del parameters["long_side"]
+    if parameters["negatives"] == "none":
+        del parameters["negatives"]
     return parameters
 
 

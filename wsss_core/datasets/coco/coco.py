@@ -10,13 +10,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+import numpy as np
 
 from wsss_core.config.dataset import CocoDataset
 from wsss_core.datasets.class_names import unknown_class_faults
 from wsss_core.datasets.coco.coco_instances import Instances, read_instances
-from wsss_core.datasets.coco.coco_masks import draw_instances, draw_stuff, undrawn
+from wsss_core.datasets.coco.coco_masks import crowd_pixels, draw_instances, draw_stuff, undrawn
 from wsss_core.datasets.faults import Fault, FaultKind
-from wsss_core.datasets.image_ids import is_text
+from wsss_core.datasets.image_ids import ImageFiles, find_image_files, is_text
 from wsss_core.datasets.index import SPLITS, DatasetIndex
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, MaskSource, RawDataset
 from wsss_core.errors import UserError
@@ -84,10 +87,26 @@ class CocoFolder(RawDataset):
                     maps += 1
                     yield found
             elif instances.has_segmentations:
-                yield from _drawings(instances, part, class_numbers)
+                yield from _drawings(instances, part, class_numbers, self.settings.crowds == "objects")
         if self.settings.stuff_masks is not None and not maps:
             wanted = "expected <id>.png, in it or in a folder of the split's name"
             raise UserError(f"{self.settings.stuff_masks}: holds no pixel map of any image; {wanted}")
+
+    @staticmethod
+    def lost_pixels(source: MaskSource, mask: np.ndarray, classes: int) -> np.ndarray | None:
+        """Pixels of each class's crowd regions that do not count."""
+        if isinstance(source, Path) or source.func is not draw_instances:
+            return None
+        return crowd_pixels(*source.args[:3], mask, classes, *source.args[3:])
+
+    def on_ignored_classes(self) -> str:
+        """Of masks that are drawn from the objects, crowds alone are ignored."""
+        if self.settings.stuff_masks is not None:
+            return ""
+        return (
+            ": their objects are crowds ('iscrowd: 1'), as CVAT's export marks all that is drawn with a brush; "
+            "'dataset.crowds: objects' counts them as objects"
+        )
 
     def unfit_settings(self) -> list[str]:
         """A folder of pixel maps that is not there."""
@@ -125,6 +144,7 @@ class CocoFolder(RawDataset):
         names, strangers = _names_by_file(instances, listing.classes, unknown)
         listing.faults += strangers
         folder = self._image_folder(split)
+        missing: list[ListedImage] = []
         for number, image in instances.images.items():
             image_id = image_id_of(image.file_name)
             if image_id is None:
@@ -146,7 +166,11 @@ class CocoFolder(RawDataset):
                 labels = frozenset(names.get(image.file_name, ())).intersection(listing.classes)
                 described = f"{file} (image {number})"
                 entry = ListedImage(image_id, split, folder / image.file_name, labels, described, image.size)
-                listing.images.append(entry)
+                if os.path.isfile(entry.image):
+                    listing.images.append(entry)
+                elif folder.is_dir():
+                    missing.append(entry)
+        listing.faults += _missing_images(missing, folder)
 
     def _pixel_maps(
         self, folder: Path, split_name: str, index: DatasetIndex, class_numbers: Mapping[int | str, int]
@@ -214,6 +238,19 @@ def image_id_of(file_name: str) -> str | None:
     return str(path.with_suffix(""))
 
 
+def _missing_images(missing: Sequence[ListedImage], folder: Path) -> list[Fault]:
+    """Faults of images that are not there, with the file that each may mean, as exporters write names in many ways."""
+    faults = []
+    files = find_image_files(folder) if missing else ImageFiles(folder)
+    for image in missing:
+        name = image.image.relative_to(folder).as_posix()
+        near = files.near(name) or files.near(unquote(name))
+        wanted = f"{near}: 'file_name' is the path from {folder} on" if near else ""
+        detail = f"add the image or take {image.image_id!r} off its list{wanted}"
+        faults.append(Fault(FaultKind.MISSING_IMAGE, str(image.image), detail, image.image_id))
+    return faults
+
+
 def _with_image_id(fault: Fault) -> Fault:
     """The fault with the image's id in place of its file's name."""
     image_id = None if fault.image_id is None else image_id_of(fault.image_id) or fault.image_id
@@ -249,9 +286,10 @@ def _names_by_file(
 
 
 def _drawings(
-    instances: Instances, index: DatasetIndex, class_numbers: Mapping[int | str, int]
+    instances: Instances, index: DatasetIndex, class_numbers: Mapping[int | str, int], crowds_are_objects: bool
 ) -> Iterator[tuple[str, MaskSource]]:
     """What draws the masks of the index's images; one without objects is all background."""
+    settings = {"crowds_are_objects": True} if crowds_are_objects else {}
     spans = instances.spans()
     numbers: dict[str, list[int | str]] = {}
     files: dict[str, str] = {}
@@ -266,4 +304,4 @@ def _drawings(
             yield image_id, partial(undrawn, *size)
             continue
         where = [span for number in of_image for span in spans.get(number, ())]
-        yield image_id, partial(draw_instances, instances.path, tuple(where), class_numbers, *size)
+        yield image_id, partial(draw_instances, instances.path, tuple(where), class_numbers, *size, **settings)

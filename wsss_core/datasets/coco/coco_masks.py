@@ -1,7 +1,7 @@
 """Masks of MS-COCO: drawn from an image's annotations, or from COCO-Stuff's pixel maps."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from wsss_core.datasets.images import read_mask
+from wsss_core.datasets.label_values import ignored_in
 from wsss_core.datasets.palette import IGNORED
+from wsss_core.datasets.shrinking import shrink_mask
 from wsss_core.errors import UserError
 
 Span = tuple[int, int]
@@ -23,11 +25,16 @@ STUFF_VALUES = range(91, 182)
 
 
 def draw_instances(
-    instances_json: Path, spans: Sequence[Span], class_numbers: Mapping[int | str, int], height: int, width: int
+    instances_json: Path,
+    spans: Sequence[Span],
+    class_numbers: Mapping[int | str, int],
+    height: int,
+    width: int,
+    crowds_are_objects: bool = False,
 ) -> np.ndarray:
     """Draw an image's mask from its annotations.
 
-    Crowd regions (``iscrowd: 1``) are ignored. Where objects overlap, the one of the smallest ``area`` is on top, of
+    Crowd regions (``iscrowd: 1``) are ignored, unless they are objects. Where objects overlap, the one of the smallest ``area`` is on top, of
     equal ones the first, as in the masks that the field's papers score with; every object is above every crowd.
 
     Args:
@@ -36,6 +43,7 @@ def draw_instances(
         class_numbers: mask value by category id.
         height: of the image, pixels.
         width: of the image, pixels.
+        crowds_are_objects: draw crowd regions as all others.
 
     Returns:
         uint8 (H, W): 0 background, class numbers, 255 ignored.
@@ -44,27 +52,74 @@ def draw_instances(
         UserError: an annotation's segmentation is missing or is none.
     """
     objects, crowds = [], []
-    with open(instances_json, "rb") as file:
-        for offset, length in spans:
-            file.seek(offset)
-            annotation = json.loads(file.read(length).decode("utf-8"))
-            try:
-                region = run_lengths(annotation.get("segmentation"), height, width)
-            except ValueError as error:
-                raise UserError(f"{instances_json}: annotation {annotation.get('id')}: {error}") from error
-            if annotation.get("iscrowd"):
-                crowds.append(region)
-            else:
-                area = annotation.get("area")
-                known = _is_number(area) and -LARGEST < area < LARGEST  # false of NaN
-                size = area if known else float(coco_mask.area(region))
-                objects.append((size, class_numbers[annotation["category_id"]], region))
+    for annotation in _annotations(instances_json, spans):
+        region = _region(instances_json, annotation, height, width)
+        if annotation.get("iscrowd") and not crowds_are_objects:
+            crowds.append(region)
+        else:
+            area = annotation.get("area")
+            known = _is_number(area) and -LARGEST < area < LARGEST  # false of NaN
+            size = area if known else float(coco_mask.area(region))
+            objects.append((size, class_numbers[annotation["category_id"]], region))
     mask = np.zeros((height, width), dtype=np.uint8, order="F")  # as pycocotools' are
     for region in crowds:
         mask[coco_mask.decode(region).astype(bool)] = IGNORED
     for _, number, region in reversed(sorted(objects, key=lambda item: item[0])):
         mask[coco_mask.decode(region).astype(bool)] = number
     return np.ascontiguousarray(mask)
+
+
+def crowd_pixels(
+    instances_json: Path,
+    spans: Sequence[Span],
+    class_numbers: Mapping[int | str, int],
+    mask: np.ndarray,
+    classes: int,
+    height: int,
+    width: int,
+) -> np.ndarray:
+    """How many ignored pixels of an image's mask are in crowd regions of which class.
+
+    Args:
+        instances_json: the file that has the annotations.
+        spans: where they stand in it.
+        class_numbers: mask value by category id.
+        mask: what :func:`draw_instances` has drawn of them, perhaps shrunk.
+        classes: K.
+        height: of the image, pixels, before it was shrunk.
+        width: of the image, pixels, likewise.
+
+    Returns:
+        int64 (K,), in class order.
+    """
+    counts = np.zeros(classes, dtype=np.int64)
+    ignored = mask == ignored_in(mask)
+    for annotation in _annotations(instances_json, spans):
+        number = class_numbers.get(annotation["category_id"])
+        if annotation.get("iscrowd") and number is not None:
+            region = coco_mask.decode(_region(instances_json, annotation, height, width)).astype(bool)
+            counts[number - 1] += (shrink_mask(region, mask.shape) & ignored).sum()
+    return counts
+
+
+def _annotations(instances_json: Path, spans: Sequence[Span]) -> Iterator[dict[str, Any]]:
+    """The annotations that stand at places in a file."""
+    with open(instances_json, "rb") as file:
+        for offset, length in spans:
+            file.seek(offset)
+            yield json.loads(file.read(length).decode("utf-8"))
+
+
+def _region(instances_json: Path, annotation: Mapping[str, Any], height: int, width: int) -> dict[str, Any]:
+    """The annotation's segmentation as run lengths; see :func:`run_lengths`.
+
+    Raises:
+        UserError: it is missing or is none.
+    """
+    try:
+        return run_lengths(annotation.get("segmentation"), height, width)
+    except ValueError as error:
+        raise UserError(f"{instances_json}: annotation {annotation.get('id')}: {error}") from error
 
 
 def undrawn(height: int, width: int) -> np.ndarray:

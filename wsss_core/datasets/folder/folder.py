@@ -60,7 +60,8 @@ class ImageFolder(RawDataset):
                 if parts.get(image_id) == split:
                     place = table.at(lines[image_id]) if image_id in lines else str(table.path)
                     known = frozenset(labels.get(image_id, ())).intersection(listing.classes)
-                    listing.images.append(ListedImage(image_id, split, path, known, place))
+                    listed = image_id in lines
+                    listing.images.append(ListedImage(image_id, split, path, known, place, listed=listed))
         listing.warnings += self._never_validated(listing, splits)
         return listing
 
@@ -127,7 +128,8 @@ class ImageFolder(RawDataset):
         path = self.root / SPLIT_TABLE
         if not path.is_file():
             # An image without a row is in the training list, which leaves it out: nobody knows what it shows.
-            drawn = drawn_splits(sorted(labels), self.settings.val_share, self.settings.split_seed)
+            known = images.files if self.settings.negatives == "all" else labels
+            drawn = drawn_splits(sorted(known), self.settings.val_share, self.settings.split_seed)
             shown = sum(split == "val" for split in drawn.values())
             log.info(
                 "%s: no %s; %d of %d images are for validation, drawn by their ids (val_share %s, split_seed %d)",

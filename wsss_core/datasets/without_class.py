@@ -1,0 +1,92 @@
+"""Images without any class: which of them are examples that show none, and which say nothing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsss_core.config.dataset import Dataset
+from wsss_core.datasets.faults import Fault, FaultKind
+from wsss_core.datasets.index import SPLITS
+from wsss_core.datasets.raw_dataset import ListedImage
+
+
+def left_out_without_class(images: Sequence[ListedImage], settings: Dataset) -> list[Fault]:
+    """The training images without a class that ``negatives`` leaves out of the training, each with the reason.
+
+    Args:
+        images: those that are sound.
+        settings: the block ``dataset`` of the configuration.
+    """
+    faults = []
+    for image in images:
+        if image.split != "train" or image.labels or _is_negative(image, settings):
+            continue
+        if settings.negatives == "none":
+            detail = (
+                "shows no class and is left out of the training; name what it shows, if it shows something, or train "
+                "on such images with 'dataset.negatives: listed'"
+            )
+        else:
+            detail = (
+                f"does not say what {image.image_id!r} shows, which is left out of the training; add a row, with an "
+                "empty label if it shows nothing, or take all such images for ones that show nothing with "
+                "'dataset.negatives: all'"
+            )
+        faults.append(Fault(FaultKind.NO_CLASS, image.described_in, detail, image.image_id))
+    return faults
+
+
+def without_class_in_words(images: Sequence[ListedImage], settings: Dataset) -> str:
+    """One line: how many images of each split have no class, and what is done with them; empty if all have one.
+
+    Args:
+        images: those that are sound, also those that are left out for having no class.
+        settings: the block ``dataset`` of the configuration.
+    """
+    told = []
+    for split in SPLITS:
+        of_split = [image for image in images if image.split == split]
+        without = [image for image in of_split if not image.labels]
+        if not without:
+            continue
+        negative = [image for image in without if _is_negative(image, settings)]
+        parts: list[tuple[Sequence[ListedImage], str]]
+        if split == "train":
+            others = [image for image in without if not _is_negative(image, settings)]
+            why = "by 'negatives: none'" if settings.negatives == "none" else "as nothing says what they show"
+            parts = [(negative, "trained on as examples that show none"), (others, f"left out of the training, {why}")]
+        else:
+            parts = [(without, "scored all the same")]
+        done = " and ".join(f"{len(some)} {what} (such as {some[0].image_id!r})" for some, what in parts if some)
+        told.append(f"{len(without)} of {len(of_split)} {split} images, {done}")
+    return f"images without any class: {'; '.join(told)}" if told else ""
+
+
+def classes_without_counterexample(images: Sequence[ListedImage], classes: Sequence[str], root: Path) -> list[Fault]:
+    """Classes that every image trained on shows, so that a classifier cannot learn what is not one.
+
+    Args:
+        images: those that are trained on.
+        classes: all names.
+        root: the data set's folder, for messages.
+    """
+    if not images:
+        return []
+    everywhere = frozenset.intersection(*(image.labels for image in images))
+    only = " It is the only class." if len(classes) == 1 else ""
+    detail = (
+        "all {} training images show {!r}: there is no negative example, so a classifier has nothing to tell the class "
+        "from, and its maps will show little.{} Add images without it (with an empty label if they show no class at "
+        "all)"
+    )
+    return [
+        Fault(FaultKind.IN_EVERY_IMAGE, str(root), detail.format(len(images), name, only))
+        for name in classes
+        if name in everywhere
+    ]
+
+
+def _is_negative(image: ListedImage, settings: Dataset) -> bool:
+    """Whether an image without a class is taken for one that shows none of the classes."""
+    return settings.negatives == "all" or (settings.negatives == "listed" and image.listed)
+
+
