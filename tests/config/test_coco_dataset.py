@@ -27,11 +27,21 @@ def test_three_lines_are_enough():
         ({"splits": {"test": "test2014"}}, "dataset.splits.test: "),
         ({"format": "cocoo"}, "dataset.format: "),
         ({"root": None}, "dataset.root: "),
+        ({"crowds": "dropped"}, "dataset.crowds: "),
+        ({"crowds": "objects", "stuff_masks": "x"}, "leave 'crowds' out"),
+        ({"negatives": "all"}, "dataset.negatives: "),
     ],
 )
 def test_what_is_wrong_is_told_by_its_key(wrong, fault):
     faults = faults_of(dataset={**COCO, **wrong})
     assert len(faults) == 1 and fault in faults[0]
+
+
+def test_crowds_change_the_masks_alone():
+    plain = Plan(load_config(small(dataset={**COCO, "crowds": "ignored"})))
+    objects = Plan(load_config(small(dataset={**COCO, "crowds": "objects"})))
+    assert plain.dataset.digest == objects.dataset.digest
+    assert plain.masks.parameters == {} and objects.masks.parameters == {"crowds": "objects"}
 
 
 def test_where_masks_come_from_changes_the_masks_alone():

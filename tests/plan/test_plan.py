@@ -133,6 +133,14 @@ def test_without_long_side_artifacts_keep_the_digests_from_before_there_was_such
     }
 
 
+def test_only_other_negatives_than_the_authors_change_digests():
+    def negatives(choice):
+        return stages_that_changed(lambda raw: raw["dataset"].update(negatives=choice))
+
+    assert negatives("none") == set()
+    assert negatives("listed") == STAGES - {*("backbone", "generated", "threshold")}
+
+
 def test_climbs_are_recorded_of_advcams_variants_and_upstream_of_nothing():
     plan = plan_of()
     assert set(plan.climbs) == {"advcam"} and plan.climbs["advcam"].parameters["images"] == 3

@@ -107,7 +107,9 @@ class MaskAgreement:
                 continue
             text = self._in_words(split)
             log.info("%s: %s", root, text)
-            found = self._causes(self._rows(split)) or (of_all if self._disagreeing(split).any() else [])
+            found = self._causes(self._rows(split))
+            if self._many_disagree(split):
+                found = list({cause.text: cause for cause in [*found, *of_all]}.values())
             detail = text + _causes_in_words(found)
             if self._nearly_all_contradict(split) or any(cause.is_clear for cause in found):
                 faults.append(Fault(FaultKind.MASK_LABELS, str(root), detail))
