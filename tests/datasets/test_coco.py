@@ -327,6 +327,18 @@ def test_missing_broken_and_differently_sized_images(tree, caplog):
     assert any(str(FaultKind.OTHER_SIZE) in record.message for record in caplog.records)
 
 
+@pytest.mark.parametrize(
+    "written", ["train2014/{}.jpg", "images/{}.jpg", "{}.JPG", "{}.png", "COCO%5Ftrain2014_000000000025.jpg"]
+)
+def test_of_a_file_name_in_another_form_the_file_that_is_there_is_named(tree, written):
+    name = "COCO_train2014_000000000025"
+    for entry in tree.files["train2014"]["images"]:
+        if entry["file_name"] == f"{name}.jpg":
+            entry["file_name"] = written.format(name)
+    fault = only_fault(tree.write(), FaultKind.MISSING_IMAGE)
+    assert f"('{tree.root}/train2014/{name}.jpg' is there): 'file_name' is the path from" in fault.detail
+
+
 def test_all_faults_are_told_in_one_run(tree):
     train = tree.files["train2014"]
     train["images"].append(train["images"][0])

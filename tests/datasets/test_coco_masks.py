@@ -76,6 +76,40 @@ def test_crowds_are_ignored_and_objects_are_above_them(tree, compressed):
     assert (mask == 255).sum() == 600 - 50
 
 
+def test_crowds_can_be_objects(tree):
+    region = np.zeros((40, 50), dtype=bool)
+    region[:20, :30] = True
+    tree.add(99, "train2014", [("person", square(25, 10, 15))])
+    tree.annotate(99, "train2014", "cat", encoded(region), iscrowd=1)
+    dataset = tree.dataset.model_copy(update={"crowds": "objects"})
+    mask = masked(tree.write(), dataset)["COCO_train2014_000000000099"]
+    assert (mask == CAT).sum() == 600 - 50 and (mask == PERSON).sum() == 225 and not (mask == 255).any()
+
+
+@pytest.mark.parametrize("long_side", [None, 64])
+def test_a_class_that_is_all_crowd_is_told(tmp_path, long_side, caplog):
+    """As CVAT exports what is drawn with a brush; also where masks are shrunk, and go on after a killed run."""
+    tree = CocoTree(tmp_path / "coco", ("cat", "dog"), (1, 2))
+    region = np.zeros((40, 80), dtype=bool)
+    region[10:30, 20:40] = True
+    for number in range(16):
+        split = "val2014" if number > 11 else "train2014"
+        tree.add(number, split, size=(40, 80))
+        if number % 2:
+            tree.annotate(number, split, "dog", square(3, 3, 20))
+        else:
+            tree.annotate(number, split, "cat", encoded(region), iscrowd=1)
+    dataset = tree.dataset.model_copy(update={"long_side": long_side})
+    masked(tree.write(), dataset)
+    pixels = 6 * (400 if long_side is None else 256)
+    (train, val) = [message for message in caplog.messages if "most pixels are ignored" in message]
+    assert f"train masks most pixels are ignored of 'cat' ({pixels:,} ignored, 0 left)" in train and " val " in val
+    assert "'dataset.crowds: objects' counts them" in train
+    caplog.clear()
+    masked(tree, dataset.model_copy(update={"crowds": "objects"}))
+    assert "ignored" not in caplog.text and "differ" not in caplog.text
+
+
 def test_drawn_as_pycocotools_draws(tree):
     points = np.random.default_rng(0).uniform(-2, 52, (3, 14)).round(2).tolist()
     tree.add(99, "train2014", [("dog", points)])
