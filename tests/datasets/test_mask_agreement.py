@@ -94,7 +94,9 @@ def test_incomplete_labels_are_warned_of_with_counts_both_ways():
     assert faults == []
     extra = sum(name != "cow" for name in labels)
     assert f"'cow' is in {extra} masks and not in the label, in 0 labels and without a pixel" in warning.detail
-    assert f"{extra} of 24 train masks differ from their image's label ('00': label '{labels[0]}', mask" in warning.detail
+    assert (
+        f"{extra} of 24 train masks differ from their image's label ('00': label '{labels[0]}', mask" in warning.detail
+    )
 
 
 def test_a_single_wrong_mask_of_few_is_a_warning():

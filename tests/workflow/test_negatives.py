@@ -80,9 +80,10 @@ def test_labels_of_good_parts_are_background(finished):
             assert all(set(np.unique(read_mask(maps[f"{number:03}"]))) <= {0, 255} for number in range(0, 80, 2))
     table = pandas.read_csv(finished.results / "summary.csv").set_index("experiment")
     assert not pandas.isna(table.loc["cam", "val"])
-    assert "images without any class: 40 of 80 train images" in next(
-        finished.results.glob("dataset/*/dataset_report.html")
-    ).read_text()
+    assert (
+        "images without any class: 40 of 80 train images"
+        in next(finished.results.glob("dataset/*/dataset_report.html")).read_text()
+    )
 
 
 def test_scores_are_those_with_a_named_second_class(tmp_path):

@@ -215,7 +215,7 @@ def _unusable_splits(raw: RawDataset, index: DatasetIndex) -> list[Fault]:
     detail = "no image is left in the split {!r}; mend the other faults, or the lists"
     details = [detail.format(split) for split in SPLITS if len(index.split(split)) == 0]
     if not details and not index.split("train").label_matrix.any():
-        details = ["no image of the split 'train' shows a class, so nothing can be learned; name what some of them show"]
+        details = ["no image of the split 'train' shows a class, so nothing can be learned; name what some show"]
     return [Fault(FaultKind.LIST, str(raw.root), detail) for detail in details]
 
 

@@ -77,7 +77,7 @@ def _empty(labels: np.ndarray, ignored: np.ndarray) -> list[Cause]:
 
 def _same_value(labels: np.ndarray, present: np.ndarray, classes: Sequence[str]) -> list[Cause]:
     """All objects have one value, whatever their class."""
-    (values,) = np.nonzero(present.any(axis=0))
+    values = np.flatnonzero(present.any(axis=0)).tolist()
     if len(values) != 1 or len(classes) == 1:
         return []
     others = labels.any(axis=1) & ~labels[:, values[0]]
@@ -97,7 +97,7 @@ def _order(labels: np.ndarray, present: np.ndarray, classes: Sequence[str]) -> l
     both = mask.T @ label  # (K values, K labels): whole numbers, exact up to 2^24
     # Images that have one of the two without the other: their sum is what an order leaves unexplained.
     apart = mask.sum(axis=0)[:, None] + label.sum(axis=0)[None] - 2 * both
-    values, meant = linear_sum_assignment(apart)
+    values, meant = (side.tolist() for side in linear_sum_assignment(apart))
     explained = np.zeros_like(labels)
     explained[:, meant] = present[:, values]
     support = int(((labels != present).any(axis=1) & (labels == explained).all(axis=1)).sum())

@@ -88,5 +88,3 @@ def classes_without_counterexample(images: Sequence[ListedImage], classes: Seque
 def _is_negative(image: ListedImage, settings: Dataset) -> bool:
     """Whether an image without a class is taken for one that shows none of the classes."""
     return settings.negatives == "all" or (settings.negatives == "listed" and image.listed)
-
-

@@ -97,7 +97,8 @@ class CocoFolder(RawDataset):
         """Pixels of each class's crowd regions that do not count."""
         if isinstance(source, Path) or source.func is not draw_instances:
             return None
-        return crowd_pixels(*source.args[:3], mask, classes, *source.args[3:])
+        instances_json, spans, class_numbers, height, width = source.args
+        return crowd_pixels(instances_json, spans, class_numbers, mask, classes, height, width)
 
     def on_ignored_classes(self) -> str:
         """Of masks that are drawn from the objects, crowds alone are ignored."""

@@ -34,8 +34,9 @@ def draw_instances(
 ) -> np.ndarray:
     """Draw an image's mask from its annotations.
 
-    Crowd regions (``iscrowd: 1``) are ignored, unless they are objects. Where objects overlap, the one of the smallest ``area`` is on top, of
-    equal ones the first, as in the masks that the field's papers score with; every object is above every crowd.
+    Crowd regions (``iscrowd: 1``) are ignored, unless they are objects. Where objects overlap, the one of the smallest
+    ``area`` is on top, of equal ones the first, as in the masks that the field's papers score with;
+    every object is above every crowd.
 
     Args:
         instances_json: the file that has the annotations.
@@ -51,13 +52,14 @@ def draw_instances(
     Raises:
         UserError: an annotation's segmentation is missing or is none.
     """
-    objects, crowds = [], []
+    objects: list[tuple[float, int, dict[str, Any]]] = []
+    crowds = []
     for annotation in _annotations(instances_json, spans):
         region = _region(instances_json, annotation, height, width)
         if annotation.get("iscrowd") and not crowds_are_objects:
             crowds.append(region)
         else:
-            area = annotation.get("area")
+            area: Any = annotation.get("area")
             known = _is_number(area) and -LARGEST < area < LARGEST  # false of NaN
             size = area if known else float(coco_mask.area(region))
             objects.append((size, class_numbers[annotation["category_id"]], region))
