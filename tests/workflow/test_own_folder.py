@@ -46,7 +46,7 @@ def own_folder(tmp_path, masks):
         splits[path] = "train" if number < len(NAMES) else "val"
         if masks:
             mask = np.zeros(size, np.uint8)
-            mask[5:20, 5:20], mask[20:30] = 1, 2 if number % 2 else 255
+            mask[5:20, 5:20], mask[20:30] = 1, 255 if number % 2 else 2
             tree.mask(path.rpartition(".")[0] + ".png", mask)
     tree.labels(labels, delimiter=";", encoding="utf-16").splits(splits)
     workflow = Workflow(tmp_path)

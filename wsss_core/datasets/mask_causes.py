@@ -61,7 +61,7 @@ def likely_causes(
 
 def _empty(labels: np.ndarray, ignored: np.ndarray) -> list[Cause]:
     """All masks hold nothing, or nothing that counts."""
-    enough = bool(labels.any(axis=1).sum() >= FEWEST)
+    enough = bool(labels.any(axis=1).sum() >= CLEAR_IMAGES)
     if (ignored > 0).any():
         text = (
             "the masks hold no class, but the value of pixels that do not count (255, or 65535 of 16 bits); in a mask, "

@@ -6,20 +6,18 @@ pixel maps.
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
+from pathlib import Path
 
 import numpy as np
 
 from wsss_core.config.dataset import CocoDataset
 from wsss_core.datasets.class_names import unknown_class_faults
+from wsss_core.datasets.coco.coco_file_names import image_id_of, missing_image_faults
 from wsss_core.datasets.coco.coco_instances import Instances, read_instances
 from wsss_core.datasets.coco.coco_masks import crowd_pixels, draw_instances, draw_stuff, undrawn
 from wsss_core.datasets.faults import Fault, FaultKind
-from wsss_core.datasets.image_ids import ImageFiles, find_image_files, is_text
 from wsss_core.datasets.index import SPLITS, DatasetIndex
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, MaskSource, RawDataset
 from wsss_core.errors import UserError
@@ -28,7 +26,6 @@ ANNOTATIONS = "annotations"
 IMAGES = "images"
 STUFF_SPLITS = ("train2017", "val2017")
 """Folders in COCO-Stuff's archive; the images of 2014 are spread over them in another way."""
-CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class CocoFolder(RawDataset):
@@ -171,7 +168,7 @@ class CocoFolder(RawDataset):
                     listing.images.append(entry)
                 elif folder.is_dir():
                     missing.append(entry)
-        listing.faults += _missing_images(missing, folder)
+        listing.faults += missing_image_faults(missing, folder)
 
     def _pixel_maps(
         self, folder: Path, split_name: str, index: DatasetIndex, class_numbers: Mapping[int | str, int]
@@ -227,29 +224,6 @@ class CocoFolder(RawDataset):
                 detail = f"expected a folder with the {split} images, here or in {self.root / IMAGES}{hint}"
                 faults.append(Fault(FaultKind.LAYOUT, str(folder), detail))
         return faults
-
-
-def image_id_of(file_name: str) -> str | None:
-    """The id of an image file: its name without the suffix; None if it is not fit for one."""
-    path = PurePosixPath(file_name)
-    fit = not path.is_absolute() and ".." not in path.parts and path.name and "\\" not in file_name
-    fit = fit and is_text(file_name)
-    if not fit or CONTROL_CHARACTER.search(file_name):
-        return None
-    return str(path.with_suffix(""))
-
-
-def _missing_images(missing: Sequence[ListedImage], folder: Path) -> list[Fault]:
-    """Faults of images that are not there, with the file that each may mean, as exporters write names in many ways."""
-    faults = []
-    files = find_image_files(folder) if missing else ImageFiles(folder)
-    for image in missing:
-        name = image.image.relative_to(folder).as_posix()
-        near = files.near(name) or files.near(unquote(name))
-        wanted = f"{near}: 'file_name' is the path from {folder} on" if near else ""
-        detail = f"add the image or take {image.image_id!r} off its list{wanted}"
-        faults.append(Fault(FaultKind.MISSING_IMAGE, str(image.image), detail, image.image_id))
-    return faults
 
 
 def _with_image_id(fault: Fault) -> Fault:
