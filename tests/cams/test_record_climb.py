@@ -107,10 +107,10 @@ def test_a_classifier_of_other_classes_is_refused(tmp_path):
 
 def test_another_file_is_refused(tmp_path):
     (tmp_path / "climb.h5").write_text("no HDF5")
-    with pytest.raises(UserError, match=r"climb\.h5: cannot be read as HDF5"):
+    with pytest.raises(UserError, match=r"climb\.h5: is no whole HDF5 file"):
         read_climbs(tmp_path / "climb.h5")
     saved = tmp_path / "other.h5"
     with h5py.File(saved, "w"):
         pass
-    with pytest.raises(UserError, match="is no HDF5 file of climbs"):
+    with pytest.raises(UserError, match="is an HDF5 file, but not one of climbs"):
         read_climbs(saved)

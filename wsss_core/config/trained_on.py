@@ -23,7 +23,7 @@ def trained_on(path: Path | str) -> str | None:
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
             told = json.loads((file.metadata() or {})[DESCRIPTION_KEY])[TRAINED_ON]
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         return None
     return str(told)
 

@@ -4,8 +4,8 @@ Masks are no part of it. They serve scoring alone, so they have a table of their
 trains a network is given the index only.
 """
 
-import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wsss_core.datasets.table_file import damaged_table, read_table
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path, write_json
 
@@ -30,6 +31,8 @@ ORIGINAL_COLUMNS = ("original_image", "original_height", "original_width")
 """Further columns where large images were shrunk: of every image, the data set's own file and that file's size."""
 LABEL_SEPARATOR = ";"
 _SIZE = ("height", "width")
+_LONGEST_SIDE = 10**9
+_MAKE_AGAIN = "delete it and let the workflow make it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +145,7 @@ def read_index(index_csv: Path | str, classes_json: Path | str) -> DatasetIndex:
     columns, classes = _read_columns(index_csv), read_classes(classes_json)
     foreign = {name for labels in columns["labels"] for name in split_labels(labels)} - set(classes)
     if foreign:
-        raise _not_made(index_csv, f"{classes_json} lacks its class {min(foreign)!r}")
+        raise UserError(f"{index_csv}: {classes_json} lacks its class {min(foreign)!r}; {_MAKE_AGAIN}")
     return DatasetIndex(classes, columns)
 
 
@@ -165,11 +168,18 @@ def read_classes(classes_json: Path | str) -> tuple[str, ...]:
         UserError: the file is missing or damaged.
     """
     try:
-        return tuple(json.loads(Path(classes_json).read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise _not_made(classes_json, "there is no such file") from error
-    except ValueError as error:
-        raise _not_made(classes_json, f"it is damaged ({error})") from error
+        names = json.loads(Path(classes_json).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{classes_json}: there is no such file; {_MAKE_AGAIN}") from None
+    except OSError as error:
+        raise UserError(f"{classes_json}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise damaged_table(classes_json, str(error)) from None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise damaged_table(classes_json, "it is no list of names")
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise damaged_table(classes_json, f"it has {twice[0]!r} twice")
+    return tuple(names)
 
 
 def _known_columns(heading: Iterable[str]) -> list[str]:
@@ -183,31 +193,28 @@ def _write_table(table: "pandas.DataFrame", path: Path | str) -> None:
 
 
 def _read_columns(path: Path | str) -> dict[str, list[Any]]:
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file, strict=True))
-    except FileNotFoundError as error:
-        raise _not_made(path, "there is no such file") from error
-    except (ValueError, csv.Error) as error:
-        raise _not_made(path, f"it is damaged ({error})") from error
-    if not rows:
-        raise _not_made(path, "it is damaged (no heading)")
-    heading = rows[0]
+    heading, *rows = read_table(path)
     missing = [column for column in COLUMNS if column not in heading]
     if missing:
-        raise _not_made(path, f"it has no column {missing[0]!r}")
-    uneven = [number for number, row in enumerate(rows, start=1) if len(row) != len(heading)]
-    if uneven:
-        raise _not_made(path, f"it is damaged (row {uneven[0]} has {len(rows[uneven[0] - 1])} entries)")
+        raise UserError(f"{path}: it has no column {missing[0]!r}; {_MAKE_AGAIN}")
     # Everything is text but sizes: an id may be 0012 or nan, and has to stay that.
     names = _known_columns(heading)
-    columns: dict[str, list[Any]] = {name: [row[heading.index(name)] for row in rows[1:]] for name in names}
-    sizes = [name for name in names if name.endswith(_SIZE)]
-    try:
-        return {**columns, **{name: [int(value) for value in columns[name]] for name in sizes}}
-    except ValueError as error:
-        raise _not_made(path, f"it is damaged ({error})") from error
+    columns: dict[str, list[Any]] = {name: [row[heading.index(name)] for row in rows] for name in names}
+    for name in names:
+        if name.endswith(_SIZE):
+            columns[name] = [_side(path, text) for text in columns[name]]
+    if twice := [image_id for image_id, count in Counter(columns["image_id"]).items() if count > 1]:
+        raise damaged_table(path, f"it lists image {twice[0]!r} twice")
+    for image_id, split, image in zip(columns["image_id"], columns["split"], columns["image"], strict=True):
+        if split not in (*SPLITS, TEST):
+            raise damaged_table(path, f"image {image_id!r} is in the split {split!r}")
+        if not image_id or not image or "\0" in image:
+            raise damaged_table(path, f"image {image_id!r} has the file {image!r}")
+    return columns
 
 
-def _not_made(path: Path | str, reason: str) -> UserError:
-    return UserError(f"{path}: {reason}; delete it and let the workflow make it again")
+def _side(path: Path | str, text: str) -> int:
+    """Height or width of an image, pixels; 0 where it is not known."""
+    if not (text.isascii() and text.isdecimal() and len(text) < len(str(_LONGEST_SIDE))):
+        raise damaged_table(path, f"{text!r} is no image's height or width")
+    return int(text)

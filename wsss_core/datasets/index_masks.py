@@ -15,13 +15,14 @@ from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind, write_fau
 from wsss_core.datasets.image_check import Size
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.label_maps import write_label_manifest
+from wsss_core.datasets.label_maps import is_whole, write_label_manifest
 from wsss_core.datasets.label_values import MOST_OF_8_BITS, ignored_in, of_classes
 from wsss_core.datasets.mask_agreement import MaskAgreement, MaskContent
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.raw_dataset import MaskSource, RawDataset
 from wsss_core.datasets.shrinking import shrink_mask
 from wsss_core.errors import UserError, full_disk_told
+from wsss_core.files.record import read_record
 from wsss_core.files.resume import PartialWork
 from wsss_core.jobs.image_pool import ImagePool, processes_to_decode
 from wsss_core.jobs.progress import progress
@@ -73,7 +74,7 @@ def index_masks(
     ]
     partial_work = PartialWork(masks_csv.parent, "masks", [path for path in raw.mask_inputs() if path.exists()])
     finished = partial_work.path("finished.txt")
-    done = _finished(finished)
+    done = _finished(finished, dict(zip(image_ids, targets, strict=True)))
     prints = [_fingerprint(source, *sizes[image_id]) for image_id, source in sources]
     if done:
         log.info("Drawing masks: continuing after %d masks", len(done))
@@ -125,10 +126,12 @@ def index_masks(
     partial_work.finish()
 
 
-def _finished(record: Path) -> dict[str, str]:
+def _finished(record: Path, targets: Mapping[str, Path | None]) -> dict[str, str]:
     """What an earlier run has drawn: by image id, the fingerprint of what it was drawn from."""
-    lines = record.read_text(encoding="utf-8").split("\n")[:-1] if record.exists() else []
-    return {image_id: fingerprint for fingerprint, _, image_id in (line.partition(" ") for line in lines)}
+    drawn = {image_id: source for source, _, image_id in (line.partition(" ") for line in read_record(record))}
+    return {
+        image_id: source for image_id, source in drawn.items() if (path := targets.get(image_id)) and is_whole(path)
+    }
 
 
 def _fingerprint(source: MaskSource, size: Size, smaller: Size) -> str:

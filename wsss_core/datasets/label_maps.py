@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.label_values import ignored_in, of_classes
 from wsss_core.datasets.palette import write_label_map
+from wsss_core.datasets.table_file import damaged_table, read_table
 from wsss_core.errors import UserError, full_disk_told
 from wsss_core.files.atomic import atomic_path
+from wsss_core.files.record import read_record
 from wsss_core.files.resume import PartialWork
 from wsss_core.jobs.progress import Progress
 
@@ -54,7 +58,7 @@ def write_label_map_files(
     """Have a label map written for every image of a shard; the manifest comes last.
 
     The maps lie beside the manifest, as ``<image_id>.png``, so in a subfolder where the id has a ``/``. Those that a
-    killed run has finished are kept, if its inputs were the same.
+    killed run has finished are kept, if its inputs were the same and they can be read.
 
     Args:
         index: the shard's images.
@@ -70,14 +74,14 @@ def write_label_map_files(
     if all(file.exists() for file in files) and partial.restore(manifest_csv):
         return
     finished = partial.path("finished.txt")
-    done = set(finished.read_text(encoding="utf-8").split("\n")[:-1]) if finished.exists() else set()
+    done = _finished(finished, image_ids, files)
     if done:
         log.info("%s: continuing after %d images", description, len(done))
     counter = Progress(description, len(index), done=len(done))
     missing = {
         position: file
         for position, (image_id, file) in enumerate(zip(image_ids, files, strict=True))
-        if not (image_id in done and file.exists())
+        if image_id not in done
     }
     with (
         full_disk_told(finished),
@@ -93,6 +97,28 @@ def write_label_map_files(
     counter.close()
     write_label_manifest({image_id: Path(f"{image_id}.png") for image_id in index.image_ids}, manifest_csv)
     partial.finish(manifest_csv)
+
+
+def _finished(record: Path, image_ids: Sequence[str], files: Sequence[Path]) -> set[str]:
+    """The images whose label maps an earlier run has finished; a map that is damaged is made again."""
+    named = {*read_record(record)}
+    done = set()
+    for image_id, file in zip(image_ids, files, strict=True):
+        if image_id in named and is_whole(file):
+            done.add(image_id)
+    return done
+
+
+def is_whole(label_map: Path) -> bool:
+    """Whether an earlier run has left a label map, or a mask, that can be read; of a damaged one the log tells."""
+    if not label_map.exists():
+        return False
+    try:
+        read_mask(label_map)
+    except UserError as error:
+        log.warning("%s: is damaged (%s); it is made again", label_map, error)
+        return False
+    return True
 
 
 def write_label_manifest(label_maps: Mapping[str, Path], manifest_csv: Path | str) -> None:
@@ -119,14 +145,37 @@ def read_label_manifest(manifests: Iterable[Path | str]) -> dict[str, Path]:
     """
     maps: dict[str, Path] = {}
     for manifest in manifests:
-        try:
-            with open(manifest, newline="", encoding="utf-8") as table:
-                heading, *rows = csv.reader(table)
-        except OSError as error:
-            raise UserError(f"{manifest}: cannot be read ({error.strerror})") from None
-        except ValueError:
-            raise UserError(f"{manifest}: is empty; delete it and let the workflow make it again") from None
+        heading, *rows = read_table(manifest)
         if heading != COLUMNS:
             raise UserError(f"{manifest}: is no list of label maps; its columns must be {', '.join(COLUMNS)}")
-        maps.update({image_id: Path(manifest).parent / label_map for image_id, label_map in rows})
+        for number, row in enumerate(rows, start=2):
+            image_id, label_map = row
+            if not image_id or not label_map or "\0" in label_map:
+                raise damaged_table(manifest, f"row {number} names no image or no label map")
+            if image_id in maps:
+                raise damaged_table(manifest, f"row {number} lists image {image_id!r} again")
+            maps[image_id] = Path(manifest).parent / label_map
     return maps
+
+
+def read_label_map(path: Path | str, classes: int) -> np.ndarray:
+    """A label map whose values are classes of the data set.
+
+    Args:
+        path: the PNG file.
+        classes: how many classes the data set has.
+
+    Returns:
+        (H, W) in the data type for so many classes: 0 background, 1 and up the classes, 255 (65535) does not count.
+
+    Raises:
+        UserError: the file cannot be read, or has another value.
+    """
+    labels = read_mask(path)
+    beyond = labels[labels != ignored_in(labels)].max(initial=0)
+    if beyond > classes:
+        raise UserError(
+            f"{path}: has the value {beyond}; a label map of this data set has 0 (background) to {classes}, and "
+            f"{ignored_in(labels)} where nothing counts. Was it made for other classes? Make it again"
+        )
+    return of_classes(labels, classes)

@@ -14,6 +14,7 @@ from PIL import Image
 from wsss_core.datasets.raw_dataset import ListedImage
 from wsss_core.errors import full_disk_told
 from wsss_core.files.atomic import atomic_path, scratch_folder
+from wsss_core.files.record import read_record
 from wsss_core.files.resume import PartialWork
 
 Size = tuple[int, int]
@@ -179,12 +180,11 @@ def _link_or_move(source: Path, target: Path) -> bool:
 
 
 def _read_record(record: Path) -> dict[str, _Looked]:
-    """What an earlier run has looked at, by image id; a line that a kill has cut short says nothing."""
-    if not record.exists():
-        return {}
+    """What an earlier run has looked at, by image id."""
     looked = {}
-    for line in record.read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]:
+    for line in read_record(record):
         with suppress(ValueError):
             fingerprint, height, width, suffix, image_id = line.split(" ", 4)
-            looked[image_id] = _Looked(fingerprint, (int(height), int(width)), suffix)
+            if suffix in (UNCHANGED, JPEG, PNG) and min(size := (int(height), int(width))) > 0:
+                looked[image_id] = _Looked(fingerprint, size, suffix)
     return looked

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_core.errors import UserError
+from wsss_core.evaluation.score_file import read_scores
 from wsss_core.files.atomic import write_json
 
 log = logging.getLogger(__name__)
@@ -24,11 +25,9 @@ def choose_threshold(scores_csv: Path, threshold_json: Path, source: str) -> flo
         The threshold.
 
     Raises:
-        UserError: nothing was scored, as there are no masks, or the only threshold that is any good is 0.
+        UserError: nothing was scored, as there are no masks, or the table is damaged.
     """
-    import pandas  # here: those that are told a threshold import this module, too, and need no tables
-
-    curve = pandas.read_csv(scores_csv)
+    curve = read_scores(scores_csv, thresholds=True)
     curve = curve[curve["threshold"] > 0]  # 0 would leave no background at all
     if curve["miou"].isna().all():
         raise UserError(f"{scores_csv}: there is no mask to choose a threshold by; give a fixed one")
@@ -52,8 +51,11 @@ def read_threshold(threshold_json: Path | str) -> dict[str, Any]:
     """
     try:
         chosen = json.loads(Path(threshold_json).read_text(encoding="utf-8"))
-        return {**chosen, "threshold": float(chosen["threshold"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        threshold = chosen["threshold"]
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < 1:
+            raise ValueError(f"{threshold!r} does not lie between 0 and 1")
+        return {**chosen, "threshold": float(threshold)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{threshold_json}: holds no chosen threshold ({error}); delete it and make it again") from None
 
 

@@ -1,11 +1,12 @@
 """Whether a classifier has learned to tell the classes, in words, before class maps are drawn from it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from wsss_core.errors import UserError
 from wsss_core.evaluation.classification import ClassFigures, Classification
@@ -141,10 +142,10 @@ def read_verdict(verdict_json: Path | str) -> Verdict:
         UserError: the file is missing or damaged.
     """
     try:
-        read: Any = json.loads(Path(verdict_json).read_text(encoding="utf-8"))
-        lists = {key: tuple(read[key]) for key in ("what_to_do", "classes_at_chance")}
-        return Verdict(**{**read, **lists})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return TypeAdapter(Verdict).validate_json(Path(verdict_json).read_bytes())
+    except (OSError, ValidationError) as error:
+        if isinstance(error, ValidationError):
+            error = ValueError(error.errors()[0]["msg"])
         raise UserError(f"{verdict_json}: holds no verdict ({error}); delete it and make it again") from None
 
 

@@ -99,10 +99,10 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: Path | str, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path`` atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def write_text(path: Path | str, text: str, errors: str = "strict") -> None:
+    """Write ``text`` (UTF-8; ``errors`` as of ``open``) to ``path`` atomically."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", errors=errors, newline="\n") as file:
+        file.write(text)
 
 
 def write_json(path: Path | str, value: Any) -> None:

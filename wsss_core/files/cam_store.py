@@ -11,7 +11,7 @@ have a ``background`` (h, w), which walked with them.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,11 +22,11 @@ import numpy as np
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path
 from wsss_core.files.hdf5_file import create_hdf5
+from wsss_core.files.hdf5_store import Hdf5Store
+from wsss_core.files.image_cams import CAM_STRIDE, ImageCams, fault_of
 from wsss_core.files.signals import signals_deferred
 
 FORMAT, VERSION = "wsss-cams", 1
-CAM_STRIDE = 4
-"""Pixels of the image per cell of the ``cam`` that CAM methods make, each way."""
 FILTERS: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 """Chosen by `python -m benchmarks.cam_store`: level 4 makes files 4 % smaller, and takes a third longer."""
 
@@ -42,81 +42,6 @@ def group_name(image_id: str) -> str:
 def image_id_of(group: str) -> str:
     """The image id that :func:`group_name` made this name from."""
     return group.replace("%2E", ".").replace("%2F", "/").replace("%25", "%")
-
-
-@dataclass(frozen=True)
-class ImageCams:
-    """The class maps of one image."""
-
-    image_id: str
-    """The image's id."""
-    classes: np.ndarray
-    """(K,) int16: indices of the data set's classes that the image shows, ascending."""
-    cam: np.ndarray
-    """(K, ceil(height / stride), ceil(width / stride)) float32, values in [0, 1]."""
-    high_res: np.ndarray | None
-    """(K, height, width) float32, values in [0, 1], where the stage keeps it."""
-    height: int
-    """Height of the image, pixels."""
-    width: int
-    """Width of the image, pixels."""
-    background: np.ndarray | None = None
-    """(h, w) float32: the background's map, where it has walked with the others."""
-    stride: int = CAM_STRIDE
-    """Pixels of the image per cell of ``cam`` and ``background``, each way."""
-    class_names: tuple[str, ...] = ()
-    """Names of all the data set's classes, where they are known: as read from a file."""
-
-    def _repr_html_(self) -> str:
-        """How a notebook shows the maps."""
-        from wsss_core.files.notebook import image_cams_html  # needs Pillow, which reading maps does not
-
-        names = self.class_names or {index: f"class {index}" for index in self.classes}
-        maps = zip((names[index] for index in self.classes), self.full_size(), strict=True)
-        return image_cams_html(self.image_id, self.height, self.width, maps)
-
-    def full_size(self) -> np.ndarray:
-        """The maps at the image's size: kept ones, or ``cam`` enlarged.
-
-        Returns:
-            (K, height, width) float32; see :func:`enlarged`.
-        """
-        return self.high_res if self.high_res is not None else self._enlarged(self.cam)
-
-    def full_size_background(self) -> np.ndarray | None:
-        """The background's map at the image's size, (height, width) float32, if there is one."""
-        return None if self.background is None else self._enlarged(self.background[None])[0]
-
-    def _enlarged(self, maps: np.ndarray) -> np.ndarray:
-        return enlarged(maps, self.stride, self.height, self.width)
-
-
-def enlarged(maps: np.ndarray, stride: int, height: int, width: int) -> np.ndarray:
-    """Interpolate maps of cells to the pixels of an image.
-
-    Args:
-        maps: float (K, h, w).
-        stride: pixels per cell, each way.
-        height: of the image, at most ``stride * h``.
-        width: of the image, at most ``stride * w``.
-
-    Returns:
-        (K, height, width) of the same data type: enlarged by ``stride`` and cropped, sample positions as in torch's
-        ``interpolate(scale_factor=stride, mode="bilinear", align_corners=False)``.
-    """
-    rows = _upsampled(maps, stride, axis=1)[:, :height]
-    return _upsampled(rows, stride, axis=2)[:, :, :width]
-
-
-def _upsampled(maps: np.ndarray, stride: int, axis: int) -> np.ndarray:
-    """Linear interpolation to ``stride`` times the length along one axis."""
-    length = maps.shape[axis]
-    position = (np.arange(length * stride, dtype=maps.dtype) + 0.5) / stride - 0.5
-    position = position.clip(0, length - 1)
-    before = position.astype(np.intp)
-    share = (position - before.astype(maps.dtype)).reshape([-1 if a == axis else 1 for a in range(maps.ndim)])
-    after = np.minimum(before + 1, length - 1)
-    return (1 - share) * maps.take(before, axis) + share * maps.take(after, axis)
 
 
 def write_cam_store(
@@ -137,9 +62,17 @@ def write_cam_store(
         images: the images' maps; written in this order.
         precision: ``float16`` or ``float32``.
         stride: pixels of an image per cell of ``cam`` and ``background``.
+
+    Raises:
+        UserError: the maps of an image are none: not finite, outside of [0, 1], or of another shape.
     """
     with _new_store(path, classes, provenance, stride) as file:
         for image in images:
+            if fault := fault_of(replace(image, stride=stride), len(classes)):
+                raise UserError(
+                    f"image '{image.image_id}': its class maps are not written, as {fault}; look at the network that "
+                    "they are drawn from, and at the method's settings"
+                )
             with signals_deferred():
                 _write_image(file.create_group(group_name(image.image_id)), image, precision)
 
@@ -204,48 +137,31 @@ class CamStoreReader:
             UserError: a file is missing, cut short, no CAM file, of another version, or of other
                 classes than the first.
         """
-        self._files: list[h5py.File] = []
-        self._home: dict[str, h5py.File] = {}
+        self._stores: list[Hdf5Store] = []
+        self._home: dict[str, Hdf5Store] = {}
         self._paths = tuple(paths)
         self.classes: tuple[str, ...] = ()
         """Names of the data set's classes."""
         try:
             for path in paths:
-                self._open(path)
+                self._register(path)
         except UserError:
             self.close()
             raise
 
-    def _open(self, path: Path | str) -> None:
-        try:
-            file = h5py.File(path, "r")
-        except FileNotFoundError:
-            raise UserError(f"{path}: there is no such file of class maps") from None
-        except OSError as error:
-            raise UserError(f"{path}: is no whole HDF5 file ({error}); delete it and make it again") from None
-        self._files.append(file)
-        try:
-            self._register(file, path)
-        except (OSError, KeyError, RuntimeError) as error:
-            raise UserError(f"{path}: is damaged ({error}); delete it and make it again") from None
-
-    def _register(self, file: h5py.File, path: Path | str) -> None:
-        """Check an open shard, and note which images it has."""
-        if file.attrs.get("format") != FORMAT:
-            raise UserError(f"{path}: is an HDF5 file, but not one of class maps (no attribute format='{FORMAT}')")
-        if file.attrs.get("version") != VERSION:
-            version = file.attrs.get("version")
-            raise UserError(f"{path}: has version {version} of the format; this program reads {VERSION}")
-        classes = tuple(str(name) for name in file.attrs["classes"])
-        if self._files[0] is not file and classes != self.classes:
-            raise UserError(f"{path}: has other classes than {self._files[0].filename}; they are not of one data set")
-        self.classes = classes
-        for image_id in map(image_id_of, file):
-            if image_id in self._home:
-                raise UserError(
-                    f"{path}: has class maps of image '{image_id}', and so has {self._home[image_id].filename}"
-                )
-            self._home[image_id] = file
+    def _register(self, path: Path | str) -> None:
+        """Open a shard, and note which images it has."""
+        store = Hdf5Store(path, FORMAT, VERSION, "class maps")
+        self._stores.append(store)
+        if self._stores[0] is not store and store.classes != self.classes:
+            raise UserError(f"{path}: has other classes than {self._paths[0]}; they are not of one data set")
+        self.classes = store.classes
+        with store.reading():
+            for image_id in map(image_id_of, store.file):
+                if image_id in self._home:
+                    home = self._home[image_id].path
+                    raise UserError(f"{path}: has class maps of image '{image_id}', and so has {home}")
+                self._home[image_id] = store
 
     @property
     def image_ids(self) -> list[str]:
@@ -255,7 +171,7 @@ class CamStoreReader:
     @property
     def files(self) -> list[str]:
         """Paths of the shards."""
-        return [str(file.filename) for file in self._files]
+        return [str(path) for path in self._paths]
 
     def _repr_html_(self) -> str:
         """How a notebook shows the store."""
@@ -268,24 +184,31 @@ class CamStoreReader:
         """The class maps of an image, as float32.
 
         Raises:
-            UserError: no shard has the image, or its maps are damaged.
+            UserError: no shard has the image, or its maps are damaged: of another type, shape or range than the
+                format says, or not in the file itself.
         """
-        file = self._home_of(image_id)
-        try:
-            group = file[group_name(image_id)]
-            return ImageCams(
+        store = self._home_of(image_id)
+        with store.reading(f"the maps of image '{image_id}'"):
+            group = store.group(group_name(image_id))
+            has_stride = "stride" in store.file.attrs
+
+            def maps(name: str, dimensions: int) -> np.ndarray:
+                return store.array(group, name, "f", dimensions).astype(np.float32)
+
+            image = ImageCams(
                 image_id,
-                group["classes"][()],
-                group["cam"][()].astype(np.float32),
-                group["high_res"][()].astype(np.float32) if "high_res" in group else None,
-                int(group.attrs["height"]),
-                int(group.attrs["width"]),
-                group["background"][()].astype(np.float32) if "background" in group else None,
-                int(file.attrs.get("stride", CAM_STRIDE)),
+                store.array(group, "classes", "iu", 1),
+                maps("cam", 3),
+                maps("high_res", 3) if "high_res" in group else None,
+                store.integer(group.attrs, "height"),
+                store.integer(group.attrs, "width"),
+                maps("background", 2) if "background" in group else None,
+                store.integer(store.file.attrs, "stride") if has_stride else CAM_STRIDE,
                 self.classes,
             )
-        except (OSError, KeyError) as error:
-            raise _damaged(file, image_id, error) from None
+            if fault := fault_of(image, len(self.classes)):
+                raise ValueError(fault)
+            return image
 
     def copy(self, image_id: str, to: h5py.File) -> None:
         """Copy an image's group to another file, without looking at the maps.
@@ -293,13 +216,17 @@ class CamStoreReader:
         Raises:
             UserError: as :meth:`read`.
         """
-        file, group = self._home_of(image_id), group_name(image_id)
+        store, name = self._home_of(image_id), group_name(image_id)
+        with store.reading(f"the maps of image '{image_id}'"):
+            group = store.group(name)
         try:
-            file.copy(file[group], to, name=group)
+            store.file.copy(group, to, name=name)
         except (OSError, KeyError, RuntimeError) as error:
-            raise _damaged(file, image_id, error) from None
+            raise UserError(
+                f"{store.path}: the maps of image '{image_id}' are damaged ({error}); delete the file and make it again"
+            ) from None
 
-    def _home_of(self, image_id: str) -> h5py.File:
+    def _home_of(self, image_id: str) -> Hdf5Store:
         if image_id not in self._home:
             files = ", ".join(self.files)
             raise UserError(f"there are no class maps of image '{image_id}' in {files}")
@@ -307,8 +234,8 @@ class CamStoreReader:
 
     def close(self) -> None:
         """Close the files."""
-        for file in self._files:
-            file.close()
+        for store in self._stores:
+            store.close()
 
     def __reduce__(self) -> tuple[type["CamStoreReader"], tuple[tuple[Path | str, ...]]]:
         """Another process opens the shards for itself."""
@@ -321,9 +248,3 @@ class CamStoreReader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _damaged(file: h5py.File, image_id: str, error: Exception) -> UserError:
-    return UserError(
-        f"{file.filename}: the maps of image '{image_id}' are damaged ({error}); delete the file and make it again"
-    )

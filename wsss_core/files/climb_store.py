@@ -8,17 +8,17 @@ and ``images`` (K, steps, h'', w'', 3) uint8.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path
 from wsss_core.files.cam_store import group_name, image_id_of
 from wsss_core.files.hdf5_file import create_hdf5
+from wsss_core.files.hdf5_store import Hdf5Store
 from wsss_core.files.signals import signals_deferred
 
 FORMAT, VERSION = "wsss-climb", 1
@@ -73,24 +73,48 @@ def read_climbs(path: Path | str) -> tuple[tuple[str, ...], list[ImageClimb]]:
     """The names of the data set's classes, and all climbs, sorted by image id.
 
     Raises:
-        UserError: the file cannot be read, or is of another format.
+        UserError: the file cannot be read, is damaged, or is of another format.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
-                raise UserError(f"{path}: is no HDF5 file of climbs (format='{FORMAT}', version={VERSION})")
-            climbs = [
-                ImageClimb(
+    store = Hdf5Store(path, FORMAT, VERSION, "climbs")
+    climbs = []
+    with closing(store):
+        with store.reading():
+            names = list(store.file)
+        for name in names:
+            with store.reading(f"the climbs of image '{image_id_of(name)}'"):
+                group = store.group(name)
+                climb = ImageClimb(
                     image_id_of(name),
-                    group["classes"][()],
-                    group["maps"][()],
-                    group["scores"][()],
-                    group["images"][()],
-                    int(group.attrs["height"]),
-                    int(group.attrs["width"]),
+                    store.array(group, "classes", "iu", 1),
+                    store.array(group, "maps", "f", 4),
+                    store.array(group, "scores", "f", 2),
+                    store.array(group, "images", "u", 5),
+                    store.integer(group.attrs, "height"),
+                    store.integer(group.attrs, "width"),
                 )
-                for name, group in file.items()
-            ]
-            return tuple(map(str, file.attrs["classes"])), climbs
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path}: cannot be read as HDF5 ({error}); delete it and make it again") from None
+                _check(climb, len(store.classes))
+                climbs.append(climb)
+    return store.classes, climbs
+
+
+def _check(climb: ImageClimb, classes: int) -> None:
+    """See to it that a climb is one.
+
+    Raises:
+        ValueError: it is not.
+    """
+    shown, (number, steps, *sides) = climb.classes, climb.maps.shape
+    if len(shown) and not 0 <= shown.min() <= shown.max() < classes:
+        raise ValueError(f"its classes are {shown.tolist()}, and the file has {classes} classes, numbered from 0")
+    if number != len(shown) or steps < 1 or min(*sides, climb.height, climb.width) < 1:
+        raise ValueError(f"'maps' has the shape {climb.maps.shape}")
+    if climb.scores.shape != (number, steps):
+        raise ValueError(f"'scores' has the shape {climb.scores.shape}")
+    if climb.images.dtype != np.uint8 or climb.images.shape[:2] != (number, steps) or climb.images.shape[4] != 3:
+        raise ValueError(f"'images' has the shape {climb.images.shape}, type {climb.images.dtype}")
+    if min(climb.images.shape[2:4]) < 1:
+        raise ValueError(f"'images' has the shape {climb.images.shape}")
+    if not np.isfinite(climb.maps).all() or not np.isfinite(climb.scores).all():
+        raise ValueError("it has values that are not finite")
+    if climb.maps.size and climb.maps.min() < 0:
+        raise ValueError("'maps' has negative values")

@@ -6,7 +6,7 @@ the format of class maps (:func:`wsss_core.files.cam_store.group_name`), with th
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import h5py
@@ -14,11 +14,14 @@ import numpy as np
 
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path
-from wsss_core.files.cam_store import group_name
+from wsss_core.files.cam_store import group_name, image_id_of
 from wsss_core.files.hdf5_file import create_hdf5
+from wsss_core.files.hdf5_store import Hdf5Store
 from wsss_core.files.signals import signals_deferred
 
 FORMAT, VERSION = "wsss-probabilities", 1
+_HIGHEST = 1.001
+"""1, and what is lost by rounding to float16."""
 
 
 def write_probabilities(path: Path | str, classes: Sequence[str], images: Iterable[tuple[str, np.ndarray]]) -> None:
@@ -46,29 +49,53 @@ def merge_probabilities(path: Path | str, classes: Sequence[str], parts: Iterabl
         path: the ``.h5`` file to make.
         classes: names of the K + 1 classes, ``background`` first.
         parts: files of these classes; their images are written in this order.
+
+    Raises:
+        UserError: a part is missing or damaged.
     """
     with _created(path, classes) as file:
         for part in parts:
-            with signals_deferred(), h5py.File(part, "r") as images:
-                for name in images:
-                    images.copy(name, file)
+            with signals_deferred(), closing(_opened(part)) as images:
+                with images.reading():
+                    names = list(images.file)
+                for name in names:
+                    with images.reading(_of(image_id_of(name))):
+                        group = images.group(name)
+                    images.file.copy(group, file, name=name)
+
+
+def has_probabilities(path: Path | str, image_id: str) -> bool:
+    """Whether a file is there and has sound probabilities of an image."""
+    try:
+        read_probabilities(path, image_id)
+    except UserError:
+        return False
+    return True
 
 
 def read_probabilities(path: Path | str, image_id: str) -> np.ndarray:
     """The probabilities of an image, (K + 1, H, W) float32.
 
     Raises:
-        UserError: the file cannot be read, is of another format, or lacks the image.
+        UserError: the file cannot be read, is damaged, is of another format, or lacks the image.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
-                raise UserError(f"{path}: is no HDF5 file of probabilities (format='{FORMAT}', version={VERSION})")
-            if group_name(image_id) not in file:
-                raise UserError(f"{path}: has no probabilities of image '{image_id}'")
-            return file[group_name(image_id)]["probabilities"][()].astype(np.float32)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read as HDF5 ({error})") from None
+    with closing(_opened(path)) as store, store.reading(_of(image_id)):
+        if group_name(image_id) not in store.file:
+            raise UserError(f"{path}: has no probabilities of image '{image_id}'")
+        found = store.array(store.group(group_name(image_id)), "probabilities", "f", 3).astype(np.float32)
+        if len(found) != len(store.classes) or found.size == 0:
+            raise ValueError(f"they have the shape {found.shape}, and the file has {len(store.classes)} classes")
+        if not (found.min() >= 0 and found.max() <= _HIGHEST):  # nor if one is not a number
+            raise ValueError(f"they lie between {found.min():.4g} and {found.max():.4g}, not in [0, 1]")
+        return found
+
+
+def _opened(path: Path | str) -> Hdf5Store:
+    return Hdf5Store(path, FORMAT, VERSION, "probabilities")
+
+
+def _of(image_id: str) -> str:
+    return f"the probabilities of image '{image_id}'"
 
 
 @contextmanager

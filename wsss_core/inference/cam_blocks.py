@@ -34,7 +34,7 @@ def write_cams_in_blocks(
     description: str = "class maps",
     block_images: int = BLOCK_IMAGES,
 ) -> None:
-    """Make and write the maps of all images of a shard; a killed call goes on after its last block.
+    """Make and write the maps of all images of a shard; a killed call goes on after its last whole block.
 
     Args:
         shard_file: the HDF5 file to make, ``<artifact>/<folder>/<shard>.h5``.
@@ -52,7 +52,12 @@ def write_cams_in_blocks(
         return
     blocks = [range(start, min(start + block_images, len(index))) for start in range(0, len(index), block_images)]
     files = [partial.path(f"block-{block.start:08d}.h5") for block in blocks]
-    left = [(block, file) for block, file in zip(blocks, files, strict=True) if not file.exists()]
+    image_ids = index.image_ids
+    left = [
+        (block, file)
+        for block, file in zip(blocks, files, strict=True)
+        if not _is_whole(file, [image_ids[position] for position in block], index.classes)
+    ]
     done = len(index) - sum(len(block) for block, _ in left)
     if done:
         log.info("%s: continuing after %d images", shard_file.name, done)
@@ -77,3 +82,20 @@ def write_cams_in_blocks(
     with reader:
         join_cam_stores(shard_file, index.classes, run.provenance, index.image_ids, reader, stride)
     partial.finish(shard_file)
+
+
+def _is_whole(block_file: Path, image_ids: Sequence[str], classes: Sequence[str]) -> bool:
+    """Whether an earlier call has left a block that can be read, map by map; a damaged one is drawn again."""
+    if not block_file.exists():
+        return False
+    try:
+        with CamStoreReader([block_file]) as reader:
+            for image_id in reader.image_ids:
+                reader.read(image_id)
+            fits = reader.classes == tuple(classes) and {*reader.image_ids} == {*image_ids}
+        if not fits:
+            log.warning("%s: holds other images or classes; it is made again", block_file)
+        return fits
+    except UserError as error:
+        log.warning("%s: it is made again", error)
+        return False

@@ -2,7 +2,6 @@
 
 import getpass
 import importlib.metadata
-import json
 import logging
 import os
 import platform
@@ -18,6 +17,7 @@ from filelock import FileLock
 
 from wsss_core.errors import UserError, disk_full, full_disk_told
 from wsss_core.files.atomic import write_json
+from wsss_core.files.provenance import recorded_jobs
 from wsss_core.files.signals import end_at_signals, ignore_signals, signals_deferred
 from wsss_core.jobs.gpu_lease import leased_gpus
 from wsss_core.jobs.measured import forget_figures, told_figures
@@ -187,7 +187,7 @@ def _record(directory: Path, identity: Mapping[str, Any], name: str, seconds: fl
     """Add this job to the artifact's provenance (shards of one artifact finish side by side)."""
     path = directory / "provenance.json"
     with FileLock(directory / ".provenance.lock", mode=0o666):  # whatever the umask: a colleague's job may be next
-        jobs = json.loads(path.read_text())["jobs"] if path.exists() else {}
+        jobs = recorded_jobs(path)
         jobs[name] = {
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seconds": round(seconds, 2),

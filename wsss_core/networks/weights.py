@@ -17,6 +17,8 @@ from wsss_core.files.atomic import atomic_path
 Network = TypeVar("Network", bound=nn.Module)
 TRUNK_PREFIX = "trunk."
 _NAMES_IN_A_SENTENCE = 3
+_CANNOT_BE_BUILT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What building a network from a description of another version may raise; pydantic's errors are ValueErrors."""
 
 
 def save_weights(path: Path | str, network: nn.Module, description: Mapping[str, Any]) -> None:
@@ -72,10 +74,10 @@ def is_of_this_workflow(path: Path | str) -> bool:
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path | str) -> None:
-    """Put ``state``, read from ``path``, into ``network``; names and shapes have to agree.
+    """Put ``state``, read from ``path``, into ``network``; names, shapes and kinds of numbers have to agree.
 
     Raises:
-        UserError: weights are missing, left over or of another shape; the message names them.
+        UserError: weights are missing, left over, of another shape or kind, or not finite; the message names them.
     """
     own = network.state_dict()
     faults = []
@@ -86,9 +88,21 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path | str
     if misshaped := [name for name in own if name in state and own[name].shape != state[name].shape]:
         shapes = [f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}" for name in misshaped]
         faults.append(f"has {_some(shapes)}")
+    if other := [name for name in own if name in state and _is_of_reals(own[name]) != _is_of_reals(state[name])]:
+        faults.append(f"has {_some(f'{name} of type {state[name].dtype}' for name in other)}")
     if faults:
         raise UserError(f"{path}: the weights belong to another network: the file {'; it '.join(faults)}")
+    if broken := [name for name in own if not torch.isfinite(state[name]).all()]:
+        raise UserError(
+            f"{path}: the values of {_some(broken)} are not finite; the file is damaged, or its training went wrong: "
+            "delete it and make it again, with a lower learning rate if it comes out the same"
+        )
     network.load_state_dict(state)
+
+
+def _is_of_reals(tensor: Tensor) -> bool:
+    """Whether its values are floating-point numbers, of whatever precision."""
+    return tensor.is_floating_point()
 
 
 def load_trunk(path: Path | str, trunk: nn.Module) -> None:
@@ -118,7 +132,7 @@ def _pixel_scale(metadata: Mapping[str, str]) -> str | None:
     try:
         description = json.loads(metadata[DESCRIPTION_KEY])
         return (description.get("trunk") or description["backbone"])["pixels"]
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return None
 
 
@@ -144,8 +158,10 @@ def load_network(
         raise UserError(f"{path}: holds weights of a {description.get('kind', 'unknown network')}, not of a {kind}")
     try:
         network = build(description)
-    except (KeyError, TypeError, ValueError) as error:  # pydantic's are ValueErrors
-        raise UserError(f"{path}: was written by another version of this workflow ({error})") from error
+    except _CANNOT_BE_BUILT as error:
+        raise UserError(
+            f"{path}: was written by another version of this workflow, or is damaged ({type(error).__name__}: {error})"
+        ) from error
     load_state(network, state, path)
     return ready_for_use(network, device)
 
@@ -165,10 +181,13 @@ def _description(path: Path | str, metadata: Mapping[str, str]) -> dict[str, Any
         description = json.loads(metadata[DESCRIPTION_KEY])
         if not isinstance(description, dict):
             raise ValueError("not an object")
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: does not say which network its weights belong to; it was not written by this workflow"
         ) from error
+    names = description.get("classes", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+        raise UserError(f"{path}: is damaged: its list of classes is {str(names)[:80]}")
     return description
 
 
@@ -179,7 +198,7 @@ def _read(path: Path | str, tensors: bool = True) -> tuple[dict[str, Tensor], di
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such weights file") from error
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, safetensors.SafetensorError, *_CANNOT_BE_BUILT) as error:  # such as a type that torch lacks
         raise UserError(f"{path}: is damaged or no .safetensors file ({error})") from error
 
 

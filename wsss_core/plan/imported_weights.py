@@ -52,7 +52,7 @@ def _description(path: str) -> dict[str, Any]:
             description = json.loads((file.metadata() or {})[DESCRIPTION_KEY])
     except (OSError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is damaged or no .safetensors file ({error})") from None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         description = None
     if not isinstance(description, dict):
         raise UserError(f"{path} does not say which network its weights belong to")

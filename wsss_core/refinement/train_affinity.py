@@ -11,8 +11,9 @@ from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.config.training import Augmentation
 from wsss_core.config.trunk_description import describe_trunk, read_trunk
-from wsss_core.datasets.images import read_image, read_mask
+from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.label_maps import read_label_map
 from wsss_core.datasets.label_values import told_apart
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
@@ -45,7 +46,7 @@ class ConfidentlyLabelledImages:
                 f"{len(without)} of {len(index)} training images have no confident label map, "
                 f"{without[0]!r} the first; make the affinity labels again"
             )
-        self.images = index.image_paths
+        self.images, self.classes = index.image_paths, len(index.classes)
         self.label_maps = [confident_labels[name] for name in index.image_ids]
         self.transform = TrainingTransform(augmentation)
         self.label_reduction = label_reduction
@@ -55,7 +56,8 @@ class ConfidentlyLabelledImages:
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
         # Pairs of cells are alike or not: which of many classes they are of does not matter.
-        image, labels = read_image(self.images[position]), told_apart(read_mask(self.label_maps[position]))
+        image = read_image(self.images[position])
+        labels = told_apart(read_label_map(self.label_maps[position], self.classes))
         if image.shape[:2] != labels.shape:
             raise UserError(
                 f"{self.label_maps[position]}: the label map's size {labels.shape} is not that of "

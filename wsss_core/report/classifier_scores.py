@@ -1,9 +1,9 @@
 """How well the classifiers tell the classes of validation images, for the summary and the page about the run."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from wsss_core.datasets.table_file import read_table
 from wsss_core.errors import UserError
 from wsss_core.evaluation.classifier_verdict import Verdict, read_verdict
 
@@ -50,8 +50,8 @@ def scored_classifiers(classifiers: Sequence[Mapping[str, str]]) -> list[ScoredC
 
 def _scored(classifier: Mapping[str, str]) -> ScoredClassifier:
     try:
-        with open(classifier["scores"], newline="", encoding="utf-8") as file:
-            mean, *rows = csv.DictReader(file)
+        heading, *entries = read_table(classifier["scores"])
+        mean, *rows = (dict(zip(heading, row, strict=True)) for row in entries)
         return ScoredClassifier(
             classifier["variant"],
             read_verdict(classifier["verdict"]),
@@ -59,9 +59,12 @@ def _scored(classifier: Mapping[str, str]) -> ScoredClassifier:
             {row["class"]: _percent(row) for row in rows},
             {row["class"]: int(row["positive_images"]) for row in rows},
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise UserError(f"{classifier['scores']}: holds no scores ({error}); delete it and make it again") from None
 
 
 def _percent(row: Mapping[str, str]) -> dict[str, float | None]:
-    return {figure: 100 * float(row[figure]) if row[figure] else None for figure in FIGURES}
+    shares = {figure: float(row[figure]) if row[figure] else None for figure in FIGURES}
+    if wrong := [figure for figure, share in shares.items() if share is not None and not 0 <= share <= 1]:
+        raise ValueError(f"'{wrong[0]}' does not lie in [0, 1]")
+    return {figure: None if share is None else 100 * share for figure, share in shares.items()}

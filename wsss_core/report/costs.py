@@ -1,13 +1,14 @@
 """What the work cost: time, memory and GPU time of every rule's jobs, and of every experiment."""
 
 import csv
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from wsss_core.files.provenance import recorded_jobs
 
 SHARD = re.compile(r"\.\d{3}-of-(\d{3})$")
 DIGEST = re.compile(r"-([0-9a-f]{10})$")
@@ -129,8 +130,8 @@ def _shards_of(file: Path) -> str:
 
 def _measured(file: Path) -> tuple[float, float, float] | None:
     """Seconds, processor seconds and memory of a benchmark file; None of one that Snakemake has not filled."""
-    with open(file, newline="", encoding="utf-8") as table:
-        rows = list(csv.DictReader(table, delimiter="\t"))
+    with open(file, newline="", encoding="utf-8", errors="replace") as table:
+        rows = list(csv.DictReader((line.replace("\0", "") for line in table), delimiter="\t", quoting=csv.QUOTE_NONE))
     if not rows or math.isnan(_number(rows[-1].get("s"))):
         return None
     return tuple(_number(rows[-1].get(column)) for column in ("s", "cpu_time", "max_rss"))  # type: ignore[return-value]
@@ -146,8 +147,5 @@ def _number(text: str | None) -> float:
 
 def _gpu_seconds(directory: Path) -> dict[str, float]:
     """By job, the seconds of an artifact's jobs that computed on a GPU, from its provenance."""
-    file = directory / "provenance.json"
-    if not file.exists():
-        return {}
-    jobs = json.loads(file.read_text(encoding="utf-8"))["jobs"]
+    jobs = recorded_jobs(directory / "provenance.json")
     return {name: float(job["seconds"]) for name, job in jobs.items() if not job["device"].startswith("CPU")}

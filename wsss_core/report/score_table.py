@@ -9,6 +9,7 @@ import pandas
 from wsss_core.config.background import multiple_of
 from wsss_core.config.stages import STAGES
 from wsss_core.evaluation.choose_threshold import read_threshold
+from wsss_core.evaluation.score_file import read_scores
 from wsss_core.files.atomic import atomic_path
 from wsss_core.plan.score_conditions import CONDITIONS
 from wsss_core.report.classifier_scores import scored_classifiers
@@ -61,12 +62,12 @@ def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFram
         scores = experiment["scores"]
         row: dict[str, Any] = {"experiment": name, "labels": experiment["labels"]}
         if "seed" in scores:
-            row |= _seed(pandas.read_csv(scores["seed"]), experiment["seed_threshold"])
+            row |= _seed(read_scores(scores["seed"], thresholds=True), experiment["seed_threshold"])
         if "walk" in scores:
-            row |= _walk(pandas.read_csv(scores["walk"]), experiment["walk_threshold"])
+            row |= _walk(read_scores(scores["walk"], thresholds=True), experiment["walk_threshold"])
         for what in ("refined_seed", "pseudo_labels", "val"):
             if what in scores:
-                row |= _figure(what, pandas.read_csv(scores[what]).iloc[0])
+                row |= _figure(what, read_scores(scores[what]).iloc[0])
         if published := experiment["published"]:
             row |= {f"{what}_published": published[what] for what in PUBLISHED}
             row["published_source"] = published["source"]

@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas
 
+from wsss_core.evaluation.score_file import IOU, read_scores
 from wsss_core.plan.score_conditions import CONDITIONS
 from wsss_core.report.charts import Series
 from wsss_core.report.score_table import FIGURES, threshold_in_words
 
-IOU = "iou_"
-"""What the columns with the classes' IoU begin with."""
 HEATED = ("seed", "pseudo_labels", "val")
 """The figures whose classes are told one by one."""
 
@@ -58,7 +57,7 @@ def seed_curves(experiments: Mapping[str, Mapping[str, Any]]) -> list[SeedCurve]
             thresholds[key] = threshold
     names, curves = list(experiments), []
     for (file, words), users in shared.items():
-        table = pandas.read_csv(file)
+        table = read_scores(file, thresholds=True)
         kept = table[[column for column in ("threshold", "miou", "precision", "recall") if column in table]]
         if not kept["miou"].isna().all():
             kept = kept.assign(**{column: 100 * kept[column] for column in kept.columns[1:]})
@@ -129,7 +128,7 @@ def class_scores(experiments: Mapping[str, Mapping[str, Any]]) -> list[ClassScor
         said = []
         for name, experiment in experiments.items():
             if figure in experiment["scores"]:
-                table = pandas.read_csv(experiment["scores"][figure])
+                table = read_scores(experiment["scores"][figure], thresholds=figure == "seed")
                 threshold = experiment["seed_threshold"] if figure == "seed" else None
                 row = _nearest(table, threshold_in_words(threshold)[0]) if threshold else table.iloc[0]
                 if not pandas.isna(row["miou"]):

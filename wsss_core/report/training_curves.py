@@ -1,13 +1,12 @@
 """The losses of every training, epoch by epoch."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas
-
+from wsss_core.evaluation.score_file import read_curve
+from wsss_core.files.provenance import recorded_jobs
 from wsss_core.report.charts import Series
 
 NO_LOSS = ("epoch", "learning_rate")
@@ -47,7 +46,7 @@ def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurv
         file = Path(artifact["directory"], "training.csv")
         if not file.exists():
             continue
-        table = pandas.read_csv(file)
+        table = read_curve(file)
         losses = [column for column in table.columns if column not in NO_LOSS]
         if table.empty or "loss" not in losses:
             continue
@@ -66,5 +65,5 @@ def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurv
 
 def _images_per_second(provenance: Path) -> float | None:
     """What the job of an artifact that trained it told of its speed."""
-    jobs = json.loads(provenance.read_text(encoding="utf-8"))["jobs"] if provenance.exists() else {}
-    return next((job["images_per_second"] for job in jobs.values() if "images_per_second" in job), None)
+    speeds = (job.get("images_per_second") for job in recorded_jobs(provenance).values())
+    return next((float(speed) for speed in speeds if isinstance(speed, int | float)), None)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from wsss_core.config.training import Augmentation
-from wsss_core.datasets.images import read_image, read_mask
+from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.label_values import ignored_value, label_type, of_classes
+from wsss_core.datasets.label_maps import read_label_map
+from wsss_core.datasets.label_values import ignored_value, label_type
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
 
@@ -68,7 +69,7 @@ class LabelMapSamples:
         if label_file is None:
             labels = np.full((image.shape[0], image.shape[1]), ignored_value(self.classes), label_type(self.classes))
         else:
-            labels = of_classes(read_mask(label_file), self.classes)
+            labels = read_label_map(label_file, self.classes)
         if image.shape[:2] != labels.shape:
             raise UserError(
                 f"{label_file}: the label map is {labels.shape[0]} x {labels.shape[1]} pixels, "

@@ -21,7 +21,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_map_files
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.errors import UserError
-from wsss_core.files.probability_store import merge_probabilities, write_probabilities
+from wsss_core.files.probability_store import has_probabilities, merge_probabilities, write_probabilities
 from wsss_core.files.resume import PartialWork
 from wsss_core.jobs.devices import choose_device
 from wsss_core.jobs.image_pool import ImagePool
@@ -68,11 +68,18 @@ def predict(
     if probabilities_h5 is not None:
         kept = PartialWork(manifest_csv.parent.parent, f"probabilities-{probabilities_h5.stem}", run.inputs)
         shard.parts = {position: kept.path(f"{position}.h5") for position in range(len(index))}
+    ids = index.image_ids
+    earlier = {position for position, part in shard.parts.items() if part.exists()}
     write_label_map_files(index, shard.predict, manifest_csv, run.inputs, "predicting")
     if kept is None or probabilities_h5 is None or kept.restore(probabilities_h5):
         return
-    # Label maps of an earlier run were put back, and its probabilities are gone.
-    for _ in shard.predict({position: None for position, part in shard.parts.items() if not part.exists()}):
+    # Label maps of an earlier run were put back, and its probabilities are gone, or damaged.
+    missing = [
+        position
+        for position, part in shard.parts.items()
+        if not part.exists() or (position in earlier and not has_probabilities(part, ids[position]))
+    ]
+    for _ in shard.predict(dict.fromkeys(missing)):
         pass
     merge_probabilities(probabilities_h5, network.classes, shard.parts.values())
     kept.finish(probabilities_h5)

@@ -1,9 +1,10 @@
 """How far a training has come, on disk: after an epoch, or where SIGTERM stopped it within one."""
 
 import logging
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -70,8 +71,11 @@ class Checkpoint:
                 torch.save(state, file)
         any_process(False)
 
-    def load(self) -> Position:
+    def load(self, steps: Sequence[int] | None = None) -> Position:
         """Put the saved state, if there is one, into network, optimiser and random generators.
+
+        Args:
+            steps: of each epoch of the training; None if any position will do.
 
         Returns:
             The position it was saved at; the beginning where there is none, or it is damaged.
@@ -79,7 +83,7 @@ class Checkpoint:
         Raises:
             UserError: another job is writing the file at this very moment.
         """
-        state = self._read()
+        state = self._read(steps)
         position = Position()
         if state is not None:
             self.network.load_state_dict(state["network"])
@@ -99,11 +103,87 @@ class Checkpoint:
             if kinds == 2:
                 torch.cuda.set_rng_state(states[processes + process_number()].cpu(), self.device)
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self, steps: Sequence[int] | None) -> dict[str, Any] | None:
+        """The state in the file, if there is one that fits this training; nothing is changed by looking at it."""
         if not self.path.exists():
             return None
         try:
-            return torch.load(self.path, map_location=self.device, weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError, OSError) as error:
-            log.warning("%s is damaged (%s): the training starts from its beginning", self.path, error)
+            _check_bytes(self.path)
+            state = torch.load(self.path, map_location=self.device, weights_only=True)
+            _check_position(state, steps)
+            _check_network(state["network"], self.network)
+            _check_optimizer(state["optimizer"], self.optimizer)
+            _check_generators(state["generators"])
+            return state
+        except Exception as error:  # of a damaged file, torch raises nearly every type there is
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+            log.warning("%s is damaged (%s): the training starts from its beginning", self.path, reason)
             return None
+
+
+def _check_bytes(path: Path) -> None:
+    """See to it that a file is as it was written: torch does not compare the checksums in it.
+
+    Raises:
+        ValueError, zipfile.BadZipFile, OSError: it is not.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"the checksum of {damaged} is wrong")
+
+
+def _check_position(state: Any, steps: Sequence[int] | None) -> None:
+    if not isinstance(state, dict):
+        raise ValueError("it holds no state of a training")
+    curve, step, sums = state["curve"], state["step"], state["sums"]
+    if not isinstance(curve, list) or not all(map(_is_of_numbers, curve)) or not _is_of_numbers(sums):
+        raise ValueError("it holds no training curve")
+    if not isinstance(step, int) or step < 0:
+        raise ValueError(f"{step} is no number of steps")
+    if steps is not None and (len(curve) > len(steps) or (step and step >= [*steps, 0][len(curve)])):
+        raise ValueError(f"this training has no epoch {len(curve) + 1} with {step} steps before its end")
+
+
+def _is_of_numbers(values: Any) -> bool:
+    """Whether it is a mapping from names to numbers."""
+    return isinstance(values, dict) and all(
+        isinstance(name, str) and isinstance(value, int | float) for name, value in values.items()
+    )
+
+
+def _check_network(saved: Any, network: nn.Module) -> None:
+    own = network.state_dict()
+    if not isinstance(saved, dict) or saved.keys() != own.keys():
+        raise ValueError("it is of another network")
+    for name, tensor in own.items():
+        if not isinstance(saved[name], Tensor) or (saved[name].shape, saved[name].dtype) != (
+            tensor.shape,
+            tensor.dtype,
+        ):
+            raise ValueError(f"'{name}' is of another network")
+
+
+def _check_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> None:
+    own = optimizer.state_dict()["param_groups"]
+    groups = saved["param_groups"]
+    if [group.keys() for group in groups] != [group.keys() for group in own] or any(
+        group["params"] != expected["params"] for group, expected in zip(groups, own, strict=True)
+    ):
+        raise ValueError("it is of another optimiser")
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, state in saved["state"].items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.dim() > 0 and value.shape != parameters[number].shape:
+                raise ValueError(f"the optimiser's '{name}' is of another network")
+
+
+def _check_generators(saved: Any) -> None:
+    """See to it that what is for the CPU can be set; a GPU's state is checked when it is."""
+    own = torch.get_rng_state()
+    if not isinstance(saved, list) or not saved:
+        raise ValueError("it holds no states of random generators")
+    for state in saved:
+        if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.dim() != 1:
+            raise ValueError("it holds no states of random generators")
+        if len(state) == len(own):
+            torch.Generator().set_state(state.cpu())

@@ -74,11 +74,12 @@ def fit(
     optimizer = _make_optimizer(task.groups, optimisation)
     loader = _loader(SeededSamples(samples, optimisation.seed), batches, math.ceil(workers / processes), device)
     checkpoint = Checkpoint(partial.path("checkpoint.pt"), network, optimizer, device)
-    position = checkpoint.load()
+    steps_of_epochs = [batches.steps(epoch) for epoch in range(optimisation.epochs)]
+    position = checkpoint.load(steps_of_epochs)
     if position != Position():
         log.info("%s: continuing after epoch %d and %d steps", description, position.epoch, position.step)
     losses_of = data_parallel(network, task.loss)
-    epoch_ends = list(accumulate((batches.steps(epoch) for epoch in range(optimisation.epochs)), initial=0))
+    epoch_ends = list(accumulate(steps_of_epochs, initial=0))
     reckoned = len(samples) // max(1, min(optimisation.batch_size, len(samples))) * optimisation.epochs
     steps = max(reckoned, epoch_ends[-1])
     done = epoch_ends[position.epoch] + position.step
