@@ -146,6 +146,12 @@ def test_index_knows_no_masks(tmp_path):
         ("image_id,split,image,height,width,labels\na,train,a.jpg,4,5,cat\nb,tra", r"damaged \(row 3 has 2 entries\)"),
         ('image_id,split,image,height,width,labels\n"a', "damaged"),
         ("image_id,split,image,height,width,labels\na,train,a.jpg,4,5,cow\n", "lacks.*'cow'"),
+        ("image_id,split,image,height,width,labels\na,train,a.jpg,4,5,cat;d", "row 2 is cut off"),
+        ("image_id,split,image,height,width,labels\na,trbin,a.jpg,4,5,cat\n", "'a' is in the split 'trbin'"),
+        ("image_id,split,image,height,width,labels\na,train,a.jpg,-4,5,cat\n", "'-4' is no image's height"),
+        (f"image_id,split,image,height,width,labels\na,train,a.jpg,4,{'9' * 5000},cat\n", "no image's height"),
+        ("image_id,split,image,height,width,labels\na,train,,4,5,cat\n", "'a' has the file ''"),
+        ("image_id,split,image,height,width,labels\n" + 2 * "a,train,a.jpg,4,5,cat\n", "image 'a' twice"),
     ],
 )
 def test_damaged_index_is_named(tmp_path, content, reason):
@@ -158,9 +164,11 @@ def test_damaged_index_is_named(tmp_path, content, reason):
 
 def test_missing_or_damaged_classes_are_named(tmp_path):
     round_trip(SMALL, tmp_path)
-    (tmp_path / "classes.json").write_text("[")
-    with pytest.raises(UserError, match=r"classes\.json: it is damaged"):
-        read_index(tmp_path / "index.csv", tmp_path / "classes.json")
+    nested = 100_000 * "["
+    for content in ("[", nested, "3", "null", '"cat"', '{"cat": 1}', "[1]", "[]", '["cat", ""]', '["a", "a"]', b"\xff"):
+        (tmp_path / "classes.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(UserError, match=r"classes\.json: it is damaged"):
+            read_index(tmp_path / "index.csv", tmp_path / "classes.json")
     (tmp_path / "classes.json").unlink()
     with pytest.raises(UserError, match=r"classes\.json: there is no such file"):
         read_index(tmp_path / "index.csv", tmp_path / "classes.json")

@@ -129,9 +129,8 @@ def index_masks(
 def _finished(record: Path, targets: Mapping[str, Path | None]) -> dict[str, str]:
     """What an earlier run has drawn: by image id, the fingerprint of what it was drawn from."""
     drawn = {image_id: source for source, _, image_id in (line.partition(" ") for line in read_record(record))}
-    return {
-        image_id: source for image_id, source in drawn.items() if (path := targets.get(image_id)) and is_whole(path)
-    }
+    whole = {image_id for image_id, target in targets.items() if image_id in drawn and target and is_whole(target)}
+    return {image_id: source for image_id, source in drawn.items() if image_id in whole}
 
 
 def _fingerprint(source: MaskSource, size: Size, smaller: Size) -> str:

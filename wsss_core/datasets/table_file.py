@@ -25,11 +25,11 @@ def read_table(path: Path | str) -> list[list[str]]:
         raise damaged_table(path, str(error)) from None
     if not rows:
         raise damaged_table(path, "it is empty")
-    if not lines[-1].endswith("\n"):
-        raise damaged_table(path, f"row {len(rows)} is cut off")
     for number, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
-            raise damaged_table(path, f"row {number} has {len(row)} entries, the heading {len(rows[0])}")
+            raise damaged_table(path, f"row {number} has {len(row)} entries")
+    if not lines[-1].endswith("\n"):
+        raise damaged_table(path, f"row {len(rows)} is cut off")
     return rows
 
 

@@ -136,6 +136,7 @@ class Hdf5Store:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+        self._bytes.close()
 
     def _unreadable(self, error: Exception) -> UserError:
         return UserError(f"{self.path}: cannot be read ({getattr(error, 'strerror', None) or error})")
