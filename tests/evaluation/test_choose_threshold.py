@@ -21,6 +21,8 @@ SIZE = (8, 12)
 HIGHEST = {"low": 0.4, "high": 0.8}
 """By image, the class map's value on the object; its surroundings have half of it."""
 
+THRESHOLDS = ('"none"', '"0.3"', "null", "true", "NaN", "Infinity", "-0.2", "0", "1", "1e999", "[0.3]")
+"""JSON values that are no threshold."""
 TABLE = pandas.DataFrame({"image_id": ["low", "high", "scored"], "split": ["train", "train", "val"]})
 
 
@@ -112,10 +114,42 @@ def test_the_threshold_is_above_zero(tmp_path):
     assert choose_threshold(tmp_path / "s.csv", tmp_path / "t.json", "x") == 0.1
 
 
-def test_a_damaged_file_is_told(tmp_path):
-    (tmp_path / "t.json").write_text('{"threshold": "none"}')
+@pytest.mark.parametrize(
+    "content",
+    ["", "[", "[]", "3", "{}", 100_000 * "[", *(f'{{"threshold": {value}}}' for value in THRESHOLDS)],
+)
+def test_a_damaged_file_is_told(tmp_path, content):
+    (tmp_path / "t.json").write_text(content)
     with pytest.raises(UserError, match=r"t\.json: holds no chosen threshold"):
         read_threshold(tmp_path / "t.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "there is no such file"),
+        ("", "it is empty"),
+        ("miou\n0.5\n", "no column 'threshold'"),
+        ("threshold\n0.5\n", "no column 'miou'"),
+        ("threshold,miou,miou\n0.5,1,1\n", "two columns of one name"),
+        ("threshold,miou,images_scored\n", "it has no row"),
+        ("threshold,miou,images_scored\n0.1,0.5,3\n0.2,0.", "cut off|row 3"),
+        ("threshold,miou,images_scored\nx,0.5,3\n", "'threshold'"),
+        ("threshold,miou,images_scored\n0.1,high,3\n", "'miou'"),
+        ("threshold,miou,images_scored\n0.1,7,3\n", "'miou' has values that do not lie in"),
+        ("threshold,miou,images_scored\n-0.1,0.5,3\n", "'threshold' has values that do not lie in"),
+        ("threshold,miou,iou_cat\n0.1,0.5,inf\n", "'iou_cat' has values that do not lie in"),
+        ("threshold,miou\n0.1,0.5\n", "no column 'images_scored'"),
+        ("threshold,miou,images_scored\n0.1,0.5,\n", "'images_scored'"),
+        ("threshold,miou,images_scored\n0.0,0.5,3\n", "no threshold above 0"),
+    ],
+)
+def test_damaged_scores_are_told(tmp_path, content, told):
+    if content is not None:
+        (tmp_path / "s.csv").write_text(content)
+    with pytest.raises(UserError, match=rf"s\.csv: .*({told})"):
+        choose_threshold(tmp_path / "s.csv", tmp_path / "t.json", "x")
+    assert not (tmp_path / "t.json").exists()
 
 
 def test_what_was_chosen_stands_in_the_conditions(tmp_path):

@@ -197,3 +197,12 @@ def test_damaged_maps_name_the_image(tmp_path):
 def test_torch_is_not_imported():
     code = "import sys, wsss_core.files.cam_store, wsss_core.evaluation.score; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_maps_of_other_classes_than_the_data_sets_are_refused(tmp_path):
+    path = write(tmp_path / "cams.h5", [image_cams("x")])
+    with CamStoreReader([path]) as reader:
+        reader.check_classes(CLASSES)
+        for other in (CLASSES[::-1], CLASSES[:2]):
+            with pytest.raises(UserError, match=r"cams\.h5: has class maps of the classes cat, .*the data set has"):
+                reader.check_classes(other)

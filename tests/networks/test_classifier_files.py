@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from tests.classifiers.tiny_networks import CLASSES
@@ -12,7 +13,7 @@ from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
 from wsss_core.networks.self_erasing import SelfErasingClassifier
-from wsss_core.networks.weights import save_weights
+from wsss_core.networks.weights import load_weights, save_weights
 
 RESNET = Trunk(network="resnet_small", output_stride=8, dilated=True)
 RESNET38 = Trunk(network="resnet38_small", output_stride=8, dropout=(0.1, 0.2))
@@ -102,6 +103,12 @@ def test_every_kind_has_a_name_of_its_own():
         {"options": {"unheard": 1}},
         {"options": None},
         {"classes": None},
+        {"classes": [1, 2]},
+        {"classes": ["a", "a"]},
+        {"classes": "cat"},
+        {"architecture": ["class_maps"]},
+        {"trunk": None},
+        {"trunk": ["resnet_small"]},
     ],
 )
 def test_a_description_that_is_not_understood_is_a_sentence(tmp_path, change):
@@ -109,6 +116,36 @@ def test_a_description_that_is_not_understood_is_a_sentence(tmp_path, change):
     classifier = ClassMapClassifier(RESNET, CLASSES)
     save_weights(file, classifier, {**classifier_description(classifier), **change})
     with pytest.raises(UserError, match=r"file\.safetensors: was written by another version"):
+        load_classifier(file)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (lambda tensor: tensor.fill_(torch.nan), r"the values of .* are not finite"),
+        (lambda tensor: tensor.fill_(-torch.inf), r"the values of .* are not finite"),
+        (lambda tensor: tensor.to(torch.int32), r"belong to another network: .* of type torch\.int32"),
+        (lambda tensor: tensor.bool(), r"belong to another network: .* of type torch\.bool"),
+        (lambda tensor: tensor.to(torch.complex64), r"belong to another network: .* of type torch\.complex64"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_told(tmp_path, value, told):
+    file = tmp_path / "file.safetensors"
+    classifier = ClassMapClassifier(RESNET, CLASSES)
+    save_classifier(file, classifier)
+    state, description = load_weights(file)
+    name = next(name for name in state if state[name].dim() == 4)
+    state[name] = value(state[name])
+    save_file(state, file, {"network": json.dumps(description)})
+    with pytest.raises(UserError, match=rf"file\.safetensors: .*{told}"):
+        load_classifier(file)
+
+
+@pytest.mark.parametrize("description", [100_000 * "[", "[1]", "null", "{", '"x"'])
+def test_a_description_that_is_none_is_a_sentence(tmp_path, description):
+    file = tmp_path / "file.safetensors"
+    save_file({"a": torch.zeros(1)}, file, {"network": description})
+    with pytest.raises(UserError, match=r"file\.safetensors: does not say which network"):
         load_classifier(file)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wsss_core.datasets.table_file import damaged_table
 from wsss_core.errors import UserError
 from wsss_core.evaluation.score_file import read_scores
 from wsss_core.files.atomic import write_json
@@ -29,8 +30,12 @@ def choose_threshold(scores_csv: Path, threshold_json: Path, source: str) -> flo
     """
     curve = read_scores(scores_csv, thresholds=True)
     curve = curve[curve["threshold"] > 0]  # 0 would leave no background at all
+    if curve.empty:
+        raise damaged_table(scores_csv, "it has no threshold above 0")
     if curve["miou"].isna().all():
         raise UserError(f"{scores_csv}: there is no mask to choose a threshold by; give a fixed one")
+    if "images_scored" not in curve or not (curve["images_scored"] >= 0).all():
+        raise damaged_table(scores_csv, "it has no column 'images_scored' with the number of images")
     best = curve.iloc[int(curve["miou"].argmax())]
     chosen = {
         "threshold": float(best["threshold"]),

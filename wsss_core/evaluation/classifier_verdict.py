@@ -143,9 +143,8 @@ def read_verdict(verdict_json: Path | str) -> Verdict:
     """
     try:
         return TypeAdapter(Verdict).validate_json(Path(verdict_json).read_bytes())
-    except (OSError, ValidationError) as error:
-        if isinstance(error, ValidationError):
-            error = ValueError(error.errors()[0]["msg"])
+    except (OSError, ValidationError) as found:
+        error = found.errors()[0]["msg"] if isinstance(found, ValidationError) else found
         raise UserError(f"{verdict_json}: holds no verdict ({error}); delete it and make it again") from None
 
 

@@ -32,6 +32,8 @@ def read_scores(scores_csv: Path | str, thresholds: bool = False) -> "pandas.Dat
     if table.empty:
         raise damaged_table(scores_csv, "it has no row")
     for name in table.columns:
+        if name == "images_scored":
+            table[name] = _numbers(scores_csv, table[name])
         if name in SHARES or name.startswith(IOU):
             table[name] = _numbers(scores_csv, table[name])
             if ((table[name] < 0) | (table[name] > 1)).any():

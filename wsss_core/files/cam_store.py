@@ -163,6 +163,18 @@ class CamStoreReader:
                     raise UserError(f"{path}: has class maps of image '{image_id}', and so has {home}")
                 self._home[image_id] = store
 
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """See to it that the maps are of these classes, in this order; a file without images may be of any.
+
+        Raises:
+            UserError: they are not.
+        """
+        if self._home and self.classes != tuple(classes):
+            raise UserError(
+                f"{self._paths[0]}: has class maps of the classes {', '.join(self.classes)}; the data set has "
+                f"{', '.join(classes)}. Delete it and make it again"
+            )
+
     @property
     def image_ids(self) -> list[str]:
         """Ids of all images, shard by shard, sorted within a shard."""

@@ -187,7 +187,10 @@ def _description(path: Path | str, metadata: Mapping[str, str]) -> dict[str, Any
         ) from error
     names = description.get("classes", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
-        raise UserError(f"{path}: is damaged: its list of classes is {str(names)[:80]}")
+        raise UserError(
+            f"{path}: was written by another version of this workflow, or is damaged (its list of classes is "
+            f"{str(names)[:80]})"
+        )
     return description
 
 

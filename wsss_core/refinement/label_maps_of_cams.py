@@ -33,8 +33,9 @@ def write_label_maps_of_cams(
         description: for the progress bar and the log.
 
     Raises:
-        UserError: an image's worker died, or ``make`` raised it.
+        UserError: the maps are of other classes, an image's worker died, or ``make`` raised it.
     """
+    cams.check_classes(index.classes)
     image_ids, paths = index.image_ids, index.image_paths
     made = partial(label_map_of_stored_cams, cams=cams, make=make)
     pool: ImagePool[np.ndarray] = ImagePool(made, lambda at: (paths[at], image_ids[at]), image_ids, run.threads)

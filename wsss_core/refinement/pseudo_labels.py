@@ -37,9 +37,10 @@ def make_pseudo_labels(
         run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: an image cannot be read or does not fit its maps, its worker died, the maps have no
+        UserError: an image cannot be read or does not fit its maps, its worker died, the maps are of other classes, have no
             background where they should, or a CRF is wanted and pydensecrf is missing.
     """
+    maps.check_classes(index_shard.classes)
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
     make = partial(
         stored_pseudo_label_map,

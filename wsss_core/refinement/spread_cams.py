@@ -42,9 +42,10 @@ def spread_cams(
         run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: the weights are no affinity network's or of another method than the walk's settings, or an image
-            cannot be read or does not fit its maps.
+        UserError: the weights are no affinity network's or of another method than the walk's settings, the maps
+            are of other classes, or an image cannot be read or does not fit its maps.
     """
+    cams.check_classes(index_shard.classes)
     method = load_affinity(affinity_weights, choose_device(run.device))
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
 

@@ -70,6 +70,7 @@ class OpenPictures:
                 if stage == CAMS:
                     if key not in readers:
                         reader = opened.enter_context(CamStoreReader(list(key)))
+                        reader.check_classes(self.index.classes)
                         readers[key] = reader, frozenset(reader.image_ids)
                     self._cams[name] = readers[key]
                 else:
