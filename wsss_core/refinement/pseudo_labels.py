@@ -37,8 +37,8 @@ def make_pseudo_labels(
         run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: an image cannot be read or does not fit its maps, its worker died, the maps are of other classes, have no
-            background where they should, or a CRF is wanted and pydensecrf is missing.
+        UserError: an image cannot be read or does not fit its maps, its worker died, the maps are of other classes or
+            have no background where they should, or a CRF is wanted and pydensecrf is missing.
     """
     maps.check_classes(index_shard.classes)
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
