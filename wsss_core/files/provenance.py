@@ -1,10 +1,16 @@
-"""What an artifact's ``provenance.json`` says of the jobs that made it."""
+"""An artifact's ``provenance.json``: what it is, and each job that worked on it, such as those of its shards."""
 
 import json
 import logging
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from wsss_core.files.atomic import TEMPORARY_MARK, write_json
+
+PROVENANCE = "provenance.json"
+_ENTRIES = ".jobs"
 log = logging.getLogger(__name__)
 
 
@@ -23,3 +29,39 @@ def recorded_jobs(provenance: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         log.warning("%s: is damaged (%s); nothing is known of the jobs in it", provenance, error)
         return {}
+
+
+def record_job(directory: Path, artifact: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> None:
+    """Add a job's entry to an artifact's provenance, or replace it. Jobs may do so at the same time.
+
+    Some file systems have no locks, so there is none: each job has a file of its own, and joins all of them until
+    no other one has come since. Whoever is last joins all.
+
+    Args:
+        directory: the artifact's.
+        artifact: what ``provenance.json`` says besides its ``jobs``.
+        name: the job's name.
+        entry: what is to be said of it, as JSON values.
+
+    Raises:
+        OSError, UserError: something cannot be read or written.
+    """
+    write_json(directory / _ENTRIES / f"{name}.json", entry)
+    joined = None
+    while (entries := _entries(directory / _ENTRIES)) != joined:
+        # Those that an earlier release wrote have no file of their own.
+        jobs = {**recorded_jobs(directory / PROVENANCE), **entries}
+        write_json(directory / PROVENANCE, {**artifact, "jobs": jobs})
+        joined = entries
+
+
+def _entries(folder: Path) -> dict[str, Any]:
+    files = [file for file in folder.iterdir() if not file.name.startswith(TEMPORARY_MARK)]
+    return {file.stem: entry for file in sorted(files) if (entry := _read(file)) is not None}
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    with suppress(FileNotFoundError, ValueError):  # ValueError: no JSON, or no UTF-8
+        value = json.loads(file.read_text(encoding="utf-8"))
+        return value if isinstance(value, dict) else None
+    return None

@@ -43,6 +43,17 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
         os._exit(128 + number)
 
 
+def kill_worker_processes() -> None:
+    """Kill what is left of this process's worker processes; for a job that ends.
+
+    Python would ask them to end by SIGTERM, which those that load images ignore, and wait for them forever.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises an error where one was killed
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+
 def ignore_signals() -> None:
     """From now on SIGTERM and SIGINT do nothing: what is left takes no time, or another process decides."""
     for number in SIGNALS:

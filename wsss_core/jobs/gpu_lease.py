@@ -4,6 +4,7 @@ Snakemake counts GPUs (``--resources gpu=4``), but does not say which. SLURM doe
 what it has allotted is leased in the same way, as several jobs may run in it (``salloc``).
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -25,6 +26,7 @@ FAKE_VARIABLE = "WSSS_FAKE_GPUS"
 """Environment variable for tests: names, with commas, of GPUs that are none; trainings compute on the CPU."""
 LEASES = Path("/tmp/wsss-gpu-leases")
 """Of the machine, not of the user (as ``$TMPDIR`` may be): all users of a workstation share its GPUs."""
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 DRIVER = Path("/proc/driver/nvidia/gpus")
 log = logging.getLogger(__name__)
 
@@ -191,7 +193,8 @@ def _opened(path: Path) -> int:
 
 def _release(leases: Iterable[int]) -> None:
     for descriptor in leases:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked process has a copy
+        with suppress(OSError):  # a server of locks that is gone meanwhile: the work is done, and must not fail by it
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked process has a copy
         os.close(descriptor)
 
 
@@ -220,7 +223,8 @@ def _lease_folder() -> Path:
 
 def _unusable(folder: Path, error: OSError) -> UserError:
     file = f"{error.filename}: " if error.filename and Path(error.filename) != folder else ""
+    locks = "; its file system has no locks" if error.errno in _NO_LOCKS else ""
     return UserError(
-        f"{folder}: GPUs cannot be leased there ({file}{error.strerror}); give another folder of this machine in the "
-        f"environment variable {FOLDER_VARIABLE}, the same for all users"
+        f"{folder}: GPUs cannot be leased there ({file}{error.strerror}{locks}); give another folder of this machine "
+        f"in the environment variable {FOLDER_VARIABLE}, the same for all users"
     )

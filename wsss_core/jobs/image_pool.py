@@ -1,7 +1,9 @@
 """One function on many images, in several processes, a few images ahead of who asks for them."""
 
 import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -10,6 +12,8 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from wsss_core.errors import UserError
+from wsss_core.files.signals import ignore_signals
+from wsss_core.jobs.process_limits import starting_processes
 
 Result = TypeVar("Result")
 AHEAD = 2
@@ -18,6 +22,7 @@ QUICK_IMAGES = 1000
 """Images that are only decoded: one process has done with so many before another one has started."""
 SLOW_IMAGES = 10
 """Images that are decoded, shrunk and written, in the same time."""
+_FEWER = "lower this rule's 'threads' in 'resources' (1 does without further processes)"
 _given: list[Callable[..., Any]] = []
 """In a worker process: the function that it calls."""
 
@@ -90,13 +95,13 @@ class ImagePool(Generic[Result]):
             failed: Future[Result] = Future()
             failed.set_exception(error)
             return failed
-        with _without_main_file():
+        with _without_main_file(), starting_processes(_FEWER):
             return self._executor.submit(_call_given_function, *arguments)
 
     def _call_alone(self, position: int) -> Result:
         with self._make_executor(1) as executor:
             try:
-                with _without_main_file():
+                with _without_main_file(), starting_processes(_FEWER):
                     future = executor.submit(_call_given_function, *self._arguments(position))
                 result: Result = future.result()
                 return result
@@ -109,7 +114,8 @@ class ImagePool(Generic[Result]):
     def _make_executor(self, processes: int) -> ProcessPoolExecutor:
         # Not fork: this process has threads of torch and open HDF5 files, and neither survives it.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(processes, context, initializer=_give_function, initargs=(self._function,))
+        with starting_processes(_FEWER):
+            return ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(self._function,))
 
     def _stop(self) -> None:
         self._under_way.clear()
@@ -123,9 +129,18 @@ def processes_to_decode(images: int, threads: int, shrink: bool = False) -> int:
     return max(1, min(threads, images // (SLOW_IMAGES if shrink else QUICK_IMAGES)))
 
 
-def _give_function(function: Callable[..., Any]) -> None:
-    """Keep, in a worker process, what it is to call."""
+def _begin(function: Callable[..., Any]) -> None:
+    """Prepare a worker process: keep what it is to call, and end with the process that has started it."""
+    ignore_signals()  # a terminal and SLURM signal all processes; the job ends its own
+    threading.Thread(target=_end_with_the_job, daemon=True).start()
     _given.append(function)
+
+
+def _end_with_the_job() -> None:
+    job = multiprocessing.parent_process()
+    assert job is not None
+    job.join()
+    os._exit(1)
 
 
 def _call_given_function(*arguments: Any) -> Any:

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from wsss_core.errors import UserError, disk_full, full_disk_told
-from wsss_core.files.atomic import write_json
-from wsss_core.files.provenance import recorded_jobs
-from wsss_core.files.signals import end_at_signals, ignore_signals, signals_deferred
+from wsss_core.files.provenance import PROVENANCE, record_job
+from wsss_core.files.signals import end_at_signals, ignore_signals, kill_worker_processes, signals_deferred
 from wsss_core.jobs.gpu_lease import leased_gpus
 from wsss_core.jobs.measured import forget_figures, told_figures
+from wsss_core.jobs.process_limits import lacking_in_words
 from wsss_core.jobs.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
 from wsss_core.jobs.run import Run
 
@@ -140,10 +138,14 @@ def in_job(
         sys.exit(1)
     except Exception as error:
         if reason := disk_full(error):
-            log.error("%s (%s); make space and run the same command again", reason, error)
+            log.error("%s and run the same command again (%s)", reason, error)
+        elif lacking := lacking_in_words(error):
+            log.error("%s (%s)", lacking, error)
         else:
             log.exception("This is a fault of the program, not of your data:")
         sys.exit(1)
+    finally:
+        kill_worker_processes()
     log.info("done in %.1f s", seconds)
 
 
@@ -184,11 +186,9 @@ def _set_up_log_of_another_process(log_file: Path) -> None:
 
 
 def _record(directory: Path, identity: Mapping[str, Any], name: str, seconds: float, threads: int) -> None:
-    """Add this job to the artifact's provenance (shards of one artifact finish side by side)."""
-    path = directory / "provenance.json"
-    with FileLock(directory / ".provenance.lock", mode=0o666):  # whatever the umask: a colleague's job may be next
-        jobs = recorded_jobs(path)
-        jobs[name] = {
+    """Add this job to the artifact's provenance; its work is done, and stays whatever fails here."""
+    try:
+        entry = {
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seconds": round(seconds, 2),
             "threads": threads,
@@ -197,7 +197,9 @@ def _record(directory: Path, identity: Mapping[str, Any], name: str, seconds: fl
             "host": platform.node(),
             "user": _user(),
         }
-        write_json(path, {**identity, "versions": _versions(), "jobs": jobs})
+        record_job(directory, {**identity, "versions": _versions()}, name, entry)
+    except Exception as error:  # whatever it is: a job that failed here would lose what it has made
+        log.warning("%s lacks this job, whose work is done: %s", directory / PROVENANCE, error)
 
 
 def _device_in_use() -> str:

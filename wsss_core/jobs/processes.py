@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from wsss_core.errors import UserError
-from wsss_core.files.signals import ignore_signals
+from wsss_core.files.signals import ignore_signals, kill_worker_processes
 from wsss_core.jobs.gpu_lease import fake_gpus
 
 if TYPE_CHECKING:  # importing torch takes seconds, and jobs with one process may do without
@@ -111,6 +111,8 @@ def joined_training() -> Iterator[None]:
         log.exception("This is a fault of the program, not of your data:")
         store.set(_FAILURE, f"{place_in_words()} failed by a fault of the program; the log has its traceback")
         sys.exit(1)
+    finally:
+        kill_worker_processes()
 
 
 def _join(store: "TCPStore", number: int, processes: int) -> None:
@@ -151,9 +153,11 @@ def _end_with_the_first_failure(
         over.wait(2 * _SECONDS_TO_HEAR)  # usually the main thread notices, and tells, by itself
         if not over.is_set():
             log.error("%s", _failure(others, store, 0))
+            kill_worker_processes()
             os._exit(1)
 
 
 def _end_with_standard_input() -> None:
     os.read(0, 1)  # not sys.stdin: its lock would be held for ever in processes that are forked meanwhile
+    kill_worker_processes()
     os._exit(1)

@@ -1,15 +1,21 @@
 """Links from an experiment's name to its artifacts, and the list of what no experiment needs."""
 
+import errno
+import logging
 import os
+import secrets
 import shutil
 from collections.abc import Collection, Mapping
 from glob import escape
 from pathlib import Path
 
 from wsss_core.config.stages import STAGES
-from wsss_core.files.atomic import TEMPORARY_MARK, write_json
+from wsss_core.errors import UserError
+from wsss_core.files.atomic import TEMPORARY_MARK, unfinished, write_json
 
 JOB_RECORDS = ("logs", "benchmarks")
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+log = logging.getLogger(__name__)
 
 
 def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
@@ -24,13 +30,30 @@ def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
     folder = links_json.parent
     folder.mkdir(parents=True, exist_ok=True)
     for link in folder.iterdir():
-        if link.is_symlink() and link.name not in artifacts:
-            link.unlink()
+        # A temporary link is another run's, which links the same experiment.
+        if link.is_symlink() and link.name not in artifacts and not link.name.startswith(TEMPORARY_MARK):
+            link.unlink(missing_ok=True)
     for stage, directory in artifacts.items():
-        temporary = folder / f"{TEMPORARY_MARK}{stage}-{os.getpid()}"
-        temporary.symlink_to(os.path.relpath(directory, folder))
-        os.replace(temporary, folder / stage)
-    write_json(links_json, dict(artifacts))
+        _link(folder / stage, os.path.relpath(directory, folder))
+    write_json(links_json, {stage: os.path.relpath(directory, folder) for stage, directory in artifacts.items()})
+
+
+def _link(link: Path, target: str) -> None:
+    """Make a symbolic link, in the place of an earlier one."""
+    temporary = link.with_name(f"{TEMPORARY_MARK}{link.name}-{secrets.token_hex(6)}")
+    unfinished.add(temporary)
+    try:
+        temporary.symlink_to(target)
+        os.replace(temporary, link)
+    except IsADirectoryError:
+        raise UserError(f"{link}: is a folder, where a link to {target} has to be; move it away") from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        log.warning("%s: this file system has no symbolic links; %s is what it would lead to", link, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+        unfinished.discard(temporary)
 
 
 def unreferenced(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import Irn, IrnWalk, Walk
@@ -26,6 +26,7 @@ from wsss_core.refinement.irn_losses import irn_losses
 from wsss_core.refinement.pair_labels import pair_labels
 from wsss_core.refinement.reduced_labels import middle_labels
 from wsss_core.training.frozen import frozen_copy
+from wsss_core.training.loading import loader_of
 
 IMAGES_AT_ONCE = 8
 """Images in a batch when the mean displacement is taken."""
@@ -80,16 +81,10 @@ class IrnMethod(AffinityMethod, name="irn"):
         network = self.network.eval()
         if not network.displacement or not images:
             return
-        loader = DataLoader(
-            _TopLeftCrops(images, network.crop_size),
-            IMAGES_AT_ONCE,
-            num_workers=workers,
-            pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # its own, so that nothing is drawn from the global one
-        )
         counter = Progress("mean displacement", len(images))
         total = torch.zeros(2, dtype=torch.float64)
-        with torch.no_grad():
+        crops = _TopLeftCrops(images, network.crop_size)
+        with torch.no_grad(), loader_of(crops, workers, self.device, batch_size=IMAGES_AT_ONCE) as loader:
             for batch in loader:
                 _, displacements = network(batch.to(self.device))
                 total += displacements.mean(dim=(2, 3)).double().sum(dim=0).cpu()

@@ -5,16 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import accumulate
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
 from wsss_core.files.resume import PartialWork
-from wsss_core.files.signals import STOPPED_BY_SIGTERM, ignore_signals, signals_deferred
+from wsss_core.files.signals import STOPPED_BY_SIGTERM, signals_deferred
 from wsss_core.jobs.measured import tell_figure
 from wsss_core.jobs.progress import Progress
 from wsss_core.networks.parameter_groups import ParameterGroup
@@ -31,6 +29,7 @@ from wsss_core.training.distributed import (
     without_averaging,
 )
 from wsss_core.training.frozen import memory_format
+from wsss_core.training.loading import loader_of
 from wsss_core.training.speed import Speed
 from wsss_core.training.task import Task
 
@@ -72,7 +71,7 @@ def fit(
     _check_precision(optimisation.precision, device, description)
     network.to(device).to(memory_format=memory_format(device, optimisation.precision))
     optimizer = _make_optimizer(task.groups, optimisation)
-    loader = _loader(SeededSamples(samples, optimisation.seed), batches, math.ceil(workers / processes), device)
+    seeded, workers = SeededSamples(samples, optimisation.seed), math.ceil(workers / processes)
     checkpoint = Checkpoint(partial.path("checkpoint.pt"), network, optimizer, device)
     steps_of_epochs = [batches.steps(epoch) for epoch in range(optimisation.epochs)]
     position = checkpoint.load(steps_of_epochs)
@@ -85,7 +84,7 @@ def fit(
     done = epoch_ends[position.epoch] + position.step
     speed = Speed()
     counter = Progress(description, epoch_ends[-1], done=done, unit="steps", shown=is_main_process())
-    with signals_deferred() as signal_came:
+    with signals_deferred() as signal_came, loader_of(seeded, workers, device, batch_sampler=batches) as loader:
         while position.epoch < optimisation.epochs:
             epoch = position.epoch
             batches.begin(epoch, position.step)
@@ -147,19 +146,6 @@ def _check_precision(precision: str, device: torch.device, description: str) -> 
         raise UserError(
             f"{description}: this GPU does not compute in bfloat16; set 'optimisation.precision' to float32"
         )
-
-
-def _loader(samples: SeededSamples, batches: EpochBatches, workers: int, device: torch.device) -> DataLoader[Any]:
-    return DataLoader(
-        samples,
-        batch_sampler=batches,  # type: ignore[arg-type]
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=_ignore_signals,
-        # Its own, for it draws from it at moments that depend on the number of workers.
-        generator=torch.Generator(),
-    )
 
 
 def _step(
@@ -243,12 +229,6 @@ def _split(batch: Batch, parts: int) -> list[Batch]:
         pieces = {key: _split(value, parts) for key, value in batch.items()}
         return [{key: piece[number] for key, piece in pieces.items()} for number in range(parts)]
     return [type(batch)(piece) for piece in zip(*(_split(value, parts) for value in batch), strict=True)]
-
-
-def _ignore_signals(worker: int) -> None:
-    """Let a process that loads samples live on when SLURM signals all of a job's processes."""
-    del worker
-    ignore_signals()
 
 
 def _make_optimizer(groups: Sequence[ParameterGroup], optimisation: Optimisation) -> torch.optim.Optimizer:

@@ -1,0 +1,165 @@
+"""Samples loaded by processes: errors as sentences, and no process that is left behind."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from wsss_core.errors import UserError
+from wsss_core.files.signals import ignore_signals
+from wsss_core.jobs.process_limits import kill, lacking_in_words, starting_processes
+
+_FEWER = "lower 'runtime.workers' (0 loads in the training's own process)"
+_PATIENCE = 5.0
+"""Seconds in which processes may finish the batch that they load, when no more is wanted."""
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def loader_of(
+    samples: "Dataset[Any]", workers: int, device: torch.device, **batches: Any
+) -> "Iterator[DataLoader[Any]]":
+    """A loader of batches for the body; its processes end with the body, however that ends.
+
+    What a process raises as a :class:`UserError` is raised here as it is; that a process died, or that there is
+    too little shared memory, is a sentence, too.
+
+    Args:
+        samples: what to load.
+        workers: processes that load; 0 loads in this one.
+        device: where the batches go: for a GPU they are put into pinned memory.
+        batches: ``batch_size`` or ``batch_sampler``, as of torch's ``DataLoader``.
+
+    Yields:
+        The loader. Every pass over it is by the same processes.
+
+    Raises:
+        UserError: see above.
+    """
+    others = multiprocessing.active_children()
+    loader = _Loader(
+        _Told(samples),
+        num_workers=workers,
+        collate_fn=_collated,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_begin,
+        # Its own, for it draws from it at moments that depend on the number of workers.
+        generator=torch.Generator(),
+        **batches,
+    )
+    try:
+        yield loader
+    except (RuntimeError, OSError) as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        raise UserError(reason) from error
+    finally:
+        _end(loader, others)
+
+
+class _Loader(DataLoader[Any]):
+    """Raises errors of samples as they were."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        with starting_processes(_FEWER):
+            batches = super().__iter__()
+        for batch in batches:
+            if isinstance(batch, _Failed):
+                raise batch.error
+            yield batch
+
+
+@dataclass
+class _Failed:
+    """In place of a batch: why there is none."""
+
+    error: UserError
+
+
+class _Told(Dataset[Any]):
+    """Samples by the list; a ``UserError`` is handed on, to which torch would add a traceback of its process."""
+
+    def __init__(self, samples: "Dataset[Any]") -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        assert isinstance(self.samples, Sized)
+        return len(self.samples)
+
+    def __getitems__(self, keys: Sequence[Any]) -> "list[Any] | _Failed":
+        try:
+            return [self.samples[key] for key in keys]
+        except UserError as error:
+            return _Failed(error)
+
+
+def _collated(samples: "list[Any] | _Failed") -> Any:
+    return samples if isinstance(samples, _Failed) else default_collate(samples)
+
+
+def _reason(error: Exception) -> str | None:
+    """Why processes that load failed, if it is the machine's fault."""
+    if lacking := lacking_in_words(error):
+        return f"a loaded image cannot be handed over: {lacking}, or {_FEWER}"
+    said = str(error)
+    if "DataLoader worker" in said and ("exited unexpectedly" in said or "is killed by signal" in said):
+        return (
+            f"a process that loads images died ({said.splitlines()[0].strip()}); if it said nothing above, the usual "
+            f"cause is too little memory: more 'mem_mb' helps, or {_FEWER}"
+        )
+    return None
+
+
+def _begin(worker: int) -> None:
+    """Prepare a process that loads samples."""
+    del worker
+    ignore_signals()  # SLURM signals all of a job's processes, and the training finishes its step
+    Queue._on_queue_feeder_error = staticmethod(_end_process)  # type: ignore[attr-defined]
+
+
+def _end_process(error: Exception, batch: Any) -> None:
+    """End this process, as a batch could not be handed over: Python would drop it, and the training wait forever."""
+    del batch
+    log.error("%s", _reason(error) or f"a loaded image cannot be handed over: {error!r}")
+    os._exit(1)
+
+
+def _end(loader: "DataLoader[Any]", others: Sequence[BaseProcess]) -> None:
+    """End a loader's processes: an exception that holds the loader would keep them, and they ignore SIGTERM."""
+    workers = [child for child in multiprocessing.active_children() if child not in others]
+    if not workers:
+        return
+    impatient = threading.Timer(_PATIENCE, kill, [workers])
+    with _deaths_unnoticed():
+        impatient.start()
+        try:
+            if loader._iterator is not None:
+                loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
+        finally:
+            impatient.cancel()
+            kill(workers)
+
+
+@contextmanager
+def _deaths_unnoticed() -> Iterator[None]:
+    """Within the body torch does not raise an error for a process that dies."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
