@@ -145,7 +145,7 @@ def run_as_main(arguments: list[str]) -> NoReturn:
 
 def execute_script(self: Any, file: str, edit: bool = False) -> None:
     """In place of Snakemake's method: run a rule's script in a fork, not by a new Python."""
-    with _ONE_FORK_AT_A_TIME:  # filelock, which jobs import, allows no two
+    with _ONE_FORK_AT_A_TIME:  # filelock, which libraries import, allows no two
         pid = os.fork()
     if pid == 0:
         run_as_main([file])

@@ -26,10 +26,12 @@ _FACE = {
 }
 _MOVED = {
     "cam_store": "files.cam_store",
+    "experiments": "plan.experiments",
+    "hdf5_file": "files.hdf5_file",
     "heat": "files.heat",
     "networks.pretrained": "importing.pretrained",
 }
-"""Modules that the manual named under another name before: these still work, with a warning, for one release."""
+"""Modules that programs of users may know by another name: these still work, with a warning, for one release."""
 
 __all__ = list(_FACE)
 

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import subprocess
 import sys
@@ -206,3 +207,15 @@ def test_maps_of_other_classes_than_the_data_sets_are_refused(tmp_path):
         for other in (CLASSES[::-1], CLASSES[:2]):
             with pytest.raises(UserError, match=r"cams\.h5: has class maps of the classes cat, .*the data set has"):
                 reader.check_classes(other)
+
+
+def test_a_file_is_read_where_locks_fail(tmp_path):
+    """HDF5 would lock it; another lock on the same file refuses that, as some file systems refuse all."""
+    path = tmp_path / "a.h5"
+    write_cam_store(path, ["cat"], {}, [])
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="lock"):
+            h5py.File(path, "r", locking=True)
+        with CamStoreReader([path]) as reader:
+            assert reader.classes == ("cat",)

@@ -405,7 +405,22 @@ def test_where_files_cannot_be_locked_the_folder_is_named(monkeypatch, tmp_path)
 
     monkeypatch.setattr(gpu_lease.fcntl, "flock", no_locks)
     open_before = len(os.listdir("/proc/self/fd"))
-    said = f"leases: GPUs cannot be leased there .{os.strerror(errno.ENOLCK)}"
+    said = f"leases: GPUs cannot be leased there .{os.strerror(errno.ENOLCK)}; its file system has no locks"
     with pytest.raises(UserError, match=said), leased_gpus(1):
+        pass
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_locks_that_fail_at_the_end_do_not_undo_the_work(monkeypatch):
+    flock = gpu_lease.fcntl.flock
+
+    def gone(descriptor, operation):
+        if operation == gpu_lease.fcntl.LOCK_UN:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(gpu_lease.fcntl, "flock", gone)
+    open_before = len(os.listdir("/proc/self/fd"))
+    with leased_gpus(1):
         pass
     assert len(os.listdir("/proc/self/fd")) == open_before

@@ -1,11 +1,15 @@
+import errno
 import os
 import subprocess
 import sys
 import textwrap
+import time
 
+import psutil
 import pytest
 
 from wsss_core.errors import UserError
+from wsss_core.jobs import image_pool
 from wsss_core.jobs.image_pool import ImagePool, processes_to_decode
 
 IMAGE_IDS = ["a", "b", "c", "d", "e"]
@@ -77,3 +81,38 @@ def test_workers_do_not_run_an_unguarded_script_again(tmp_path):
 
 def test_few_images_are_decoded_in_one_process():
     assert [processes_to_decode(images, 4) for images in (0, 1, 1999, 2000, 100_000)] == [1, 1, 1, 2, 4]
+
+
+def wait(seconds: float) -> None:
+    print(os.getpid(), flush=True)
+    time.sleep(seconds)
+
+
+def test_processes_end_with_one_that_is_killed():
+    code = (
+        "from tests.jobs.test_image_pool import ImagePool, wait\n"
+        "with ImagePool(wait, lambda position: (600,), ['a', 'b'], 2) as pool: pool(0)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as job:
+        workers = [psutil.Process(int(job.stdout.readline())) for _ in range(2)]
+        job.kill()
+        _, alive = psutil.wait_procs(workers, timeout=15)
+    assert [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.parametrize(
+    ("number", "lacking"),
+    [
+        (errno.ENOSPC, "there is too little shared memory"),
+        (errno.EMFILE, "raise 'ulimit -n'"),
+        (errno.EAGAIN, "raise 'ulimit -u'"),
+    ],
+)
+def test_what_the_machine_lacks_for_processes_is_told(monkeypatch, number, lacking):
+    def refused(*arguments, **keywords):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(image_pool, "ProcessPoolExecutor", refused)
+    told = pytest.raises(UserError, match=f"processes cannot be started: .*{lacking}.*'threads'")
+    with ImagePool(square, lambda position: (position,), IMAGE_IDS, 2) as pool, told:
+        pool(0)

@@ -1,5 +1,10 @@
+import errno
 import json
+from pathlib import Path
 
+import pytest
+
+from wsss_core.errors import UserError
 from wsss_core.plan.experiments import link_experiment, prune, unreferenced
 
 
@@ -18,6 +23,44 @@ def test_links_lead_to_the_artifacts_and_follow_the_configuration(tmp_path):
     moved = tmp_path / "results" / "moved"
     (tmp_path / "experiments").rename(moved)  # links are relative: they hold within the folder
     assert (moved / "x" / "cams").is_symlink()
+
+
+def test_another_runs_temporary_link_is_left_alone(tmp_path):
+    """Two people link one experiment at the same time."""
+    links = tmp_path / "experiments" / "x" / "links.json"
+    links.parent.mkdir(parents=True)
+    others = links.parent / ".writing-cams-1a2b"
+    others.symlink_to("../../cams/cam-1")
+    link_experiment(links, {"cams": str(tmp_path / "cams/cam-1")})
+    assert others.is_symlink()
+    assert {path.name for path in links.parent.iterdir()} == {others.name, "cams", "links.json"}
+
+
+def test_the_list_of_links_does_not_depend_on_how_the_folder_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    links = Path("experiments/x/links.json")
+    link_experiment(links, {"cams": "cams/cam-1"})
+    relative = links.read_bytes()
+    link_experiment(links.absolute(), {"cams": str(tmp_path / "cams/cam-1")})
+    assert links.read_bytes() == relative and json.loads(relative) == {"cams": "../../cams/cam-1"}
+
+
+def test_a_file_system_without_symbolic_links_has_the_list(tmp_path, monkeypatch, caplog):
+    def refused(self, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    links = tmp_path / "experiments" / "x" / "links.json"
+    link_experiment(links, {"cams": str(tmp_path / "cams/cam-1")})
+    assert json.loads(links.read_text()) == {"cams": "../../cams/cam-1"}
+    assert "has no symbolic links" in caplog.text
+
+
+def test_a_folder_in_a_links_place_is_named(tmp_path):
+    (tmp_path / "experiments/x/cams").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"experiments/x/cams: is a folder, where a link to"):
+        link_experiment(tmp_path / "experiments/x/links.json", {"cams": str(tmp_path / "cams/cam-1")})
+    assert [path.name for path in (tmp_path / "experiments/x").iterdir()] == ["cams"]
 
 
 def test_prune_lists_and_deletes_only_what_no_experiment_needs(tmp_path, capsys):

@@ -190,6 +190,15 @@ def test_the_identity_names_parameters_and_upstream():
     assert cams.directory == Path("results/creatures/cams") / f"advcam-{cams.digest}"
 
 
+def test_the_identity_does_not_depend_on_how_the_results_folder_is_spelled():
+    def elsewhere(raw):
+        raw.setdefault("runtime", {})["results"] = "/shared/team/results"
+
+    one, other = (plan.experiments["advcam"]["cams"] for plan in (plan_of(), plan_of(elsewhere)))
+    assert one.directory != other.directory and one.identity == other.identity
+    assert one.identity["upstream"]["dataset"] == "creatures/dataset/" + one.upstream["dataset"].name
+
+
 def test_an_unknown_artifact_is_no_silent_none():
     with pytest.raises(KeyError):
         plan_of().artifact("cams", "advcam-0000000000")

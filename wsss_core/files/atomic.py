@@ -46,10 +46,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             permissions = temporary.stat().st_mode & 0o777
             yield temporary
             # Some libraries (safetensors) put a file of their own in its place, which is for its owner alone.
-            temporary.chmod(permissions)
+            if temporary.stat().st_mode & 0o777 != permissions:  # some file systems do not know permissions
+                temporary.chmod(permissions)
             _flush(temporary)
             os.replace(temporary, path)
-            _flush(path.parent)
+            with suppress(OSError):  # not all file systems flush folders; the file itself is there
+                _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
             unfinished.discard(temporary)

@@ -10,7 +10,7 @@ from typing import Any
 from wsss_core.files.atomic import TEMPORARY_MARK, write_json
 
 PROVENANCE = "provenance.json"
-_ENTRIES = ".jobs"
+_ENTRIES = ".provenance"
 log = logging.getLogger(__name__)
 
 

@@ -10,7 +10,7 @@ from wsss_core.errors import UserError, lacks_shared_memory, shared_memory_in_wo
 
 _OPEN_FILES = "more files are open than are allowed; raise 'ulimit -n'"
 _PROCESSES = (
-    "no more processes or threads are allowed ('ulimit -u', or a container's limit), or there is no memory for them"
+    "no more processes are allowed, or there is no memory for them; raise 'ulimit -u', or the container's limits"
 )
 _WITHOUT_A_FILE = {
     errno.EMFILE: _OPEN_FILES,
