@@ -12,13 +12,19 @@ _OPEN_FILES = "more files are open than are allowed; raise 'ulimit -n'"
 _PROCESSES = (
     "no more processes are allowed, or there is no memory for them; raise 'ulimit -u', or the container's limits"
 )
+_TEMPORARY_FOLDER = "the path of $TMPDIR is too long for sockets in it; set one of less than 70 letters"
 _WITHOUT_A_FILE = {
     errno.EMFILE: _OPEN_FILES,
     errno.ENFILE: _OPEN_FILES,
     errno.EAGAIN: _PROCESSES,
     errno.ENOMEM: _PROCESSES,
 }
-_IN_WORDS = {"Too many open files": _OPEN_FILES, "ancdata": _OPEN_FILES, "can't start new thread": _PROCESSES}
+_IN_WORDS = {
+    "Too many open files": _OPEN_FILES,
+    "ancdata": _OPEN_FILES,
+    "can't start new thread": _PROCESSES,
+    "AF_UNIX path too long": _TEMPORARY_FOLDER,
+}
 _LOCKS_IN_SHARED_MEMORY = (errno.ENOSPC, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSYS)
 
 
@@ -36,7 +42,7 @@ def lacking_in_words(error: BaseException, starting: bool = False) -> str | None
             return shared_memory_in_words()
         if error.errno in _WITHOUT_A_FILE:
             return _WITHOUT_A_FILE[error.errno]
-    if isinstance(error, RuntimeError):
+    if isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno is None):
         return next((lacking for words, lacking in _IN_WORDS.items() if words in str(error)), None)
     return None
 
