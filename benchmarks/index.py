@@ -128,8 +128,8 @@ def _splits(images: int) -> dict[str, range]:
 
 def _same_size(
     images: Sequence[ListedImage], threads: int = 1, shrinking: None = None
-) -> tuple[dict[str, Size], list[Fault]]:
-    return dict.fromkeys([image.image_id for image in images], SIZE), []
+) -> tuple[dict[str, Size], list[Fault], list[Fault]]:
+    return dict.fromkeys([image.image_id for image in images], SIZE), [], []
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

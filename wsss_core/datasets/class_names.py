@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from wsss_core.datasets.faults import Fault, FaultKind
+from wsss_core.datasets.joined_labels import made_of
 
 
 def unknown_class_faults(found: Iterable[tuple[str, str, str]], classes: Sequence[str]) -> list[Fault]:
@@ -21,6 +22,8 @@ def unknown_class_faults(found: Iterable[tuple[str, str, str]], classes: Sequenc
         if name not in advice:
             near = difflib.get_close_matches(name.casefold(), folded, n=1)
             advice[name] = f"did you mean {folded[near[0]]!r}?" if near else "add it to 'classes'"
+            if (joined := made_of(name, classes)) is not None:
+                advice[name] = f"if it means {' and '.join(map(repr, joined.parts))}, write ';' between them"
         detail = f"{name!r} is not in the class list ({advice[name]})"
         fault = Fault(FaultKind.UNKNOWN_CLASS, file, detail, image_id)
         if first.setdefault(name, fault) is not fault:

@@ -33,11 +33,13 @@ class FaultKind(StrEnum):
     MASK_VALUES = "a mask has values beyond the class list"
     MASK_LABELS = "masks and labels say different things"
     IGNORED_CLASS = "pixels of a class are ignored"
+    ODD_LABEL = "a label may not be meant as the name of a class"
     ALIKE_CLASSES = "classes have nearly the same name"
     UNLISTED_IMAGE = "an image is in no list"
     RARE_CLASS = "a class has few training images"
     IN_EVERY_IMAGE = "a class is in every training image"
     TINY_IMAGE = "an image is tiny"
+    FEW_LEVELS = "an image has few levels of brightness"
     LIST_LENGTH = "an image list has another length than is usual"
     OTHER_SIZE = "an image has another size than is said of it"
 

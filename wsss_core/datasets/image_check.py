@@ -1,25 +1,28 @@
 """Decoding every image of a data set once, in several processes: can it be read, how large is it, must it be shrunk."""
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsss_core.datasets.faults import Fault, FaultKind
-from wsss_core.datasets.images import image_size, read_image
+from wsss_core.datasets.images import grey_bits, image_size, read_image, what_it_is
 from wsss_core.datasets.raw_dataset import ListedImage
-from wsss_core.datasets.shrinking import Shrinking, Size, fingerprint, shrunken_size, write_shrunken
+from wsss_core.datasets.shrinking import Levels, Shrinking, Size, fingerprint, shrunken_size, write_shrunken
 from wsss_core.errors import UserError
 from wsss_core.jobs.image_pool import ImagePool, processes_to_decode
 from wsss_core.jobs.progress import progress
 
-OTHER_SUFFIXES = ("", ".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG")
+OTHER_SUFFIXES = ("", ".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG", ".heic", ".HEIC", ".heif")
+FEW_LEVELS = 32
+"""Brightest less darkest value of an image, of 255, from which on it is not worth a warning."""
 
 
 def check_images(
     images: Sequence[ListedImage], threads: int = 1, shrinking: Shrinking | None = None
-) -> tuple[dict[str, Size], list[Fault]]:
+) -> tuple[dict[str, Size], list[Fault], list[Fault]]:
     """Decode images, and shrink large ones, each once.
 
     Args:
@@ -29,14 +32,17 @@ def check_images(
             with are not decoded again.
 
     Returns:
-        The image's own size by image id, also of a damaged image if its header tells it; and a fault for each image
-        that is missing or cannot be decoded, in the order of ``images``.
+        The image's own size by image id, also of a damaged image if its header tells it; a fault for each image
+        that is missing or cannot be decoded, in the order of ``images``; and what is odd about how bright images are.
     """
     sizes: dict[str, Size] = {}
+    levels: dict[str, Levels] = {}
     faults: list[Fault] = []
+    listed = images
     if shrinking is not None:
         known = ((image.image_id, shrinking.known_size(image)) for image in images)
         sizes = {image_id: size for image_id, size in known if size is not None}
+        levels = {image_id: shrinking.levels(image_id) for image_id in sizes}
         images = [image for image in images if image.image_id not in sizes]
     threads = processes_to_decode(len(images), threads, shrink=shrinking is not None)
     image_ids = [image.image_id for image in images]
@@ -51,11 +57,39 @@ def check_images(
             look = pool(at)
             if look.size is not None:
                 sizes[image_ids[at]] = look.size
+            if look.levels is not None:
+                levels[image_ids[at]] = look.levels
             if look.fault is not None:
                 faults.append(Fault(look.fault[0], str(images[at].image), look.fault[1], image_ids[at]))
-            elif shrinking is not None and look.size is not None:
-                shrinking.remember(images[at], look.fingerprint, look.size, look.suffix)
-    return sizes, faults
+            elif shrinking is not None and look.size is not None and look.levels is not None:
+                shrinking.remember(images[at], look.fingerprint, look.size, look.levels, look.suffix)
+    return sizes, faults, _odd_levels(listed, levels)
+
+
+def _odd_levels(images: Sequence[ListedImage], levels: Mapping[str, Levels]) -> list[Fault]:
+    """Images of hardly any contrast; and images whose 16 bits are not all used, as one."""
+    odd = []
+    for image in images:
+        darkest, brightest, _ = levels.get(image.image_id, (0, 255, 8))
+        if brightest - darkest < FEW_LEVELS:
+            detail = (
+                f"is nearly uniform: its values go from {darkest} to {brightest}, of 0 to 255; if it should show more, "
+                "stretch its values, and save it as 8-bit JPEG or PNG"
+            )
+            odd.append(Fault(FaultKind.FEW_LEVELS, str(image.image), detail, image.image_id))
+    deep = [image for image in images if image.image_id in levels and levels[image.image_id].bits not in (None, 16)]
+    if deep:
+        of_16_bits = (looked.bits for looked in levels.values() if looked.bits is not None)
+        counts = sorted(Counter(of_16_bits).items(), reverse=True)
+        told = ", ".join(f"{bits} bits (values below {2**bits}) in {number} images" for bits, number in counts)
+        differ = (
+            "; as these differ, equal values become different greys: save all of them as 8-bit images of one range"
+            if len(counts) > 1
+            else ""
+        )
+        detail = f"16-bit grey is stretched by the bits that an image uses: {told}{differ}"
+        odd.append(Fault(FaultKind.FEW_LEVELS, str(deep[0].image), detail))
+    return odd
 
 
 @dataclass(frozen=True)
@@ -66,6 +100,8 @@ class _Look:
     """The image's own size, if it can be told."""
     fault: tuple[FaultKind, str] | None = None
     """What is wrong with the file."""
+    levels: Levels | None = None
+    """How bright the image is, if it can be read."""
     fingerprint: str = ""
     """Of the file, before it was read."""
     suffix: str | None = None
@@ -76,9 +112,7 @@ def _look_at(path: Path, image_id: str, copy: Path | None, long_side: int) -> _L
     """Decode an image; one that is larger than ``long_side`` gets a shrunken copy, if ``copy`` says where."""
     if not os.path.isfile(path):
         # Not Path.is_file, which raises an error where the name is longer than the file system allows.
-        near = [other.name for other in map(path.with_suffix, OTHER_SUFFIXES) if os.path.isfile(other)]
-        hint = f" ({near[0]!r} is there: save or rename it as {path.suffix or path.name})" if near else ""
-        return _Look(fault=(FaultKind.MISSING_IMAGE, f"add the image{hint} or take {image_id!r} off its list"))
+        return _Look(fault=(FaultKind.MISSING_IMAGE, f"add the image{_near(path)} or take {image_id!r} off its list"))
     state = "" if copy is None else fingerprint(path)
     try:
         image = read_image(path)
@@ -88,7 +122,21 @@ def _look_at(path: Path, image_id: str, copy: Path | None, long_side: int) -> _L
             size = image_size(path)
         return _Look(size, (FaultKind.BROKEN_IMAGE, str(error).removeprefix(f"{path}: ")))
     size = image.shape[0], image.shape[1]
+    levels = Levels(int(image.min()), int(image.max()), grey_bits(path))
     smaller = size if copy is None else shrunken_size(size, long_side)
     if copy is None or smaller == size:
-        return _Look(size, fingerprint=state)
-    return _Look(size, fingerprint=state, suffix=write_shrunken(path, image, smaller, copy))
+        return _Look(size, levels=levels, fingerprint=state)
+    suffix = write_shrunken(path, image, smaller, copy)
+    return _Look(size, levels=levels, fingerprint=state, suffix=suffix)
+
+
+def _near(path: Path) -> str:
+    """A hint in parentheses (or nothing) at the file that was meant by one that is not there."""
+    if os.path.islink(path):
+        return f" (it is a link that leads nowhere, to {os.readlink(path)!r})"
+    near = next((other for other in map(path.with_suffix, OTHER_SUFFIXES) if os.path.isfile(other)), None)
+    if near is None:
+        return ""
+    if near.suffix and (what := what_it_is(near)) is not None:
+        return f" ({near.name!r} is there: {what})"
+    return f" ({near.name!r} is there: save or rename it as {path.suffix or path.name})"

@@ -4,17 +4,34 @@ import logging
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
 from wsss_core.datasets.faults import Fault, FaultKind
+from wsss_core.datasets.images import image_suffixes, what_it_is
 
-_NO_PICTURES = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF")
-"""Formats that Pillow knows by name and cannot decode by itself."""
+PICTURES = frozenset(
+    {".heic", ".heif", ".hif", ".jxl", ".eps", ".ps", ".svg", ".pdf", ".psd", ".xcf", ".ico", ".tga", ".exr", ".hdr"}
+    | {
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".dng",
+        ".orf",
+        ".raf",
+        ".rw2",
+        ".raw",
+        ".dcm",
+        ".dicom",
+        ".nii",
+        ".fits",
+        ".npy",
+    }
+    | {".avif", ".czi", ".nd2", ".lif", ".svs", ".ndpi", ".mrxs", ".vsi", ".mp4", ".mov", ".avi", ".mkv", ".icloud"}
+)
+"""Suffixes, lower case, of pictures and videos that are not read: somebody may expect them to be."""
 log = logging.getLogger(__name__)
 
 
@@ -28,12 +45,15 @@ class ImageFiles:
     """Image files by id (path in the folder, without suffix, ``/`` between folders, Unicode NFC), sorted by id."""
     faults: list[Fault] = field(default_factory=list)
     """Files whose id cannot be used, or is another file's too; they are not in ``files``."""
+    others: list[Path] = field(default_factory=list)
+    """Files that are no images, by their suffixes, and links that lead nowhere."""
 
     def __post_init__(self) -> None:
         """Prepare looking up names."""
         self._names: dict[str, str] = {}
         self._folded: dict[str, str] = {}
         self._ends: dict[str, list[str]] = {}
+        self._others: dict[str, Path] = {}
         for image_id, path in self.files.items():
             self._names[_normal(path.relative_to(self.folder).as_posix())] = image_id
         for image_id in self.files:
@@ -67,6 +87,36 @@ class ImageFiles:
             found = ends[0] if len(ends) == 1 else None
         return f" ({str(self.files[found])!r} is there)" if found else ""
 
+    def missing(self, name: str) -> str:
+        """What to say of a name that a table has and that is not found."""
+        other = self.other(name)
+        if other is not None:
+            return f"{str(other)!r} is {_why_left_out(other)}"
+        return f"there is no image {name!r} in {self.folder}{self.near(name)}; add it or remove the row"
+
+    def other(self, name: str) -> Path | None:
+        """The file that is no image which a table names, with or without suffix, or with that of an image."""
+        if not self._others:
+            for path in self.others:
+                own = _normal(path.relative_to(self.folder).as_posix()).casefold()
+                self._others.setdefault(own, path)
+                if path.suffix.lower() in PICTURES:
+                    self._others.setdefault(own.removesuffix(path.suffix.lower()), path)
+        for spelling in map(str.casefold, self._spellings(name)):
+            bare, _, suffix = spelling.rpartition(".")
+            found = self._others.get(spelling) or (self._others.get(bare) if f".{suffix}" in image_suffixes() else None)
+            if found is not None:
+                return found
+        return None
+
+    def unread(self, named: Collection[Path] = ()) -> list[Fault]:
+        """Pictures of formats that are not read, and links that lead nowhere; those in ``named`` are told already."""
+        return [
+            Fault(FaultKind.BROKEN_IMAGE, str(path), f"is {_why_left_out(path)}")
+            for path in self.others
+            if path not in named and (path.suffix.lower() in PICTURES or _leads_nowhere(path))
+        ]
+
     def _spellings(self, name: str) -> list[str]:
         """What a name may stand for in ``_names``, the likeliest first."""
         spellings = []
@@ -88,14 +138,16 @@ def find_image_files(folder: Path, suffixes: Iterable[str] | None = None) -> Ima
     wanted = frozenset(suffixes or image_suffixes())
     by_id: dict[str, list[Path]] = defaultdict(list)
     faults: list[Fault] = []
-    others = 0
+    others: list[Path] = []
     for directory in folders_in(folder):
         for entry in _entries(directory):
-            if not entry.is_file():
-                continue
             path = directory / entry.name
+            if not _is_file(entry):
+                if entry.is_symlink() and not path.exists():
+                    others.append(path)
+                continue
             if path.suffix.lower() not in wanted:
-                others += 1
+                others.append(path)
                 continue
             fault = _name_fault(path.relative_to(folder))
             if fault is None:
@@ -104,7 +156,7 @@ def find_image_files(folder: Path, suffixes: Iterable[str] | None = None) -> Ima
                 shown = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
                 faults.append(Fault(FaultKind.IMAGE_ID, shown, fault, shown))
     if others:
-        log.info("%s: %d files are no images, by their suffixes, and are left out", folder, others)
+        log.info("%s: %d files are no images, by their suffixes, and are left out", folder, len(others))
     files: dict[str, Path] = {}
     for image_id, paths in sorted(by_id.items()):
         detail = _clash(image_id, sorted(paths), by_id)
@@ -112,7 +164,7 @@ def find_image_files(folder: Path, suffixes: Iterable[str] | None = None) -> Ima
             files[image_id] = paths[0]
         else:
             faults.append(Fault(FaultKind.IMAGE_ID, str(sorted(paths)[0]), detail, image_id))
-    return ImageFiles(folder, files, faults)
+    return ImageFiles(folder, files, faults, sorted(others))
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -130,15 +182,8 @@ def folders_in(folder: Path) -> list[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         found.append(directory)
-        waiting += [directory / entry.name for entry in _entries(directory) if entry.is_dir()]
+        waiting += [directory / entry.name for entry in _entries(directory) if _is_folder(entry)]
     return sorted(found)
-
-
-@cache
-def image_suffixes() -> frozenset[str]:
-    """Suffixes, lower case with their dot, of the files that Pillow decodes."""
-    suffixes = Image.registered_extensions().items()
-    return frozenset(s.lower() for s, kind in suffixes if kind in Image.OPEN and kind not in _NO_PICTURES)
 
 
 def _entries(directory: Path) -> list[os.DirEntry[str]]:
@@ -148,6 +193,34 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
     except OSError as error:
         log.warning("%s: cannot be read (%s)", directory, error.strerror)
         return []
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # such as a link that leads to itself
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def _why_left_out(path: Path) -> str:
+    """Why a file is no image; in words that follow "is"."""
+    if _leads_nowhere(path):
+        return f"a link that leads nowhere (to {os.readlink(path)!r}); put the file there, or remove the link"
+    what = what_it_is(path)
+    if what is None:
+        what = f"not taken for an image by its suffix {path.suffix!r}; rename it, or save it as JPEG or PNG"
+    return what
 
 
 def label_map_clashes(

@@ -1,11 +1,17 @@
 """Reading images and masks from files: whatever a file holds comes out in one form."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image
 
 from wsss_core.errors import UserError
+from wsss_core.files.file_kinds import file_kind
+
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "PPM")
+"""The formats that are read, as Pillow names them. No others: an EPS file, for one, is a program that would be run."""
+IN_WORDS = "JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF or PPM"
 
 _TURN_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -18,17 +24,25 @@ _TURN_UPRIGHT = {
 }
 _SIDEWAYS = (5, 6, 7, 8)
 _DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_READ_KINDS = {
+    *("a JPEG image", "a PNG image", "a WebP image", "a TIFF image", "a BigTIFF image", "a BMP image", "a GIF image"),
+    *("a JPEG 2000 image", "an AVIF image"),
+}
+_BITS = (8, 10, 12, 14, 16)
+"""How many bits of a pixel cameras and microscopes use, where a file has 16."""
 
 
 def read_image(path: Path | str) -> np.ndarray:
     """Read an image file as colours.
 
-    Every kind of file that Pillow decodes is accepted:
+    Files of ``IMAGE_FORMATS`` are accepted:
 
     - grey, palette, CMYK and other colour spaces are converted to RGB;
     - transparent pixels are laid over white, as most viewers show them; what colour lies below
       full transparency is arbitrary, and nobody who labelled the image has seen it;
-    - 16-bit grey is scaled to 8 bits (65535 becomes 255), not clipped;
+    - grey of more than 8 bits is scaled to 8, not clipped: by the bits that the image uses (8, 10, 12, 14 or 16,
+      see :func:`grey_bits`), as the 12 bits of a camera in a file of 16 would be nearly black;
+    - 16-bit colours are refused where they use 14 bits or fewer: Pillow keeps the upper 8 of the 16;
     - an image whose EXIF block says that the camera was turned is turned upright;
     - of an animation the first frame is taken.
 
@@ -43,11 +57,20 @@ def read_image(path: Path | str) -> np.ndarray:
     """
     image = _open(path, "image")
     try:
+        deep_colours = _has_deep_colours(image)
         image.load()
         # Only now: loading a TIFF file turns it upright and takes the orientation away.
         turn = _TURN_UPRIGHT.get(_orientation(image))
         if image.mode in _DEEP_GREY:
-            image = _grey_of_16_bits(image, path)
+            values = _deep_grey(image, path)
+            most = 2 ** _bits_of(values) - 1
+            image = Image.fromarray(((values * 255 + most // 2) // most).astype(np.uint8))
+        elif deep_colours and 0 < _brightest(image) < 64:
+            raise _unreadable(
+                path,
+                f"has 16-bit colours of which only the lower bits are used (up to {256 * _brightest(image) + 255} of "
+                "65535, as of a 12-bit or 14-bit camera); it would be dark. Stretch its values, and save it as 8-bit PNG",
+            )
         elif image.mode == "F":
             raise _unreadable(path, "has floating-point pixels; save it as 8-bit JPEG or PNG")
         elif image.has_transparency_data:
@@ -65,6 +88,16 @@ def read_image(path: Path | str) -> np.ndarray:
         raise _damaged(path, "image", error) from error
     finally:
         image.close()
+
+
+def grey_bits(path: Path | str) -> int | None:
+    """How many bits of an image's grey values are used, of 8, 10, 12, 14 and 16; None of an image of 8-bit values.
+
+    Raises:
+        UserError: as :func:`read_image`.
+    """
+    with _open(path, "image") as image:
+        return _bits_of(_deep_grey(image, path)) if image.mode in _DEEP_GREY else None
 
 
 def read_indexed_image(path: Path | str, size: tuple[int, int]) -> np.ndarray:
@@ -136,13 +169,37 @@ def image_size(path: Path | str) -> tuple[int, int]:
 
 def _open(path: Path | str, what: str) -> Image.Image:
     try:
-        return Image.open(path)
+        return Image.open(path, formats=_formats())
     except FileNotFoundError as error:
         raise _unreadable(path, f"there is no such {what} file") from error
     except (IsADirectoryError, PermissionError) as error:
         raise _unreadable(path, f"cannot be opened as {what} file ({error.strerror})") from error
     except Exception as error:  # as in read_image
         raise _damaged(path, what, error) from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """``IMAGE_FORMATS`` as far as this Pillow was built with them."""
+    Image.init()
+    return tuple(name for name in IMAGE_FORMATS if name in Image.OPEN)
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Suffixes, lower case with their dot, of the files that are read."""
+    kinds = {*_formats(), "MPO"}  # of two JPEG images in one file
+    return frozenset(suffix.lower() for suffix, kind in Image.registered_extensions().items() if kind in kinds)
+
+
+def what_it_is(path: Path | str, what: str = "image") -> str | None:
+    """What a file is, and what to do, if it is none of ``IMAGE_FORMATS``; in words that follow "is"."""
+    kind = file_kind(path)
+    if kind is None or kind.what in _READ_KINDS:
+        return None
+    if kind.advice is not None:
+        return f"{kind.what}; {kind.advice}"
+    return f"{kind.what}, which is not read; {'a mask is a PNG file' if what == 'mask' else 'save it as JPEG or PNG'}"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -153,17 +210,43 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _grey_of_16_bits(image: Image.Image, path: Path | str) -> Image.Image:
-    """Scale 0..65535 to 0..255, rounded to nearest."""
-    values = np.asarray(image).astype(np.int64)
+def _deep_grey(image: Image.Image, path: Path | str) -> np.ndarray:
+    """Grey values of more than 8 bits, int64 (H, W), 0 to 65535."""
+    try:
+        values = np.asarray(image).astype(np.int64)
+    except Exception as error:  # as in read_image
+        raise _damaged(path, "image", error) from error
     if values.min() < 0 or values.max() > 65535:
         raise _unreadable(path, "has grey values outside 0..65535; save it as 8-bit JPEG or PNG")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    return values
+
+
+def _bits_of(values: np.ndarray) -> int:
+    """The fewest bits of ``_BITS`` that the values, up to 65535, fit in."""
+    return next(bits for bits in _BITS if values.max() < 2**bits)
+
+
+def _has_deep_colours(image: Image.Image) -> bool:
+    """Whether an image that is not loaded yet has colours of 16 bits, of which Pillow keeps 8."""
+    settings = [tile[3] for tile in getattr(image, "tile", ())]
+    stored = [setting[0] if isinstance(setting, tuple) and setting else setting for setting in settings]
+    return any(";16" in str(kind) for kind in stored) and image.mode not in _DEEP_GREY
+
+
+def _brightest(image: Image.Image) -> int:
+    """The largest value of any colour, 0 to 255, transparency aside."""
+    colours = image.convert("L") if image.mode in ("L", "LA") else image.convert("RGB")
+    return int(np.asarray(colours).max())
 
 
 def _damaged(path: Path | str, what: str, error: Exception) -> UserError:
     if isinstance(error, Image.UnidentifiedImageError):
-        reason = "is empty or of no format that Pillow knows"
+        if (known := what_it_is(path, what)) is not None:
+            return _unreadable(path, f"is {known}")
+        if (kind := file_kind(path)) is not None:
+            reason = f"begins as {kind.what}, but is damaged or of a kind that Pillow cannot decode"
+            return _unreadable(path, f"{reason}; copy or download it again, or save it as 8-bit JPEG or PNG")
+        reason = f"is of no format that is read ({IN_WORDS})"
     elif isinstance(error, Image.DecompressionBombError):
         reason = f"has too many pixels; make the {what} smaller ({error})"
         return _unreadable(path, reason)

@@ -61,14 +61,14 @@ def index_dataset(
     listing = raw.list_images()
     long_side = raw.settings.long_side
     shrinking = None if long_side is None else Shrinking(Path(index_csv).parent, long_side)
-    sizes, broken = check_images(listing.images, threads, shrinking)
+    sizes, broken, odd_levels = check_images(listing.images, threads, shrinking)
     faults = [*listing.faults, *_unfit_names(raw, listing), *broken]
     left_out = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}
     sound_images = [image for image in listing.images if image.image_id not in left_out]
     unlabelled = left_out_without_class(sound_images, raw.settings)
     left_out |= {fault.image_id for fault in unlabelled}
     images = [image for image in listing.images if image.image_id not in left_out]
-    warnings = [*listing.warnings, *_oddities(raw, listing, images, sizes)]
+    warnings = [*listing.warnings, *_oddities(raw, listing, images, sizes), *odd_levels]
     # Where the whole table of labels is at fault, that every image lacks one says nothing more.
     unreadable = any(fault.image_id is None for fault in listing.faults)
     without_class = "" if unreadable else without_class_in_words(sound_images, raw.settings)
@@ -128,7 +128,8 @@ def index_test_images(raw: RawDataset, index_csv: Path | str, classes_json: Path
     """
     listing = raw.list_images((*SPLITS, TEST))
     images = [image for image in listing.images if image.split == TEST]
-    sizes, broken = check_images(images, threads)
+    sizes, broken, odd_levels = check_images(images, threads)
+    _log_warnings(raw, odd_levels)
     of_labels = (FaultKind.MISSING_ANNOTATION, FaultKind.BROKEN_ANNOTATION, FaultKind.UNKNOWN_CLASS)
     faults = [*(fault for fault in listing.faults if fault.kind not in of_labels), *broken]
     if faults:

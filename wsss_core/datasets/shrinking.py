@@ -76,6 +76,17 @@ def write_shrunken(source: Path, image: np.ndarray, size: Size, target: Path) ->
     return suffix
 
 
+class Levels(NamedTuple):
+    """How bright an image is."""
+
+    darkest: int
+    """Its least value of any colour, 0 to 255, as networks see it."""
+    brightest: int
+    """Its largest."""
+    bits: int | None
+    """How many bits are used, of a file with 16-bit grey; None of others."""
+
+
 class _Looked(NamedTuple):
     """What a look at an image gave."""
 
@@ -83,6 +94,8 @@ class _Looked(NamedTuple):
     """Of the file, see :func:`fingerprint`."""
     size: Size
     """The image's own size."""
+    levels: Levels
+    """How bright it is."""
     suffix: str
     """Of the shrunken file, or ``UNCHANGED``."""
 
@@ -121,12 +134,17 @@ class Shrinking:
         done = looked.suffix == UNCHANGED or self._copy(image.image_id, looked.suffix).exists()
         return looked.size if done else None
 
-    def remember(self, image: ListedImage, fingerprint: str, size: Size, suffix: str | None) -> None:
+    def levels(self, image_id: str) -> Levels:
+        """How bright an image is whose size is known."""
+        return self._looked[image_id].levels
+
+    def remember(self, image: ListedImage, fingerprint: str, size: Size, levels: Levels, suffix: str | None) -> None:
         """Write down that an image was looked at, and has a copy with this suffix (None: it needs none)."""
-        looked = _Looked(fingerprint, size, suffix or UNCHANGED)
+        looked = _Looked(fingerprint, size, levels, suffix or UNCHANGED)
         self._looked[image.image_id] = looked
         with full_disk_told(self._record), open(self._record, "a", encoding="utf-8", errors="surrogateescape") as file:
-            print(fingerprint, *size, looked.suffix, image.image_id, file=file)
+            in_words = "-".join(str(value or 0) for value in levels)
+            print(fingerprint, *size, in_words, looked.suffix, image.image_id, file=file)
 
     def place(self, images: Sequence[ListedImage]) -> Mapping[str, Path]:
         """Put the copies of these images, all known, into the folder ``images``, in place of what is there.
@@ -184,7 +202,8 @@ def _read_record(record: Path) -> dict[str, _Looked]:
     looked = {}
     for line in read_record(record):
         with suppress(ValueError):
-            fingerprint, height, width, suffix, image_id = line.split(" ", 4)
+            fingerprint, height, width, levels, suffix, image_id = line.split(" ", 5)
+            darkest, brightest, bits = map(int, levels.split("-"))
             if suffix in (UNCHANGED, JPEG, PNG) and min(size := (int(height), int(width))) > 0:
-                looked[image_id] = _Looked(fingerprint, size, suffix)
+                looked[image_id] = _Looked(fingerprint, size, Levels(darkest, brightest, bits or None), suffix)
     return looked

@@ -95,7 +95,7 @@ def submission_faults(archive_tgz: Path, index: DatasetIndex, competition: str) 
 
 def _label_map_faults(content: bytes, size: tuple[int, int], classes: int) -> Iterator[str]:
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
         image.load()
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         yield f"cannot be read as an image ({error})"

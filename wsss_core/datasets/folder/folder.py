@@ -12,10 +12,13 @@ from pathlib import Path
 from wsss_core.config.dataset import FolderDataset
 from wsss_core.datasets.class_names import unknown_class_faults
 from wsss_core.datasets.faults import Fault, FaultKind
-from wsss_core.datasets.folder.folder_splits import FolderSplits, drawn_splits, read_splits
+from wsss_core.datasets.folder.csv_table import folded
+from wsss_core.datasets.folder.folder_splits import SPLIT_COLUMNS, FolderSplits, drawn_splits, read_splits
 from wsss_core.datasets.folder.label_table import LabelTable, read_label_table
+from wsss_core.datasets.folder.split_folders import splits_by_folder
 from wsss_core.datasets.image_ids import ImageFiles, find_image_files, folders_in, is_text
-from wsss_core.datasets.index import SPLITS, DatasetIndex
+from wsss_core.datasets.images import IN_WORDS
+from wsss_core.datasets.index import SPLITS, TEST, DatasetIndex
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, MaskSource, RawDataset
 from wsss_core.errors import UserError
 
@@ -45,7 +48,7 @@ class ImageFolder(RawDataset):
         images = find_image_files(self.root / IMAGES)
         listing.faults += images.faults
         if (self.root / IMAGES).is_dir() and not images.files and not images.faults:
-            detail = "holds no image; expected files of a format that Pillow decodes (.jpg, .png, .webp, ...)"
+            detail = f"holds no image; expected files of these formats, with their suffixes: {IN_WORDS}"
             listing.faults.append(Fault(FaultKind.LAYOUT, str(images.folder), detail))
         table = LabelTable(self.root / LABELS, classes=classes or ())
         if table.path.is_file():
@@ -55,6 +58,7 @@ class ImageFolder(RawDataset):
         listing.faults += table.faults
         labels, lines = _labels_of_images(table, images, listing)
         parts = self._splits(images, labels, listing)
+        listing.warnings += self._unused_column(table)
         for split in splits:
             for image_id, path in images.files.items():
                 if parts.get(image_id) == split:
@@ -101,6 +105,9 @@ class ImageFolder(RawDataset):
         if not (root / IMAGES).is_dir():
             deeper = sorted(root.glob(f"*/{IMAGES}"))
             hint = f" ({deeper[0]} exists: is 'root' one folder too high?)" if deeper else ""
+            parts = [name for name in ("train", "valid", "val", "test") if (root / name).is_dir()]
+            if parts and not deeper:
+                hint = f" ({' and '.join(f'{name}/' for name in parts)} are there: move them into {IMAGES}/)"
             faults.append(Fault(FaultKind.LAYOUT, str(root / IMAGES), f"expected a folder with the images{hint}"))
         if not (root / LABELS).is_file():
             near = sorted(path.name for path in root.iterdir() if path.stem.casefold() in ("labels", "label"))
@@ -127,6 +134,14 @@ class ImageFolder(RawDataset):
         """The splits of the images, from the table or drawn."""
         path = self.root / SPLIT_TABLE
         if not path.is_file():
+            found = splits_by_folder(images.files)
+            if found.why_not:
+                detail = (
+                    f"{found.why_not}; so its images are drawn as all others. {SPLIT_TABLE} can say what they are for"
+                )
+                listing.warnings.append(Fault(FaultKind.LIST, str(images.folder), detail))
+            if found.splits:
+                return self._splits_of_folders(found.splits, labels)
             # An image without a row is in the training list, which leaves it out: nobody knows what it shows.
             known = images.files if self.settings.negatives == "all" else labels
             drawn = drawn_splits(sorted(known), self.settings.val_share, self.settings.split_seed)
@@ -146,6 +161,33 @@ class ImageFolder(RawDataset):
         if kept:
             log.info("%s: %d images of the split 'test' are neither trained on nor predicted", path, kept)
         return read.splits
+
+    def _unused_column(self, table: LabelTable) -> list[Fault]:
+        """A column of splits in the table of labels, where no table of splits is."""
+        columns = [name for name in table.heading if folded(name) in SPLIT_COLUMNS]
+        if table.one_hot or not columns or (self.root / SPLIT_TABLE).exists():
+            return []
+        detail = (
+            f"the column {columns[0]!r} is not looked at; if it says which images are for training, copy it and the "
+            f"column of images to {SPLIT_TABLE}"
+        )
+        return [Fault(FaultKind.LIST, str(table.path), detail)]
+
+    def _splits_of_folders(self, splits: Mapping[str, str], labels: dict[str, set[str]]) -> dict[str, str]:
+        """The splits of the folders' names; where none is for validation, some training images become it."""
+        splits = dict(splits)
+        drawn = ""
+        if "val" not in splits.values():
+            train = sorted(image_id for image_id in labels if splits[image_id] == "train")
+            splits |= drawn_splits(train, self.settings.val_share, self.settings.split_seed)
+            drawn = ", val drawn from train by the images' ids"
+        counts = {name: sum(split == name for split in splits.values()) for name in (*SPLITS, TEST)}
+        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        log.warning(
+            "%s: no %s; the folders' names say the splits: %s%s%s",
+            *(self.root, SPLIT_TABLE, told, drawn, " (test: neither trained on nor predicted)" if counts[TEST] else ""),
+        )
+        return splits
 
     def _never_validated(self, listing: Listing, splits: Sequence[str]) -> list[Fault]:
         """Classes that no validation image shows."""
@@ -177,8 +219,7 @@ def _labels_of_images(
         if image_id is None:
             if name not in absent and name.rpartition(".")[0] not in broken and name not in broken:
                 absent.add(name)
-                detail = f"there is no image {name!r} in {images.folder}{images.near(name)}; add it or remove the row"
-                listing.faults.append(Fault(FaultKind.MISSING_IMAGE, table.at(line), detail, name))
+                listing.faults.append(Fault(FaultKind.MISSING_IMAGE, table.at(line), images.missing(name), name))
             continue
         if table.one_hot and image_id in labels:
             detail = f"{image_id!r} is in line {lines[image_id]} already; keep one of them"
@@ -187,6 +228,7 @@ def _labels_of_images(
         labels.setdefault(image_id, set()).update(names)
         lines.setdefault(image_id, line)
         unknown += [(name, image_id, table.at(line)) for name in sorted(names.difference(table.classes))]
+    listing.warnings += images.unread({path for name in absent if (path := images.other(name)) is not None})
     listing.faults += unknown_class_faults(unknown, table.classes)
     for line, name, detail in table.row_faults:
         at_fault = (images.find(name) if name else None) or name

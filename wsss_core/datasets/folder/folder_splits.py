@@ -66,8 +66,7 @@ def read_splits(path: Path, images: ImageFiles) -> FolderSplits:
             detail = f"has the split {word!r}; expected train, val or test"
             read.faults.append(Fault(FaultKind.TABLE_ROW, place, detail, image_id or name))
         if image_id is None:
-            detail = f"there is no image {name!r} in {images.folder}{images.near(name)}; add it or remove the row"
-            read.faults.append(Fault(FaultKind.MISSING_IMAGE, place, detail, name))
+            read.faults.append(Fault(FaultKind.MISSING_IMAGE, place, images.missing(name), name))
         elif split is not None and image_id in lines:
             kind = FaultKind.REPEATED_ID if read.splits[image_id] == split else FaultKind.SHARED_ID
             detail = f"{image_id!r} is in line {lines[image_id]} already, in {read.splits[image_id]}; keep one of them"

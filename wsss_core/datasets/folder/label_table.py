@@ -1,6 +1,5 @@
 """The table of labels of a folder of images: a row for each label, or a column for each class."""
 
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from pathlib import Path
 from wsss_core.config.dataset import check_class_names
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.folder.csv_table import CsvTable, TableRow, folded, read_csv_table
+from wsss_core.datasets.folder.label_cells import labels_in
+from wsss_core.datasets.joined_labels import joined_labels
 from wsss_core.errors import UserError
 
 IMAGE_COLUMNS = frozenset(
@@ -18,12 +19,16 @@ IMAGE_COLUMNS = frozenset(
 """Names, folded, of the column that says which image a row is about."""
 LABEL_COLUMNS = frozenset(
     {"label", "labels", "class", "classes", "class_name", "classname", "category", "categories", "tag", "tags"}
+    | {"choice", "choices"}
 )
 """Names, folded, of the column that holds labels; without one every other column is a class."""
 YES = frozenset({"1", "1.0", "true", "yes", "y", "x", "✓", "✔"})
 NO = frozenset({"", "0", "0.0", "false", "no", "n", "-"})
 """What the cells of a column of a class may hold, whatever the case."""
-_SEVERAL = re.compile("[;|]")
+NO_LABEL = frozenset(
+    {"nan", "none", "null", "nil", "n/a", "na", "#n/a", "<na>", "-", "--", "?", "unlabeled", "unlabelled"}
+)
+"""Labels, whatever the case, that mostly say that there is none."""
 CellLabels = tuple[int, str, frozenset[str]]
 """A line's number, the image as the row names it, and the classes that the row gives it."""
 
@@ -34,6 +39,8 @@ class LabelTable:
 
     path: Path
     """The file."""
+    heading: tuple[str, ...] = ()
+    """The names of all its columns."""
     one_hot: bool = False
     """Whether it has a column for each class, so a single row for each image."""
     classes: tuple[str, ...] = ()
@@ -61,7 +68,7 @@ def read_label_table(path: Path, classes: Sequence[str] | None) -> LabelTable:
     """Read a table of labels.
 
     The table is *long* if it has a column of labels: a row for each label of an image, or several labels in one cell,
-    separated by ``;`` or ``|``; an empty cell is an image without an object. Otherwise it is *one-hot*: every column
+    as ``label_cells`` reads them; an empty cell is an image without an object. Otherwise it is *one-hot*: every column
     but that of the images is a class, 1 (true, yes, x) in the rows of the images that show it.
 
     Args:
@@ -78,6 +85,7 @@ def read_label_table(path: Path, classes: Sequence[str] | None) -> LabelTable:
         labels.faults.append(Fault(FaultKind.TABLE, str(path), str(error).removeprefix(f"{path}: ")))
         return labels
     images, of_labels = table.column(IMAGE_COLUMNS), table.column(LABEL_COLUMNS)
+    labels.heading = table.heading
     labels.one_hot = not of_labels
     fault = _heading_fault(table, images, of_labels)
     if fault is None and not table.rows:
@@ -89,6 +97,8 @@ def read_label_table(path: Path, classes: Sequence[str] | None) -> LabelTable:
         found = _long_rows(table, images[0], of_labels[0], labels)
         labels.rows += found
         names: Sequence[str] = sorted({name for _, _, row in found for name in row})
+        if classes is None:
+            _tell_odd_labels(labels, names)
     else:
         names = [plain(name) for position, name in enumerate(table.heading) if position != images[0]]
         labels.rows += _one_hot_rows(table, images[0], labels)
@@ -124,8 +134,10 @@ def _long_rows(table: CsvTable, image: int, label: int, labels: LabelTable) -> l
             labels.row_faults.append((row.line, "", "names no image; fill the cell, or remove the row"))
         else:
             cell = plain(row.cells[label])
-            parts = [cell] if cell in known else map(str.strip, _SEVERAL.split(cell))
-            rows.append((row.line, row.cells[image], frozenset(filter(None, parts))))
+            try:
+                rows.append((row.line, row.cells[image], frozenset({cell}) if cell in known else labels_in(cell)))
+            except ValueError as error:
+                labels.row_faults.append((row.line, _name_in(row, image), str(error)))
     return rows
 
 
@@ -163,6 +175,30 @@ def _one_hot_rows(table: CsvTable, image: int, labels: LabelTable) -> Iterator[C
 def _name_in(row: TableRow, image: int) -> str:
     """The image that a row of too many or too few cells is likely about."""
     return row.cells[image] if image < len(row.cells) else ""
+
+
+def _tell_odd_labels(labels: LabelTable, names: Sequence[str]) -> None:
+    """Whether labels look like several in one, or like none, where nobody has listed the classes."""
+    sure = []
+    for joined in joined_labels(names):
+        lines = [line for line, _, row in labels.rows if joined.label in row]
+        told = f"{joined.in_words} (line {lines[0]}, {len(lines)} rows)"
+        if joined.sure:
+            sure.append(told)
+            continue
+        detail = f"{told}, and is taken for a class; if it means several, write ';' between them"
+        labels.warnings.append(Fault(FaultKind.ODD_LABEL, str(labels.path), detail))
+    if sure:
+        further = f" (and {len(sure) - 1} labels like it)" if len(sure) > 1 else ""
+        detail = (
+            f"{sure[0]}{further}; write ';' between labels of one cell. If these are names of single classes, list "
+            "'classes' in the configuration"
+        )
+        labels.faults.append(Fault(FaultKind.TABLE, str(labels.path), detail))
+    for name in names:
+        if name.casefold() in NO_LABEL:
+            detail = f"{name!r} is taken for a class; if it means that an image shows none, leave the cell empty"
+            labels.warnings.append(Fault(FaultKind.ODD_LABEL, str(labels.path), detail))
 
 
 def _name_as_given(labels: LabelTable, classes: Sequence[str]) -> None:
