@@ -279,7 +279,7 @@ def test_a_small_configuration_is_completed_with_defaults():
         ),
         ({"cams": {"cam": {"extends": ["a"]}}}, ["cams.cam.extends: no such variant: '['a']'"]),
         ({"cams": {"cam": {"method": ["multiscale"]}}}, ["cams.cam.method: unknown: '['multiscale']'"]),
-        ({"experiments": {}}, ["experiments: Dictionary should have at least 1 item"]),
+        ({"experiments": {}}, ["experiments: must have at least 1"]),
         (
             {"cams": {"cam": {"method": "multiscale", "classifier": "ordinary", "threshold": 0}}},
             ["cams.cam.threshold.fixed: should be greater than 0"],

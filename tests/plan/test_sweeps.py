@@ -141,8 +141,7 @@ def test_variants_that_extend_the_swept_one_follow_as_in_the_file():
         ),
         (
             {"cams.advcam.steps": [6, "many"]},
-            "sweeps.s.fields.cams.advcam.steps: should be a valid integer, unable to parse string as an integer, not "
-            "'many'",
+            "sweeps.s.fields.cams.advcam.steps: must be a whole number, not 'many'",
         ),
         (
             {"cams.advcam.steps": [6, 0]},
@@ -164,7 +163,7 @@ def test_variants_that_extend_the_swept_one_follow_as_in_the_file():
         ),
         (
             {"cams.advcam.scales": [[1.0], 1, [1.0, 1.5]]},
-            "sweeps.s.fields.cams.advcam.scales: should be a valid tuple, not 1",
+            "sweeps.s.fields.cams.advcam.scales: must be a list, such as [a, b], not 1",
         ),
     ],
     ids=str,

@@ -17,6 +17,7 @@ from wsss_core.config.references import unfit_references
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
 from wsss_core.config.stages import DEFAULT_RESOURCES, useless_gpus
 from wsss_core.config.supervision import unfit_supervision
+from wsss_core.config.wording import finding_in_words
 from wsss_core.errors import UserError
 
 OF_ONE_EXPERIMENT = "published"
@@ -239,7 +240,7 @@ def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, 
         elif finding["type"] == "value_error":
             lines.append(f"{where}: {finding['ctx']['error']}")
         else:
-            lines.append(f"{where}: {finding['msg'].removeprefix('Input ')}, not {finding['input']!r}")
+            lines.append(f"{where}: {finding_in_words(finding)}")
     return lines
 
 

@@ -1,0 +1,69 @@
+"""What pydantic finds wrong with a value, in words for people who write YAML."""
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+_WANTED = {
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "path_type": "must be a path, a text",
+    "tuple_type": "must be a list, such as [a, b]",
+    "list_type": "must be a list, such as [a, b]",
+    "set_type": "must be a list, such as [a, b]",
+    "frozen_set_type": "must be a list, such as [a, b]",
+    "dict_type": "must be a mapping of names to values",
+    "mapping_type": "must be a mapping of names to values",
+    "none_required": "must be null, or left out",
+    "too_short": "must have at least {min_length}, and has {actual_length}",
+}
+"""By the type of pydantic's finding."""
+_LONGEST = 100
+
+
+def finding_in_words(finding: Mapping[str, Any]) -> str:
+    """One of pydantic's findings about a value, without its key, as a sentence without Python's types.
+
+    Args:
+        finding: an entry of ``ValidationError.errors()``.
+    """
+    kind, value = finding["type"], finding["input"]
+    wanted = _WANTED.get(kind, finding["msg"].removeprefix("Input ")).format(**finding.get("ctx", {}))
+    hint = ""
+    if kind in ("string_type", "path_type") and isinstance(value, bool | int | float | datetime.date):
+        hint = _quotes_needed(value)
+    elif kind == "string_type" and value is None and isinstance(finding["loc"][-1], int):
+        hint = "; YAML reads null, ~ and nothing so: put the word in quotes, 'null'"
+    elif kind in ("string_type", "path_type") and isinstance(value, list) and len(value) == 1:
+        hint = "; leave the brackets out"
+    elif kind in ("tuple_type", "list_type") and isinstance(value, Mapping):
+        names = [str(key) for key in value]
+        hint = f"; their names as a list: [{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}]"
+    elif kind in ("tuple_type", "list_type") and isinstance(value, str):
+        hint = f"; of one alone: [{value}]"
+    return f"{wanted}{'' if kind == 'too_short' else f', not {value_as_yaml(value)}'}{hint}"
+
+
+def value_as_yaml(value: Any) -> str:
+    """A value as YAML has it, shortened."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    text = str(value) if isinstance(value, datetime.date) else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _quotes_needed(value: bool | int | float | datetime.date) -> str:
+    """Why a word of YAML is no text, and how it becomes one."""
+    if isinstance(value, bool):
+        words, quoted = ("yes, on and true", "yes") if value else ("no, off and false", "no")
+        return f"; YAML reads {words} so: put the word in quotes, '{quoted}'"
+    what = "date" if isinstance(value, datetime.date) else "number"
+    return f"; YAML reads a {what} here: put it in quotes, '{value}'"
