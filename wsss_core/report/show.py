@@ -20,6 +20,7 @@ from wsss_core.files.heat import heat_colours
 from wsss_core.files.shards import shard_names
 from wsss_core.plan.plan import Plan
 from wsss_core.report.gallery import HEADINGS, label_map_in_words
+from wsss_core.report.lettering import lettering
 from wsss_core.report.pictured import CAMS, LABEL_STAGES, OpenPictures, Pictured
 from wsss_core.report.thumbnails import labels_over
 
@@ -33,6 +34,8 @@ NEAREST = 5
 CELL_INCHES = 2.4
 WORDS = 30
 """Characters of a line below a picture."""
+TITLE = 28
+"""Characters of a line above all, for each picture side by side."""
 
 
 def show_image(
@@ -167,16 +170,19 @@ def _draw(rows: Iterable[Sequence[Cell]], title: str, output: Path) -> None:
     columns = max(map(len, rows))
     height, width = rows[0][0][2].shape[:2]
     size = CELL_INCHES * columns, (CELL_INCHES * height / width + 0.75) * len(rows) + 0.4
-    figure, axes = pyplot.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    for line, row in zip(axes, rows, strict=True):
-        for axis in line:
-            axis.set_axis_off()
-        for axis, (heading, words, picture) in zip(line, row, strict=False):
-            axis.imshow(picture, interpolation="nearest")
-            axis.set_title(heading, fontsize=9)
-            told = fill(words.replace(" %", "\N{NO-BREAK SPACE}%"), WORDS)
-            axis.text(0.5, -0.03, told, transform=axis.transAxes, fontsize=8, ha="center", va="top")
-    with atomic_path(output) as temporary:
-        figure.savefig(temporary, dpi=130, metadata={"Software": None})
+    with lettering(
+        [title, *(text for row in rows for heading, words, _ in row for text in (heading, words))]
+    ) as written:
+        figure, axes = pyplot.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
+        figure.suptitle(fill(written(title), TITLE * columns), fontsize=10)
+        for line, row in zip(axes, rows, strict=True):
+            for axis in line:
+                axis.set_axis_off()
+            for axis, (heading, words, picture) in zip(line, row, strict=False):
+                axis.imshow(picture, interpolation="nearest")
+                axis.set_title(written(heading), fontsize=9)
+                told = fill(written(words).replace(" %", "\N{NO-BREAK SPACE}%"), WORDS)
+                axis.text(0.5, -0.03, told, transform=axis.transAxes, fontsize=8, ha="center", va="top")
+        with atomic_path(output) as temporary:
+            figure.savefig(temporary, dpi=130, metadata={"Software": None})
     pyplot.close(figure)

@@ -9,6 +9,7 @@ import pandas
 
 from wsss_core.files.atomic import atomic_path, write_text
 from wsss_core.plan.sweeps import short_names, value_in_words
+from wsss_core.report.lettering import lettering
 from wsss_core.report.score_table import FIGURES, score_table, write_table
 from wsss_core.report.score_text import (
     CONDITIONS_HEADING,
@@ -78,26 +79,35 @@ def _draw(
         stacked = scores.melt()["value"]
         lines = [name for name in titles for _ in range(len(scores))]
         panels, places = [("", stacked, lines)], [*places] * len(titles)
-    figure, axes = pyplot.subplots(
-        1, len(panels), figsize=(PANEL_INCHES * len(panels) + 1.5, PANEL_INCHES), squeeze=False
-    )
-    for axis, (name, column, names) in zip(axes[0], panels, strict=True):
-        different = list(dict.fromkeys(names))
-        for number, line in enumerate(different):
-            chosen = [i for i, other in enumerate(names) if other == line]
-            chosen.sort(key=lambda i: places[i])
-            colour = matplotlib.colormaps["viridis"](0.9 * number / max(len(different) - 1, 1))
-            axis.plot([places[i] for i in chosen], column.iloc[chosen], "o-", color=colour, markersize=4, label=line)
-        axis.set_title(name, fontsize=9)
-        axis.set_xlabel(fields[first])
-        axis.set_xticks(list(ticks), list(ticks.values()))
-        axis.grid(alpha=0.3)
-    axes[0][0].set_ylabel("mIoU, %")
-    axes[0][-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
-    with atomic_path(picture) as temporary:
-        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+    texts = [title, *titles, *ticks.values(), *(line for _, _, names in panels for line in names), *fields.values()]
+    with lettering(texts) as written:
+        figure, axes = pyplot.subplots(
+            1, len(panels), figsize=(PANEL_INCHES * len(panels) + 1.5, PANEL_INCHES), squeeze=False
+        )
+        for axis, (name, column, names) in zip(axes[0], panels, strict=True):
+            different = list(dict.fromkeys(names))
+            for number, line in enumerate(different):
+                chosen = [i for i, other in enumerate(names) if other == line]
+                chosen.sort(key=lambda i: places[i])
+                colour = matplotlib.colormaps["viridis"](0.9 * number / max(len(different) - 1, 1))
+                axis.plot(
+                    [places[i] for i in chosen],
+                    column.iloc[chosen],
+                    "o-",
+                    color=colour,
+                    markersize=4,
+                    label=written(line),
+                )
+            axis.set_title(name, fontsize=9)
+            axis.set_xlabel(written(fields[first]))
+            axis.set_xticks(list(ticks), list(map(written, ticks.values())))
+            axis.grid(alpha=0.3)
+        axes[0][0].set_ylabel("mIoU, %")
+        axes[0][-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+        figure.suptitle(written(title), fontsize=10)
+        figure.tight_layout()
+        with atomic_path(picture) as temporary:
+            figure.savefig(temporary, dpi=110, metadata={"Software": None})
     pyplot.close(figure)
 
 
