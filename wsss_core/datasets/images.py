@@ -69,7 +69,7 @@ def read_image(path: Path | str) -> np.ndarray:
             raise _unreadable(
                 path,
                 f"has 16-bit colours of which only the lower bits are used (up to {256 * _brightest(image) + 255} of "
-                "65535, as of a 12-bit or 14-bit camera); it would be dark. Stretch its values, and save it as 8-bit PNG",
+                "65535, as of a 12-bit or 14-bit camera): it would be dark. Stretch them, and save it as 8-bit PNG",
             )
         elif image.mode == "F":
             raise _unreadable(path, "has floating-point pixels; save it as 8-bit JPEG or PNG")

@@ -17,6 +17,7 @@ class FileKind:
     """What to do, whatever the file was meant to be; None if that depends on what is expected."""
 
 
+_ZIP = "a ZIP archive"
 _BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "a JPEG image"),
     (0, b"\x89PNG\r\n", "a PNG image"),
@@ -51,7 +52,7 @@ _BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89HDF\r\n", "an HDF5 file"),
     (0, b"CDF\1", "a NetCDF file"),
     (0, b"MATLAB 5.0", "a MATLAB file"),
-    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"PK\x03\x04", _ZIP),
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (0, b"Rar!", "a RAR archive"),
@@ -97,6 +98,17 @@ def file_kind(path: Path | str) -> FileKind | None:
         of_brand = (what for what, brands in _BOXES.items() if brand in brands.split())
         return FileKind(next(of_brand, f"a video or photograph of the kind {brand!r}"))
     return _kind_of_text(start)
+
+
+def no_weights(path: Path | str) -> str | None:
+    """What a file that cannot be read as weights is, and what to do; in words that follow "is".
+
+    None if it may be damaged weights all the same: files of torch.save are ZIP archives.
+    """
+    kind = file_kind(path)
+    if kind is None or kind.what == _ZIP:
+        return None
+    return f"{kind.what}; {kind.advice or 'expected a .safetensors file, or one of torch.save to import'}"
 
 
 def _kind_of_text(start: bytes) -> FileKind | None:

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from wsss_core.errors import UserError
+from wsss_core.files.file_kinds import no_weights
 from wsss_core.importing.mxnet_params import read_mxnet_params
 
-NESTED_IN = ("state_dict", "model", "net")
+NESTED_IN = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training programs put a state dict beside other things."""
 _DATA_PARALLEL = "module."
 _FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)")
@@ -47,12 +48,26 @@ def read_checkpoint(path: Path | str) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise UserError(
                 f"{path}: holds no state dict (names and tensors): {name!r} is of type {type(tensor).__name__}"
+                f"{_where_weights_are(state)}"
             )
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
             raise UserError(f"{path}: {name} is no ordinary tensor of real numbers")
     if all(name.startswith(_DATA_PARALLEL) for name in state):
         state = {name.removeprefix(_DATA_PARALLEL): tensor for name, tensor in state.items()}
     return dict(state)
+
+
+def _where_weights_are(state: Mapping[Any, Any]) -> str:
+    """What else a file holds, for a message."""
+    nested = [repr(key) for key, value in state.items() if isinstance(value, Mapping) and _has_tensors(value)]
+    if nested:
+        return f"; there are weights under {', '.join(nested)}: write one of these with torch.save or as .safetensors"
+    keys = list(map(repr, state))
+    return f"; it has {', '.join(keys[:8])}{f' and {len(keys) - 8} more' if len(keys) > 8 else ''}"
+
+
+def _has_tensors(values: Mapping[Any, Any]) -> bool:
+    return any(isinstance(value, Tensor) for value in values.values())
 
 
 def read_mxnet_checkpoint(path: Path | str) -> dict[str, Tensor]:
@@ -77,6 +92,8 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except safetensors.SafetensorError as error:
+        if (found := no_weights(path)) is not None:
+            raise UserError(f"{path}: is {found}") from error
         raise UserError(f"{path}: is damaged or no .safetensors file ({error})") from error
 
 
@@ -94,4 +111,6 @@ def _read_pickle(path: str) -> Any:
                 "could run code. If you trust the file, load it with the program it belongs to, and write "
                 "network.state_dict() with torch.save or as .safetensors"
             ) from error
+        if (found := no_weights(path)) is not None:
+            raise UserError(f"{path}: is {found}") from error
         raise UserError(f"{path}: is damaged or no file that torch.save wrote") from error

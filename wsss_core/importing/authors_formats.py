@@ -1,5 +1,6 @@
 """Which network of ours the file of another program becomes."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ COUNTER = "num_batches_tracked"
 """A buffer of batch normalisation that old files lack and nothing here reads."""
 TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101", "vgg16")
 """Networks of torchvision that have a trunk here."""
+ALIKE = 0.5
+"""Share of names and shapes by which a file is taken for one of them."""
 CROP_SIZE = 512
 """Pixels of the crops that IRN's authors train on, and pad images to."""
 RESNET50 = Trunk(network="resnet50", output_stride=16)
@@ -137,7 +140,10 @@ def _of_psa(state: Mapping[str, Tensor], path: Path | str) -> Target:
         return _AFFINITYNET
     if "fc8.weight" in state:
         return _resnet38_classifier("classifier of psa (resnet38_cls)")
-    raise UserError(f"{path}: is no file of psa: it has neither f9.weight (AffinityNet) nor fc8.weight (classifier)")
+    raise UserError(
+        f"{path}: is no file of psa: it has neither f9.weight (AffinityNet) nor fc8.weight (classifier); "
+        f"{_found(state)}"
+    )
 
 
 def _of_deeplab(state: Mapping[str, Tensor], path: Path | str) -> Target:
@@ -148,6 +154,17 @@ def _of_deeplab(state: Mapping[str, Tensor], path: Path | str) -> Target:
 
 def _of_torchvision(state: Mapping[str, Tensor], path: Path | str) -> Target:
     """The network whose weights agree best with the file's, in names and shapes."""
+    likeness = _likeness(state)
+    best = max(TORCHVISION, key=likeness.__getitem__)
+    if likeness[best] < ALIKE:
+        raise UserError(
+            f"{path}: holds none of torchvision's networks {', '.join(TORCHVISION)}; {_found(state)}{_inside(state)}"
+        )
+    return _torchvision(best)
+
+
+def _likeness(state: Mapping[str, Tensor]) -> dict[str, float]:
+    """How well the weights agree with each of torchvision's networks, in names and shapes: 0 to 1."""
     given = _shapes(state)
     likeness = {}
     with torch.device("meta"):
@@ -156,10 +173,27 @@ def _of_torchvision(state: Mapping[str, Tensor], path: Path | str) -> Target:
             own = target.build(()).state_dict()
             wanted = _shapes({target.naming(name): tensor for name, tensor in own.items()})
             likeness[network] = len(given & wanted) / len(given | wanted)
-    best = max(TORCHVISION, key=likeness.__getitem__)
-    if likeness[best] < 0.5:
-        raise UserError(f"{path}: holds none of torchvision's networks {', '.join(TORCHVISION)}")
-    return _torchvision(best)
+    return likeness
+
+
+def _found(state: Mapping[str, Tensor]) -> str:
+    """What names a file has, for a message."""
+    names = list(state)
+    return f"its {len(names)} names are {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+
+
+def _inside(state: Mapping[str, Tensor]) -> str:
+    """Which network a file has inside another, whose names begin alike, for a message; empty if it has none."""
+    beginnings = Counter(name.partition(".")[0] + "." for name in state if "." in name)
+    for beginning, _ in beginnings.most_common(3):
+        inner = {name.removeprefix(beginning): state[name] for name in state if name.startswith(beginning)}
+        best, alike = max(_likeness(inner).items(), key=lambda item: item[1])
+        if alike >= ALIKE:
+            return (
+                f"; under the beginning '{beginning}' it has a {best}: write those weights without it, with torch.save "
+                "or as .safetensors"
+            )
+    return ""
 
 
 def _torchvision(network: str) -> Target:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wsss_core.config.timm_models import pretrained_settings
 from wsss_core.errors import UserError
+from wsss_core.files.file_kinds import no_weights
 from wsss_core.networks.timm_trunk import TimmTrunk
 from wsss_core.networks.weights import load_state
 
@@ -74,7 +75,8 @@ def load_timm_file(trunk: TimmTrunk, file: str) -> None:
     try:
         state = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{file}: is damaged or no .safetensors file ({error})") from None
+        found = no_weights(file) or f"damaged or no .safetensors file ({error})"
+        raise UserError(f"{file}: is {found}") from None
     _load_body(trunk, state, file)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from wsss_core.config.trained_on import DESCRIPTION_KEY
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path
+from wsss_core.files.file_kinds import no_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 TRUNK_PREFIX = "trunk."
@@ -202,7 +203,8 @@ def _read(path: Path | str, tensors: bool = True) -> tuple[dict[str, Tensor], di
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such weights file") from error
     except (OSError, safetensors.SafetensorError, *_CANNOT_BE_BUILT) as error:  # such as a type that torch lacks
-        raise UserError(f"{path}: is damaged or no .safetensors file ({error})") from error
+        found = no_weights(path) or f"damaged or no .safetensors file ({error})"
+        raise UserError(f"{path}: is {found}") from error
 
 
 def _some(names: Iterable[str]) -> str:
