@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from wsss_core.datasets.faults import DatasetFaults, FaultKind
 from wsss_core.datasets.folder.folder_splits import drawn_splits
@@ -321,8 +322,9 @@ PART = st.text(
     st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="/\\"), min_size=1, max_size=12
 ).filter(lambda part: not part.startswith(".") and part not in ("images",) and part == part.strip())
 LABEL = st.text(
-    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters=";|"), min_size=1, max_size=8
-).filter(lambda label: label.strip() and label.strip() != "background")
+    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters=";|,，、；｜"), min_size=1, max_size=8
+).filter(lambda label: label.strip() not in ("", "background") and label.strip()[0] not in '[{("')
+"""Neither several in one nor like a list."""
 
 
 @given(data=st.data())
@@ -358,3 +360,53 @@ def test_a_table_among_the_images_is_found_and_no_image_told_as_unlabelled(tmp_p
     message = str(tree.faults(tmp_path / "index"))
     assert f"{tree.root}/images/labels.csv is there: move it out of images/" in message
     assert "shows no class" not in caplog.text
+
+
+def test_files_that_are_no_images_are_told_by_what_they_are(tmp_path, caplog):
+    tree = FolderTree(tmp_path / "mine").images([f"{i}.jpg" for i in range(4)])
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    for name, content in (("IMG_1.HEIC", heic), ("b.jpg", b"<html>"), ("c", b"\xff\xd8\xff"), ("extra.heic", heic)):
+        (tree.root / "images" / name).write_bytes(content)
+    (tree.root / "images/gone.jpg").symlink_to("/nowhere/gone.jpg")
+    (tree.root / "images/self.png").symlink_to("self.png")
+    named = ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "img_1.HEIC", "b.jpg", "c", "gone.jpg"]
+    tree.labels({name: ["cat"] for name in named})
+    faults = {fault.image_id: fault.detail for fault in tree.faults(tmp_path / "out").faults}
+    assert "IMG_1.HEIC' is a HEIC image, as telephones save them, which is not read" in faults["img_1.HEIC"]
+    assert "is a web page (HTML)" in faults["b"]
+    assert "not taken for an image by its suffix ''; rename it" in faults["c"]
+    assert "a link that leads nowhere (to '/nowhere/gone.jpg')" in faults["gone.jpg"]
+    assert len(faults) == 4
+    # What no table names is a warning.
+    told = [warning.detail for warning in tree.listing().warnings if warning.file.endswith(("extra.heic", "self.png"))]
+    assert len(told) == 2 and "is a HEIC image" in told[0] and "leads nowhere (to 'self.png')" in told[1]
+
+
+def test_labels_that_look_like_several_or_like_none(tmp_path):
+    tree = FolderTree(tmp_path / "mine").images([f"{name}.png" for name in "abcd"])
+    tree.labels({"a.png": ["cat"], "b.png": ["dog"], "c.png": ["cat/dog"], "d.png": ["nan"]})
+    told = [warning.detail for warning in tree.listing().warnings if warning.kind == FaultKind.ODD_LABEL]
+    assert told[0].startswith("'cat/dog' looks like 'cat' and 'dog' with '/' between them (line 4, 1 rows)")
+    assert told[1].startswith("'nan' is taken for a class; if it means that an image shows none")
+    tree.labels({"a.png": ["cat"], "b.png": ["dog"], "c.png": ["cat, dog"], "d.png": ["[null]"]})
+    assert "write ';' between labels of one cell" in tree.listing().faults[0].detail
+    assert "has '[null]', which looks like a list" in tree.listing().faults[1].detail
+    tree.settings["classes"] = ("cat", "dog")
+    assert "if it means 'cat' and 'dog', write ';' between them" in tree.listing().faults[0].detail
+    tree.settings["classes"] = ("cat", "dog", "cat, dog", "[null]")
+    assert not tree.listing().faults
+
+
+@pytest.mark.parametrize("long_side", [None, 64])
+def test_images_of_few_levels_are_told(tmp_path, caplog, long_side):
+    tree = FolderTree(tmp_path / "mine", long_side=long_side).images([f"{i}.png" for i in range(6)])
+    for name, most in (("deep_1", 4095), ("deep_2", 4095), ("deep_3", 800)):
+        values = np.linspace(0, most, 48).astype(np.uint16).reshape(6, 8)
+        Image.fromarray(values).save(tree.root / f"images/{name}.tif")
+    Image.fromarray(np.full((6, 8), 12, np.uint8)).save(tree.root / "images/dark.png")
+    tree.labels({path.name: ["cat"] for path in (tree.root / "images").iterdir()})
+    tree.index(tmp_path / "out")
+    assert "dark.png: is nearly uniform: its values go from 12 to 12" in caplog.text
+    assert (
+        "12 bits (values below 4096) in 2 images, 10 bits (values below 1024) in 1 images; as these dif" in caplog.text
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from wsss_core.datasets.images import image_size, read_image, read_mask
+from wsss_core.datasets.images import grey_bits, image_size, read_image, read_mask
 from wsss_core.errors import UserError
 
 HEIGHT, WIDTH = 5, 7
@@ -265,3 +265,51 @@ def test_truncated_mask_is_named(tmp_path):
 def test_one_pixel_mask(tmp_path):
     path = saved(Image.new("L", (1, 1), 3), tmp_path / "a.png")
     assert read_mask(path).tolist() == [[3]]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_grey_of_a_few_bits_is_stretched(tmp_path, bits, suffix):
+    values = np.linspace(0, 2**bits - 1, HEIGHT * WIDTH).astype(np.uint16).reshape(HEIGHT, WIDTH)
+    path = saved(Image.fromarray(values), tmp_path / f"a.{suffix}")
+    pixels = read_image(path)
+    assert grey_bits(path) == bits
+    assert np.array_equal(pixels[..., 0], np.round(values / (2**bits - 1) * 255))
+
+
+def deep_png(path: Path, values: np.ndarray) -> Path:
+    """Write 16-bit colours, which Pillow does not."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = b"".join(struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return path
+
+
+def test_colours_of_12_bits_in_16_are_refused_as_pillow_keeps_the_upper_8(tmp_path):
+    values = COLOURS.astype(np.uint16) * 16
+    with pytest.raises(UserError, match=r"a\.png: has 16-bit colours of which only the lower bits are used"):
+        read_image(deep_png(tmp_path / "a.png", values))
+    assert np.array_equal(read_image(deep_png(tmp_path / "a.png", values * 16)), COLOURS)
+    assert grey_bits(tmp_path / "a.png") is None
+
+
+@pytest.mark.parametrize("reader", [read_image, read_mask, image_size])
+def test_a_drawing_in_postscript_is_not_run(tmp_path, reader, monkeypatch):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(COLOURS).save(path, format="EPS")
+    monkeypatch.setattr("subprocess.check_call", lambda *arguments, **options: pytest.fail("something was started"))
+    with pytest.raises(UserError, match=r"a\.jpg: is a drawing in PostScript \(EPS\), which is not read"):
+        reader(path)
+
+
+@pytest.mark.parametrize("form", ["PSD", "TGA", "ICO", "PCX", "SGI"])
+def test_no_other_format_is_opened(tmp_path, form):
+    path = tmp_path / "a.png"
+    if form == "PSD":
+        path.write_bytes(b"8BPS\0\1" + bytes(100))
+    else:
+        Image.fromarray(COLOURS).save(path, format=form)
+    with pytest.raises(UserError, match=r"a\.png: is (a Photoshop|a Windows icon|of no format that is read)"):
+        read_image(path)

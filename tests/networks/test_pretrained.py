@@ -353,13 +353,32 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch, zipped):
     assert sorted(os.listdir()) == ["in.pth"]
 
 
+def test_a_network_inside_another_is_found(imported):
+    inner = slim_torchvision("resnet18")
+    told = refused(imported, "torchvision", {f"backbone.{name}": tensor for name, tensor in inner.items()})
+    assert "names are backbone." in told and "under the beginning 'backbone.' it has a resnet18" in told
+
+
+def test_what_a_file_holds_beside_weights_is_told(tmp_path):
+    torch.save({"epoch": 3, "student": {"a": torch.zeros(2)}}, tmp_path / "in.pth")
+    with pytest.raises(UserError, match="'epoch' is of type int; there are weights under 'student': write"):
+        import_weights("psa", tmp_path / "in.pth", tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("name", ["in.pth", "in.safetensors"])
+def test_what_is_no_weights_is_named(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 102\n")
+    with pytest.raises(UserError, match="is a pointer of Git LFS, not the file itself; fetch"):
+        import_weights("torchvision", tmp_path / name, tmp_path / "out.safetensors")
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
 def test_damaged_files(tmp_path, zipped, share):
     torch.save({"fc8.weight": torch.zeros(100, 100)}, tmp_path / "in.pth", _use_new_zipfile_serialization=zipped)
     whole = (tmp_path / "in.pth").read_bytes()
     (tmp_path / "in.pth").write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(UserError, match=r"in\.pth: is damaged"):
+    with pytest.raises(UserError, match=r"in\.pth: is damaged" if share else r"in\.pth: is empty"):
         import_weights("psa", tmp_path / "in.pth", tmp_path / "out.safetensors")
 
 

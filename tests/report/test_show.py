@@ -1,16 +1,21 @@
 """The viewer: on a run made by hand, whose files lie where the configuration's plan says."""
 
+import warnings
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import yaml
+from matplotlib import font_manager
 from PIL import Image
 
 from wsss_core.config import load_config, read_yaml
 from wsss_core.files.cam_store import ImageCams, write_cam_store
 from wsss_core.plan.plan import Plan
 from wsss_core.report.__main__ import main
+from wsss_core.report.lettering import lettering
+from wsss_core.report.show import _draw
 
 from .run_tree import CLASSES, SIDE, block, label_maps, made_index
 
@@ -99,3 +104,21 @@ def test_a_command_for_another_configuration_names_it(folder, capsys):
     Path("config.yaml").rename("my pets.yaml")
     assert main(["show", "cams", "image_1", "--configfile", "my pets.yaml"]) == 2
     assert "index.csv: is not made yet; `snakemake dataset --configfile 'my pets.yaml'`" in capsys.readouterr().err
+
+
+def test_dollars_begin_no_formula_and_letters_that_no_font_has_become_their_numbers(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [font_manager.findfont("DejaVu Sans"), "no font"])
+    cells = [[("US$ 5^$", "10$_20$ \N{DOG}\N{VARIATION SELECTOR-16} 3 %", np.zeros((40, 40, 3)))]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _draw(cells, "\u732b #1 50% $^$ (train)", tmp_path / "x.png")
+    assert (tmp_path / "x.png").exists()
+    assert "no font that is installed here has the letters \u732b \N{DOG}; the picture has their numbers" in caplog.text
+
+
+def test_letters_come_from_another_font_where_one_has_them(caplog, monkeypatch):
+    usual, other = (font_manager.findfont(name) for name in ("cmr10", "DejaVu Sans"))
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [other])
+    with matplotlib.rc_context({"font.family": ["cmr10"]}), lettering(["\u0416"]) as written:
+        assert usual != other and matplotlib.rcParams["font.family"] == ["cmr10", "DejaVu Sans"]
+        assert written("\u0416") == "\u0416" and not caplog.text

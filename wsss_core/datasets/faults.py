@@ -40,6 +40,7 @@ class FaultKind(StrEnum):
     IN_EVERY_IMAGE = "a class is in every training image"
     TINY_IMAGE = "an image is tiny"
     FEW_LEVELS = "an image has few levels of brightness"
+    FEW_BITS = "images do not use all of their 16 bits"
     LIST_LENGTH = "an image list has another length than is usual"
     OTHER_SIZE = "an image has another size than is said of it"
 

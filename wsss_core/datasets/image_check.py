@@ -87,8 +87,8 @@ def _odd_levels(images: Sequence[ListedImage], levels: Mapping[str, Levels]) -> 
             if len(counts) > 1
             else ""
         )
-        detail = f"16-bit grey is stretched by the bits that an image uses: {told}{differ}"
-        odd.append(Fault(FaultKind.FEW_LEVELS, str(deep[0].image), detail))
+        detail = f"each is stretched by the bits that it uses: {told}{differ}"
+        odd.append(Fault(FaultKind.FEW_BITS, str(deep[0].image), detail))
     return odd
 
 

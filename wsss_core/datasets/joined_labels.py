@@ -66,7 +66,7 @@ def joined_labels(labels: Iterable[str]) -> list[JoinedLabel]:
         split = {label: parts for label in labels if label not in found and len(parts := _parts(label, pattern)) > 1}
         labels_with = Counter(part for parts in split.values() for part in {part.casefold() for part in parts})
         # As of 'clear primary', 'clear primary water', 'haze water', ...: far fewer words than labels.
-        many = len(split) >= _MANY and 2 * len(labels_with) < len(split)
+        many = len(split) >= _MANY and 2 * len(labels_with) <= len(split)
         for label, parts in split.items():
             folded = {part.casefold() for part in parts}
             known = folded <= whole or (

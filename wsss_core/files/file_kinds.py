@@ -17,7 +17,12 @@ class FileKind:
     """What to do, whatever the file was meant to be; None if that depends on what is expected."""
 
 
+_ZEROS = "filled with zeros, as when a copy or download broke off"
+_LFS = "a pointer of Git LFS, not the file itself"
+_ANNEX = "a pointer of git-annex, not the file itself"
+_WEB = "a web page (HTML), as a site sends it in place of a file"
 _ZIP = "a ZIP archive"
+_STAND_INS = (_ZEROS, _LFS, _ANNEX, _WEB)
 _BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "a JPEG image"),
     (0, b"\x89PNG\r\n", "a PNG image"),
@@ -88,7 +93,7 @@ def file_kind(path: Path | str) -> FileKind | None:
     if not start:
         return FileKind("empty", FETCH_AGAIN)
     if not any(start):
-        return FileKind("filled with zeros, as when a copy or download broke off", FETCH_AGAIN)
+        return FileKind(_ZEROS, FETCH_AGAIN)
     for at, beginning, what in _BEGINNINGS:
         # Two letters may begin a text, too.
         if start[at : at + len(beginning)] == beginning and (len(beginning) > 2 or b"\0" in start):
@@ -98,6 +103,12 @@ def file_kind(path: Path | str) -> FileKind | None:
         of_brand = (what for what, brands in _BOXES.items() if brand in brands.split())
         return FileKind(next(of_brand, f"a video or photograph of the kind {brand!r}"))
     return _kind_of_text(start)
+
+
+def stand_in(path: Path | str) -> str | None:
+    """What lies in place of a file of any kind, and what to do, in words that begin with "is"; else None."""
+    kind = file_kind(path)
+    return f"is {kind.what}; {kind.advice}" if kind is not None and kind.what in _STAND_INS else None
 
 
 def no_weights(path: Path | str) -> str | None:
@@ -119,18 +130,16 @@ def _kind_of_text(start: bytes) -> FileKind | None:
             return None
         text = start[: error.start].decode("utf-8-sig")
     if text.startswith("version https://git-lfs"):
-        return FileKind(
-            "a pointer of Git LFS, not the file itself", "fetch the file with `git lfs pull` in its repository"
-        )
+        return FileKind(_LFS, "fetch the file with `git lfs pull` in its repository")
     if re.match(r"(\.\./)*(\.git)?/?annex/objects/", text):
-        return FileKind("a pointer of git-annex, not the file itself", "fetch the file with `git annex get`")
+        return FileKind(_ANNEX, "fetch the file with `git annex get`")
     if (markup := _MARKUP.match(text)) is not None:
         names = [name.lower() for name in markup.groups()]
         if names[0] == "svg":
             return FileKind("a drawing in SVG")
         if names[0] in _WEB_PAGE:
-            return FileKind("a web page (HTML), as a site sends it in place of a file", FETCH_AGAIN)
+            return FileKind(_WEB, FETCH_AGAIN)
         return FileKind(f"XML (<{markup[1]}>)", None if names[0] == "annotation" else FETCH_AGAIN)
     if any(ord(character) < 32 and character not in "\t\n\r\f" for character in text):
         return None
-    return FileKind(f"text that begins with {' '.join(text.split())[:40]!r}")
+    return FileKind(f"text that begins with {' '.join(text.split())[:40]!r}", FETCH_AGAIN)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from wsss_core.errors import UserError
+from wsss_core.files.file_kinds import stand_in
 from wsss_core.jobs.progress import Progress
 
 CHUNK = 2**20
@@ -157,6 +158,8 @@ class _Window:
 
     def fail(self, what: str, position: int | None = None) -> None:
         """Raise the error that says what is wrong at a position of the text."""
+        if (found := stand_in(self._path)) is not None:
+            raise UserError(f"{self._path}: {found}")
         byte = self._start + (self._at if position is None else position)
         raise UserError(f"{self._path}: {what} (at byte {byte}); copy or download it again")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsss_core.errors import UserError
+from wsss_core.files.file_kinds import stand_in
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 """What may stand between the cells of a row, in the order in which it is tried, and what people call it."""
@@ -98,11 +99,15 @@ def read_csv_table(path: Path, first_column: Collection[str]) -> CsvTable:
         if rows:
             candidates.append((_fitness(rows, first_column), delimiter, rows))
     if not candidates:
-        raise UserError(f"{path}: " + (failure or "is empty; expected a heading and a row for each image"))
+        raise UserError(
+            f"{path}: " + (stand_in(path) or failure or "is empty; expected a heading and a row for each image")
+        )
     # max() takes the first of equals.
     (has_column, _, _), delimiter, rows = max(candidates, key=lambda candidate: candidate[0])
     heading = tuple(cell.strip() for cell in rows[0][1])
     first_line = 1 + bool(separator)
+    if not has_column and (found := stand_in(path)) is not None:
+        raise UserError(f"{path}: {found}")
     if not has_column and failure:
         raise UserError(f"{path}: {failure}")
     if not has_column:

@@ -171,7 +171,7 @@ class ImageFolder(RawDataset):
             f"the column {columns[0]!r} is not looked at; if it says which images are for training, copy it and the "
             f"column of images to {SPLIT_TABLE}"
         )
-        return [Fault(FaultKind.LIST, str(table.path), detail)]
+        return [Fault(FaultKind.TABLE, str(table.path), detail)]
 
     def _splits_of_folders(self, splits: Mapping[str, str], labels: dict[str, set[str]]) -> dict[str, str]:
         """The splits of the folders' names; where none is for validation, some training images become it."""

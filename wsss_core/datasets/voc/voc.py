@@ -38,6 +38,7 @@ from wsss_core.datasets.voc.voc_train_aug import (
     listed_train_aug_warnings,
     own_list,
 )
+from wsss_core.files.file_kinds import stand_in
 from wsss_core.jobs.progress import progress
 
 
@@ -158,7 +159,7 @@ def _read_annotation(path: Path, image_id: str, difficult: bool, faults: list[Fa
         annotation = ElementTree.parse(path).getroot()
     # ParseError is a SyntaxError; an unknown encoding is a LookupError or ValueError.
     except (SyntaxError, LookupError, ValueError, OSError) as error:
-        detail = f"is no well-formed XML ({error}); copy or download it again"
+        detail = stand_in(path) or f"is no well-formed XML ({error}); copy or download it again"
         faults.append(Fault(FaultKind.BROKEN_ANNOTATION, str(path), detail, image_id))
         return set(), None
     if annotation.tag != "annotation":

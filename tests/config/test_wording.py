@@ -1,0 +1,51 @@
+"""Findings about values, in words of YAML."""
+
+import pytest
+import yaml
+
+from wsss_core.config.loading import ConfigError, load_config
+
+
+@pytest.mark.parametrize(
+    "line, told",
+    [
+        (
+            "classes: [no, yes]",
+            "classes.0: must be a text, not false; YAML reads no, off and false so: put the word in quo",
+        ),
+        (
+            "classes: [cat, on]",
+            "classes.1: must be a text, not true; YAML reads yes, on and true so: put the word in quot",
+        ),
+        ("classes: [1, 2]", "classes.0: must be a text, not 1; YAML reads a number here: put it in quotes, '1'"),
+        (
+            "classes: [~]",
+            "classes.0: must be a text, not null; YAML reads null, ~ and nothing so: put the word in quotes",
+        ),
+        ("classes: cat", "classes: must be a list, such as [a, b], not 'cat'; of one alone: [cat]"),
+        (
+            "classes: {cat: 1, dog: 2}",
+            "classes: must be a list, such as [a, b], not {'cat': 1, 'dog': 2}; their names as ",
+        ),
+        ("classes: []", "classes: must have at least 1, and has 0"),
+        ("name: 2024", "name: must be a text, not 2024; YAML reads a number here: put it in quotes, '2024'"),
+        (
+            "name: 2024-01-31",
+            "name: must be a text, not 2024-01-31; YAML reads a date here: put it in quotes, '2024-01-31'",
+        ),
+        ("root: [data]", "root: must be a path, a text, not ['data']; leave the brackets out"),
+        (
+            "root: no",
+            "root: must be a path, a text, not false; YAML reads no, off and false so: put the word in quotes",
+        ),
+        ("long_side: large", "long_side: must be a whole number, not 'large'"),
+        ("val_share: a fifth", "val_share: must be a number, not 'a fifth'"),
+    ],
+)
+def test_values_of_a_wrong_kind(line, told):
+    settings = {"name": "mine", "format": "folder", "root": "data"} | yaml.safe_load(line)
+    with pytest.raises(ConfigError) as caught:
+        load_config({"dataset": settings})
+    fault = next(fault for fault in caught.value.faults if fault.startswith("dataset."))
+    assert fault.startswith(f"dataset.{told}")
+    assert not any(word in fault.lower() for word in ("tuple", "pathlib", "class ", "string"))
