@@ -33,9 +33,9 @@ from wsss_core.training import make_weights
 
 
 def settings(kind: type[Classifier] = OrdinaryClassifier, epochs=2, learning_rate=1e-3, batch_size=3, **options):
-    optimisation = Optimisation(
-        optimizer="adamw", epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, head_factor=10
-    )
+    optimisation = Optimisation(optimizer="adamw", epochs=epochs, batch_size=batch_size, head_factor=10)
+    # Also one that no configuration may have, with which a training diverges at once.
+    optimisation = optimisation.model_copy(update={"learning_rate": learning_rate})
     augmentation = Augmentation(crop=32, flip=False)
     return kind(backbone="small", optimisation=optimisation, augmentation=augmentation, **options)
 

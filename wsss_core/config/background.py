@@ -5,7 +5,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from wsss_core.config.numbers import Power, as_number
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.paths import File
 
 THRESHOLD_STEPS = 100
 """Maps are scored, and thresholds chosen, at 0, 1/100, ..., 99/100."""
@@ -26,14 +28,16 @@ class Threshold(Parameters):
     best_on: Literal["train", "subset"] | None = None
     """Choose the one with the highest mIoU: on all training images with a mask (an oracle: the result is no longer
     weakly supervised), or on the images listed in ``subset``."""
-    subset: str | None = Field(None, min_length=1)
+    subset: File | None = None
     """With ``best_on: subset``, a text file with ids of training images that have masks, one a line."""
 
     @model_validator(mode="before")
     @classmethod
     def _number_alone(cls, settings: Any) -> Any:
-        number = isinstance(settings, int | float) and not isinstance(settings, bool)
-        return {"fixed": settings} if number else settings
+        if isinstance(settings, Mapping):
+            return settings
+        number = as_number(settings)
+        return {"fixed": number} if isinstance(number, int | float) else settings
 
     @model_validator(mode="after")
     def _one_source(self) -> "Threshold":
@@ -58,9 +62,9 @@ class BackgroundScore(Parameters):
 
     threshold: float | None = Field(None, gt=0, lt=1)
     """The same score at every pixel."""
-    alpha: float | None = Field(None, gt=0)
+    alpha: Power | None = None
     """``(1 - largest class value) ** alpha``, as in AffinityNet; a larger alpha leaves more foreground."""
-    times_seed_threshold: float | None = Field(None, gt=0)
+    times_seed_threshold: float | None = Field(None, ge=0.01, le=100)
     """The same score at every pixel: this multiple of the CAMs' own ``threshold``, to two decimals. It follows the
     method."""
 
@@ -85,11 +89,11 @@ class PseudoLabelBackground(Parameters):
 
     threshold: Threshold | None = None
     """The same score at every pixel, after the maps were divided by the largest value of all classes (IRN, AdvCAM)."""
-    alpha: float | None = Field(None, gt=0)
+    alpha: Power | None = None
     """``(1 - largest class value) ** alpha`` of the maps divided so."""
-    times_seed_threshold: float | None = Field(None, gt=0)
+    times_seed_threshold: float | None = Field(None, ge=0.01, le=100)
     """The same score at every pixel: this multiple of the CAMs' own ``threshold``, to two decimals."""
-    walked_alpha: float | None = Field(None, gt=0)
+    walked_alpha: Power | None = None
     """``(1 - largest class value) ** walked_alpha`` of the class maps before the walk, a map that walks along with
     them; nothing is divided (AffinityNet's code)."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from wsss_core.config.background import Threshold
+from wsss_core.config.numbers import Weight
 from wsss_core.config.parameters import Parameters, Scales
 
 
@@ -39,7 +40,7 @@ class MultiscaleCams(Cams):
     rectify: Literal["before_resizing", "after_resizing"] = "before_resizing"
     """When negative values become 0: before the maps are brought to the image's size, as in IRN and AffinityNet, or
     after, as in OC-CSE and AEFT."""
-    resize_to_multiple: int = Field(16, ge=1)
+    resize_to_multiple: int = Field(16, ge=1, le=512)
     """``high_res`` maps are resized to the image's size rounded up to a multiple of this, and cropped: 16 in IRN, 1
     in AffinityNet, OC-CSE and AEFT."""
 
@@ -51,13 +52,13 @@ class AdvCams(Cams):
     """AdvCAM ``obtain_CAM_masking.py`` (Lee et al., CVPR 2021); climbs on any classifier."""
     scales: Scales = (0.5, 1.0, 1.5, 2.0)
     """The image is seen at these multiples of its size; the maps are summed."""
-    steps: int = Field(27, ge=1)
+    steps: int = Field(27, ge=1, le=1_000)
     """Maps summed per scale: the clean image's and those after 1 to steps - 1 changes. As in the authors'
     code, scales below 1 take half as many (rounded down) from 11 on, five from 6 to 10; see
     ``steps_below_scale_1``."""
-    step_size: float = Field(0.08, gt=0)
+    step_size: float = Field(0.08, ge=1e-6, le=100)
     """Largest change of a (normalised) pixel value in one step. The paper's text has 0.008."""
-    regularisation: float = Field(7.0, ge=0)
+    regularisation: Weight = 7.0
     """Weight of the term that keeps already discriminative regions from growing further (lambda).
     It scales with the classifier's logits."""
     mask_threshold: float = Field(0.5, ge=0, le=1)
@@ -74,7 +75,7 @@ class SeenetCams(Cams):
     method: Literal["seenet"] = "seenet"
     """SeeNet ``vis.ipynb`` and ``crelu_layer.py`` (Hou et al., NeurIPS 2018); for a classifier with objective
     ``seenet``."""
-    size: int | None = Field(256, ge=16)
+    size: int | None = Field(256, ge=16, le=4_096)
     """Height and width that an image is resized to, whatever its shape; ``null`` keeps its own size."""
     scales: Scales = (1.0,)
     """The image is seen at these multiples of that size; the fused maps are summed. The authors see one."""

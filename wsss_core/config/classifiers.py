@@ -1,10 +1,12 @@
 """Settings of the stage `classifier`: one class per objective."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from wsss_core.config.numbers import BatchSize, Channels, Epochs, Weight
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.paths import WeightsFile
 from wsss_core.config.training import Augmentation, Optimisation
 
 AUTHORS_MOMENTUM = 5e-4
@@ -21,7 +23,7 @@ class Classifier(Parameters):
     start_from: str | None = None
     """Name of a variant in ``classifiers`` whose weights the network starts from, where names and shapes agree;
     at least the whole trunk. At most one of this and ``weights``."""
-    weights: str | None = Field(None, pattern=r"\.safetensors$")
+    weights: WeightsFile | None = None
     """Path of a classifier's file that the network starts from, such as an authors' checkpoint that
     ``python -m wsss_core.importing.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
     freeze_batch_norm: bool = True
@@ -63,9 +65,9 @@ class CgnetClassifier(Classifier):
     """``class_specific``: one of the image's classes, drawn at random. ``class_agnostic`` (the paper's ablation):
     the largest of its classes' maps, after which no class shall be seen. ``none``: classification only; the other
     settings of erasing then do nothing."""
-    erasing_weight: float = Field(0.3, ge=0)
+    erasing_weight: Weight = 0.3
     """Weight of the erased image's loss in the first epoch."""
-    erasing_weight_growth: float = Field(0.05, ge=0)
+    erasing_weight_growth: Weight = 0.05
     """What each epoch adds to that weight."""
     mask_maximum: Literal["batch", "image"] = "batch"
     """What the erasing map is divided by: the maximum over the whole batch, as the authors' code does, or over its
@@ -83,29 +85,29 @@ class AeftClassifier(Classifier):
 
     objective: Literal["aeft"] = "aeft"
     """Classification, attraction to the erased image, repulsion from an image without common class."""
-    feature_channels: int = Field(256, ge=1)
+    feature_channels: Channels = 256
     """Channels between the trunk and the class maps."""
-    bins: tuple[int, ...] = (2, 4, 8, 16)
+    bins: Annotated[tuple[Annotated[int, Field(ge=1, le=1_024)], ...], Field(max_length=32)] = (2, 4, 8, 16)
     """Cells, each way, that the class maps are averaged over. One alone is pooled by itself; with none, the logit is
     the class map's mean (the paper's GAP baseline)."""
     fusion: Literal["gated", "ungated", "average"] = "gated"
     """How several bins become one: two by two with learned gates, two by two by their mean, or all by their mean."""
     order: Literal["coarse_to_fine", "fine_to_coarse"] = "coarse_to_fine"
     """Where the fusion two by two starts."""
-    warmup_epochs: int = Field(18, ge=0)
+    warmup_epochs: Epochs = 18
     """Epochs of classification only, before the triplets."""
-    triplet_batch_size: int | None = Field(32, ge=2)
+    triplet_batch_size: int | None = Field(32, ge=2, le=65_536)
     """Images in a step once there are triplets; ``null``: as before. As in the authors' code the learning rate still
     decays as if all steps had ``optimisation.batch_size``, and so does not reach 0. Always ``null`` when the weights of
     attraction and repulsion are both 0: the batch grows for triplets only."""
-    classified_images: int | None = Field(8, ge=1)
+    classified_images: BatchSize | None = 8
     """Images of a step that the classification loss is taken of: the first 8 in the authors' code even when the
     batch has 32. ``null``: all, as the paper writes, and always when attraction and repulsion are both 0."""
-    classification_weight: float = Field(1.0, ge=0)
+    classification_weight: Weight = 1.0
     """Weight of the classification loss."""
-    attraction_weight: float = Field(0.2, ge=0)
+    attraction_weight: Weight = 0.2
     """Weight of the attraction of an image to itself with its confident region erased; 0 switches it off."""
-    repulsion_weight: float = Field(0.15, ge=0)
+    repulsion_weight: Weight = 0.15
     """Weight of the repulsion from images without a common class; 0 switches it off."""
     embedding: Literal["pooled", "class_map"] = Field("pooled", exclude_if=lambda embedding: embedding == "pooled")
     """What images are compared by in a triplet: their pooled class maps, or the class maps as they are (the paper's
@@ -117,14 +119,14 @@ class AeftClassifier(Classifier):
     """Above this share of a map's maximum a region is confident, and erased."""
     low_threshold: float = Field(0.2, ge=0, le=1)
     """Below this share a region is not confident: the anchor's embedding is taken there."""
-    margin: float = Field(0.5, gt=0)
+    margin: float = Field(0.5, ge=1e-6, le=1e6)
     """Squared distance between embeddings from which on a triplet is easy, and left out."""
     negatives: Literal["authors", "disjoint"] = "authors"
     """Which image of the batch an image is repelled from. ``authors``: the first without a common class in an order
     that their code shuffles while it goes through it; after an image for which there is none, the next one may get
     one with a common class. ``disjoint``: any without a common class, at random; an image for which there is none is
     left out, as the paper writes."""
-    fewest_hard_triplets: int = Field(5, ge=1)
+    fewest_hard_triplets: int = Field(5, ge=1, le=65_536)
     """Hard triplets that a batch must have for a repulsion; the authors' code wants more than 4."""
     optimisation: Optimisation = Optimisation(
         epochs=40, batch_size=8, learning_rate=0.01, head_factor=1, weight_decay=5e-4, momentum=AUTHORS_MOMENTUM
@@ -150,9 +152,7 @@ class AeftClassifier(Classifier):
 
     @model_validator(mode="after")
     def _bins_rise(self) -> "AeftClassifier":
-        if any(low >= high for low, high in zip(self.bins, self.bins[1:], strict=False)) or any(
-            cells < 1 for cells in self.bins
-        ):
+        if any(low >= high for low, high in zip(self.bins, self.bins[1:], strict=False)):
             raise ValueError(f"'bins' must be rising numbers from 1, not {list(self.bins)}")
         if self.low_threshold >= self.high_threshold:
             raise ValueError("'low_threshold' must be below 'high_threshold'")
@@ -205,7 +205,7 @@ class SeenetClassifier(Classifier):
     """C-ReLU reverses the sign of background features. Off: they stay as they are (the paper's ablation)."""
     background_branch: bool = True
     """The third branch, which shall see no class in the background (S_C; it shares the second one's weights)."""
-    branch_channels: int = Field(512, ge=1)
+    branch_channels: Channels = 512
     """Channels between a branch's convolutions, as on the authors' VGG-16; a trunk with fewer has its own number
     there."""
     erased_gradient: Literal["authors", "exact"] = "authors"

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from wsss_core.config.numbers import Deviation, Weight
 from wsss_core.config.parameters import Parameters
 
 
@@ -18,21 +19,21 @@ class Crf(Parameters):
     one (IRN, AdvCAM)."""
     certainty: float = Field(0.7, ge=0.5, lt=1)
     """With ``unary: labels``, the probability that the label is right; the others share the rest equally."""
-    iterations: int = Field(10, ge=1)
+    iterations: int = Field(10, ge=1, le=1_000)
     """Mean-field iterations."""
-    long_side: int | None = Field(500, ge=1)
+    long_side: int | None = Field(500, ge=1, le=100_000)
     """Longer side of the images that the two spatial deviations are meant for, pixels; in a smaller or larger image
     they shrink or grow with its longer side. 500 is most of VOC's, on which all authors' constants were chosen.
     ``null``: pixels of the image at hand, whatever its size, as in all authors' code."""
-    gaussian_sxy: float = Field(3.0, gt=0)
+    gaussian_sxy: Deviation = 3.0
     """Spatial deviation of the smoothness kernel, pixels."""
-    gaussian_compat: float = Field(3.0, ge=0)
+    gaussian_compat: Weight = 3.0
     """Weight of the smoothness kernel."""
-    bilateral_sxy: float = Field(80.0, gt=0)
+    bilateral_sxy: Deviation = 80.0
     """Spatial deviation of the appearance kernel, pixels."""
-    bilateral_srgb: float = Field(13.0, gt=0)
+    bilateral_srgb: Deviation = 13.0
     """Colour deviation of the appearance kernel, on the 0..255 scale."""
-    bilateral_compat: float = Field(10.0, ge=0)
+    bilateral_compat: Weight = 10.0
     """Weight of the appearance kernel."""
 
     def widths(self, height: int, width: int) -> tuple[float, float]:

@@ -1,12 +1,13 @@
 """What the data set is and where its images lie; a class of settings for each layout on the disk."""
 
 import unicodedata
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from wsss_core.config.numbers import Seed
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.paths import Folder
 
 # fmt: off
 VOC_CLASSES = (
@@ -50,15 +51,15 @@ MOST_CLASSES = 1000
 class Creatures(Parameters):
     """The embedded data set: small generated pictures of creatures (docs/creatures.md)."""
 
-    train_images: int = Field(500, ge=1)
+    train_images: int = Field(500, ge=1, le=1_000_000)
     """Images of the training list."""
-    val_images: int = Field(150, ge=1)
+    val_images: int = Field(150, ge=1, le=1_000_000)
     """Images of the validation list."""
-    size: int = Field(96, ge=32)
+    size: int = Field(96, ge=32, le=4_096)
     """Height and width of an image, pixels."""
     headless: float = Field(0.2, ge=0, le=1)
     """Share of objects without their discriminative part, the head."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     """Seed of the generator; the same seed gives the same bytes."""
 
 
@@ -90,7 +91,7 @@ class Dataset(Parameters):
     """Name of the folder in ``results/`` that everything made from this data set goes to."""
     format: str = "voc"
     """Layout of the folder."""
-    root: Path | None = None
+    root: Folder | None = None
     """Folder that holds the data set."""
     on_fault: Literal["stop", "skip"] = "stop"
     """What becomes of images with a fault (missing, unreadable, of an unknown class, ...): ``stop`` tells all faults
@@ -98,7 +99,7 @@ class Dataset(Parameters):
     negatives: Literal["none", "listed", "all"] = "none"
     """Which images without any class networks are trained on, as examples that show none of the classes: ``none``;
     ``listed``, those that the data set itself says to show none; or ``all`` others, too."""
-    long_side: int | None = Field(None, ge=64)
+    long_side: int | None = Field(None, ge=64, le=100_000)
     """Images whose longer side has more pixels than this are shrunk to it, once, as copies in the results; their masks
     too. All stages use the copies: label maps have their size, and are scored at it. By default images are used as they
     are."""
@@ -154,7 +155,7 @@ class VocDataset(Dataset):
     negatives: Literal["none", "listed"] = "none"
     """Training images without any class: ``none`` leaves them out, as the authors do; ``listed`` trains networks on
     them, as examples that show none of the classes."""
-    sbd: Path | None = None
+    sbd: Folder | None = None
     """The Semantic Boundaries Dataset, whose masks join VOC's own: the folder that its archive unpacks to (with
     ``dataset/cls/<id>.mat``), or a folder of PNG masks, ``<id>.png``, known as SegmentationClassAug. With it,
     ``splits.train: train_aug`` needs no list: it is computed, from SBD's lists and VOC's ``train`` less VOC's
@@ -221,7 +222,7 @@ class CocoDataset(Dataset):
 
     format: Literal["coco"]
     """Layout of the folder: ``coco`` is MS-COCO's (a folder of images per split, and ``annotations``)."""
-    root: Path
+    root: Folder
     """Folder that holds the image folders and ``annotations/instances_<split>.json``."""
     classes: tuple[str, ...] = Field(COCO_CLASSES, min_length=1)
     """Names of the object classes without the background, as the JSON files name them; class i has the mask value
@@ -234,7 +235,7 @@ class CocoDataset(Dataset):
     crowds: Literal["ignored", "objects"] = "ignored"
     """What masks make of regions with ``iscrowd: 1``: ``ignored`` as in MS-COCO, where they are groups that nobody took
     apart; or ``objects`` as all others. CVAT's export marks every mask that was drawn with a brush so."""
-    stuff_masks: Path | None = None
+    stuff_masks: Folder | None = None
     """Folder of COCO-Stuff's pixel maps (``<image id>.png``, also in folders by split, or as unpacked from
     ``stuffthingmaps_trainval2017.zip``): masks come from them instead of from the objects' outlines."""
 
@@ -261,19 +262,19 @@ class FolderDataset(Dataset):
 
     format: Literal["folder"]
     """Layout of the folder: ``folder`` is a folder of images and a CSV file of labels."""
-    root: Path
+    root: Folder
     """Folder that holds the image folder and the tables."""
     classes: tuple[str, ...] | None = Field(None, min_length=1)
     """Names of the object classes without the background, in the order of their mask values (class i has i + 1);
     by default those that the table of labels has, in its columns' order or sorted."""
-    val_share: float = Field(0.2, gt=0, lt=1)
+    val_share: float = Field(0.2, ge=1e-4, le=0.9999)
     """Share of the labelled images that becomes the validation split where there is no ``splits.csv``. Each image's
     part hangs on its own id alone, so it stays when others are added."""
     negatives: Literal["none", "listed", "all"] = "listed"
     """Training images without any class: ``listed`` trains networks on those that have a row in the table with no
     label, as examples that show none of the classes, and leaves those without a row out, as nobody says what they show;
     ``all`` trains on both, so that a table need not name what shows nothing; ``none`` leaves both out."""
-    split_seed: int = Field(0, ge=0)
+    split_seed: Seed = 0
     """Another number draws another validation split."""
 
     @property

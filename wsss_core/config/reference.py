@@ -183,8 +183,12 @@ def _kind(schema: dict[str, Any], root: dict[str, Any]) -> str:
         items = schema.get("items") or (schema.get("prefixItems") or [{}])[0]
         return f"list of {_kind(items, root)}"
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema]
+    bounds = [f"{sign} {_bound(schema[key])}" for key, sign in limits.items() if key in schema]
     return " ".join([str(schema.get("type", "any")), ", ".join(bounds)]).strip()
+
+
+def _bound(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 def _plain(value: Any) -> str:

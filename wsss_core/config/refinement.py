@@ -6,7 +6,9 @@ from pydantic import Field, model_validator
 
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.crf import Crf
+from wsss_core.config.numbers import Factor, Power
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.paths import WeightsFile
 from wsss_core.config.training import Augmentation, Optimisation
 
 IRN_STRIDE = 4
@@ -42,11 +44,11 @@ class AffinityLabels(Parameters):
 class Walk(Parameters):
     """Random walk that spreads CAM values along learned affinities."""
 
-    beta: float = Field(8.0, gt=0)
+    beta: Power = 8.0
     """Affinities are raised to this power before they become transition probabilities."""
     log2_steps: int = Field(8, ge=0, le=12)
     """The walk takes 2 ** log2_steps steps."""
-    cam_power: float = Field(1.0, gt=0)
+    cam_power: Power = 1.0
     """CAM values are raised to this power before the walk: 1.5 in AdvCAM's use of IRN."""
 
 
@@ -93,7 +95,7 @@ class LearnedAffinity(Affinity):
     """Variant in ``backbones`` whose weights the trunk starts from. Exactly one of this and ``classifier``."""
     classifier: str | None = None
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
-    weights: str | None = Field(None, pattern=r"\.safetensors$")
+    weights: WeightsFile | None = None
     """Path of an affinity network's file that the whole network starts from instead, such as an authors' checkpoint
     that ``python -m wsss_core.importing.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
     optimisation: Optimisation = Optimisation()
@@ -162,7 +164,7 @@ class AffinityNet(LearnedAffinity):
 class IrnWalk(Walk):
     """Random walk that spreads CAM values, but not across boundaries."""
 
-    beta: float = Field(10.0, gt=0)
+    beta: Power = 10.0
     """Affinities are raised to this power before they become transition probabilities."""
     radius: int = Field(5, ge=2, le=16)
     """Pairs of cells (of 4 pixels) closer than this are steps of the walk."""
@@ -178,7 +180,7 @@ class Irn(LearnedAffinity):
     displacement: bool = True
     """Train the branch that points to objects' centres. Pseudo labels do not depend on it: it serves instance
     segmentation, which this program does not do, and whoever imports the weights elsewhere."""
-    displacement_factor: float = Field(10.0, gt=0)
+    displacement_factor: Factor = 10.0
     """Multiple of the boundary branch's learning rate that the displacement branch is trained with."""
     optimisation: Optimisation = Optimisation(epochs=3, batch_size=32, head_factor=1, momentum=1e-4)
     """How both branches are fitted; the trunk is not. The authors' optimiser receives the weight decay in momentum's

@@ -8,7 +8,7 @@ from wsss_core.config.parameters import Parameters
 class Report(Parameters):
     """What ``report.html`` shows beside scores and settings."""
 
-    images: int = Field(80, ge=0)
+    images: int = Field(80, ge=0, le=100_000)
     """Images of each split that the gallery shows, at most; a fifth of them are the worst, as many the best, as many
     those that methods disagree about, and the others evenly spread. A gallery that is too large for one page
     comes as several beside it."""

@@ -16,6 +16,7 @@ from wsss_core.config.classifiers import (
 from wsss_core.config.dataset import Dataset
 from wsss_core.config.networks import Backbone
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.paths import File
 from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
 from wsss_core.config.report import Report
 from wsss_core.config.runtime import RuleResources, Runtime
@@ -129,7 +130,7 @@ class Config(Parameters):
     """Devices, shards, folders."""
     resources: dict[str, RuleResources] = {}
     """Memory, time, threads and GPUs by rule, where the defaults do not fit."""
-    extensions: tuple[str, ...] = ()
+    extensions: tuple[File, ...] = ()
     """Paths of Python files that add a trunk, an objective, a CAM method or an affinity of your own; see the README."""
 
 

@@ -5,26 +5,28 @@ from typing import Literal
 
 from pydantic import Field
 
+from wsss_core.config.numbers import MemoryMiB, Minutes
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.paths import Folder
 
 
 class Runtime(Parameters):
     """How, never what: changing these recomputes nothing."""
 
-    results: Path = Path("results")
+    results: Folder = Path("results")
     """Folder for everything that is made."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` takes CUDA where there is any."""
     shards: int = Field(8, ge=1, le=999)
     """Jobs that a sharded stage (CAMs, label maps, predictions) is split into. An artifact that is
     complete keeps the number it was made with."""
-    workers: int | None = Field(None, ge=0)
+    workers: int | None = Field(None, ge=0, le=1_024)
     """Processes that load images for one training; 0 loads in the training's own process. By default, on GPUs one for
     each of the job's ``threads`` but the first, and on the CPU 0: there the network wants all cores, and loading is
     a hundredth of the work."""
-    max_mem_mb: int | None = Field(None, ge=100)
+    max_mem_mb: MemoryMiB | None = None
     """What the largest machine has, MiB: no job asks for more, nor does a retry. Default: no bound."""
-    max_runtime: int | None = Field(None, ge=1)
+    max_runtime: Minutes | None = None
     """The longest time limit that the cluster grants, minutes: no job asks for more, nor does a retry.
     Default: no bound."""
     classifier_at_chance: Literal["warn", "stop"] = "warn"
@@ -37,11 +39,11 @@ class Runtime(Parameters):
 class RuleResources(Parameters):
     """What one job of a rule asks the machine or the cluster for."""
 
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=4_096)
     """CPU cores."""
-    mem_mb: int = Field(4000, ge=100)
+    mem_mb: MemoryMiB = 4000
     """Memory, MiB; a job's n-th attempt asks for n times as much."""
-    runtime: int = Field(240, ge=1)
+    runtime: Minutes = 240
     """Time limit, minutes; a job's n-th attempt asks for n times as much."""
-    gpu: int = Field(0, ge=0)
+    gpu: int = Field(0, ge=0, le=128)
     """GPUs. Several, which trainings alone can use, share the images of each step."""

@@ -5,11 +5,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from wsss_core.config.crf import Crf
+from wsss_core.config.numbers import BatchSize, Channels, Dilation, Scale
 from wsss_core.config.parameters import Parameters, Scales
+from wsss_core.config.paths import WeightsFile
 from wsss_core.config.semi_supervised import Consistency
 from wsss_core.config.training import Augmentation, Optimisation
 
-Rates = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+Rates = Annotated[tuple[Dilation, ...], Field(min_length=1, max_length=32)]
 """Dilations of parallel convolutions."""
 
 
@@ -32,7 +34,7 @@ class Prediction(Parameters):
 class SegmenterOptimisation(Optimisation):
     """How a segmenter's weights are fitted."""
 
-    accumulate: int = Field(1, ge=1)
+    accumulate: BatchSize = 1
     """Parts that a step's images are computed in, one after the other: as much less memory. The loss is the mean of
     the parts' losses (deeplab-pytorch: 2 parts of 5 images)."""
 
@@ -54,7 +56,7 @@ class Segmenter(Parameters):
     """Variant in ``backbones`` whose weights the trunk starts from. Exactly one of this and ``classifier``."""
     classifier: str | None = None
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
-    weights: str | None = Field(None, pattern=r"\.safetensors$")
+    weights: WeightsFile | None = None
     """Path of a segmenter's file that the whole network starts from instead, such as a checkpoint that ``python -m
     wsss_core.importing.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
     freeze_batch_norm: bool = True
@@ -114,9 +116,9 @@ class LargeFov(Segmenter):
 
     network: Literal["largefov"] = "largefov"
     """For VGG-16 (``output_stride: 8``, ``dilated: true``), and the DeepLab on ResNet-38 with ``channels: 512``."""
-    atrous_rate: int = Field(12, ge=1)
+    atrous_rate: Dilation = 12
     """Dilation of the convolution with the large field of view (fc6)."""
-    channels: int = Field(1024, ge=1)
+    channels: Channels = 1024
     """Channels of the two layers before the scores (fc6, fc7)."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of values that each of these two layers drops in training."""
@@ -144,7 +146,7 @@ class DeepLabV2(Segmenter):
     with ``output_stride: 8`` and ``dilated: true``."""
     atrous_rates: Rates = (6, 12, 18, 24)
     """Dilations of the parallel convolutions."""
-    input_scales: tuple[Annotated[float, Field(gt=0, le=8)], ...] = (0.5, 0.75)
+    input_scales: Annotated[tuple[Scale, ...], Field(max_length=32)] = (0.5, 0.75)
     """Further sizes, as multiples of the image's own, that the network sees at once, in training and in use. The loss
     is the sum of each size's and that of the largest scores."""
     compared_at: Literal["labels", "scores"] = "scores"

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from wsss_core.config.numbers import Weight
 from wsss_core.config.parameters import Parameters
+from wsss_core.config.paths import File
 
 
 class MasksOf(Parameters):
@@ -14,13 +16,13 @@ class MasksOf(Parameters):
     short_for: ClassVar[str | None] = "file"
     short_type: ClassVar[str | None] = "string"
 
-    file: str = Field(min_length=1)
+    file: File
     """A text file with ids of training images that have masks, one a line. A path alone in place of the block is short
     for this."""
-    share: float | None = Field(None, gt=0, lt=1)
+    share: float | None = Field(None, ge=0.001, le=0.999)
     """Share of these images among those of each step, to within one image, and exactly on average over the epochs; an
     epoch has as many steps as without it. Default: every image comes once in an epoch."""
-    pseudo_weight: float = Field(1.0, ge=0)
+    pseudo_weight: Weight = 1.0
     """How much a pixel of a pseudo label counts in the loss; one of a mask counts 1. Their weighted sum is divided by
     their number, so that a step of pseudo labels alone is as much smaller; 0 leaves them out of the number too."""
 
@@ -28,19 +30,19 @@ class MasksOf(Parameters):
 class AuxiliaryDecoders(Parameters):
     """How many auxiliary decoders see each kind of perturbed features (from memory, the authors' numbers)."""
 
-    noise: int = Field(6, ge=0)
+    noise: int = Field(6, ge=0, le=100)
     """Every feature is multiplied by 1 + u, u uniform in -0.3..0.3."""
-    drop: int = Field(6, ge=0)
+    drop: int = Field(6, ge=0, le=100)
     """The places of the strongest features, above 0.7 to 0.9 of the largest channel mean, are set to 0."""
-    dropout: int = Field(6, ge=0)
+    dropout: int = Field(6, ge=0, le=100)
     """Half of the channels are set to 0."""
-    cutout: int = Field(6, ge=0)
+    cutout: int = Field(6, ge=0, le=100)
     """In the bounding box of every object that the main decoder sees, a random part of 0.4 of each side is set to 0."""
-    without_objects: int = Field(2, ge=0)
+    without_objects: int = Field(2, ge=0, le=100)
     """Places that the main decoder takes for objects are set to 0."""
-    without_context: int = Field(2, ge=0)
+    without_context: int = Field(2, ge=0, le=100)
     """Places that it takes for background are set to 0."""
-    adversarial: int = Field(2, ge=0)
+    adversarial: int = Field(2, ge=0, le=100)
     """A step of length 2 is added in the direction that changes the auxiliary decoder's result most."""
 
     @property
@@ -63,9 +65,9 @@ class Consistency(Parameters):
 
     decoders: AuxiliaryDecoders = AuxiliaryDecoders()
     """How many auxiliary decoders see each kind of perturbation. They are not part of the trained network."""
-    weight: float = Field(30.0, gt=0)
+    weight: float = Field(30.0, ge=1e-6, le=1e6)
     """Weight of the mean squared difference of probabilities, after the ramp-up."""
-    pseudo_weight: float = Field(0.4, ge=0)
+    pseudo_weight: Weight = 0.4
     """Weight, after the ramp-up, of the auxiliary decoders' own loss on pseudo labels; images without label have
     none."""
     ramp_up: float = Field(0.1, ge=0, le=1)

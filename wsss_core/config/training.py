@@ -5,7 +5,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from wsss_core.config.numbers import BatchSize, Epochs, Factor, Scale, Seed
 from wsss_core.config.parameters import Parameters, Scales
+
+Side = Annotated[int, Field(ge=8, le=16_384)]
+"""Height or width, pixels."""
 
 
 class Optimisation(Parameters):
@@ -15,32 +19,32 @@ class Optimisation(Parameters):
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """``sgd`` as the authors of the methods use, or ``adamw``."""
-    epochs: int = Field(5, ge=0)
+    epochs: Epochs = 5
     """Passes over the training images."""
-    batch_size: int = Field(16, ge=1)
+    batch_size: BatchSize = 16
     """Images in one step; a last smaller batch is dropped unless it is the only one."""
-    learning_rate: float = Field(0.1, gt=0)
+    learning_rate: float = Field(0.1, ge=1e-30, le=1_000)
     """Learning rate of the trunk at the first step (after warm-up)."""
-    head_factor: float = Field(10.0, gt=0)
+    head_factor: Factor = 10.0
     """The newly initialised layers learn at ``learning_rate`` times this."""
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(1e-4, ge=0, le=100)
     """L2 penalty (``sgd``) or decoupled decay (``adamw``)."""
     momentum: float = Field(0.0, ge=0, lt=1)
     """Momentum of ``sgd``, and of that only. 0 is what the authors' IRN and AffinityNet code has in effect:
     their optimiser receives the weight decay in momentum's place."""
-    power: float = Field(0.9, gt=0)
+    power: float = Field(0.9, ge=0.01, le=100)
     """Exponent of the decay: the rate of step s of S is ``learning_rate * (1 - s / S) ** power``."""
-    decay_every: int = Field(1, ge=1)
+    decay_every: int = Field(1, ge=1, le=1_000_000)
     """Steps between two changes of the decaying rate (deeplab-pytorch: 10)."""
-    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    milestones: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=32)] = ()
     """Shares of all steps after which the rate is divided by ten. If there are any, they stand in place of the
     polynomial decay (SeeNet: 0.6)."""
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(0, ge=0, le=100_000_000)
     """Steps over which the rate rises linearly from 0 before it decays."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward and backward pass. ``bfloat16`` (autocast) is faster on GPUs and processors that
     have it and takes less memory; weights, their updates and losses stay in float32."""
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     """Seed of initialisation, image order and augmentation."""
 
     @model_validator(mode="after")
@@ -64,14 +68,14 @@ class Augmentation(Parameters):
 
     alternatives: ClassVar[tuple[str, ...]] = ("long_side", "scale", "scales")
 
-    long_side: tuple[int, int] | None = None
+    long_side: tuple[Side, Side] | None = None
     """Resize so that the longer side is uniform in this range, pixels. At most one of this, ``scale`` and
     ``scales``."""
-    scale: tuple[float, float] | None = None
+    scale: tuple[Scale, Scale] | None = None
     """Resize by a factor uniform in this range."""
     scales: Scales | None = None
     """Resize by one of these factors (deeplab-pytorch)."""
-    crop: int = Field(512, ge=8)
+    crop: Side = 512
     """Height and width of the random crop, pixels; smaller images are padded (labels with 255)."""
     flip: bool = True
     """Mirror left and right with probability 1/2."""
@@ -90,6 +94,6 @@ class Augmentation(Parameters):
             raise ValueError("give at most one of 'long_side', 'scale' and 'scales'")
         for key in ("long_side", "scale"):
             ends = getattr(self, key)
-            if ends is not None and not 0 < ends[0] <= ends[1]:
-                raise ValueError(f"'{key}' must be [smallest, largest], both above 0, not {list(ends)}")
+            if ends is not None and ends[0] > ends[1]:
+                raise ValueError(f"'{key}' must be [smallest, largest], not {list(ends)}")
         return self

@@ -1,14 +1,18 @@
 """What pydantic finds wrong with a value, in words for people who write YAML."""
 
 import datetime
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from wsss_core.config.values_in_words import in_words
 
 _WANTED = {
     "string_type": "must be a text",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a number of a sensible size",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "bool_type": "must be true or false",
@@ -24,7 +28,6 @@ _WANTED = {
     "too_short": "must have at least {min_length}, and has {actual_length}",
 }
 """By the type of pydantic's finding."""
-_LONGEST = 100
 
 
 def finding_in_words(finding: Mapping[str, Any]) -> str:
@@ -34,7 +37,8 @@ def finding_in_words(finding: Mapping[str, Any]) -> str:
         finding: an entry of ``ValidationError.errors()``.
     """
     kind, value = finding["type"], finding["input"]
-    wanted = _WANTED.get(kind, finding["msg"].removeprefix("Input ")).format(**finding.get("ctx", {}))
+    said = re.sub(" after validation, not .*", "", finding["msg"].removeprefix("Input ")).replace("Tuple ", "List ")
+    wanted = _WANTED[kind].format(**finding.get("ctx", {})) if kind in _WANTED else said
     hint = ""
     if kind in ("string_type", "path_type") and isinstance(value, bool | int | float | datetime.date):
         hint = _quotes_needed(value)
@@ -47,17 +51,7 @@ def finding_in_words(finding: Mapping[str, Any]) -> str:
         hint = f"; their names as a list: [{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}]"
     elif kind in ("tuple_type", "list_type") and isinstance(value, str):
         hint = f"; of one alone: [{value}]"
-    return f"{wanted}{'' if kind == 'too_short' else f', not {value_as_yaml(value)}'}{hint}"
-
-
-def value_as_yaml(value: Any) -> str:
-    """A value as YAML has it, shortened."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "null"
-    text = str(value) if isinstance(value, datetime.date) else repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return f"{wanted}{'' if kind == 'too_short' else f', not {in_words(value)}'}{hint}"
 
 
 def _quotes_needed(value: bool | int | float | datetime.date) -> str:

@@ -1,0 +1,46 @@
+"""Paths in the configuration: ``~`` is the home folder, and what no file can be named is refused with its key."""
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})(/|$)")
+"""How people write a variable of the shell at a path's beginning."""
+
+
+def written_out(path: Any) -> Any:
+    """A path with the home folder in place of ``~`` (or ``~name``); what is no text or path as it is.
+
+    Raises:
+        ValueError: there is no such home folder, or no file could have this path.
+    """
+    if not isinstance(path, str | Path):
+        return path
+    text = os.fspath(path)
+    if not text.strip():
+        raise ValueError("must be a path, not empty")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError(f"{text!r} has a control character, which no path may have")
+    if variable := _VARIABLE.match(text):
+        raise ValueError(f"{text}: ${variable[1]} is not replaced here; write the path out, or begin it with ~")
+    if "{" in text or "}" in text:
+        raise ValueError(f"{text} has braces, which Snakemake takes for wildcards; rename the folder or file")
+    if "://" in text:
+        raise ValueError(f"{text} is an address; give a folder or file of this machine")
+    expanded = os.path.expanduser(text)
+    if text.startswith("~") and expanded == text:
+        home = text.partition("/")[0]
+        raise ValueError(f"{text}: {home} is no home folder that is known here; write the path out (./{home} is a file)")
+    return type(path)(expanded)
+
+
+Folder = Annotated[Path, BeforeValidator(written_out)]
+"""The path of a folder."""
+File = Annotated[str, Field(min_length=1), BeforeValidator(written_out)]
+"""The path of a file; text, as it is part of identities."""
+WeightsFile = Annotated[str, Field(pattern=r"\.safetensors$"), BeforeValidator(written_out)]
+"""The path of a network's weights."""
