@@ -1,5 +1,8 @@
 # What the rules share: the plan, which they ask, and Snakemake's form of errors and reports.
+import multiprocessing
 import os
+import shlex
+import sys
 
 from wsss_core.config.differences import all_settings
 from wsss_core.datasets.index import SPLITS, TEST
@@ -35,6 +38,11 @@ def warn_of_classifiers():
 # Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
 inherited = dict(os.environ).get("PYTHONPATH")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, inherited])))
+
+# Snakemake puts the interpreter's path into the shell's command lines without quotes.
+if os.path.exists(sys.executable):
+    multiprocessing.set_executable(sys.executable)  # which quotes are not for
+    sys.executable = shlex.quote(sys.executable)
 
 ask = told(Rules)(config, workflow.configfiles)
 told(check_before_a_run)(ask)

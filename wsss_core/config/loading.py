@@ -3,7 +3,6 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from wsss_core.config.references import unfit_references
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
 from wsss_core.config.stages import DEFAULT_RESOURCES, useless_gpus
 from wsss_core.config.supervision import unfit_supervision
+from wsss_core.config.values_in_words import in_words
 from wsss_core.config.wording import finding_in_words
 from wsss_core.errors import UserError
 

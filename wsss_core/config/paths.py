@@ -34,7 +34,9 @@ def written_out(path: Any) -> Any:
     expanded = os.path.expanduser(text)
     if text.startswith("~") and expanded == text:
         home = text.partition("/")[0]
-        raise ValueError(f"{text}: {home} is no home folder that is known here; write the path out (./{home} is a file)")
+        raise ValueError(
+            f"{text}: {home} is no known home folder; write the path out (./{home} if it is a folder's name)"
+        )
     return type(path)(expanded)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,28 +11,17 @@ from pathlib import Path, PurePosixPath
 
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.images import image_suffixes, what_it_is
+from wsss_core.files.names import LONGEST_PATH, bytes_of, longest_name
 
 PICTURES = frozenset(
-    {".heic", ".heif", ".hif", ".jxl", ".eps", ".ps", ".svg", ".pdf", ".psd", ".xcf", ".ico", ".tga", ".exr", ".hdr"}
-    | {
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".dng",
-        ".orf",
-        ".raf",
-        ".rw2",
-        ".raw",
-        ".dcm",
-        ".dicom",
-        ".nii",
-        ".fits",
-        ".npy",
-    }
-    | {".avif", ".czi", ".nd2", ".lif", ".svs", ".ndpi", ".mrxs", ".vsi", ".mp4", ".mov", ".avi", ".mkv", ".icloud"}
+    ".heic .heif .hif .jxl .eps .ps .svg .pdf .psd .xcf .ico .tga .exr .hdr .cr2 .cr3 .nef .arw .dng .orf .raf .rw2 .raw "
+    ".dcm .dicom .nii .fits .npy .avif .czi .nd2 .lif .svs .ndpi .mrxs .vsi .mp4 .mov .avi .mkv .icloud".split()
 )
 """Suffixes, lower case, of pictures and videos that are not read: somebody may expect them to be."""
+_MANIFEST = re.compile(r"\d{3}-of-\d{3}\.csv", re.IGNORECASE)
+"""The lists of label maps (see ``files/shards.py``), which lie where the maps do."""
+_BEFORE_AN_ID = 340
+"""Bytes of a label map's path between the data set's results and its id: stage, artifact, folder."""
 log = logging.getLogger(__name__)
 
 
@@ -239,6 +229,29 @@ def label_map_clashes(
             if parent.suffix == suffix and str(parent.with_suffix("")) in known:
                 other = str(parent.with_suffix(""))
                 yield image_id, f"{image_id!r} lies in a folder named as the {what} of {other!r}; rename one of them"
+
+
+def unwritable_label_maps(image_ids: Iterable[str], results: Path, suffix: str = ".png") -> Iterator[tuple[str, str]]:
+    """Ids that no label map can be written for: id and what is wrong.
+
+    Args:
+        image_ids: all ids.
+        results: the data set's folder in the results.
+        suffix: of the files that are named by ids.
+    """
+    longest, room = longest_name(results), LONGEST_PATH - bytes_of(results.absolute()) - _BEFORE_AN_ID
+    for image_id in image_ids:
+        name = max((part for part in (image_id + suffix).split("/")), key=bytes_of)
+        manifest = image_id.split("/")[0]
+        if bytes_of(name) > longest:
+            detail = f"its label map's name would have {bytes_of(name)} bytes; {longest} are possible: shorten it"
+        elif bytes_of(image_id + suffix) > room:
+            detail = f"its name and folders have {bytes_of(image_id)} bytes; {room} fit into a path: shorten them"
+        elif "/" in image_id and _MANIFEST.fullmatch(manifest):
+            detail = f"lies in the folder {manifest!r}, which is what lists of label maps are named; rename the folder"
+        else:
+            continue
+        yield image_id, detail
 
 
 def is_text(name: str) -> bool:

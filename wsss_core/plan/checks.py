@@ -17,10 +17,6 @@ def check_before_a_run(rules: Rules) -> None:
     Raises:
         UserError: a line for each fault, each once.
     """
-    if "{" in rules.raw_root:
-        raise UserError(
-            f"dataset.root: {rules.raw_root} has braces, which Snakemake takes for wildcards; rename the folder"
-        )
     configs = [rules.config, *(point.plan.config for point in rules.points.values())]
     faults = [fault for config in configs for fault in unfit_weights(config)]
     faults += [*unshared_steps(rules.plan), *rules.raw.unfit_settings()]

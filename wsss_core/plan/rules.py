@@ -18,6 +18,7 @@ from wsss_core.datasets.formats import raw_dataset
 from wsss_core.errors import UserError
 from wsss_core.files.shards import shard_names
 from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.places import unfit_places
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.score_conditions import (
     initialisation_in_words,
@@ -43,7 +44,7 @@ class Rules:
             configuration_files: the files it is from, in which no key may be given twice.
 
         Raises:
-            UserError: it is wrong; all faults at once.
+            UserError: it is wrong, or its results could have no folder; all faults at once.
         """
         for file in configuration_files:
             read_yaml(file)  # says so when a key is given twice, which Snakemake does not
@@ -54,6 +55,8 @@ class Rules:
         self.points = {point.name: point for points in self.sweeps.values() for point in points}
         self.stages = {**self.plan.experiments, **{name: point.stages for name, point in self.points.items()}}
         """By experiment, or point of a sweep, the artifact of each stage it passes through."""
+        if faults := list(unfit_places(self.plan, self.stages, self.sweeps)):  # before anything looks there
+            raise UserError("\n".join(faults))
         generated = self.plan.dataset.upstream.get("generated")
         self.raw_root = str(generated.directory if generated else self.config.dataset.root)
         """The raw data set's folder: where the user has it, or where it is generated."""

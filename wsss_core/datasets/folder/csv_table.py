@@ -5,6 +5,7 @@ import csv
 import io
 import logging
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,10 +120,10 @@ def read_csv_table(path: Path, first_column: Collection[str]) -> CsvTable:
         )
     while heading and not heading[-1]:  # a spreadsheet's empty columns to the right
         heading = heading[:-1]
-    for name in heading:
+    for name, number in Counter(heading).items():
         if not name:
             raise UserError(f"{path}: column {heading.index(name) + 1} has no name; give it one in the first line")
-        if [folded(other) for other in heading].count(folded(name)) > 1 and heading.count(name) > 1:
+        if number > 1:
             raise UserError(f"{path}: two columns are named {name!r}; rename or remove one of them")
     below = tuple(_row(line + bool(separator), cells, heading) for line, cells in rows[1:])
     log.info(

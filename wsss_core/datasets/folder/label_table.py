@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsss_core.config.dataset import check_class_names
+from wsss_core.config.dataset import MOST_CLASSES, check_class_names
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.folder.csv_table import CsvTable, TableRow, folded, read_csv_table
 from wsss_core.datasets.folder.label_cells import labels_in
@@ -88,6 +88,8 @@ def read_label_table(path: Path, classes: Sequence[str] | None) -> LabelTable:
     labels.heading = table.heading
     labels.one_hot = not of_labels
     fault = _heading_fault(table, images, of_labels)
+    if fault is None and labels.one_hot and classes is None:
+        fault = _too_many(len(table.heading) - 1, "a column for each of {} classes")
     if fault is None and not table.rows:
         fault = "has a heading and no row; expected a row for each image"
     if fault is not None:
@@ -97,6 +99,9 @@ def read_label_table(path: Path, classes: Sequence[str] | None) -> LabelTable:
         found = _long_rows(table, images[0], of_labels[0], labels)
         labels.rows += found
         names: Sequence[str] = sorted({name for _, _, row in found for name in row})
+        fault = _too_many(len(names), "{} different labels") if classes is None else None
+        if fault is not None:  # at once: whatever is done for each class would take long
+            return LabelTable(path, faults=[Fault(FaultKind.TABLE, str(path), fault)])
         if classes is None:
             _tell_odd_labels(labels, names)
     else:
@@ -121,6 +126,15 @@ def _heading_fault(table: CsvTable, images: Sequence[int], of_labels: Sequence[i
             "each class"
         )
     return None
+
+
+def _too_many(number: int, what: str) -> str | None:
+    if number <= MOST_CLASSES:
+        return None
+    return (
+        f"has {what.format(f'{number:,}')}; at most {MOST_CLASSES:,} classes are supported. Is it the right column or "
+        "table? To use some of them, list 'classes' in the configuration"
+    )
 
 
 def _long_rows(table: CsvTable, image: int, label: int, labels: LabelTable) -> list[CellLabels]:
