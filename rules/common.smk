@@ -39,6 +39,13 @@ def warn_of_classifiers():
 inherited = dict(os.environ).get("PYTHONPATH")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, inherited])))
 
+for place in (workflow.basedir, sys.executable):
+    if "{" in place or "}" in place:
+        raise WorkflowError(
+            f"{place}: the path has braces, characters that Snakemake replaces; move the project, with its environment, to "
+            "a folder without them"
+        )
+
 # Snakemake puts the interpreter's path into the shell's command lines without quotes.
 if os.path.exists(sys.executable):
     multiprocessing.set_executable(sys.executable)  # which quotes are not for

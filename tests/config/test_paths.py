@@ -47,7 +47,22 @@ def test_the_home_folder_is_meant_by_its_sign(key, monkeypatch):
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
-    "path", ["", " ", "a\0b", "a\nb", "\ud800", "r{x}", "x}", "$HOME/x", "${DATA}", "s3://b", "~no one/x"]
+    "path",
+    [
+        "",
+        " ",
+        "a\0b",
+        "a\nb",
+        "\ud800",
+        "r{x}",
+        "x}",
+        "$HOME/x",
+        "${DATA}",
+        "s3://b",
+        "~no one/x",
+        "x" * 256,
+        "a/" * 2048,
+    ],
 )
 def test_what_is_no_path_is_told_with_its_key(key, path):
     with pytest.raises(ConfigError) as caught:

@@ -9,6 +9,7 @@ from PIL import Image
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.dataset import MOST_CLASSES
 from wsss_core.config.training import Augmentation
+from wsss_core.datasets.class_names import MOST_HINTS
 from wsss_core.datasets.faults import DatasetFaults
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex
@@ -145,3 +146,24 @@ def test_a_thousand_classes_are_allowed_and_not_more(tmp_path):
         faults = tree.listing().faults
         assert (faults == []) == right
         assert right or "at most 1000" in faults[0].detail
+
+
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_far_too_many_classes_are_told_at_once(tmp_path, one_hot):
+    tree = FolderTree(tmp_path).images(["a.png", "b.png"])
+    names = [f"c{number}" for number in range(10_000)]
+    if one_hot:
+        rows = [["image", *names], ["a.png", *["1"] * len(names)], ["b.png", *["0"] * len(names)]]
+    else:
+        rows = [["image", "label"], *([f"{'ab'[number % 2]}.png", name] for number, name in enumerate(names))]
+    tree.table("labels.csv", rows)
+    (fault,) = tree.raw.list_images().faults
+    assert "10,000" in fault.detail and "at most 1000 classes are supported" in fault.detail
+
+
+def test_a_few_classes_of_far_too_many_can_be_used(tmp_path):
+    tree = FolderTree(tmp_path, classes=("c1", "c2")).images(["a.png", "b.png"])
+    rows = [["image", "label"], *([f"{'ab'[number % 2]}.png", f"c{number}"] for number in range(3_000))]
+    tree.table("labels.csv", rows)
+    faults = tree.raw.list_images().faults
+    assert len(faults) == 2_998 and sum("did you mean" in fault.detail for fault in faults) <= MOST_HINTS

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from wsss_core.files.names import LONGEST_NAME, LONGEST_PATH, bytes_of
+
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})(/|$)")
 """How people write a variable of the shell at a path's beginning."""
 
@@ -36,6 +38,10 @@ def written_out(path: Any) -> Any:
         home = text.partition("/")[0]
         raise ValueError(
             f"{text}: {home} is no known home folder; write the path out (./{home} if it is a folder's name)"
+        )
+    if max(map(bytes_of, expanded.split("/"))) > LONGEST_NAME or bytes_of(expanded) > LONGEST_PATH:
+        raise ValueError(
+            f"{text[:60]}... is longer than a path may be: {LONGEST_NAME} bytes a name, {LONGEST_PATH} in all"
         )
     return type(path)(expanded)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 LONGEST_PATH = 4095
 """Bytes of a whole path, on Linux; most other systems stop earlier, few later."""
-_USUAL = 255
+LONGEST_NAME = 255
+"""Bytes of a name, nearly everywhere."""
 
 
 def longest_name(folder: Path) -> int:
@@ -15,7 +16,7 @@ def longest_name(folder: Path) -> int:
             return os.pathconf(place, "PC_NAME_MAX")
         except OSError:
             continue
-    return _USUAL
+    return LONGEST_NAME
 
 
 def bytes_of(name: str | Path) -> int:

@@ -63,15 +63,15 @@ def _longest_names(
 def _no_folder(path: Path) -> str | None:
     """Why there can be no folder at a path; None if it is there, or could be made."""
     for place in (path, *path.parents):
-        if place.is_symlink() and not os.path.exists(place):
+        if bytes_of(place.name) > longest_name(place.parent):
+            return f"the folder's name {_cut(place.name)!r} has {bytes_of(place.name)} bytes; choose a shorter one"
+        if os.path.islink(place) and not os.path.exists(place):
             return f"{place} is a link that leads nowhere; give a folder"
         if os.path.isdir(place):
             return None
         if os.path.exists(place):
             inside = "" if place == path else f"{path} cannot be made, as "
             return f"{inside}{place} is a file; give a folder, or the path of one to be made"
-        if bytes_of(place.name) > longest_name(place.parent):
-            return f"the folder's name {_cut(place.name)!r} has {bytes_of(place.name)} bytes; choose a shorter one"
     return None
 
 

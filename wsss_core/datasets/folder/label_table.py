@@ -132,7 +132,7 @@ def _too_many(number: int, what: str) -> str | None:
     if number <= MOST_CLASSES:
         return None
     return (
-        f"has {what.format(f'{number:,}')}; at most {MOST_CLASSES:,} classes are supported. Is it the right column or "
+        f"has {what.format(f'{number:,}')}; at most {MOST_CLASSES} classes are supported. Is it the right column or "
         "table? To use some of them, list 'classes' in the configuration"
     )
 
