@@ -17,6 +17,7 @@ import yaml
 from snakemake.cli import get_argument_parser
 
 from tests.workflow.workflow import REPOSITORY
+from wsss_core.__main__ import COMMANDS
 from wsss_core.config.root import Config
 from wsss_core.config.stages import STAGES
 
@@ -68,12 +69,21 @@ def check_module(words, where):
         text = Path(specification.origin).read_text()
         if specification.origin.endswith("__init__.py"):  # a package is run by its __main__.py
             text = (REPOSITORY / module.replace(".", "/") / "__main__.py").read_text()
+        if module == "wsss_core" and arguments and not arguments[0].startswith("-"):
+            assert arguments[0] in COMMANDS, f"{where}: there is no command {arguments[0]}"
+            text += "".join(path.read_text() for path in options_of(arguments[0]))
         assert "__main__" in text or "argv" in text, f"{where}: {module} is no program"
         for option in arguments:
             name = option.partition("=")[0]
             assert not name.startswith("--") or name == "--help" or f'"{name}"' in text, (
                 f"{where}: {module} has no {name}"
             )
+
+
+def options_of(command):
+    """The modules that declare the options of a command."""
+    folder = REPOSITORY / "wsss_core" / "commands"
+    return [folder / f"{command.replace('-', '_')}.py", folder / "configfile.py"]
 
 
 def check_make(words, where):

@@ -15,6 +15,7 @@ from tests.conftest import GOLDEN
 from tests.networks.test_mxnet_params import write_list
 from tests.parity.cases import Case, authors_weights, standard_normal
 from tests.parity.test_psa import radius_of_pairs
+from wsss_core.__main__ import main
 from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.classifiers.train_classifier import start_from_classifier
 from wsss_core.config.classifiers import AeftClassifier, Classifier, OrdinaryClassifier, SeenetClassifier
@@ -25,7 +26,7 @@ from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.importing.authors_formats import FORMATS, TORCHVISION
 from wsss_core.importing.authors_names import mxnet_name
-from wsss_core.importing.pretrained import import_weights, main, read_classes
+from wsss_core.importing.pretrained import import_weights, read_classes
 from wsss_core.networks import deeplabv2, irn
 from wsss_core.networks.affinitynet import load_affinitynet
 from wsss_core.networks.classifier_files import classifier_description, load_classifier
@@ -240,7 +241,7 @@ def test_what_deeplab_was_trained_on_has_to_be_said(imported, tmp_path):
     state = {name: tensor for name, tensor in state.items() if "aspp" not in name}
     assert "say with --trained-on" in refused(imported, "deeplab-pytorch", state)
     target = tmp_path / "out.safetensors"
-    arguments = ["import", "--format", "deeplab-pytorch", "--trained-on", "ImageNet, COCO"]
+    arguments = ["import-weights", "--format", "deeplab-pytorch", "--trained-on", "ImageNet, COCO"]
     assert main([*arguments, str(tmp_path / "in.pth"), str(target)]) == 0
     assert trained_on(target) == "ImageNet, COCO"
 
@@ -456,7 +457,7 @@ def test_classes_on_the_command_line(tmp_path):
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "wsss_core.importing.pretrained", "import", *map(str, arguments)]
+    command = [sys.executable, "-m", "wsss_core", "import-weights", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -466,7 +467,7 @@ def test_command_line(tmp_path, capsys):
     assert (done.returncode, done.stderr) == (0, "")
     assert "trunk.conv1.weight" in load_file(tmp_path / "out.safetensors")
     (tmp_path / "out.safetensors").unlink()
-    failed = main(["import", "--format", "psa", str(tmp_path / "in.pth"), str(tmp_path / "other.safetensors")])
+    failed = main(["import-weights", "--format", "psa", str(tmp_path / "in.pth"), str(tmp_path / "other.safetensors")])
     said = capsys.readouterr().err
     assert failed == 2 and said.count("\n") == 1 and "is no file of psa" in said
     assert not (tmp_path / "other.safetensors").exists()
@@ -476,7 +477,9 @@ def test_command_line_takes_classes(tmp_path, capsys):
     torch.save(slim(shapes_of("seenet")), tmp_path / "in.pth")
     target = tmp_path / "out.safetensors"
     names = ",".join(f"class{k}" for k in range(20))
-    assert main(["import", "--format", "seenet", "--classes", names, str(tmp_path / "in.pth"), str(target)]) == 0
+    assert (
+        main(["import-weights", "--format", "seenet", "--classes", names, str(tmp_path / "in.pth"), str(target)]) == 0
+    )
     assert load_weights(target)[1]["classes"] == names.split(",")
     target.unlink()
     assert str(target) in capsys.readouterr().out

@@ -10,10 +10,10 @@ import yaml
 from matplotlib import font_manager
 from PIL import Image
 
+from wsss_core.__main__ import main
 from wsss_core.config import load_config, read_yaml
 from wsss_core.files.cam_store import ImageCams, write_cam_store
 from wsss_core.plan.plan import Plan
-from wsss_core.report.__main__ import main
 from wsss_core.report.lettering import lettering
 from wsss_core.report.show import _draw
 

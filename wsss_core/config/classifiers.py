@@ -25,7 +25,7 @@ class Classifier(Parameters):
     at least the whole trunk. At most one of this and ``weights``."""
     weights: WeightsFile | None = None
     """Path of a classifier's file that the network starts from, such as an authors' checkpoint that
-    ``python -m wsss_core.importing.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
+    ``python -m wsss_core import-weights`` turned into one. With ``epochs: 0`` it is used as it is."""
     freeze_batch_norm: bool = True
     """Keep batch normalisation's statistics and weights as they come with the backbone."""
     frozen_stem: bool = True

@@ -132,7 +132,7 @@ class Backbone(Trunk):
         if self.weights == "imagenet" and self.network == "resnet38":
             raise ValueError(
                 "torchvision has no ImageNet weights for resnet38: give the path of a .safetensors file that "
-                "`python -m wsss_core.importing.pretrained import --format mxnet-params` made"
+                "`python -m wsss_core import-weights --format mxnet-params` made"
             )
         if self.weights == "imagenet" and self.model is not None and "." not in self.model:
             raise ValueError(f"timm has no pretrained weights of {self.model}; use scratch, or the path of a file")

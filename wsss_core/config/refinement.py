@@ -97,7 +97,7 @@ class LearnedAffinity(Affinity):
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
     weights: WeightsFile | None = None
     """Path of an affinity network's file that the whole network starts from instead, such as an authors' checkpoint
-    that ``python -m wsss_core.importing.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
+    that ``python -m wsss_core import-weights`` turned into one. With ``epochs: 0`` it is used as it is."""
     optimisation: Optimisation = Optimisation()
     """How the network is fitted."""
     augmentation: Augmentation = Augmentation()

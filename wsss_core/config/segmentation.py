@@ -58,7 +58,7 @@ class Segmenter(Parameters):
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
     weights: WeightsFile | None = None
     """Path of a segmenter's file that the whole network starts from instead, such as a checkpoint that ``python -m
-    wsss_core.importing.pretrained import`` turned into one. With ``epochs: 0`` it is used as it is."""
+    wsss_core import-weights`` turned into one. With ``epochs: 0`` it is used as it is."""
     freeze_batch_norm: bool = True
     """Keep batch normalisation as it comes with the trunk."""
     loss: Literal["cross_entropy", "balanced"] = "cross_entropy"

@@ -1,12 +1,10 @@
 """Turns weights of other programs into files of this workflow.
 
-    python -m wsss_core.importing.pretrained import --format FORMAT IN OUT.safetensors
-
-docs/pretrained.md says which file each format is of.
+``python -m wsss_core import-weights`` on the command line; docs/pretrained.md says which file each format is of.
 """
 
-import argparse
 import os
+import runpy
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -167,32 +165,10 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(names[:_NAMES_IN_A_SENTENCE]) + (f" and {more} more" if more > 0 else "")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line.
-
-    Returns:
-        The exit status: 0, or 2 after an error that the user can put right.
-    """
-    parser = argparse.ArgumentParser(prog="python -m wsss_core.importing.pretrained", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    command = parser.add_subparsers(dest="command", required=True).add_parser(
-        "import", help="turn a file of another program's weights into one of this workflow"
-    )
-    command.add_argument("--format", required=True, choices=FORMATS, help="what the file is")
-    command.add_argument("--classes", help="class names with commas between, or a text file with one per line")
-    command.add_argument("--trained-on", help="the data that the weights were trained on, such as 'ImageNet, COCO'")
-    command.add_argument("source", metavar="IN", help="the file to read")
-    command.add_argument("target", metavar="OUT", help="the .safetensors file to write")
-    options = parser.parse_args(arguments)
-    try:
-        classes = None if options.classes is None else read_classes(options.classes)
-        count = import_weights(options.format, options.source, options.target, classes, options.trained_on)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"{options.target}: {count} weights, {options.format}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # the former name of the command
+    new = "python -m wsss_core import-weights"
+    print(f"python -m {__spec__.name} import is now `{new}`; the old name goes with the next release", file=sys.stderr)
+    if sys.argv[1:2] == ["import"]:
+        del sys.argv[1]
+    sys.argv.insert(1, "import-weights")
+    runpy.run_module("wsss_core", run_name="__main__")

@@ -17,7 +17,7 @@ from wsss_core.config.trained_on import DESCRIPTION_KEY
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
 
-HOW_TO_IMPORT = "`python -m wsss_core.importing.pretrained import` makes one of a checkpoint (docs/pretrained.md)"
+HOW_TO_IMPORT = "`python -m wsss_core import-weights` makes one of a checkpoint (docs/pretrained.md)"
 
 
 def unfit_weights(config: Config) -> Iterator[str]:

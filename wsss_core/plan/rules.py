@@ -210,7 +210,7 @@ class Rules:
         if not os.path.isfile(weights):
             raise UserError(
                 f"backbones.{artifact.variant}.weights: there is no file {weights}; "
-                "`python -m wsss_core.importing.pretrained import` makes one of ImageNet weights (docs/pretrained.md)"
+                "`python -m wsss_core import-weights` makes one of ImageNet weights (docs/pretrained.md)"
             )
         return [weights]
 

@@ -1,0 +1,80 @@
+"""Everything that can be done from the command line, apart from the workflow itself.
+
+python -m wsss_core                 lists the commands
+python -m wsss_core show --help     says what one of them takes, with an example
+"""
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from wsss_core.errors import UserError
+
+PROGRAM = "python -m wsss_core"
+COMMANDS = {
+    "show": "draw what experiments made of one image",
+    "import-weights": "turn a file of another program's weights into one of this workflow",
+}
+"""What each command does. The command ``import-weights`` is the module ``wsss_core.commands.import_weights``, which is
+imported only when it is run: its docstring is the command's help, with an example; ``add_arguments(parser)`` declares
+its options; ``run(options)`` does the work and returns the exit status."""
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as the shell has it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the command's name and its options; by default those of the process.
+
+    Returns:
+        The exit status: the command's own; 2 after an error that the user can correct.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    name, *rest = given
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        print(f"there is no command '{name}'{hint}\n\n{_overview()}", file=sys.stderr)
+        return 2
+    command = importlib.import_module(f"wsss_core.commands.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} {name}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    options = parser.parse_args(rest)
+    try:
+        return int(command.run(options))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = (f"  {name:{width}}  {what}" for name, what in COMMANDS.items())
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND ...",
+            "",
+            *lines,
+            "",
+            f"{PROGRAM} COMMAND --help has the options and an example. The workflow itself is run by `snakemake`.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
