@@ -11,17 +11,17 @@ import sys
 from collections.abc import Sequence
 
 from wsss_core.errors import UserError
+from wsss_core.files.signals import end_at_signals
 
 PROGRAM = "python -m wsss_core"
 COMMANDS = {
     "show": "draw what experiments made of one image",
+    "segment": "label new images with a trained segmenter",
     "import-weights": "turn a file of another program's weights into one of this workflow",
 }
 """What each command does. The command ``import-weights`` is the module ``wsss_core.commands.import_weights``, which is
 imported only when it is run: its docstring is the command's help, with an example; ``add_arguments(parser)`` declares
 its options; ``run(options)`` does the work and returns the exit status."""
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, as the shell has it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,9 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
 
 
 def _overview() -> str:
@@ -77,4 +74,5 @@ def _overview() -> str:
 
 
 if __name__ == "__main__":
+    end_at_signals()
     sys.exit(main())

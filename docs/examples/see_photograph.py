@@ -13,7 +13,7 @@ from PIL import Image
 from wsss_core import draw_cams, load_classifier, load_segmenter, segment
 from wsss_core.datasets.images import read_image
 from wsss_core.files.heat import heat_colours
-from wsss_core.report.thumbnails import labels_over
+from wsss_core.datasets.overlay import labels_over
 
 
 def see_photograph(experiment: Path, photograph: Path, picture: Path, long_side: int = 224) -> str:

@@ -6,10 +6,9 @@ The page about the whole run is results/<dataset>/report.html; docs/report.md de
 """
 
 import argparse
-import shlex
 from pathlib import Path
 
-from wsss_core.commands.configfile import CONFIGFILE, add_configfile, plan_of
+from wsss_core.commands.configfile import add_configfile, plan_of, snakemake_options
 from wsss_core.report.show import SHOWN_STAGES, show_image
 
 
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw the picture."""
-    given = "" if options.configfile == CONFIGFILE else f" --configfile {shlex.quote(options.configfile)}"
-    # Snakemake's targets come before --configfile, which takes several values.
-    print(show_image(plan_of(options), options.stage, options.image_id, options.experiments, options.output, given))
+    plan, given = plan_of(options), snakemake_options(options)
+    print(show_image(plan, options.stage, options.image_id, options.experiments, options.output, given))
     return 0

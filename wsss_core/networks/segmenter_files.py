@@ -9,12 +9,13 @@ import torch
 from wsss_core.config.networks import Trunk
 from wsss_core.config.trained_on import TRAINED_ON
 from wsss_core.config.trunk_description import describe_trunk, read_trunk
+from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import DeepLabNetwork, SegmentationNetwork
 from wsss_core.networks.deeplabv2 import DeepLabV2
 from wsss_core.networks.deeplabv3plus import DeepLabV3PlusNetwork
 from wsss_core.networks.largefov import LargeFovNetwork
 from wsss_core.networks.trunks import build_trunk
-from wsss_core.networks.weights import load_network, save_weights
+from wsss_core.networks.weights import load_network, read_description, save_weights
 
 KIND = "segmenter"
 """What a file's description calls these networks."""
@@ -71,3 +72,15 @@ def load_segmenter(path: Path | str, device: torch.device | str = "cpu") -> Segm
         return build_segmenter(saved["network"], saved["options"], read_trunk(saved["trunk"]), saved["classes"])
 
     return load_network(path, KIND, build, device)
+
+
+def segmenter_description(path: Path | str) -> dict[str, Any]:
+    """What a segmenter's file says of it; the weights are not read.
+
+    Raises:
+        UserError: the file is broken, or is no segmenter's.
+    """
+    description = read_description(path)
+    if description.get("kind") != KIND or description.get("network") not in NETWORKS:
+        raise UserError(f"{path}: holds weights of a {description.get('kind', 'unknown network')}, not of a {KIND}")
+    return description

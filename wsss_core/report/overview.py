@@ -11,9 +11,9 @@ import numpy as np
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import read_label_manifest
+from wsss_core.datasets.overlay import labels_over
 from wsss_core.files.atomic import atomic_path
 from wsss_core.files.cam_store import CamStoreReader
-from wsss_core.report.thumbnails import labels_over
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -13,6 +13,7 @@ import numpy as np
 from wsss_core.config.loading import unknown_name
 from wsss_core.datasets.images import read_image, read_mask
 from wsss_core.datasets.index import DatasetIndex, split_labels
+from wsss_core.datasets.overlay import labels_over
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path
 from wsss_core.files.cam_store import group_name
@@ -22,7 +23,6 @@ from wsss_core.plan.plan import Plan
 from wsss_core.report.gallery import HEADINGS, label_map_in_words
 from wsss_core.report.lettering import lettering
 from wsss_core.report.pictured import CAMS, LABEL_STAGES, OpenPictures, Pictured
-from wsss_core.report.thumbnails import labels_over
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

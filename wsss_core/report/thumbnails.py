@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from wsss_core.datasets.label_values import ignored_in
-from wsss_core.datasets.palette import IGNORED, voc_palette
+from wsss_core.datasets.overlay import palette_values
+from wsss_core.datasets.palette import voc_palette
 from wsss_core.files.heat import data_address, heat_picture
 
 SIDE = 144
@@ -40,18 +40,6 @@ def label_thumbnail(labels: np.ndarray, size: tuple[int, int]) -> str:
     small = Image.fromarray(palette_values(labels)).resize(size, Image.Resampling.NEAREST)
     small.putpalette(_PALETTE.tobytes())
     return data_address(small, "png", transparency=0)
-
-
-def palette_values(labels: np.ndarray) -> np.ndarray:
-    """The palette's rows for a label map (H, W) uint8 or uint16: of over 254 classes some share a colour."""
-    rows = np.where(labels > 0, (labels.astype(int) - 1) % 254 + 1, 0)
-    return np.where(labels == ignored_in(labels), IGNORED, rows).astype(np.uint8)
-
-
-def labels_over(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """A label map (H, W) in its palette's colours over the image (H, W, 3) uint8: (H, W, 3) in [0, 1]."""
-    opacity = np.where(labels == 0, 0.25, 0.75)[..., None]
-    return (1 - opacity) * image / 255 + opacity * _PALETTE[palette_values(labels)] / 255
 
 
 def class_colour(value: int) -> str:

@@ -18,19 +18,24 @@ def largest_labels(probabilities: np.ndarray) -> np.ndarray:
     return probabilities.argmax(axis=0).astype(label_type(len(probabilities) - 1))
 
 
-def refined_labels(image: np.ndarray, probabilities: np.ndarray, crf: Crf | None) -> np.ndarray:
-    """As :func:`largest_labels`, after a dense CRF if there is one.
+def refined_probabilities(image: np.ndarray, probabilities: np.ndarray, crf: Crf | None) -> np.ndarray:
+    """Probabilities after a dense CRF, if there is one.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         probabilities: (K + 1, H, W), the background first.
-        crf: constants of the CRF; None for none.
+        crf: constants of the CRF; None leaves them as they are.
 
     Raises:
         UserError: pydensecrf is not installed.
     """
     if crf is None:
-        return largest_labels(probabilities)
+        return probabilities
     from wsss_core.refinement.crf import dense_crf
 
-    return largest_labels(dense_crf(image, probabilities, crf))
+    return dense_crf(image, probabilities, crf)
+
+
+def refined_labels(image: np.ndarray, probabilities: np.ndarray, crf: Crf | None) -> np.ndarray:
+    """The :func:`largest_labels` of :func:`refined_probabilities`, which see."""
+    return largest_labels(refined_probabilities(image, probabilities, crf))

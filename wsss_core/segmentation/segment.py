@@ -1,37 +1,99 @@
-"""The labels of one image, for programs of one's own; the workflow predicts those of a data set (``predict``)."""
+"""The labels of one image, for programs of one's own; ``segment_images`` labels files, ``predict`` a data set's."""
 
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from PIL import Image
 
 from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_image
+from wsss_core.datasets.overlay import overlay, palette_values
+from wsss_core.datasets.palette import voc_palette
+from wsss_core.datasets.shrinking import shrunken_size
+from wsss_core.files.heat import data_address
 from wsss_core.networks.deeplab import SegmentationNetwork
-from wsss_core.segmentation.class_probabilities import class_probabilities
-from wsss_core.segmentation.prediction_labels import refined_labels
+from wsss_core.segmentation.any_size import labels_of_size, probabilities_of_views, seen_size, shrunken
+from wsss_core.segmentation.prediction_labels import refined_probabilities
 
 DEFAULT = Prediction(scales=(1.0,), crf=None)
 """At the image's own size, without a CRF."""
+SIDE = 320
+"""Longest side of a picture in a notebook, pixels."""
+
+
+@dataclass(frozen=True)
+class SegmentedImage:
+    """An image and its labels; in a notebook it draws itself, and NumPy takes it as the array of its labels."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    labels: np.ndarray
+    """(H, W) uint8, or uint16 of over 254 classes: positions in ``classes``."""
+    classes: tuple[str, ...]
+    """Names of the classes, ``background`` first."""
+    probabilities: np.ndarray
+    """(K + 1, h, w) float32, before the CRF, at the size at which the network saw the image."""
+
+    def shares(self) -> dict[str, float]:
+        """The share of the image's pixels that each class has, of those that it shows; in their order."""
+        values, counts = np.unique(self.labels, return_counts=True)
+        return {
+            self.classes[value]: float(count / self.labels.size) for value, count in zip(values, counts, strict=True)
+        }
+
+    def overlay(self) -> np.ndarray:
+        """The labels in their colours over the image, (H, W, 3) uint8 RGB."""
+        return overlay(self.image, self.labels)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.labels, dtype=dtype, copy=copy)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        height, width = shrunken_size(self.labels.shape, SIDE)  # type: ignore[arg-type]
+        pictures = []
+        for what, pixels in (("the image", self.image), ("its labels", self.overlay())):
+            address = data_address(Image.fromarray(pixels).resize((width, height)), "webp", quality=80)
+            pictures.append(f'<img src="{address}" width="{width}" height="{height}" alt="{what}" style="margin:4px">')
+        lines = []
+        for name, share in self.shares().items():
+            value = palette_values(np.array([self.classes.index(name)], self.labels.dtype))[0]
+            red, green, blue = voc_palette()[value]
+            box = f'<span style="background:rgb({red} {green} {blue});padding:0 .6em;margin-right:.4em"></span>'
+            lines.append(f"<span style='margin-right:1em'>{box}{escape(name)} {share:.1%}</span>")
+        return f"<div>{''.join(pictures)}<br>{' '.join(lines)}</div>"
 
 
 def segment(
-    segmenter: SegmentationNetwork, image: np.ndarray | Path | str, settings: Prediction = DEFAULT
-) -> np.ndarray:
+    segmenter: SegmentationNetwork,
+    image: np.ndarray | Image.Image | Path | str,
+    settings: Prediction = DEFAULT,
+    long_side: int | None = None,
+) -> SegmentedImage:
     """Label the pixels of one image.
 
     Args:
         segmenter: of :func:`wsss_core.load_segmenter`, on its device.
-        image: (H, W, 3) uint8 RGB, or an image file.
+        image: (H, W, 3) uint8 RGB, a Pillow image, or an image file.
         settings: scales, flip, CRF.
+        long_side: pixels of the longer side at which the network sees the image, at most: ``dataset.long_side`` of
+            the images that it was trained on. By default only what memory does not hold is shrunk
+            (:func:`wsss_core.segmentation.any_size.seen_size`).
 
     Returns:
-        (H, W): positions in ``segmenter.classes``, of which 0 is the background.
+        The labels, at the image's own size.
 
     Raises:
         UserError: the image cannot be read.
     """
+    if isinstance(image, Image.Image):
+        image = np.array(image.convert("RGB"))
     pixels = image if isinstance(image, np.ndarray) else read_image(image)
-    with torch.inference_mode():
-        probabilities = class_probabilities(segmenter, pixels, settings).float().cpu().numpy()
-    return refined_labels(pixels, probabilities, settings.crf)
+    size: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
+    seen = shrunken(pixels, seen_size(size, len(segmenter.classes), settings, long_side))
+    probabilities = probabilities_of_views(segmenter, seen, settings)
+    labels = labels_of_size(refined_probabilities(seen, probabilities, settings.crf), size)
+    return SegmentedImage(pixels, labels, tuple(segmenter.classes), probabilities)

@@ -1,0 +1,62 @@
+"""Images that no data set knows: from the files and folders of a command line to a name for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsss_core.datasets.image_ids import find_image_files, is_text, label_map_clashes
+from wsss_core.errors import UserError
+
+
+@dataclass
+class NewImages:
+    """The images to be segmented."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    """By name, in the order of the command line: of a file its own without the suffix, in a folder with the path from
+    there, ``/`` between folders."""
+    faults: list[str] = field(default_factory=list)
+    """What is wrong with the names of files that are not among ``files``."""
+
+
+def find_new_images(given: Sequence[Path], left_out: Sequence[Path] = ()) -> NewImages:
+    """The images that paths stand for.
+
+    Args:
+        given: image files, and folders whose images, at any depth, are meant.
+        left_out: folders, below those, that are not looked into.
+
+    Raises:
+        UserError: a path does not exist, a folder has no image, or the results of two files would have one name.
+    """
+    found, folders_left_out = NewImages(), [folder.resolve() for folder in left_out]
+    for path in given:
+        if not path.exists():
+            raise UserError(f"{path}: there is no such file or folder")
+        if path.is_dir():
+            inside = find_image_files(path)
+            files = {name: file for name, file in inside.files.items() if not _within(file, folders_left_out)}
+            faults = [f"{fault.file}: {fault.detail}" for fault in inside.faults]
+            if not files and not faults:
+                raise UserError(f"{path}: holds no images (by their suffixes, such as .jpg, .png or .tif)")
+        elif is_text(path.name):
+            files, faults = {path.stem: path}, []
+        else:
+            shown = str(path).encode("utf-8", "backslashreplace").decode()
+            files, faults = {}, [f"{shown}: the name is no UTF-8; rename it, for example with `convmv`"]
+        for name, file in files.items():
+            if name in found.files and found.files[name].resolve() != file.resolve():
+                raise UserError(
+                    f"{found.files[name]} and {file}: what is made of them would have one name, '{name}'; rename one, "
+                    "give the folder that holds both, or write them to different folders"
+                )
+            found.files.setdefault(name, file)
+        found.faults += faults
+    for name, detail in label_map_clashes(found.files):
+        raise UserError(f"{found.files[name]}: {detail}")
+    return found
+
+
+def _within(file: Path, folders: Sequence[Path]) -> bool:
+    resolved = file.resolve()
+    return any(folder in resolved.parents for folder in folders)
