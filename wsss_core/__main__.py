@@ -17,6 +17,7 @@ PROGRAM = "python -m wsss_core"
 COMMANDS = {
     "show": "draw what experiments made of one image",
     "segment": "label new images with a trained segmenter",
+    "export": "write a trained segmenter as an ONNX file",
     "import-weights": "turn a file of another program's weights into one of this workflow",
 }
 """What each command does. The command ``import-weights`` is the module ``wsss_core.commands.import_weights``, which is
