@@ -12,8 +12,8 @@ from PIL import Image
 
 from wsss_core import draw_cams, load_classifier, load_segmenter, segment
 from wsss_core.datasets.images import read_image
-from wsss_core.files.heat import heat_colours
 from wsss_core.datasets.overlay import labels_over
+from wsss_core.files.heat import heat_colours
 
 
 def see_photograph(experiment: Path, photograph: Path, picture: Path, long_side: int = 224) -> str:

@@ -24,6 +24,6 @@ def run(options: argparse.Namespace) -> int:
     segmenter = segmenter_of(options)
     from wsss_core.segmentation.export_onnx import export_onnx  # imports torch
 
-    difference = export_onnx(segmenter.weights, options.target)
+    difference = export_onnx(segmenter.weights, options.target, segmenter.long_side)
     print(f"{options.target}: probabilities differ from the network's by at most {difference:.0e}")
     return 0

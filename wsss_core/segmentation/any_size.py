@@ -51,14 +51,15 @@ def seen_size(size: Size, classes: int, settings: Prediction, long_side: int | N
     if height * width <= most:
         return size
     factor = math.sqrt(most / (height * width))
-    return max(1, int(height * factor)), max(1, int(width * factor))
+    rows, columns = max(1, int(height * factor)), max(1, int(width * factor))
+    return min(rows, int(most) // columns), min(columns, int(most) // rows)  # of a line, whose width stays 1
 
 
 def shrunken(image: np.ndarray, size: Size) -> np.ndarray:
     """An image (H, W, 3) uint8 at another size, averaging over what each new pixel covers (Lanczos)."""
     if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS))
+    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS))  # writable, as the CRF wants
 
 
 def probabilities_of_views(network: SegmentationNetwork, image: np.ndarray, settings: Prediction) -> np.ndarray:

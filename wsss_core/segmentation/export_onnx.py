@@ -68,7 +68,7 @@ class FromPixels(nn.Module):
         return probabilities, labels.to(torch.int32 if self.long_labels else torch.uint8)
 
 
-def export_onnx(weights: Path, target: Path) -> float:
+def export_onnx(weights: Path, target: Path, long_side: int | None = None) -> float:
     """Write a segmenter as an ONNX file, once it is shown to compute what the network does, on images of other sizes.
 
     Args:
@@ -77,7 +77,8 @@ def export_onnx(weights: Path, target: Path) -> float:
             (B, H, W, 3) uint8, the outputs ``probabilities`` (B, K + 1, H, W) float32 and ``labels`` (B, H, W) uint8
             (int32 of over 254 classes), and as metadata ``classes`` (JSON list of names, the background first),
             ``palette`` (JSON list of their colours, [red, green, blue]), ``network`` (JSON: what the file of weights
-            says) and, if that is known, ``trained_on``.
+            says) and, if they are known, ``trained_on`` and ``long_side``.
+        long_side: pixels of the longer side of the images that the network was trained on, at most, if that is known.
 
     Returns:
         The largest difference of a probability that was found.
@@ -90,7 +91,8 @@ def export_onnx(weights: Path, target: Path) -> float:
         raise UserError(f"{target}: the name of the file to write has to end in .onnx")
     onnx, runtime = _packages()
     network = load_segmenter(weights)
-    content = _with_metadata(onnx, _traced(network, weights), network, trained_on(weights))
+    known = {TRAINED_ON: trained_on(weights), "long_side": None if long_side is None else str(long_side)}
+    content = _with_metadata(onnx, _traced(network, weights), network, known)
     difference = _largest_difference(runtime, content, network, weights)
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
@@ -137,15 +139,17 @@ def _traced(network: SegmentationNetwork, weights: Path) -> bytes:
     return file.getvalue()
 
 
-def _with_metadata(onnx: ModuleType, content: bytes, network: SegmentationNetwork, trained_on: str | None) -> bytes:
+def _with_metadata(
+    onnx: ModuleType, content: bytes, network: SegmentationNetwork, known: Mapping[str, str | None]
+) -> bytes:
     """The file with what its user has to know."""
     model = onnx.load_model_from_string(content)
     values = np.arange(len(network.classes), dtype=label_type(len(network.classes) - 1))
-    told: Mapping[str, Any] = {
+    told = {
         "classes": json.dumps(network.classes),
         "palette": json.dumps(voc_palette()[palette_values(values)].tolist()),
         "network": json.dumps(network.description, sort_keys=True),
-        **({} if trained_on is None else {TRAINED_ON: trained_on}),
+        **{key: text for key, text in known.items() if text is not None},
     }
     onnx.helper.set_model_props(model, told)
     model.doc_string = (
