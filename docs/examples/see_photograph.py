@@ -36,7 +36,7 @@ def see_photograph(experiment: Path, photograph: Path, picture: Path, long_side:
     heat = 0.4 * pixels + 0.6 * heat_colours(cams.full_size().max(axis=0))
 
     network = load_segmenter(experiment / "segmenter" / "weights.safetensors")
-    labels = segment(network, pixels)
+    labels = segment(network, pixels).labels
     parts = [pixels, heat.astype(np.uint8), (255 * labels_over(pixels, labels)).astype(np.uint8)]
     Image.fromarray(np.concatenate(parts, axis=1)).save(picture)
 

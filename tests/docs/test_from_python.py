@@ -8,6 +8,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from PIL import Image
 
 import wsss_core
 from wsss_core import extend
@@ -16,7 +17,7 @@ from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.segmenter_files import build_segmenter
-from wsss_core.segmentation.segment import segment
+from wsss_core.segmentation.segment import SegmentedImage, segment
 
 from .markdown import REPOSITORY
 
@@ -52,8 +53,23 @@ def test_maps_of_one_image(classifier):
 def test_labels_of_one_image():
     torch.manual_seed(0)
     options = {"atrous_rates": [1, 2], "low_level_skip": True}
-    labels = segment(build_segmenter("deeplab", options, TRUNK, ("cat", "dog")).eval(), IMAGE)
-    assert labels.shape == (40, 56) and labels.max() <= 2
+    network = build_segmenter("deeplab", options, TRUNK, ("<cat>", "dog")).eval()
+    seen = segment(network, IMAGE)
+    assert seen.labels.shape == (40, 56) and seen.labels.max() <= 2 and seen.probabilities.shape == (3, 40, 56)
+    np.testing.assert_array_equal(np.asarray(seen), seen.labels)
+    assert sum(seen.shares().values()) == pytest.approx(1) and seen.overlay().shape == IMAGE.shape
+    np.testing.assert_array_equal(segment(network, Image.fromarray(IMAGE)).labels, seen.labels)
+    small = segment(network, IMAGE, long_side=28)
+    assert small.labels.shape == (40, 56) and small.probabilities.shape == (3, 20, 28)
+
+
+def test_labels_draw_themselves_in_a_notebook():
+    labels = np.zeros((40, 56), np.uint8)
+    labels[:10] = 1
+    seen = SegmentedImage(IMAGE, labels, ("background", "<cat>", "dog"), np.zeros((3, 40, 56), np.float32))
+    html = seen._repr_html_()
+    assert html.count("<img ") == 2 and "&lt;cat&gt; 25.0%" in html and "background 75.0%" in html and "dog" not in html
+    assert "rgb(128 0 0)" in html
 
 
 @pytest.mark.parametrize(("old", "name"), [("cam_store", "CamStoreReader"), ("heat", "heat_colours")])

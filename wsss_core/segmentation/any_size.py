@@ -21,7 +21,7 @@ from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.segmentation.class_probabilities import class_probabilities
 from wsss_core.segmentation.prediction_labels import largest_labels
 
-VIEW_PIXELS = 1_200_000
+VIEW_PIXELS = 1_000_000
 """Pixels of an image at its largest scale, at most: forward, ResNet-38 needs about 1 kB for each."""
 PROBABILITIES = 2**25
 """Probabilities of an image (classes times pixels), at most; the CRF holds them five times."""
