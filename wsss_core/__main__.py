@@ -18,6 +18,9 @@ COMMANDS = {
     "show": "draw what experiments made of one image",
     "segment": "label new images with a trained segmenter",
     "export": "write a trained segmenter as an ONNX file",
+    "labels": "hand labels to an annotation tool, and take corrected masks back",
+    "pack": "put a trained experiment into one archive, to hand on",
+    "unpack": "put such an archive into a results folder, as if it had been made there",
     "import-weights": "turn a file of another program's weights into one of this workflow",
 }
 """What each command does. The command ``import-weights`` is the module ``wsss_core.commands.import_weights``, which is

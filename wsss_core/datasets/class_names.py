@@ -10,6 +10,13 @@ MOST_HINTS = 100
 """Names that a similar one is looked for: among 1,000 classes each search takes hundredths of a second."""
 
 
+def nearest_class(name: str, classes: Iterable[str]) -> str | None:
+    """The class that an unknown name most likely means; None if none is near."""
+    folded = {known.casefold(): known for known in classes}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return folded[near[0]] if near else None
+
+
 def unknown_class_faults(found: Iterable[tuple[str, str, str]], classes: Sequence[str]) -> list[Fault]:
     """Labels of other classes; each unknown name once first, then the further places with it.
 
@@ -17,14 +24,13 @@ def unknown_class_faults(found: Iterable[tuple[str, str, str]], classes: Sequenc
         found: name, image id, and the file that has it (with line, where it has many images).
         classes: the class list.
     """
-    folded = {name.casefold(): name for name in classes}
     first: dict[str, Fault] = {}
     further: list[Fault] = []
     advice: dict[str, str] = {}
     for name, image_id, file in found:
         if name not in advice:
-            near = difflib.get_close_matches(name.casefold(), folded, n=1) if len(advice) < MOST_HINTS else []
-            advice[name] = f"did you mean {folded[near[0]]!r}?" if near else "add it to 'classes'"
+            near = nearest_class(name, classes) if len(advice) < MOST_HINTS else None
+            advice[name] = f"did you mean {near!r}?" if near else "add it to 'classes'"
             if (joined := made_of(name, classes)) is not None:
                 advice[name] = f"if it means {' and '.join(map(repr, joined.parts))}, write ';' between them"
         detail = f"{name!r} is not in the class list ({advice[name]})"

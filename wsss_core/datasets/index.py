@@ -6,7 +6,7 @@ trains a network is given the index only.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,6 +114,11 @@ class DatasetIndex:
         if not 0 <= k < n:
             raise ValueError(f"no shard {k} of {n}; shards are numbered from 0")
         return self._rows(range(k * len(self) // n, (k + 1) * len(self) // n))
+
+    def only(self, image_ids: Collection[str]) -> "DatasetIndex":
+        """The images with these ids, in the order of the index."""
+        wanted = set(image_ids)
+        return self._rows([row for row, image_id in enumerate(self.columns["image_id"]) if image_id in wanted])
 
     def _rows(self, rows: Sequence[int]) -> "DatasetIndex":
         columns = {name: list(column) for name, column in dict(self.columns).items()}

@@ -1,0 +1,285 @@
+"""What is written is read back as it was, in every format; and by the tools' own packages where they are installed."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from scipy import ndimage
+
+from wsss_core.annotations.brush_runs import pack, unpack
+from wsss_core.annotations.coco_json import read_coco
+from wsss_core.annotations.exported import Export, ExportedImage
+from wsss_core.annotations.formats import FORMATS, read_annotations
+from wsss_core.annotations.outlines import filled, outlines
+from wsss_core.annotations.regions import drawn
+from wsss_core.datasets.palette import label_image
+from wsss_core.errors import UserError
+
+CLASSES = ("cat", "dog", "a b & <c>")
+WRITTEN = [(name, shapes) for name, kind in FORMATS.items() for shapes in kind.shapes]
+
+
+def blobs(seed, height=37, width=52, values=(0, 1, 2, 3, 255), smooth=2.0):
+    """A label map with parts, holes and touching regions."""
+    noise = np.random.default_rng(seed).random((len(values), height, width))
+    return np.array(values, np.uint8)[ndimage.gaussian_filter(noise, (0, smooth, smooth)).argmax(axis=0)]
+
+
+def export_of(label_maps, shapes, tolerance=0.0):
+    images = [
+        ExportedImage(image_id, f"{image_id}.png", labels.shape, lambda labels=labels: labels)
+        for image_id, labels in label_maps.items()
+    ]
+    return Export("cam, pseudo_labels", CLASSES, shapes, tolerance, images, "/data/local-files/?d=out/images/")
+
+
+def write(folder, name, label_maps, shapes, tolerance=0.0):
+    folder.mkdir()
+    for image_id in label_maps:
+        (folder / "images" / image_id).parent.mkdir(parents=True, exist_ok=True)
+    FORMATS[name].write(folder, export_of(label_maps, shapes, tolerance))
+    return folder
+
+
+LABEL_MAPS = {"one": blobs(1), "in a folder/two": blobs(2, 20, 61), "all ignored": np.full((5, 4), 255, np.uint8)}
+
+
+@pytest.mark.parametrize(("name", "shapes"), WRITTEN)
+def test_what_is_written_comes_back(tmp_path, name, shapes):
+    folder = write(tmp_path / "out", name, LABEL_MAPS, shapes)
+    images = list(read_annotations(folder, CLASSES))
+    read = {image.name.removesuffix(".png"): drawn(image, CLASSES) for image in images}
+    assert sorted(read) == sorted(LABEL_MAPS)
+    for image_id, labels in LABEL_MAPS.items():
+        np.testing.assert_array_equal(read[image_id], labels)
+
+
+@pytest.mark.parametrize(("name", "shapes"), [item for item in WRITTEN if item[1] == "polygons"])
+def test_polygons_with_a_tolerance_are_near_and_have_fewer_points(tmp_path, name, shapes):
+    labels = blobs(3, 120, 160, smooth=6.0)
+    edges = ndimage.maximum_filter(labels, 3) != ndimage.minimum_filter(labels, 3)
+    edges[[0, -1]] = edges[:, [0, -1]] = True  # the image's border is an edge of its regions
+    sizes = []
+    for tolerance in (0.0, 1.0):
+        folder = write(tmp_path / str(tolerance), name, {"one": labels}, shapes, tolerance)
+        (image,) = read_annotations(folder, CLASSES)
+        other = drawn(image, CLASSES) != labels
+        assert not other.any() if tolerance == 0 else not (other & ~ndimage.binary_dilation(edges)).any()
+        sizes.append(sum(file.stat().st_size for file in folder.rglob("*.*") if file.suffix in (".json", ".xml")))
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30), st.sampled_from([0.0, 0.7, 2.0]))
+def test_outlines_cover_each_pixel_of_a_region_once(seed, height, width, smooth):
+    region = ndimage.gaussian_filter(np.random.default_rng(seed).random((height, width)), smooth) > 0.5
+    covered = np.zeros(region.shape, int)
+    for polygon in outlines(region):
+        assert len(polygon) >= 3 and not np.array_equal(polygon[0], polygon[-1])
+        covered += coco_mask.decode(filled(polygon, region.shape))
+    np.testing.assert_array_equal(covered, region)
+
+
+def test_a_region_with_a_hole_is_cut_into_simple_polygons():
+    ring = np.ones((7, 9), bool)
+    ring[2:5, 3:6] = False
+    assert len(outlines(ring)) == 2
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40), st.floats(0, 1))
+def test_brush_runs_come_back(seed, height, width, share):
+    mask = np.random.default_rng(seed).random((height, width)) < share
+    np.testing.assert_array_equal(unpack(pack(mask), height, width), mask)
+
+
+def test_brush_runs_longer_than_a_length_can_be():
+    mask = np.zeros((300, 400), bool)
+    mask[150:] = True
+    np.testing.assert_array_equal(unpack(pack(mask), 300, 400), mask)
+
+
+def test_brush_runs_with_values_one_by_one():
+    """Label Studio writes the blurred edge of a brush so: runs of different values."""
+    alphas = [0, 100, 127, 128, 200, 255]
+    bits = f"{4 * len(alphas):032b}{7:05b}" + "".join(f"{size - 1:04b}" for size in (3, 4, 8, 16))
+    bits += "0" + "10" + f"{4 * len(alphas) - 1:08b}"
+    bits += "".join(f"{value:08b}" for alpha in alphas for value in (255, 0, 0, alpha))
+    bits += "0" * (-len(bits) % 8)
+    packed = [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
+    np.testing.assert_array_equal(unpack(packed, 2, 3), [[False, False, False], [True, True, True]])
+
+
+@pytest.mark.parametrize("packed", [[], [0] * 8, [1, 2, 300], None, pack(np.ones((4, 4), bool))[:-2]])
+def test_damaged_brush_runs(packed):
+    with pytest.raises(ValueError, match="rle"):
+        unpack(packed, 4, 4)
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "label-studio"])
+def test_an_archive_is_read_too(tmp_path, name):
+    folder = write(tmp_path / "out", name, {"one": blobs(1)}, "masks")
+    (file,) = [f for f in folder.iterdir() if f.name in ("annotations.json", "annotations.xml", "tasks.json")]
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+        archive.write(file, f"annotations/{file.name}")
+        archive.writestr("images/one.png", b"")
+    (image,) = read_annotations(tmp_path / "it.zip", CLASSES)
+    np.testing.assert_array_equal(drawn(image, CLASSES), blobs(1))
+
+
+def test_pycocotools_reads_the_export(tmp_path):
+    for shapes in ("masks", "polygons"):
+        folder = write(tmp_path / shapes, "coco", LABEL_MAPS, shapes)
+        coco = COCO(str(folder / "annotations.json"))
+        assert {image["file_name"] for image in coco.imgs.values()} == {f"{name}.png" for name in LABEL_MAPS}
+        for number, image in coco.imgs.items():
+            labels = np.zeros((image["height"], image["width"]), np.uint8)
+            for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[number])):
+                name = coco.cats[annotation["category_id"]]["name"]
+                value = 255 if name == "ignored" else CLASSES.index(name) + 1
+                mask = coco.annToMask(annotation).astype(bool)
+                assert annotation["area"] == mask.sum()
+                labels[mask] = value
+            np.testing.assert_array_equal(labels, LABEL_MAPS[image["file_name"].removesuffix(".png")])
+
+
+@pytest.mark.parametrize("shapes", ["masks", "polygons"])
+@pytest.mark.parametrize("name", ["coco", "cvat"])
+def test_datumaro_reads_the_export(tmp_path, name, shapes):
+    """CVAT itself imports by datumaro."""
+    datumaro = pytest.importorskip("datumaro")
+    folder = write(tmp_path / "out", name, LABEL_MAPS, shapes)
+    for image_id, labels in LABEL_MAPS.items():
+        Image.fromarray(labels).save(folder / "images" / f"{image_id}.png")
+    if name == "coco":
+        (folder / "annotations").mkdir()
+        shutil.move(folder / "annotations.json", folder / "annotations/instances_default.json")
+        shutil.move(folder / "images", folder / "default")
+        (folder / "images").mkdir()
+        shutil.move(folder / "default", folder / "images/default")
+    kind = datumaro.AnnotationType.mask if shapes == "masks" else datumaro.AnnotationType.polygon
+    dataset = datumaro.Dataset.import_from(str(folder), "coco_instances" if name == "coco" else "cvat")
+    names = [category.name for category in dataset.categories()[datumaro.AnnotationType.label]]
+    found = {item.id: item for item in dataset}
+    assert sorted(found) == sorted(LABEL_MAPS)
+    for image_id, labels in LABEL_MAPS.items():
+        read = np.zeros_like(labels)
+        annotations = [item for item in found[image_id].annotations if item.type == kind]  # COCO's have boxes as well
+        for annotation in sorted(annotations, key=lambda item: item.z_order):
+            name_of = names[annotation.label]
+            if shapes == "masks":
+                mask = np.asarray(annotation.image).astype(bool)
+            else:
+                mask = coco_mask.decode(filled(np.reshape(annotation.points, (-1, 2)), labels.shape)).astype(bool)
+            read[mask] = 255 if name_of == "ignored" else CLASSES.index(name_of) + 1
+        np.testing.assert_array_equal(read, labels)
+
+
+def test_label_studios_converter_reads_the_export(tmp_path):
+    brush = pytest.importorskip("label_studio_sdk.converter.brush")
+    folder = write(tmp_path / "out", "label-studio", {"one": blobs(1)}, "masks")
+    (task,) = json.loads((folder / "tasks.json").read_text())
+    labels = np.zeros((37, 52), np.uint8)
+    for result in task["predictions"][0]["result"]:
+        (name,) = result["value"]["brushlabels"]
+        values = brush.decode_rle(result["value"]["rle"]).reshape(37, 52, 4)
+        labels[values[..., 3] > 0] = 255 if name == "ignored" else CLASSES.index(name) + 1
+        np.testing.assert_array_equal(unpack(brush.mask2rle(values[..., 3]), 37, 52), values[..., 3] > 0)
+    np.testing.assert_array_equal(labels, blobs(1))
+    interface = pytest.importorskip("label_studio_sdk.label_interface")
+    view = interface.LabelInterface((folder / "labeling_config.xml").read_text())
+    assert view.validate_task({"data": task["data"]})
+    assert view.validate_prediction(task["predictions"][0], return_errors=True) == []
+
+
+@pytest.mark.parametrize("shapes", ["masks", "polygons"])
+def test_labelme_reads_the_export(tmp_path, shapes):
+    label_file = pytest.importorskip("labelme._label_file")
+    folder = write(tmp_path / "out", "labelme", {"a/one": blobs(1)}, shapes)
+    Image.fromarray(blobs(1)).save(folder / "images/a/one.png")
+    read = label_file.read_label_file(str(folder / "images/a/one.json"))
+    labels = np.zeros((37, 52), np.uint8)
+    for shape in read.shapes:
+        value = 255 if shape["label"] == "ignored" else CLASSES.index(shape["label"]) + 1
+        if shapes == "masks":
+            (left, top), (right, bottom) = np.array(shape["points"], int)
+            labels[top : bottom + 1, left : right + 1][shape["mask"]] = value
+        else:
+            labels[coco_mask.decode(filled(np.array(shape["points"]), labels.shape)).astype(bool)] = value
+    np.testing.assert_array_equal(labels, blobs(1))
+
+
+COCO_FILE = {
+    "images": [{"id": 7, "file_name": "one.jpg", "height": 4, "width": 5}],
+    "annotations": [{"id": 1, "image_id": 7, "category_id": 1, "segmentation": [[0, 0, 3, 0, 3, 4, 0, 4]]}],
+    "categories": [{"id": 1, "name": "cat"}],
+}
+
+
+def changed(document, **changes):
+    copy = json.loads(json.dumps(document))
+    for path, value in changes.items():
+        section, key = path.split("__")
+        if value is None:
+            del copy[section][0][key]
+        else:
+            copy[section][0][key] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (changed(COCO_FILE, annotations__category_id=4), "category_id 4 is not in 'categories'"),
+        (changed(COCO_FILE, annotations__image_id=4), "image_id 4, which is not in 'images'"),
+        (changed(COCO_FILE, annotations__segmentation=None), "has no 'segmentation'"),
+        (changed(COCO_FILE, annotations__segmentation=[[0, 0, 9e9, 0, 3, 4]]), "far outside of the image"),
+        (changed(COCO_FILE, images__height=None), "an entry of 'images' has no 'height'"),
+        ({"shapes": [], "imageHeight": None, "imageWidth": 3}, "no numbers of pixels"),
+        (
+            {"shapes": [{"label": "c", "shape_type": "point", "points": [[1, 1]]}], "imageHeight": 4, "imageWidth": 3},
+            "a point encloses no pixels",
+        ),
+        ({"something": "else"}, "is of none of the formats coco, cvat"),
+        ([{"data": {"image": "one.jpg"}, "annotations": [{}]}], "has no 'result'"),
+        ("{", "is no JSON"),
+        ("<annotations><track/></annotations>", "no file of 'CVAT for images 1.1'"),
+        ("<annotations>", "is no XML"),
+        (
+            '<annotations><image name="o" height="4" width="4"><points label="c" points="1,1"/></image></annotations>',
+            "image 'o': a points encloses no pixels",
+        ),
+        (
+            '<annotations><image name="o" height="4" width="4"><mask label="c" rle="3, 4" left="0" top="0" width="2" '
+            'height="2"/></image></annotations>',
+            "do not cover its box of 4 pixels",
+        ),
+    ],
+)
+def test_wrong_files_are_told(tmp_path, document, said):
+    file = tmp_path / "file"
+    file.write_text(document if isinstance(document, str) else json.dumps(document))
+    with pytest.raises(UserError, match="file.*" + said):
+        list(read_annotations(file, CLASSES))
+
+
+def test_an_unknown_label_is_told_with_the_nearest_class():
+    (image,) = read_coco(Path("file"), changed(COCO_FILE, categories__name="Cats"))
+    with pytest.raises(ValueError, match="the label 'Cats', which is no class; did you mean 'cat'"):
+        drawn(image, CLASSES)
+
+
+def test_colours_of_the_palette_are_read_and_others_told(tmp_path):
+    labels = blobs(4, values=(0, 1, 2, 3))
+    label_image(labels).convert("RGB").save(tmp_path / "one.png")
+    (image,) = read_annotations(tmp_path, CLASSES)
+    np.testing.assert_array_equal(drawn(image, CLASSES), labels)
+    Image.new("RGB", (3, 3), (1, 2, 3)).save(tmp_path / "one.png")
+    with pytest.raises(UserError, match=r"one.png: has the colour \(1, 2, 3\)"):
+        list(read_annotations(tmp_path, CLASSES))

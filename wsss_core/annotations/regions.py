@@ -1,0 +1,89 @@
+"""What all formats of annotation tools have in common: an image's regions, each with a label."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from wsss_core.datasets.class_names import nearest_class
+from wsss_core.datasets.label_values import ignored_in, ignored_value, label_type
+
+BACKGROUND, IGNORED = "background", "ignored"
+"""Labels that are no classes: of what shows none, and of what does not count. Pixels without region are background."""
+RunLengths = Mapping[str, Any]
+"""The pixels of a region, in pycocotools' form: ``size`` [height, width] and compressed ``counts``."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Pixels of one label."""
+
+    label: str
+    pixels: RunLengths
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image as a tool's file describes it."""
+
+    name: str
+    """What the file calls it: a path, with or without folders and suffix."""
+    place: str
+    """The file, and where in it, for messages."""
+    size: tuple[int, int]
+    """Height and width, pixels."""
+    regions: Sequence[Region] = field(default_factory=list)
+    """In drawing order: later ones lie on top."""
+
+
+def labels_in_order(classes: Sequence[str]) -> list[str]:
+    """All labels of a tool's project: the classes, then ``ignored`` and ``background``."""
+    return [*classes, IGNORED, BACKGROUND]
+
+
+def regions_of(labels: np.ndarray, classes: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """The regions of a label map, the largest first; the background is none of them.
+
+    Args:
+        labels: uint8 or uint16 (H, W).
+        classes: names of the object classes.
+
+    Yields:
+        The label, and where it is: bool (H, W).
+    """
+    values, counts = np.unique(labels, return_counts=True)
+    for value in values[np.argsort(-counts, kind="stable")]:
+        if value != 0:
+            yield (IGNORED if value == ignored_in(labels) else classes[value - 1]), labels == value
+
+
+def encoded(region: np.ndarray) -> dict[str, Any]:
+    """A region, bool (H, W), as run lengths."""
+    return dict(coco_mask.encode(np.asfortranarray(region, dtype=np.uint8)))
+
+
+def drawn(image: AnnotatedImage, classes: Sequence[str]) -> np.ndarray:
+    """The label map that an image's regions make.
+
+    Args:
+        image: the image.
+        classes: names of the object classes.
+
+    Returns:
+        uint8 or uint16 (H, W), as label maps of so many classes are.
+
+    Raises:
+        ValueError: a label is no class.
+    """
+    values = {name: number for number, name in enumerate(classes, start=1)}
+    values |= {BACKGROUND: 0, IGNORED: ignored_value(len(classes))}
+    labels = np.zeros(image.size, label_type(len(classes)))
+    for region in image.regions:
+        if region.label not in values:
+            near = nearest_class(region.label, values)
+            meant = f"did you mean {near!r}?" if near else f"the labels are {', '.join(values)}"
+            raise ValueError(f"has the label {region.label!r}, which is no class; {meant}")
+        labels[coco_mask.decode(region.pixels).astype(bool)] = values[region.label]
+    return labels

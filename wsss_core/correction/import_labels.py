@@ -1,0 +1,139 @@
+"""From what an annotation tool, or a person, has written back to masks."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from wsss_core.annotations.formats import RECORD, read_annotations
+from wsss_core.annotations.regions import AnnotatedImage, drawn
+from wsss_core.correction.export_labels import digest
+from wsss_core.correction.image_names import ImageNames
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.label_values import ignored_in
+from wsss_core.datasets.palette import write_label_map
+from wsss_core.errors import UserError
+from wsss_core.files.atomic import scratch_folder
+from wsss_core.jobs.progress import progress
+
+FAULTS_SHOWN = 10
+
+
+@dataclass
+class Imported:
+    """What an import has found, by image id or name."""
+
+    masks: list[str] = field(default_factory=list)
+    """Images whose masks were written."""
+    unchanged: list[str] = field(default_factory=list)
+    """Images that nobody has changed since the export."""
+    empty: list[str] = field(default_factory=list)
+    """Images without any region, which nobody may have looked at."""
+    others: list[str] = field(default_factory=list)
+    """Images of other splits."""
+    new_classes: dict[str, list[str]] = field(default_factory=dict)
+    """Classes that a mask has and the image's labels do not."""
+
+
+def import_labels(
+    source: Path, index: DatasetIndex, split: str, folder: Path, exported: Path | None, unchanged: bool
+) -> Imported:
+    """Write the masks that a tool's file or folder holds, as ``<image id>.png``; all of them or none.
+
+    Args:
+        source: see :func:`wsss_core.annotations.formats.read_annotations`.
+        index: the data set.
+        split: whose images are taken.
+        folder: where the masks go; masks of other images that lie there stay.
+        exported: the folder of the export that was corrected, which tells what was changed; by default ``source``, or
+            the folder that it lies in, if that is one.
+        unchanged: take images that nobody has changed, too.
+
+    Returns:
+        What became of the images.
+
+    Raises:
+        UserError: something is wrong with the annotations; tells all of it. Or no mask is left.
+    """
+    before = _exported_labels(source, exported)
+    names, wanted = ImageNames(index), index.split(split)
+    rows = {image_id: row for row, image_id in enumerate(wanted.image_ids)}
+    found, faults, seen = Imported(), [], dict[str, str]()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(folder.absolute().parent) as scratch:
+        for image in progress(list(read_annotations(source, index.classes)), "Drawing masks"):
+            try:
+                image_id = names.find(image.name)
+                if image_id in seen:
+                    raise UserError(f"is the same image as '{seen[image_id]}'")
+                seen[image_id] = image.name
+                if image_id not in rows:
+                    found.others.append(image_id)
+                elif not image.regions:
+                    found.empty.append(image_id)
+                else:
+                    labels = _fitting(image, wanted, rows[image_id])
+                    if before.get(image_id) == digest(labels) and not unchanged:
+                        found.unchanged.append(image_id)
+                    else:
+                        write_label_map(scratch / f"{image_id}.png", labels)
+                        found.masks.append(image_id)
+                        _note_new_classes(found, image_id, labels, wanted, rows[image_id])
+            except (UserError, ValueError) as error:
+                faults.append(f"{image.place}: image '{image.name}' {error}")
+        if faults:
+            more = len(faults) - FAULTS_SHOWN
+            rest = [f"and {more} more"] if more > 0 else []
+            raise UserError("\n".join([*faults[:FAULTS_SHOWN], *rest, "Nothing was written."]))
+        if not found.masks:
+            raise UserError(f"{source}: no mask is to be taken: {in_words(found)}")
+        for image_id in found.masks:
+            target = folder / f"{image_id}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(scratch / f"{image_id}.png", target)
+    return found
+
+
+def in_words(found: Imported) -> str:
+    """What became of images that were left out; nothing if there are none."""
+    reasons = {
+        "unchanged since the export (--unchanged takes them too)": found.unchanged,
+        "without any region (draw 'background' where an image really shows nothing)": found.empty,
+        "of another split (--split takes these)": found.others,
+    }
+    return ", ".join(f"{len(images)} {reason}" for reason, images in reasons.items() if images) or "there is none"
+
+
+def _exported_labels(source: Path, exported: Path | None) -> Mapping[str, str]:
+    """By image id, the digest of the labels that were exported; nothing if no export is known."""
+    place = exported or (source if source.is_dir() else source.parent)
+    record = place / RECORD
+    if not record.is_file():
+        if exported is not None:
+            raise UserError(f"--exported: {exported} is no folder of an export: there is no {RECORD} in it")
+        return {}
+    try:
+        images = json.loads(record.read_text(encoding="utf-8"))["images"]
+        return {image_id: entry["labels"] for image_id, entry in images.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{record}: is damaged ({error}); without it, all images count as changed") from error
+
+
+def _fitting(image: AnnotatedImage, images: DatasetIndex, row: int) -> np.ndarray:
+    """The image's labels, which have its size, or the one that it had before it was shrunk."""
+    allowed = {images.sizes[row], images.original().sizes[row]}
+    if tuple(image.size) not in allowed:
+        sizes = " or ".join(f"{height} high and {width} wide" for height, width in sorted(allowed))
+        raise UserError(f"is {image.size[0]} high and {image.size[1]} wide there; it has to be {sizes}")
+    return drawn(image, images.classes)
+
+
+def _note_new_classes(found: Imported, image_id: str, labels: np.ndarray, images: DatasetIndex, row: int) -> None:
+    values = np.unique(labels)
+    known = images.label_matrix[row]
+    for value in values[(values > 0) & (values != ignored_in(labels))]:
+        if not known[value - 1]:
+            found.new_classes.setdefault(images.classes[value - 1], []).append(image_id)
