@@ -51,6 +51,30 @@ rule index_dataset:
         "../workflow_scripts/index_dataset.py"
 
 
+# Masks that a person has corrected: a training sees them only where its experiment names their folder.
+rule index_corrections:
+    input:
+        masks=ask.corrected_masks,
+        index=ask.upstream("corrected_masks", "dataset", "index.csv"),
+        classes=ask.upstream("corrected_masks", "dataset", "classes.json"),
+    output:
+        masks=f"{FOLDER}/corrected_masks/{{artifact}}/masks.csv",
+    log:
+        ask.log("index_corrections/{artifact}"),
+    benchmark:
+        ask.benchmark("index_corrections/{artifact}")
+    priority: 100  # a wrong mask is told before anything is trained
+    conda:
+        "../envs/wsss.yaml"
+    threads: ask.threads("index_corrections")
+    resources:
+        **ask.resources("index_corrections"),
+    params:
+        identity=ask.identity("corrected_masks"),
+    script:
+        "../workflow_scripts/index_corrections.py"
+
+
 rule index_masks:
     input:
         raw=ask.raw_inputs(ask.raw.mask_inputs()),

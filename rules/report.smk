@@ -50,6 +50,7 @@ rule make_report:
         seed_thresholds=descriptions.seed_thresholds(ask),
         shown=ask.config.report.images,
         climbs=descriptions.described_climbs(ask),
+        corrections=descriptions.described_corrections(ask),
     script:
         "../workflow_scripts/make_report.py"
 

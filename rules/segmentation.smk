@@ -5,7 +5,7 @@ rule train_segmenter:
     input:
         **ask.index("segmenter"),
         labels=ask.training_labels("segmenter", "labels"),
-        masks=ask.upstream_if_any("segmenter", "listed_masks", "masks.csv"),
+        masks=ask.masks_of("segmenter"),
         initial=ask.starting_weights("segmenter"),
     output:
         weights=f"{FOLDER}/segmenter/{{artifact}}/weights.safetensors",

@@ -28,6 +28,7 @@ with job(snakemake):
             ),
             params.climbs,
             params.classifiers,
+            params.corrections,
         ),
         report_html,
     )

@@ -11,7 +11,7 @@ from wsss_core.plan.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
 """Stages of the VOC server's test images; the demo has none."""
-STAGES = set(stages.STAGES) - SUBMITTED - {"listed_masks"}
+STAGES = set(stages.STAGES) - SUBMITTED - {"listed_masks", "corrected_masks"}
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 
 

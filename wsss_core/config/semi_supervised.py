@@ -1,7 +1,7 @@
 """Settings of training on full masks of some images and less of the others."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -16,15 +16,37 @@ class MasksOf(Parameters):
     short_for: ClassVar[str | None] = "file"
     short_type: ClassVar[str | None] = "string"
 
-    file: File
+    alternatives: ClassVar[tuple[str, ...]] = ("file", "folder")
+
+    file: File | None = None
     """A text file with ids of training images that have masks, one a line. A path alone in place of the block is short
-    for this."""
+    for this. Exactly one of this and ``folder``."""
+    folder: File | None = None
+    """A folder of masks that a person has corrected, ``<image id>.png``, as ``python -m wsss_core labels import`` makes
+    it. The data set itself needs no masks for it."""
     share: float | None = Field(None, ge=0.001, le=0.999)
     """Share of these images among those of each step, to within one image, and exactly on average over the epochs; an
     epoch has as many steps as without it. Default: every image comes once in an epoch."""
     pseudo_weight: Weight = 1.0
     """How much a pixel of a pseudo label counts in the loss; one of a mask counts 1. Their weighted sum is divided by
     their number, so that a step of pseudo labels alone is as much smaller; 0 leaves them out of the number too."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "MasksOf":
+        if (self.file is None) == (self.folder is None):
+            raise ValueError("give exactly one of 'file' (a list of images) and 'folder' (corrected masks)")
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that determine a training, as JSON values; of ``file`` and ``folder`` only the one given."""
+        unused = "folder" if self.folder is None else "file"
+        return self.model_dump(mode="json", exclude={unused})
+
+    @property
+    def source(self) -> str:
+        """The list or the folder."""
+        return str(self.folder or self.file)
 
 
 class AuxiliaryDecoders(Parameters):

@@ -92,7 +92,7 @@ def index_masks(
     with (
         full_disk_told(finished),
         open(finished, "a", encoding="utf-8") as record,
-        ImagePool(_check_mask, arguments, image_ids, threads) as pool,
+        ImagePool(check_mask, arguments, image_ids, threads) as pool,
     ):
         for at in progress(range(len(sources)), "Checking masks"):
             image_id, source = sources[at]
@@ -177,7 +177,7 @@ def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[
     def arguments(at: int) -> tuple[Any, ...]:
         return sources[at][1], None, sizes[image_ids[at]], index.classes
 
-    with ImagePool(_check_mask, arguments, image_ids, threads) as pool:
+    with ImagePool(check_mask, arguments, image_ids, threads) as pool:
         for at in progress(range(len(sources)), "Checking masks"):
             faults += _faults(raw, *sources[at], pool(at).found)
     return faults
@@ -212,7 +212,7 @@ class _Looked:
     """What a right one holds."""
 
 
-def _check_mask(
+def check_mask(
     source: MaskSource,
     drawn: Path | None,
     size: Size,

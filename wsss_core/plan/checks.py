@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from wsss_core.datasets.index_corrections import corrected_masks_in
 from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
 from wsss_core.plan.imported_weights import unfit_weights
@@ -52,9 +53,18 @@ def _unfit_thresholds(rules: Rules) -> Iterator[str]:
 def _unfit_experiments(rules: Rules) -> Iterator[str]:
     configs = [rules.config, *(point.plan.config for point in rules.points.values())]
     for name, experiment in [item for config in configs for item in config.experiments.items()]:
-        if experiment.masks_of is not None:
-            yield from _unfit_subset(f"experiments.{name}.masks_of", experiment.masks_of.file)
-        for key, used in {"labels": experiment.labels == "masks", "masks_of": experiment.masks_of is not None}.items():
+        chosen = experiment.masks_of
+        if chosen is not None and chosen.folder is not None:
+            if not corrected_masks_in(Path(chosen.folder)):
+                yield (
+                    f"experiments.{name}.masks_of.folder: there is no mask in {chosen.folder}, which is to hold "
+                    "<image id>.png; `python -m wsss_core labels import` makes such a folder"
+                )
+        elif chosen is not None:
+            yield from _unfit_subset(f"experiments.{name}.masks_of", chosen.source)
+        corrected = chosen is not None and chosen.folder is not None
+        of_data_set = {"labels": experiment.labels == "masks" and not corrected, "masks_of": chosen and not corrected}
+        for key, used in of_data_set.items():
             if used and _lacks_masks(rules):
                 yield f"experiments.{name}.{key}: needs masks, but there are none: {_where_masks(rules)} is missing"
 

@@ -145,6 +145,37 @@ def seed_thresholds(rules: Rules) -> dict[str, Any]:
     }
 
 
+def described_corrections(rules: Rules) -> list[dict[str, Any]]:
+    """By experiment with corrected masks: these, its pseudo labels, and the same experiment without corrections."""
+    described = []
+    for name, stages in rules.plan.experiments.items():
+        if "corrected_masks" not in stages:
+            continue
+        chain = rules.config.experiments[name]
+        keys = ("cams", "affinity", "segmenter", "labels")
+        without = next(
+            (
+                other
+                for other, settings in rules.config.experiments.items()
+                if settings.masks_of is None and all(getattr(settings, key) == getattr(chain, key) for key in keys)
+            ),
+            None,
+        )
+        before = rules.score_files(rules.plan.experiments[without]) if without else {}
+        described.append(
+            {
+                "experiment": name,
+                "folder": stages["corrected_masks"].parameters["folder"],
+                "masks": stages["corrected_masks"].path("masks.csv"),
+                "pseudo_labels": rules.shard_paths(stages["pseudo_labels"]) if "pseudo_labels" in stages else [],
+                "without": without,
+                "scores": rules.score_files(stages).get("val"),
+                "scores_without": before.get("val"),
+            }
+        )
+    return described
+
+
 def described_climbs(rules: Rules) -> dict[str, dict[str, Any]]:
     """By CAM variant, the file of its recorded climbs and its seed's threshold."""
     climbs = {}

@@ -134,9 +134,10 @@ class Plan:
             if settings.optimisation.epochs > 0:
                 labels = self._plan_labels(experiment, stages)
                 variant = "-".join([*labels, experiment.segmenter])
-                upstream |= {"listed_masks" if word == "some_masks" else "labels": a for word, a in labels.items()}
+                roles = {"some_masks": "listed_masks", "corrected": "corrected_masks"}
+                upstream |= {roles.get(word, "labels"): artifact for word, artifact in labels.items()}
                 if experiment.masks_of is not None:
-                    trained["masks_of"] = experiment.masks_of.model_dump(mode="json")
+                    trained["masks_of"] = experiment.masks_of.identity
             else:  # an imported network, used as it is, whatever the labels
                 variant = experiment.segmenter
             if settings.weights is None:
@@ -214,7 +215,12 @@ class Plan:
     def _plan_labels(self, experiment: Experiment, stages: dict[str, Artifact]) -> dict[str, Artifact]:
         """What a segmenter is trained on, in a word each."""
         labels = {} if experiment.labels == "masks" else {stages["pseudo_labels"].variant: stages["pseudo_labels"]}
-        if experiment.masks_of is not None:
+        if experiment.masks_of is not None and experiment.masks_of.folder is not None:
+            folder = {"folder": experiment.masks_of.folder}
+            upstream = {"dataset": self.dataset}
+            stages["corrected_masks"] = self._artifact("corrected_masks", "corrected", folder, upstream)
+            labels["corrected"] = stages["corrected_masks"]
+        elif experiment.masks_of is not None:
             subset = {"subset": experiment.masks_of.file}
             stages["listed_masks"] = self._artifact("listed_masks", "listed", subset, {"masks": self.masks})
             labels["some_masks"] = stages["listed_masks"]

@@ -15,6 +15,7 @@ from typing import Any
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.stages import DEFAULT_RESOURCES, STAGES, figure_stages
 from wsss_core.datasets.formats import raw_dataset
+from wsss_core.datasets.index_corrections import corrected_masks_in
 from wsss_core.errors import UserError
 from wsss_core.files.shards import shard_names
 from wsss_core.plan.artifacts import Artifact
@@ -225,6 +226,20 @@ class Rules:
             return artifact.parameters["weights"] or []
 
         return found
+
+    def masks_of(self, stage: str) -> OfWildcards:
+        """The manifest of the masks of some images that a network is trained on beside its labels, if there are any."""
+
+        def found(wildcards: Wildcards) -> list[str]:
+            upstream = self.plan.artifact(stage, wildcards.artifact).upstream
+            return [upstream[role].path("masks.csv") for role in ("listed_masks", "corrected_masks") if role in upstream]
+
+        return found
+
+    def corrected_masks(self, wildcards: Wildcards) -> list[str]:
+        """The masks in a folder of corrected ones; those are no inputs that Snakemake would take for wildcards."""
+        folder = self.plan.artifact("corrected_masks", wildcards.artifact).parameters["folder"]
+        return [str(file) for file in corrected_masks_in(Path(folder)).values() if "{" not in str(file)]
 
     def training_labels(self, stage: str, role: str) -> OfWildcards:
         """The label maps that a network is trained on; none if it is imported and used as it is."""

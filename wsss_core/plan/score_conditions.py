@@ -163,6 +163,8 @@ def _labels_of(segmenter: Artifact, listed: str, pseudo: str) -> str:
     """Masks, pseudo labels or both; ``listed`` stands behind a list of masks, ``pseudo`` for pseudo labels."""
     upstream = segmenter.upstream
     words = []
+    if "corrected_masks" in upstream:
+        words.append(f"corrected masks of {upstream['corrected_masks'].parameters['folder']}{listed}")
     if "listed_masks" in upstream:
         words.append(f"masks of {upstream['listed_masks'].parameters['subset']}{listed}")
     if "labels" in upstream:
@@ -178,7 +180,8 @@ def labels_in_words(experiment: Experiment, segmenter: Artifact | None) -> str:
 
     Returns:
         ``pseudo``, ``masks`` (of all training images), ``masks of list.txt, pseudo`` (or ``others without label``),
-        ``masks of list.txt`` (those images alone), or ``not trained here``.
+        ``masks of list.txt`` (those images alone), ``corrected masks of corrected`` in place of ``masks of list.txt``,
+        or ``not trained here``.
     """
     return experiment.labels if segmenter is None else _labels_of(segmenter, "", "pseudo")
 

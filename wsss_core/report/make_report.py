@@ -21,6 +21,7 @@ from wsss_core.report.charts import line_chart, series_class
 from wsss_core.report.classifier_scores import FIGURES as CLASSIFIER_FIGURES
 from wsss_core.report.classifier_scores import NOTE, scored_classifiers
 from wsss_core.report.climbs import draw_climbs
+from wsss_core.report.corrections import corrections
 from wsss_core.report.costs import costs_of_experiments, costs_of_rules, job_costs
 from wsss_core.report.gallery import Gallery, draw_gallery
 from wsss_core.report.pictured import Pictured
@@ -56,6 +57,8 @@ class Run:
     """See :func:`wsss_core.report.climbs.draw_climbs`."""
     classifiers: Sequence[Mapping[str, str]] = ()
     """See :func:`wsss_core.report.classifier_scores.scored_classifiers`."""
+    corrections: Sequence[Mapping[str, Any]] = ()
+    """See :func:`wsss_core.report.corrections.corrections`."""
 
 
 def make_report(run: Run, report_html: Path | str) -> None:
@@ -107,6 +110,7 @@ def make_report(run: Run, report_html: Path | str) -> None:
             classifiers=classifiers,
             classifier_figures=CLASSIFIER_FIGURES,
             classifier_note=NOTE,
+            corrections=corrections(run.corrections),
             warnings=[verdict_in_text(scored.verdict) for scored in classifiers if scored.verdict.is_warning],
             trainings=[
                 {

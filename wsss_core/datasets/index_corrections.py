@@ -1,0 +1,59 @@
+"""From a folder of masks that a person has corrected to a checked table of them, which trainings read."""
+
+from pathlib import Path
+
+from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind, write_faults
+from wsss_core.datasets.image_ids import find_image_files
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.index_masks import DRAWN, check_mask
+from wsss_core.datasets.label_maps import write_label_manifest
+from wsss_core.errors import UserError
+from wsss_core.jobs.progress import progress
+
+
+def corrected_masks_in(folder: Path) -> dict[str, Path]:
+    """The masks of a folder by image id, the name of each without suffix; none if there is no such folder."""
+    return find_image_files(folder, [".png"]).files
+
+
+def index_corrections(folder: Path, index: DatasetIndex, masks_csv: Path) -> None:
+    """Check corrected masks, copy them beside the table, and write the table.
+
+    Args:
+        folder: holds ``<image id>.png``, of the size of the images in the index or, where large images were shrunk, of
+            the original ones: such masks are shrunk in the same way.
+        index: the data set.
+        masks_csv: where the table goes: image id and mask file.
+
+    Raises:
+        DatasetFaults: a mask is of no training image, cannot be read, or has another size or other values; lists all.
+        UserError: there is no mask, or one of each training image.
+    """
+    train = index.split("train")
+    rows = {image_id: row for row, image_id in enumerate(train.image_ids)}
+    masks = corrected_masks_in(folder)
+    if not masks:
+        raise UserError(f"{folder}: holds no mask; `python -m wsss_core labels import` makes such a folder")
+    faults: list[Fault] = []
+    for image_id, file in progress(list(masks.items()), "Checking corrected masks"):
+        if image_id not in rows:
+            split = "a validation image: only scores may see its mask" if image_id in index.image_ids else "no image"
+            detail = f"{image_id!r} is {split}; this folder is for masks of training images"
+            faults.append(Fault(FaultKind.IMAGE_ID, str(file), detail, image_id))
+            continue
+        small, original = train.sizes[rows[image_id]], train.original().sizes[rows[image_id]]
+        target = masks_csv.parent / DRAWN / f"{image_id}.png"
+        found = check_mask(file, target, small, index.classes).found
+        if found and small != original:
+            found = check_mask(file, target, original, index.classes, small).found and found
+        faults += [Fault(kind, str(file), detail.removeprefix(f"{file}: "), image_id) for kind, detail in found]
+    if faults:
+        write_faults(masks_csv.with_name("faults.csv"), faults)
+        raise DatasetFaults(f"the corrected masks in {folder}", faults, table=masks_csv.with_name("faults.csv"))
+    if len(masks) == len(train):
+        raise UserError(
+            f"{folder}: holds a mask of each of the {len(train)} training images, and 'masks_of' is for masks of some; "
+            "make them the masks of the data set, and give 'labels: masks'"
+        )
+    masks_csv.with_name("faults.csv").unlink(missing_ok=True)
+    write_label_manifest({image_id: Path(DRAWN, f"{image_id}.png") for image_id in masks}, masks_csv)
