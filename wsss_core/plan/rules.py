@@ -232,7 +232,9 @@ class Rules:
 
         def found(wildcards: Wildcards) -> list[str]:
             upstream = self.plan.artifact(stage, wildcards.artifact).upstream
-            return [upstream[role].path("masks.csv") for role in ("listed_masks", "corrected_masks") if role in upstream]
+            return [
+                upstream[role].path("masks.csv") for role in ("listed_masks", "corrected_masks") if role in upstream
+            ]
 
         return found
 

@@ -1,0 +1,277 @@
+"""From a box to a results folder, as if everything had been made there. A box is not trusted: all of it is checked."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wsss_core.box.contents import (
+    ARTIFACTS,
+    AT_THE_TOP,
+    CARD,
+    DESCRIPTION,
+    FORMAT,
+    NEEDED,
+    OVERVIEW,
+    SETTINGS,
+    VERSION,
+    check_name,
+    digest_of,
+)
+from wsss_core.config.stages import STAGES
+from wsss_core.errors import UserError
+from wsss_core.files.atomic import atomic_path, write_text
+from wsss_core.jobs.progress import progress
+from wsss_core.plan.descriptions import described_artifacts, described_classifiers, described_experiments
+from wsss_core.plan.experiments import link_experiment
+from wsss_core.plan.rules import Rules, directories
+from wsss_core.report.make_report import Run, make_report
+from wsss_core.report.pictured import Pictured
+from wsss_core.report.summary import summarise
+
+LARGEST_TEXT = 1 << 26
+"""Bytes of the description and the settings, at most."""
+BLOCK = 1 << 20
+
+
+def unpack(box: Path, folder: Path, results: str = "results") -> Path:
+    """Put a box's files where Snakemake looks for them.
+
+    Everything is checked before anything is written. Files appear one by one, each whole; after a kill, the same call
+    goes on. Results that are there already stay as they are.
+
+    Args:
+        box: the archive.
+        folder: the folder that Snakemake is run in.
+        results: the folder of all results, from ``folder`` on; it becomes part of the settings.
+
+    Returns:
+        The file of settings: ``<experiment>.yaml`` in ``folder``.
+
+    Raises:
+        UserError: the box is damaged, is none, or has something in it that no box has; what is there is not the same.
+    """
+    try:
+        with zipfile.ZipFile(box) as archive:
+            return _unpack(box, archive, folder, results)
+    except FileNotFoundError:
+        raise UserError(f"{box}: there is no such file") from None
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise UserError(f"{box}: is no box, or is damaged ({error})") from error
+
+
+def _unpack(box: Path, archive: zipfile.ZipFile, folder: Path, results: str) -> Path:
+    description = _checked_description(box, archive)
+    settings = _settings(box, archive, description, results)
+    here = Path.cwd()
+    os.chdir(folder)  # paths in settings start from where Snakemake is run
+    try:
+        return folder / _placed(box, archive, description, settings)
+    finally:
+        os.chdir(here)
+
+
+def _placed(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], settings: dict[str, Any]) -> Path:
+    rules = Rules(settings)
+    experiment = description["experiment"]
+    if list(rules.plan.experiments) != [experiment]:
+        raise UserError(f"{box}: its settings are of other experiments than '{experiment}'")
+    targets = _targets(box, rules, description)
+    configuration = Path(f"{experiment}.yaml")
+    text = yaml.safe_dump(settings, sort_keys=True)
+    _check_free(targets, description, configuration, text)
+    now = time.time()
+    for name, target in progress(list(targets.items()), "Unpacking"):
+        if not target.exists():
+            _extract(box, archive, name, target, description["files"][name]["sha256"])
+            os.utime(target, (now, now))  # none is newer than what is made from it
+    _finish(box, archive, rules, experiment, description)
+    write_text(configuration, text)
+    return configuration
+
+
+def _checked_description(box: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+    """``box.json``, after a look at all that the archive says of its files.
+
+    Raises:
+        UserError: a file's name, kind or size is none of a box's, or the list is not that of the archive.
+    """
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for entry in archive.infolist():
+        name = entry.orig_filename
+        try:
+            check_name(name)
+        except UserError as error:
+            raise UserError(f"{box}: {error}; nothing was written") from error
+        mode = entry.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG) or mode & 0o111 or entry.is_dir():
+            raise UserError(f"{box}: {name!r} is a link, a folder or a program; nothing was written")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 1:
+            raise UserError(f"{box}: {name!r} is compressed or encrypted, which no box is; nothing was written")
+        if name in entries:
+            raise UserError(f"{box}: has {name!r} twice; nothing was written")
+        entries[name] = entry
+    description = _json(box, archive, DESCRIPTION, entries)
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise UserError(f"{box}: is no box of `python -m wsss_core pack`")
+    if description.get("version") != VERSION:
+        raise UserError(f"{box}: is a box of version {description.get('version')}; this program reads {VERSION}")
+    listed = description.get("files")
+    sizes = {name: entry.file_size for name, entry in entries.items() if name != DESCRIPTION}
+    try:
+        known = {name: entry["bytes"] for name, entry in listed.items()}
+        right = known == sizes and all(len(entry["sha256"]) == 64 for entry in listed.values())
+    except (AttributeError, KeyError, TypeError):
+        right = False
+    if not right or not {SETTINGS, CARD}.issubset(sizes):
+        raise UserError(f"{box}: holds other files than its {DESCRIPTION} lists; it is damaged")
+    return description
+
+
+def _json(box: Path, archive: zipfile.ZipFile, name: str, entries: dict[str, zipfile.ZipInfo]) -> Any:
+    if name not in entries:
+        raise UserError(f"{box}: is no box of `python -m wsss_core pack`: it has no {name}")
+    try:
+        return json.loads(_text(box, archive, name))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{box}: its {name} is damaged ({error})") from error
+
+
+def _text(box: Path, archive: zipfile.ZipFile, name: str) -> str:
+    if archive.getinfo(name).file_size > LARGEST_TEXT:
+        raise UserError(f"{box}: its {name} is too large to be one")
+    try:
+        return archive.read(name).decode("utf-8")
+    except ValueError as error:
+        raise UserError(f"{box}: its {name} is damaged ({error})") from error
+
+
+def _settings(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], results: str) -> dict[str, Any]:
+    """The settings in the box, with this machine's folder of results; programs that they name have to be there.
+
+    Raises:
+        UserError: they are none, or a program is missing or another one.
+    """
+    text = _text(box, archive, SETTINGS)
+    if hashlib.sha256(text.encode()).hexdigest() != description["files"][SETTINGS]["sha256"]:
+        raise UserError(f"{box}: its {SETTINGS} is damaged")
+    try:
+        settings = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{box}: its {SETTINGS} is damaged ({error})") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"{box}: its {SETTINGS} holds no settings")
+    extensions = settings.get("extensions") or []
+    if extensions:
+        known = description.get("extensions") or {}
+        for path in extensions if isinstance(extensions, list) else []:
+            if not isinstance(path, str) or not Path(path).is_file() or digest_of(Path(path)) != known.get(path):
+                raise UserError(
+                    f"{box}: needs the program {path!r}, which a box does not hold; ask whoever packed it for the file, "
+                    "read it, put it there, and unpack again"
+                )
+    return {**settings, "runtime": {"results": results}}
+
+
+def _targets(box: Path, rules: Rules, description: dict[str, Any]) -> dict[str, Path]:
+    """By name in the box, where files go: into folders of artifacts that the settings plan, and nowhere else."""
+    planned = {f"{ARTIFACTS}/{a.stage}/{a.name}": a for a in rules.plan.artifacts()}
+    targets: dict[str, Path] = {}
+    for name in description["files"]:
+        if name in AT_THE_TOP:
+            continue
+        parts = name.split("/")
+        if parts[0] == NEEDED:
+            targets[name] = Path(*parts[1:])
+            continue
+        artifact = planned.get("/".join(parts[:3]))
+        if artifact is None:
+            raise UserError(
+                f"{box}: has {name}, which is not what its settings ask for; it was packed by another release of this "
+                "program, or changed"
+            )
+        targets[name] = artifact.directory.joinpath(*parts[3:])
+    for target in targets.values():
+        inside = Path.cwd().resolve()
+        if not target.resolve().is_relative_to(inside) and not target.resolve().is_relative_to(
+            rules.plan.folder.resolve()
+        ):
+            raise UserError(f"{box}: {target} lies behind a link that leads elsewhere; nothing was written")
+    return targets
+
+
+def _check_free(targets: dict[str, Path], description: dict[str, Any], configuration: Path, text: str) -> None:
+    """Refuse to mix the box with other results, or to fill the disk."""
+    for name, target in targets.items():
+        if target.exists() and target.name != "provenance.json":
+            listed = description["files"][name]
+            if target.stat().st_size != listed["bytes"] or digest_of(target) != listed["sha256"]:
+                raise UserError(
+                    f"{target}: is there already, and is another one than in the box; unpack into another folder "
+                    "(--folder, --results). Nothing was written"
+                )
+    if configuration.exists() and configuration.read_text(encoding="utf-8", errors="replace") != text:
+        raise UserError(f"{configuration}: is there already, with other settings; rename it. Nothing was written")
+    wanted = sum(description["files"][name]["bytes"] for name, target in targets.items() if not target.exists())
+    free = shutil.disk_usage(".").free
+    if wanted > free:
+        raise UserError(f"the box needs {wanted / 2**20:.0f} MiB, and {free / 2**20:.0f} are free; make space")
+
+
+def _extract(box: Path, archive: zipfile.ZipFile, name: str, target: Path, sha256: str) -> None:
+    found = hashlib.sha256()
+    with atomic_path(target) as temporary:
+        with archive.open(name) as source, open(temporary, "wb") as copy:
+            while block := source.read(BLOCK):
+                found.update(block)
+                copy.write(block)
+        if found.hexdigest() != sha256:
+            raise UserError(f"{box}: {name} is damaged; copy or download the box again")
+
+
+def _finish(box: Path, archive: zipfile.ZipFile, rules: Rules, experiment: str, description: dict[str, Any]) -> None:
+    """What a run makes at its end: links, and pages of the experiment alone, where there are none of others."""
+    folder = Path(rules.folder)
+    stages = rules.plan.experiments[experiment]
+    links = folder / "experiments" / experiment / "links.json"
+    link_experiment(links, directories(stages))
+    write_text(links.with_name(CARD), _text(box, archive, CARD))
+    if not (folder / OVERVIEW).exists() and OVERVIEW in description["files"]:
+        _extract(box, archive, OVERVIEW, folder / OVERVIEW, description["files"][OVERVIEW]["sha256"])
+    # Scores are there whether or not the data set is, which may be elsewhere.
+    rules.has_masks = any(
+        Path(artifact.path(scores)).exists()
+        for stage, artifact in stages.items()
+        if (scores := STAGES[stage].scores_file) is not None
+    )
+    described = described_experiments(rules)
+    classifiers = described_classifiers(rules)
+    name = rules.config.dataset.name
+    if not (folder / "summary.md").exists() or not (folder / "summary.csv").exists():
+        summarise(name, described, folder / "summary.csv", folder / "summary.md", classifiers)
+    if not (folder / "report.html").exists():
+        from wsss_core.config.differences import all_settings
+
+        dataset = rules.plan.dataset
+        pictured = Pictured(dataset.path("index.csv"), dataset.path("classes.json"), None, {}, {}, 0)
+        make_report(
+            Run(
+                name,
+                folder,
+                described,
+                {experiment: directories(stages)},
+                described_artifacts(rules),
+                all_settings(rules.config),
+                pictured,
+                {},
+                classifiers,
+            ),
+            folder / "report.html",
+        )

@@ -1,0 +1,45 @@
+"""Puts a trained experiment into one archive: weights, settings, scores, provenance and a page about them.
+
+    python -m wsss_core pack cam --licence CC-BY-4.0 --data-licence "photographs of our own" --author "A. Team"
+
+`python -m wsss_core unpack` opens it elsewhere. The same results give the same bytes; nothing in the archive is a program.
+"""
+
+import argparse
+from pathlib import Path
+
+from wsss_core.box.pack import Licences, pack
+from wsss_core.commands.configfile import add_configfile, plan_of
+from wsss_core.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("experiment", metavar="NAME", help="an experiment whose results are complete")
+    parser.add_argument("--out", type=Path, metavar="ZIP", help="by default NAME.zip")
+    parser.add_argument(
+        "--with-maps",
+        action="store_true",
+        help="pack class maps, label maps and generated images, too: others can build further experiments on them",
+    )
+    parser.add_argument("--licence", metavar="TEXT", help="of the weights; the page says 'not stated' without it")
+    parser.add_argument("--data-licence", metavar="TEXT", help="of the images and labels that they were trained on")
+    parser.add_argument("--author", metavar="TEXT", help="whom to ask")
+    add_configfile(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the archive."""
+    box = options.out or Path(f"{options.experiment}.zip")
+    if box.suffix != ".zip":
+        raise UserError(f"--out: {box} has to end in .zip")
+    licences = Licences(options.licence, options.data_licence, options.author)
+    description = pack(plan_of(options).config, options.experiment, box, licences, options.with_maps)
+    size = box.stat().st_size / 2**20
+    print(f"{box}: {len(description['files'])} files, {size:.1f} MiB; its README.md is the page about it")
+    print("note: overview.png shows some of the images, and index.csv has the names and labels of all")
+    for path in description["not_in_the_box"]:
+        print(f"note: {path} is named in the settings and lies outside of this folder: it is not in the box")
+    for path in description["extensions"]:
+        print(f"note: {path} is a program: hand it on by itself")
+    return 0
