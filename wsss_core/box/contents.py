@@ -17,6 +17,8 @@ ARTIFACTS, NEEDED = "artifacts", "needed"
 """Folders: of artifacts, by stage and name; and of files that the settings name, by their path."""
 SUFFIXES = (".csv", ".h5", ".jpg", ".json", ".md", ".png", ".safetensors", ".txt", ".xml", ".yaml")
 """Of all files in a box: none of them is run by anything."""
+NEEDED_SUFFIXES = (".png", ".safetensors", ".txt")
+"""Of files that the settings name: lists of images, corrected masks, weights. None of them sets anything up."""
 AT_THE_TOP = (DESCRIPTION, SETTINGS, CARD, SCORES, OVERVIEW)
 _ARTIFACT = re.compile(r"[A-Za-z0-9_-]+-[0-9a-f]{10}")
 
@@ -32,7 +34,7 @@ def check_name(name: str) -> None:
         raise UserError(f"has a file with a character in its name that no box uses: {name!r}")
     if any(part in ("", ".", "..") or part.startswith(".") for part in parts):
         raise UserError(f"has a file that would lie outside of its folder, or be hidden: {name!r}")
-    if PurePosixPath(name).suffix not in SUFFIXES:
+    if PurePosixPath(name).suffix not in (NEEDED_SUFFIXES if parts[0] == NEEDED else SUFFIXES):
         raise UserError(f"has a file of a kind that no box has: {name!r}")
     top = parts[0]
     artifact = top == ARTIFACTS and len(parts) > 3 and parts[1] in STAGES and _ARTIFACT.fullmatch(parts[2])

@@ -25,6 +25,8 @@ from wsss_core.box.contents import (
     check_name,
     digest_of,
 )
+from wsss_core.box.one_experiment import needed_files
+from wsss_core.config.differences import all_settings
 from wsss_core.config.stages import STAGES
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path, write_text
@@ -58,22 +60,17 @@ def unpack(box: Path, folder: Path, results: str = "results") -> Path:
     Raises:
         UserError: the box is damaged, is none, or has something in it that no box has; what is there is not the same.
     """
+    box, here = box.absolute(), Path.cwd()
+    os.chdir(folder)  # paths in settings start from where Snakemake is run
     try:
         with zipfile.ZipFile(box) as archive:
-            return _unpack(box, archive, folder, results)
+            description = _checked_description(box, archive)
+            settings = _settings(box, archive, description, results)
+            return folder / _placed(box, archive, description, settings)
     except FileNotFoundError:
         raise UserError(f"{box}: there is no such file") from None
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise UserError(f"{box}: is no box, or is damaged ({error})") from error
-
-
-def _unpack(box: Path, archive: zipfile.ZipFile, folder: Path, results: str) -> Path:
-    description = _checked_description(box, archive)
-    settings = _settings(box, archive, description, results)
-    here = Path.cwd()
-    os.chdir(folder)  # paths in settings start from where Snakemake is run
-    try:
-        return folder / _placed(box, archive, description, settings)
     finally:
         os.chdir(here)
 
@@ -117,13 +114,15 @@ def _checked_description(box: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
             raise UserError(f"{box}: {name!r} is compressed or encrypted, which no box is; nothing was written")
         if name in entries:
             raise UserError(f"{box}: has {name!r} twice; nothing was written")
+        if entry.filename != name:
+            raise UserError(f"{box}: {name!r} has two names; nothing was written")
         entries[name] = entry
     description = _json(box, archive, DESCRIPTION, entries)
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise UserError(f"{box}: is no box of `python -m wsss_core pack`")
     if description.get("version") != VERSION:
         raise UserError(f"{box}: is a box of version {description.get('version')}; this program reads {VERSION}")
-    listed = description.get("files")
+    listed: Any = description.get("files")
     sizes = {name: entry.file_size for name, entry in entries.items() if name != DESCRIPTION}
     try:
         known = {name: entry["bytes"] for name, entry in listed.items()}
@@ -174,7 +173,7 @@ def _settings(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], 
         for path in extensions if isinstance(extensions, list) else []:
             if not isinstance(path, str) or not Path(path).is_file() or digest_of(Path(path)) != known.get(path):
                 raise UserError(
-                    f"{box}: needs the program {path!r}, which a box does not hold; ask whoever packed it for the file, "
+                    f"{box}: needs the program {path!r}, which no box holds; ask whoever packed it for the file, "
                     "read it, put it there, and unpack again"
                 )
     return {**settings, "runtime": {"results": results}}
@@ -183,13 +182,19 @@ def _settings(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], 
 def _targets(box: Path, rules: Rules, description: dict[str, Any]) -> dict[str, Path]:
     """By name in the box, where files go: into folders of artifacts that the settings plan, and nowhere else."""
     planned = {f"{ARTIFACTS}/{a.stage}/{a.name}": a for a in rules.plan.artifacts()}
+    named = needed_files(rules.plan.config)
+    chosen = (experiment.masks_of for experiment in rules.config.experiments.values())
+    folders = tuple(f"{masks.folder.rstrip('/')}/" for masks in chosen if masks is not None and masks.folder)
     targets: dict[str, Path] = {}
     for name in description["files"]:
         if name in AT_THE_TOP:
             continue
         parts = name.split("/")
         if parts[0] == NEEDED:
-            targets[name] = Path(*parts[1:])
+            path = "/".join(parts[1:])
+            if path not in named and not path.startswith(folders):
+                raise UserError(f"{box}: has {name}, which its settings do not name; it was changed")
+            targets[name] = Path(path)
             continue
         artifact = planned.get("/".join(parts[:3]))
         if artifact is None:
@@ -198,8 +203,8 @@ def _targets(box: Path, rules: Rules, description: dict[str, Any]) -> dict[str, 
                 "program, or changed"
             )
         targets[name] = artifact.directory.joinpath(*parts[3:])
+    inside = Path.cwd().resolve()
     for target in targets.values():
-        inside = Path.cwd().resolve()
         if not target.resolve().is_relative_to(inside) and not target.resolve().is_relative_to(
             rules.plan.folder.resolve()
         ):
@@ -257,8 +262,6 @@ def _finish(box: Path, archive: zipfile.ZipFile, rules: Rules, experiment: str, 
     if not (folder / "summary.md").exists() or not (folder / "summary.csv").exists():
         summarise(name, described, folder / "summary.csv", folder / "summary.md", classifiers)
     if not (folder / "report.html").exists():
-        from wsss_core.config.differences import all_settings
-
         dataset = rules.plan.dataset
         pictured = Pictured(dataset.path("index.csv"), dataset.path("classes.json"), None, {}, {}, 0)
         make_report(

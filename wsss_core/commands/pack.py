@@ -2,7 +2,8 @@
 
     python -m wsss_core pack cam --licence CC-BY-4.0 --data-licence "photographs of our own" --author "A. Team"
 
-`python -m wsss_core unpack` opens it elsewhere. The same results give the same bytes; nothing in the archive is a program.
+`python -m wsss_core unpack` opens it elsewhere. The same results give the same bytes, and nothing in the archive is a
+program.
 """
 
 import argparse
