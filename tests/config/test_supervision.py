@@ -21,7 +21,7 @@ def checked(experiment, **segmenter):
 @pytest.mark.parametrize(
     ("experiment", "segmenter", "fault"),
     [
-        ({**WEAK, "masks_of": {"share": 0.5}}, {}, "experiments.it.masks_of: give exactly one of 'file' (a list of images)"),
+        ({**WEAK, "masks_of": {"share": 0.5}}, {}, "experiments.it.masks_of: give exactly one of 'file'"),
         ({**WEAK, "masks_of": {"file": "a", "folder": "b"}}, {}, "experiments.it.masks_of: give exactly one of 'file'"),
         ({**WEAK, "masks_of": {"file": "a", "share": 1}}, {}, "experiments.it.masks_of.share: "),
         ({"cams": "cam", "masks_of": "a"}, {}, "'masks_of' needs a 'segmenter'"),

@@ -1,0 +1,129 @@
+"""After a training: labels are corrected and trained on, and the experiment goes elsewhere in a box."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas
+import pytest
+import yaml
+
+from wsss_core.datasets.images import read_mask
+from wsss_core.datasets.label_maps import read_label_manifest
+from wsss_core.datasets.palette import write_label_map
+
+from .workflow import REPOSITORY, Workflow, small_demo
+
+pytestmark = pytest.mark.xdist_group("finished")
+
+CORRECTED = 10
+
+
+def command(folder, *arguments, status=0):
+    """Run `python -m wsss_core` in a folder, as a user does; what it says."""
+    result = subprocess.run(
+        [sys.executable, "-m", "wsss_core", *map(str, arguments)],
+        cwd=folder,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin"},
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert result.returncode == status, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def copied(finished, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corrected") / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    workflow = Workflow(folder, finished.changed().config)
+    workflow.options()  # writes the configuration
+    return workflow
+
+
+def test_corrected_labels_are_trained_on_and_only_what_changed_runs(copied):
+    folder, results = copied.folder, copied.results
+    export = ("labels", "export", "--experiment", "cam", "--format", "png", "--worst", CORRECTED)
+    command(folder, *export, "--by", "confidence", "--out", "to_correct")
+    command(folder, *export, "--by", "disagreement", "--with", "advcam", "--out", "disputed")
+    chosen = json.loads((folder / "to_correct/exported.json").read_text())["images"]
+    worth = [entry["worth"] for entry in chosen.values()]
+    assert len(worth) == CORRECTED and worth == sorted(worth) and 0 < worth[0] < worth[-1] < 1
+    disputed = json.loads((folder / "disputed/exported.json").read_text())["images"]
+    assert set(disputed) != set(chosen)
+
+    # The person who corrects draws what the data set's masks have.
+    (masks_csv,) = results.glob("masks/*/masks.csv")
+    masks = read_label_manifest([masks_csv])
+    for image_id in chosen:
+        file = folder / "to_correct/labels" / f"{image_id}.png"
+        assert file.exists()
+        write_label_map(file, read_mask(masks[image_id]))
+    said = command(folder, "labels", "import", "to_correct", "--out", "corrected")
+    assert said.startswith(f"corrected: {CORRECTED} masks")
+
+    weak = copied.config["experiments"]["cam"]
+    copied.config["experiments"]["corrected"] = {**weak, "masks_of": {"folder": "corrected"}}
+    assert copied.planned("predictions") == {
+        "index_corrections": 1,
+        "train_segmenter": 1,
+        "predict": 1,
+        "predictions": 1,
+    }
+    copied.run()
+    summary = pandas.read_csv(results / "summary.csv").set_index("experiment")
+    assert summary.loc["corrected", "labels"] == "corrected masks of corrected, pseudo"
+    assert summary.loc["corrected", "val"] != summary.loc["cam", "val"]
+    (log,) = results.glob("logs/train_segmenter/cam-irn-corrected-deeplab-*.log")
+    assert f"training on {CORRECTED} images with masks and 70 others" in log.read_text()
+    page = (results / "report.html").read_text()
+    assert "What the corrections were worth" in page and f"{CORRECTED} masks of corrected; in them" in page
+
+    mask = next((folder / "corrected").rglob("*.png"))
+    write_label_map(mask, 0 * read_mask(mask))
+    assert copied.planned("segmenter") == {"index_corrections": 1, "train_segmenter": 1, "segmenter": 1}
+
+
+def test_predictions_are_exported_with_the_networks_confidence(copied):
+    arguments = ("--experiment", "cam", "--stage", "predictions", "--by", "confidence", "--worst", 2)
+    command(copied.folder, "labels", "export", *arguments, "--format", "cvat", "--out", "unsure")
+    assert len(json.loads((copied.folder / "unsure/exported.json").read_text())["images"]) == 2
+
+
+@pytest.mark.parametrize("maps", [[], ["--with-maps"]])
+def test_a_box_opens_elsewhere_and_nothing_is_to_be_done(copied, tmp_path, maps):
+    copied.options()
+    one, other = tmp_path / "one.zip", tmp_path / "other.zip"
+    for box in (one, other):
+        command(copied.folder, "pack", "advcam", "--out", box, "--licence", "CC0-1.0", *maps)
+    assert one.read_bytes() == other.read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    said = command(elsewhere, "unpack", one)
+    assert said.startswith("advcam.yaml")
+    card = (elsewhere / "results/creatures/experiments/advcam/README.md").read_text()
+    assert "license: CC0-1.0" in card and "not decide about people" in card
+    fresh = Workflow(elsewhere, yaml.safe_load((elsewhere / "advcam.yaml").read_text()))
+    assert fresh.planned() == {}
+    summary = pandas.read_csv(elsewhere / "results/creatures/summary.csv").set_index("experiment")
+    before = pandas.read_csv(copied.results / "summary.csv").set_index("experiment")
+    assert summary.loc["advcam", "val"] == before.loc["advcam", "val"]
+    assert (elsewhere / "results/creatures/report.html").stat().st_size > 10000
+    files = [path for path in (elsewhere / "results").rglob("*") if path.is_file() and not path.is_symlink()]
+    command(elsewhere, "unpack", one)  # again, as after a kill
+    assert [path for path in (elsewhere / "results").rglob("*") if path.is_file() and not path.is_symlink()] == files
+    weights = next(path for path in files if path.match("segmenter/*/weights.safetensors"))
+    weights.write_bytes(b"others")
+    assert "is another one than in the box" in command(elsewhere, "unpack", one, status=2)
+    assert weights.read_bytes() == b"others"
+
+
+def test_what_is_not_made_cannot_be_packed(tmp_path):
+    workflow = Workflow(tmp_path, small_demo())
+    workflow.options()
+    assert "is not made yet" in command(tmp_path, "pack", "cam", status=2)
+    assert "did you mean 'cam'" in command(tmp_path, "pack", "cams", status=2)
+    assert [path.name for path in Path(tmp_path).iterdir()] == ["config.yaml"]
