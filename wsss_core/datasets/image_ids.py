@@ -13,10 +13,13 @@ from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.images import image_suffixes, what_it_is
 from wsss_core.files.names import LONGEST_PATH, bytes_of, longest_name
 
-PICTURES = frozenset(
-    ".heic .heif .hif .jxl .eps .ps .svg .pdf .psd .xcf .ico .tga .exr .hdr .cr2 .cr3 .nef .arw .dng .orf .raf .rw2 .raw "
-    ".dcm .dicom .nii .fits .npy .avif .czi .nd2 .lif .svs .ndpi .mrxs .vsi .mp4 .mov .avi .mkv .icloud".split()
-)
+# fmt: off
+PICTURES = frozenset({
+    ".heic", ".heif", ".hif", ".jxl", ".avif", ".eps", ".ps", ".svg", ".pdf", ".psd", ".xcf", ".ico", ".tga", ".exr",
+    ".hdr", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".raw", ".dcm", ".dicom", ".nii", ".fits",
+    ".npy", ".czi", ".nd2", ".lif", ".svs", ".ndpi", ".mrxs", ".vsi", ".mp4", ".mov", ".avi", ".mkv", ".icloud",
+})
+# fmt: on
 """Suffixes, lower case, of pictures and videos that are not read: somebody may expect them to be."""
 _MANIFEST = re.compile(r"\d{3}-of-\d{3}\.csv", re.IGNORECASE)
 """The lists of label maps (see ``files/shards.py``), which lie where the maps do."""

@@ -38,8 +38,16 @@ class Job:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The identity of the artifact that the job makes, or scores; empty if there is none."""
-        return self.snakemake.params.get("identity") or {}
+        """The identity of the artifact that the job makes, or scores; empty if there is none.
+
+        What is upstream is named by its place within the results folder (``<dataset>/<stage>/<name>``), so that files
+        that record it have the same bytes however that folder is spelled.
+        """
+        told = self.snakemake.params.get("identity")
+        if not told:
+            return {}
+        places = {role: "/".join(Path(folder).parts[-3:]) for role, folder in told["upstream"].items()}
+        return {**told, "upstream": places}
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -55,22 +55,17 @@ class Artifact:
         """The artifact's directory."""
         return self.stage_folder / self.name
 
-    @property
-    def place(self) -> str:
-        """The directory's place within the results folder, however that is spelled."""
-        return "/".join(self.directory.parts[-3:])
-
     def path(self, *parts: str) -> str:
         """Path of a file in the directory, as text (what Snakemake compares)."""
         return str(self.directory.joinpath(*parts))
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What provenance records: stage, revision, digest, parameters, and the places of what is upstream."""
+        """What jobs are told of it: stage, revision, digest, parameters and upstream directories."""
         return {
             "stage": self.stage,
             "revision": STAGES[self.stage].revision,
             "digest": self.digest,
             "parameters": dict(self.parameters),
-            "upstream": {role: artifact.place for role, artifact in self.upstream.items()},
+            "upstream": {role: str(artifact.directory) for role, artifact in self.upstream.items()},
         }

@@ -1,1 +1,0 @@
-git add -A; git -c core.editor=true cherry-pick --continue 2>&1 | tail -3; git status | sed -n 1,3p | grep -i "cherry\|on branch"; git status --short | grep -E "^(UU|AA|DU|UD)"; ls .git/CHERRY_PICK_HEAD 2>/dev/null
