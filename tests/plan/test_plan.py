@@ -1,12 +1,14 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from wsss_core.config import load_config, read_yaml, stages
 from wsss_core.config.stage_settings import stage_settings
 from wsss_core.errors import UserError
+from wsss_core.jobs.job import Job
 from wsss_core.plan.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
@@ -190,13 +192,14 @@ def test_the_identity_names_parameters_and_upstream():
     assert cams.directory == Path("results/creatures/cams") / f"advcam-{cams.digest}"
 
 
-def test_the_identity_does_not_depend_on_how_the_results_folder_is_spelled():
+def test_what_jobs_record_does_not_depend_on_how_the_results_folder_is_spelled():
     def elsewhere(raw):
         raw.setdefault("runtime", {})["results"] = "/shared/team/results"
 
     one, other = (plan.experiments["advcam"]["cams"] for plan in (plan_of(), plan_of(elsewhere)))
-    assert one.directory != other.directory and one.identity == other.identity
-    assert one.identity["upstream"]["dataset"] == "creatures/dataset/" + one.upstream["dataset"].name
+    jobs = [Job(SimpleNamespace(params={"identity": artifact.identity})) for artifact in (one, other)]
+    assert one.directory != other.directory and jobs[0].identity == jobs[1].identity
+    assert jobs[0].identity["upstream"]["dataset"] == "creatures/dataset/" + one.upstream["dataset"].name
 
 
 def test_an_unknown_artifact_is_no_silent_none():
