@@ -50,7 +50,7 @@ def record_job(directory: Path, artifact: Mapping[str, Any], name: str, entry: M
     joined = None
     while (entries := _entries(directory / _ENTRIES)) != joined:
         # Those that an earlier release wrote have no file of their own.
-        jobs = {**recorded_jobs(directory / PROVENANCE), **entries}
+        jobs = {**_jobs(directory / PROVENANCE), **entries}
         write_json(directory / PROVENANCE, {**artifact, "jobs": jobs})
         joined = entries
 
@@ -58,6 +58,12 @@ def record_job(directory: Path, artifact: Mapping[str, Any], name: str, entry: M
 def _entries(folder: Path) -> dict[str, Any]:
     files = [file for file in folder.iterdir() if not file.name.startswith(TEMPORARY_MARK)]
     return {file.stem: entry for file in sorted(files) if (entry := _read(file)) is not None}
+
+
+def _jobs(file: Path) -> dict[str, Any]:
+    """The entries of ``provenance.json``; none of a file that is damaged, as it is made again."""
+    jobs = (_read(file) or {}).get("jobs")
+    return jobs if isinstance(jobs, dict) else {}
 
 
 def _read(file: Path) -> dict[str, Any] | None:
