@@ -251,7 +251,7 @@ def outcomes(kind: Kind, folder: Path, seed: int, count: int) -> Iterator[str]:
             kind.read(file)
             yield "read"
         except UserError as error:
-            named = kind.name in str(error) or ".png" in str(error)  # a list's label maps are read, too
+            named = kind.name in str(error) or " mask" in str(error)  # a list's label maps are read, too
             yield "refused" if named else f"change {number}: names no file: {error}"
         except Exception as error:
             frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "wsss_core" in frame.filename]
