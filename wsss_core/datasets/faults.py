@@ -34,6 +34,8 @@ class FaultKind(StrEnum):
     MASK_LABELS = "masks and labels say different things"
     IGNORED_CLASS = "pixels of a class are ignored"
     ODD_LABEL = "a label may not be meant as the name of a class"
+    UNUSED_COLUMN = "a table has a column that is not looked at"
+    SPLIT_FOLDERS = "folders are named like splits and are none"
     ALIKE_CLASSES = "classes have nearly the same name"
     UNLISTED_IMAGE = "an image is in no list"
     RARE_CLASS = "a class has few training images"

@@ -139,7 +139,7 @@ class ImageFolder(RawDataset):
                 detail = (
                     f"{found.why_not}; so its images are drawn as all others. {SPLIT_TABLE} can say what they are for"
                 )
-                listing.warnings.append(Fault(FaultKind.LIST, str(images.folder), detail))
+                listing.warnings.append(Fault(FaultKind.SPLIT_FOLDERS, str(images.folder), detail))
             if found.splits:
                 return self._splits_of_folders(found.splits, labels)
             # An image without a row is in the training list, which leaves it out: nobody knows what it shows.
@@ -171,7 +171,7 @@ class ImageFolder(RawDataset):
             f"the column {columns[0]!r} is not looked at; if it says which images are for training, copy it and the "
             f"column of images to {SPLIT_TABLE}"
         )
-        return [Fault(FaultKind.TABLE, str(table.path), detail)]
+        return [Fault(FaultKind.UNUSED_COLUMN, str(table.path), detail)]
 
     def _splits_of_folders(self, splits: Mapping[str, str], labels: dict[str, set[str]]) -> dict[str, str]:
         """The splits of the folders' names; where none is for validation, some training images become it."""
