@@ -83,7 +83,8 @@ def check_module(words, where):
 def options_of(command):
     """The modules that declare the options of a command."""
     folder = REPOSITORY / "wsss_core" / "commands"
-    return [folder / f"{command.replace('-', '_')}.py", folder / "configfile.py"]
+    others = {name.replace("-", "_") for name in COMMANDS if name != command}
+    return [path for path in sorted(folder.glob("*.py")) if path.stem not in others]
 
 
 def check_make(words, where):
