@@ -398,3 +398,17 @@ def test_a_threshold_by_a_rule_depends_on_no_mask():
     raw["cams"]["cam"]["threshold"] = {"rule": "mean_and_deviation"}
     (threshold,) = Plan(load_config(raw)).artifacts("threshold")
     assert set(threshold.upstream) == {"maps"}
+
+
+def test_corrected_masks_change_the_segmenter_alone():
+    def change(raw):
+        raw["experiments"]["corrected"] = {**raw["experiments"]["cam"], "masks_of": {"folder": "corrected"}}
+
+    plan = plan_of(change)
+    weak, corrected = plan.experiments["cam"], plan.experiments["corrected"]
+    assert {stage for stage, artifact in corrected.items() if artifact is not weak.get(stage)} == {
+        *("corrected_masks", "segmenter", "predictions")
+    }
+    assert corrected["segmenter"].parameters["masks_of"] == {"folder": "corrected", "share": None, "pseudo_weight": 1.0}
+    assert dict(corrected["corrected_masks"].upstream) == {"dataset": plan.dataset}  # no mask of the data set
+    assert "listed_masks" not in corrected["segmenter"].upstream

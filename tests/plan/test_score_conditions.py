@@ -190,6 +190,12 @@ MIXED = {"file": "a.txt", "share": 0.5, "pseudo_weight": 0.2}
             "masks of a.txt, pseudo",
             "masks of a.txt (0.5 of each step), pseudo labels cam-irn (weight 0.2); cross-consistency",
         ),
+        (
+            {**WEAK, "masks_of": {"folder": "mended"}},
+            {},
+            "corrected masks of mended, pseudo",
+            "corrected masks of mended, pseudo labels cam-irn",
+        ),
         ({**MASKS, "masks_of": "a.txt"}, {}, "masks of a.txt", "masks of a.txt"),
         (
             {**MASKS, "masks_of": "a.txt"},
