@@ -241,10 +241,16 @@ def changed(document, **changes):
         (changed(COCO_FILE, annotations__segmentation=None), "has no 'segmentation'"),
         (changed(COCO_FILE, annotations__segmentation=[[0, 0, 9e9, 0, 3, 4]]), "far outside of the image"),
         (changed(COCO_FILE, images__height=None), "an entry of 'images' has no 'height'"),
-        ({"shapes": [], "imageHeight": None, "imageWidth": 3}, "no numbers of pixels"),
+        ({"shapes": [], "imageHeight": None, "imageWidth": 3}, "expected numbers of pixels"),
         (
             {"shapes": [{"label": "c", "shape_type": "point", "points": [[1, 1]]}], "imageHeight": 4, "imageWidth": 3},
             "a point encloses no pixels",
+        ),
+        (changed(COCO_FILE, images__height="4"), "image 'one.jpg' is 4 high and 5 wide there; expected numbers"),
+        (changed(COCO_FILE, images__height=10**9, images__width=10**9), "which is far too large"),
+        (
+            f'<annotations><image name="o" height="{10**9}" width="{10**9}"><mask/></image></annotations>',
+            "which is far too large",
         ),
         ({"something": "else"}, "is of none of the formats coco, cvat"),
         ([{"data": {"image": "one.jpg"}, "annotations": [{}]}], "has no 'result'"),

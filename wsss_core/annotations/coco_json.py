@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from wsss_core.annotations.exported import Export, ExportedImage
 from wsss_core.annotations.json_files import required
-from wsss_core.annotations.regions import AnnotatedImage, Region, labels_in_order
+from wsss_core.annotations.regions import AnnotatedImage, Region, checked_size, labels_in_order
 from wsss_core.datasets.coco.coco_masks import run_lengths
 from wsss_core.errors import UserError
 
@@ -89,6 +89,10 @@ def read_coco(path: Path, document: dict[str, Any]) -> Iterator[AnnotatedImage]:
         number, name, height, width = (
             required(path, "images", image, key) for key in ("id", "file_name", "height", "width")
         )
+        try:
+            height, width = checked_size(height, width)
+        except ValueError as error:
+            raise UserError(f"{path}: image '{name}' {error}") from error
         numbers.add(number)
         regions = []
         for annotation in by_image[number]:

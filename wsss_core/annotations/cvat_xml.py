@@ -10,7 +10,14 @@ import numpy as np
 from wsss_core.annotations.coco_json import runs
 from wsss_core.annotations.exported import Export, colour
 from wsss_core.annotations.outlines import DECIMALS, filled
-from wsss_core.annotations.regions import AnnotatedImage, Region, RunLengths, encoded, labels_in_order
+from wsss_core.annotations.regions import (
+    AnnotatedImage,
+    Region,
+    RunLengths,
+    checked_size,
+    encoded,
+    labels_in_order,
+)
 from wsss_core.errors import UserError
 
 FILE, LABELS = "annotations.xml", "labels.json"
@@ -82,7 +89,7 @@ def read_cvat(path: Path, content: bytes) -> Iterator[AnnotatedImage]:
         name = image.get("name", "")
         place = f"{path}: image '{name}'"
         try:
-            size = int(image.attrib["height"]), int(image.attrib["width"])
+            size = checked_size(int(image.attrib["height"]), int(image.attrib["width"]))
             ordered = []
             for shape in image:
                 if shape.tag not in NO_REGIONS:

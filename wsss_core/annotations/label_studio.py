@@ -16,7 +16,14 @@ from wsss_core.annotations.brush_runs import pack, unpack
 from wsss_core.annotations.exported import Export, ExportedImage, colour
 from wsss_core.annotations.json_files import required
 from wsss_core.annotations.outlines import filled
-from wsss_core.annotations.regions import AnnotatedImage, Region, RunLengths, encoded, labels_in_order
+from wsss_core.annotations.regions import (
+    AnnotatedImage,
+    Region,
+    RunLengths,
+    checked_size,
+    encoded,
+    labels_in_order,
+)
 from wsss_core.errors import UserError
 
 FILE, CONFIGURATION = "tasks.json", "labeling_config.xml"
@@ -91,7 +98,7 @@ def read_label_studio(path: Path, tasks: Sequence[Any]) -> Iterator[AnnotatedIma
             if kind.removesuffix("labels") == kind:
                 continue  # a choice, a text, a relation: no region
             try:
-                size = int(result["original_height"]), int(result["original_width"])
+                size = checked_size(result["original_height"], result["original_width"])
                 value = result["value"]
                 (label,) = value[kind]
                 regions.append(Region(label, _pixels(kind, value, size)))

@@ -13,7 +13,14 @@ from PIL import Image
 from wsss_core.annotations.exported import Export
 from wsss_core.annotations.json_files import required
 from wsss_core.annotations.outlines import filled
-from wsss_core.annotations.regions import AnnotatedImage, Region, RunLengths, encoded, labels_in_order
+from wsss_core.annotations.regions import (
+    AnnotatedImage,
+    Region,
+    RunLengths,
+    checked_size,
+    encoded,
+    labels_in_order,
+)
 from wsss_core.errors import UserError
 
 LABELS = "labels.txt"
@@ -74,9 +81,11 @@ def read_labelme(path: Path, document: dict[str, Any], name: str) -> Iterator[An
     Raises:
         UserError: an entry is missing or wrong, or a shape encloses nothing.
     """
-    size = required(path, "file", document, "imageHeight"), required(path, "file", document, "imageWidth")
-    if not all(isinstance(length, int) and length > 0 for length in size):
-        raise UserError(f"{path}: imageHeight and imageWidth are {size[0]} and {size[1]}, no numbers of pixels")
+    height, width = (required(path, "file", document, key) for key in ("imageHeight", "imageWidth"))
+    try:
+        size = checked_size(height, width)
+    except ValueError as error:
+        raise UserError(f"{path}: its image {error}") from error
     regions = []
     for shape in document["shapes"]:
         label, kind, points = (required(path, "shapes", shape, key) for key in ("label", "shape_type", "points"))

@@ -12,6 +12,8 @@ from wsss_core.datasets.label_values import ignored_in, ignored_value, label_typ
 
 BACKGROUND, IGNORED = "background", "ignored"
 """Labels that are no classes: of what shows none, and of what does not count. Pixels without region are background."""
+MOST_PIXELS = 1 << 30
+"""Of an image: a file that says more is damaged, and would need all memory."""
 RunLengths = Mapping[str, Any]
 """The pixels of a region, in pycocotools' form: ``size`` [height, width] and compressed ``counts``."""
 
@@ -36,6 +38,19 @@ class AnnotatedImage:
     """Height and width, pixels."""
     regions: Sequence[Region] = field(default_factory=list)
     """In drawing order: later ones lie on top."""
+
+
+def checked_size(height: Any, width: Any) -> tuple[int, int]:
+    """The height and width that a file says an image has.
+
+    Raises:
+        ValueError: they are no numbers of pixels, or of no image that is worked with.
+    """
+    if not (isinstance(height, int) and isinstance(width, int)) or min(height, width) < 1:
+        raise ValueError(f"is {height} high and {width} wide there; expected numbers of pixels")
+    if height * width > MOST_PIXELS:
+        raise ValueError(f"is {height} high and {width} wide there, which is far too large")
+    return height, width
 
 
 def labels_in_order(classes: Sequence[str]) -> list[str]:

@@ -77,7 +77,7 @@ def unpack(box: Path, folder: Path, results: str = "results") -> Path:
 
 def _placed(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], settings: dict[str, Any]) -> Path:
     rules = Rules(settings)
-    experiment = description["experiment"]
+    experiment = str(description.get("experiment"))
     if list(rules.plan.experiments) != [experiment]:
         raise UserError(f"{box}: its settings are of other experiments than '{experiment}'")
     targets = _targets(box, rules, description)
@@ -143,11 +143,15 @@ def _json(box: Path, archive: zipfile.ZipFile, name: str, entries: dict[str, zip
         raise UserError(f"{box}: its {name} is damaged ({error})") from error
 
 
-def _text(box: Path, archive: zipfile.ZipFile, name: str) -> str:
+def _text(box: Path, archive: zipfile.ZipFile, name: str, sha256: str | None = None) -> str:
+    """A file's text, which has to have the digest that is listed for it."""
     if archive.getinfo(name).file_size > LARGEST_TEXT:
         raise UserError(f"{box}: its {name} is too large to be one")
+    content = archive.read(name)
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise UserError(f"{box}: its {name} is damaged; copy or download the box again")
     try:
-        return archive.read(name).decode("utf-8")
+        return content.decode("utf-8")
     except ValueError as error:
         raise UserError(f"{box}: its {name} is damaged ({error})") from error
 
@@ -158,9 +162,7 @@ def _settings(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], 
     Raises:
         UserError: they are none, or a program is missing or another one.
     """
-    text = _text(box, archive, SETTINGS)
-    if hashlib.sha256(text.encode()).hexdigest() != description["files"][SETTINGS]["sha256"]:
-        raise UserError(f"{box}: its {SETTINGS} is damaged")
+    text = _text(box, archive, SETTINGS, description["files"][SETTINGS]["sha256"])
     try:
         settings = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
@@ -247,7 +249,7 @@ def _finish(box: Path, archive: zipfile.ZipFile, rules: Rules, experiment: str, 
     stages = rules.plan.experiments[experiment]
     links = folder / "experiments" / experiment / "links.json"
     link_experiment(links, directories(stages))
-    write_text(links.with_name(CARD), _text(box, archive, CARD))
+    write_text(links.with_name(CARD), _text(box, archive, CARD, description["files"][CARD]["sha256"]))
     if not (folder / OVERVIEW).exists() and OVERVIEW in description["files"]:
         _extract(box, archive, OVERVIEW, folder / OVERVIEW, description["files"][OVERVIEW]["sha256"])
     # Scores are there whether or not the data set is, which may be elsewhere.

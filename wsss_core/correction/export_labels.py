@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 
 from wsss_core.annotations.exported import Export, ExportedImage, Shapes
 from wsss_core.annotations.formats import FORMATS, RECORD, read_annotations
@@ -88,16 +89,17 @@ def export_labels(
 
 def _copy_image(source: Path, image_id: str, folder: Path) -> str:
     """Copy an image as tools show it, upright; its file's name from the folder on."""
+    pixels = read_image(source)  # says what is wrong with a file, if anything is
     with Image.open(source) as image:
         suffixes = PLAIN.get(image.format or "", ())
-        plain = bool(suffixes) and image.getexif().get(0x0112, 1) == 1 and image.mode in ("RGB", "L", "P")
+        plain = bool(suffixes) and image.mode in ("RGB", "L", "P") and image.getexif().get(Base.Orientation, 1) == 1
     suffix = source.suffix.lower() if source.suffix.lower() in suffixes else (suffixes[0] if plain else ".png")
     target = folder / f"{image_id}{suffix if plain else '.png'}"
     target.parent.mkdir(parents=True, exist_ok=True)
     if plain:
         shutil.copyfile(source, target)
     else:
-        Image.fromarray(read_image(source)).save(target)
+        Image.fromarray(pixels).save(target)
     return target.relative_to(folder).as_posix()
 
 
