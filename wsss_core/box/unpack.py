@@ -84,14 +84,35 @@ def _placed(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], se
     configuration = Path(f"{experiment}.yaml")
     text = yaml.safe_dump(settings, sort_keys=True)
     _check_free(targets, description, configuration, text)
-    now = time.time()
-    for name, target in progress(list(targets.items()), "Unpacking"):
+    now, new = time.time(), set[Path]()
+    ordered = _upstream_first(targets, rules)
+    for name, target in progress(ordered, "Unpacking"):
         if not target.exists():
             _extract(box, archive, name, target, description["files"][name]["sha256"])
-            os.utime(target, (now, now))  # none is newer than what is made from it
+            os.utime(target, (now, now))
+            new.add(target)
+    for target in new:  # folders in artifacts are inputs, too, and have changed with each file in them
+        if target.is_relative_to(rules.plan.folder):
+            inside = len(target.relative_to(rules.plan.folder).parts) - 3
+            for parent in list(target.parents)[:inside]:
+                os.utime(parent, (now, now))
     _finish(box, archive, rules, experiment, description)
     write_text(configuration, text)
     return configuration
+
+
+def _upstream_first(targets: dict[str, Path], rules: Rules) -> list[tuple[str, Path]]:
+    """What settings name, then artifacts, each after those it is made from: none is newer than what is made from it.
+
+    So it is also where a killed call has unpacked some of them earlier.
+    """
+    order = {described["directory"]: place for place, described in enumerate(described_artifacts(rules), start=1)}
+    depth = len(rules.plan.folder.parts) + 2
+
+    def place(item: tuple[str, Path]) -> int:
+        return order.get(str(Path(*item[1].parts[:depth])), 0)
+
+    return sorted(targets.items(), key=place)
 
 
 def _checked_description(box: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
