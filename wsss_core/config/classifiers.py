@@ -119,7 +119,7 @@ class AeftClassifier(Classifier):
     """Above this share of a map's maximum a region is confident, and erased."""
     low_threshold: float = Field(0.2, ge=0, le=1)
     """Below this share a region is not confident: the anchor's embedding is taken there."""
-    margin: float = Field(0.5, ge=1e-6, le=1e6)
+    margin: float = Field(0.5, ge=1e-9, le=1e9)
     """Squared distance between embeddings from which on a triplet is easy, and left out."""
     negatives: Literal["authors", "disjoint"] = "authors"
     """Which image of the batch an image is repelled from. ``authors``: the first without a common class in an order

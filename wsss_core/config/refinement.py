@@ -44,7 +44,7 @@ class AffinityLabels(Parameters):
 class Walk(Parameters):
     """Random walk that spreads CAM values along learned affinities."""
 
-    beta: Power = 8.0
+    beta: float = Field(8.0, ge=0.01, le=1e9)
     """Affinities are raised to this power before they become transition probabilities."""
     log2_steps: int = Field(8, ge=0, le=12)
     """The walk takes 2 ** log2_steps steps."""
@@ -164,7 +164,7 @@ class AffinityNet(LearnedAffinity):
 class IrnWalk(Walk):
     """Random walk that spreads CAM values, but not across boundaries."""
 
-    beta: Power = 10.0
+    beta: float = Field(10.0, ge=0.01, le=1e9)
     """Affinities are raised to this power before they become transition probabilities."""
     radius: int = Field(5, ge=2, le=16)
     """Pairs of cells (of 4 pixels) closer than this are steps of the walk."""
