@@ -26,7 +26,7 @@ from .test_code_blocks import is_template
 
 PROGRAMS = ("snakemake", "python -m ", "make ")
 SETTINGS = sorted(
-    [REPOSITORY / "config.yaml", *(REPOSITORY / "configs").glob("*.yaml"), *(REPOSITORY / "profiles").rglob("*.yaml")]
+    [REPOSITORY / "config.yaml", *(REPOSITORY / "configs").rglob("*.yaml"), *(REPOSITORY / "profiles").rglob("*.yaml")]
 )
 NOT_PLANNED = ("--report", "--sdm", "--unlock", "--lint")
 """Options of Snakemake that are no planning: other tests run them, or conda is needed."""
