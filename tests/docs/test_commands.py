@@ -1,8 +1,8 @@
 """Every command that the manual and the comments of shipped settings show is run in the form in which it stands.
 
 Work that would be long is planned: ``--dry-run`` comes after all words of a Snakemake command, ``--help`` after those
-of a program; ``make`` has a shell that does nothing. So a target that an option takes for a value of its own fails here as it does for a
-user.
+of a program; ``make`` has a shell that does nothing. So a target that an option takes for a value of its own fails here
+as it does for a user.
 """
 
 import importlib.util

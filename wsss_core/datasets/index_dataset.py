@@ -62,7 +62,7 @@ def index_dataset(
     long_side = raw.settings.long_side
     shrinking = None if long_side is None else Shrinking(Path(index_csv).parent, long_side)
     sizes, broken, odd_levels = check_images(listing.images, threads, shrinking)
-    faults = [*listing.faults, *_unfit_names(raw, listing, Path(index_csv)), *broken]
+    faults = [*listing.faults, *_unfit_names(raw, listing, sizes, Path(index_csv)), *broken]
     left_out = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}
     sound_images = [image for image in listing.images if image.image_id not in left_out]
     unlabelled = left_out_without_class(sound_images, raw.settings)
@@ -132,7 +132,7 @@ def index_test_images(raw: RawDataset, index_csv: Path | str, classes_json: Path
     _log_warnings(raw, odd_levels)
     of_labels = (FaultKind.MISSING_ANNOTATION, FaultKind.BROKEN_ANNOTATION, FaultKind.UNKNOWN_CLASS)
     faults = [fault for fault in listing.faults if fault.kind not in of_labels]
-    faults += [*_unfit_ids(raw, images, Path(index_csv)), *broken]
+    faults += [*_unfit_ids(raw, images, sizes, Path(index_csv)), *broken]
     if faults:
         raise DatasetFaults(f"the test images of the data set {raw.root}", faults)
     index = _index(listing, images, sizes)
@@ -196,20 +196,24 @@ def _oddities(
     return odd
 
 
-def _unfit_names(raw: RawDataset, listing: Listing, index_csv: Path) -> list[Fault]:
+def _unfit_names(raw: RawDataset, listing: Listing, sizes: Mapping[str, Size], index_csv: Path) -> list[Fault]:
     """Names of classes and images that files could not be made of."""
     faults = []
     try:
         check_class_names(listing.classes)
     except ValueError as error:
         faults.append(Fault(FaultKind.TABLE, str(raw.root), str(error)))
-    return [*faults, *_unfit_ids(raw, listing.images, index_csv)]
+    return [*faults, *_unfit_ids(raw, listing.images, sizes, index_csv)]
 
 
-def _unfit_ids(raw: RawDataset, images: Sequence[ListedImage], index_csv: Path) -> list[Fault]:
+def _unfit_ids(
+    raw: RawDataset, images: Sequence[ListedImage], sizes: Mapping[str, Size], index_csv: Path
+) -> list[Fault]:
     """Images whose label maps, or shrunken copies, could not be written."""
     files = {image.image_id: image.image for image in images}
-    clashes = {*label_map_clashes(files), *unwritable_label_maps(files, index_csv.absolute().parent.parent.parent)}
+    there = [image_id for image_id in files if image_id in sizes]  # of others that is told already
+    results = index_csv.absolute().parent.parent.parent
+    clashes = {*label_map_clashes(files), *unwritable_label_maps(there, results)}
     if raw.settings.long_side is not None:
         clashes |= set(label_map_clashes(files, JPEG, "shrunken image"))
     return [Fault(FaultKind.IMAGE_ID, str(files[image_id]), detail, image_id) for image_id, detail in sorted(clashes)]
