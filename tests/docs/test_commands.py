@@ -125,6 +125,7 @@ def test_a_program_takes_the_words_that_are_shown(command, tmp_path, monkeypatch
     assert specification is not None and specification.origin is not None
     file = Path(specification.origin)
     file = file.with_name("__main__.py") if file.name == "__init__.py" else file
+    assert file.exists(), f"{module} is no program"
     if "argparse" not in file.read_text():
         assert not words, f"{module} takes no options"
         return
@@ -150,4 +151,4 @@ def test_commands_are_found_where_they_stand():
 @pytest.mark.parametrize("words", [["--configfile", "my.yaml", "dataset"], ["--resources", "gpu=1", "check_dataset"]])
 def test_a_target_after_an_option_of_several_values_would_be_noticed(words, checkout, tmp_path, monkeypatch):
     status, output = said(["snakemake", *words, "--dry-run"], checkout.folder, tmp_path / "said.txt", monkeypatch)
-    assert status != 0 and words[-1] in output
+    assert status != 0, output
