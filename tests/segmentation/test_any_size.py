@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,18 +14,24 @@ from wsss_core.segmentation.class_probabilities import class_probabilities
 
 ONE_SCALE, FIVE_SCALES = Prediction(scales=(1.0,)), Prediction(scales=(0.5, 1.5))
 CAMERA = (4000, 6000)
+RESNET50 = SimpleNamespace(channels=(256, 512, 1024, 2048), strides=(4, 8, 16, 16))
+RESNET38 = SimpleNamespace(channels=(256, 512, 2048, 4096), strides=(4, 8, 8, 8))
+
+
+def network_of(classes, trunk=RESNET50):
+    return SimpleNamespace(trunk=trunk, classes=("background",) * classes)
 
 
 @pytest.mark.parametrize(("size", "classes"), [((375, 500), 21), ((480, 640), 81), ((375, 500), 1001), ((1, 1), 21)])
 def test_ordinary_images_are_seen_as_they_are(size, classes):
-    assert seen_size(size, classes, FIVE_SCALES) == size
+    assert seen_size(size, network_of(classes), FIVE_SCALES) == size
 
 
 @pytest.mark.parametrize("size", [CAMERA, CAMERA[::-1], (100, 10**6), (10**7, 1)])
 @pytest.mark.parametrize("classes", [2, 21, 81])
 @pytest.mark.parametrize("settings", [ONE_SCALE, FIVE_SCALES], ids=["one scale", "five scales"])
 def test_what_memory_does_not_hold_is_shrunk_to_what_it_holds(size, classes, settings):
-    height, width = seen_size(size, classes, settings)
+    height, width = seen_size(size, network_of(classes), settings)
     assert height * width * max(settings.scales) ** 2 <= any_size.VIEW_PIXELS
     assert height * width * classes <= any_size.PROBABILITIES
     if min(size) > 1000:  # of the same shape, and no smaller than needed
@@ -31,9 +39,16 @@ def test_what_memory_does_not_hold_is_shrunk_to_what_it_holds(size, classes, set
         assert height * width > 350_000
 
 
+def test_a_trunk_with_large_maps_sees_fewer_pixels():
+    height, width = seen_size(CAMERA, network_of(21, RESNET38), ONE_SCALE)
+    cells = [-(-height // stride) * -(-width // stride) for stride in RESNET38.strides]
+    of_maps = sum(4 * channels * number for channels, number in zip(RESNET38.channels, cells, strict=True))
+    assert of_maps == pytest.approx(any_size.FEATURE_BYTES, rel=0.05)
+
+
 def test_a_longer_side_that_is_given_holds():
-    assert seen_size(CAMERA, 21, FIVE_SCALES, 3000) == (2000, 3000)
-    assert seen_size((100, 200), 21, FIVE_SCALES, 3000) == (100, 200)
+    assert seen_size(CAMERA, network_of(21), FIVE_SCALES, 3000) == (2000, 3000)
+    assert seen_size((100, 200), network_of(21), FIVE_SCALES, 3000) == (100, 200)
 
 
 @pytest.mark.parametrize("size", [(40, 60), (41, 37), (7, 90), (10, 12), (1, 1)])

@@ -39,7 +39,7 @@ def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
         (H, W, 3) uint8 RGB.
     """
     coloured = np.empty_like(image)
-    for rows in strips(*labels.shape, STRIP_PIXELS):
+    for rows in strips(labels.shape[0], labels.shape[1], STRIP_PIXELS):
         coloured[rows] = (255 * labels_over(image[rows], labels[rows])).round().astype(np.uint8)
     return coloured
 

@@ -21,8 +21,11 @@ from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.segmentation.class_probabilities import class_probabilities
 from wsss_core.segmentation.prediction_labels import largest_labels
 
-VIEW_PIXELS = 1_000_000
-"""Pixels of an image at its largest scale, at most: forward, ResNet-38 needs about 1 kB for each."""
+VIEW_PIXELS = 1_200_000
+"""Pixels of an image at its largest scale, at most, whatever the trunk."""
+FEATURE_BYTES = 300_000_000
+"""Of a trunk's four feature maps, at most; at its peak a forward pass takes about three times as much (measured on
+ResNet-50 and ResNet-38)."""
 PROBABILITIES = 2**25
 """Probabilities of an image (classes times pixels), at most; the CRF holds them five times."""
 ORDINARY_PIXELS = 2**18
@@ -31,15 +34,24 @@ STRIP_VALUES = 2**23
 """Probabilities that are enlarged at once."""
 
 
-def seen_size(size: Size, classes: int, settings: Prediction, long_side: int | None = None) -> Size:
+def view_pixels(network: SegmentationNetwork) -> float:
+    """How many pixels go through a segmenter at once, at most, so that memory holds them."""
+    trunk = network.trunk
+    bytes_a_pixel = sum(
+        4 * channels / stride**2 for channels, stride in zip(trunk.channels, trunk.strides, strict=True)
+    )
+    return min(VIEW_PIXELS, FEATURE_BYTES / bytes_a_pixel)
+
+
+def seen_size(size: Size, network: SegmentationNetwork, settings: Prediction, long_side: int | None = None) -> Size:
     """Height and width at which a network sees an image.
 
     Args:
         size: the image's height and width.
-        classes: number of classes, background included.
+        network: a segmenter.
         settings: the scales at which the image is seen, which are multiples of this size.
-        long_side: pixels of the longer side, at most; None lets it be as large as ``VIEW_PIXELS`` and
-            ``PROBABILITIES`` allow.
+        long_side: pixels of the longer side, at most; None lets it be as large as memory allows
+            (:func:`view_pixels`, ``PROBABILITIES``).
 
     Returns:
         ``size`` itself, or a smaller one of the same shape.
@@ -47,7 +59,8 @@ def seen_size(size: Size, classes: int, settings: Prediction, long_side: int | N
     if long_side is not None:
         return shrunken_size(size, long_side)
     height, width = size
-    most = min(VIEW_PIXELS / max(1.0, *settings.scales) ** 2, max(ORDINARY_PIXELS, PROBABILITIES / classes))
+    for_network = view_pixels(network) / max(1.0, *settings.scales) ** 2
+    most = min(for_network, max(ORDINARY_PIXELS, PROBABILITIES / len(network.classes)))
     if height * width <= most:
         return size
     factor = math.sqrt(most / (height * width))
@@ -75,7 +88,7 @@ def probabilities_of_views(network: SegmentationNetwork, image: np.ndarray, sett
     """
     pixels = image.shape[0] * image.shape[1] * max(1.0, *settings.scales) ** 2
     with torch.inference_mode():
-        if not settings.flip or 2 * pixels <= VIEW_PIXELS:
+        if not settings.flip or 2 * pixels <= view_pixels(network):
             return _on_host(class_probabilities(network, image, settings))
         alone = settings.model_copy(update={"flip": False})
         total = class_probabilities(network, image, alone)

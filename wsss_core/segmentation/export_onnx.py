@@ -123,7 +123,7 @@ def _traced(network: SegmentationNetwork, weights: Path) -> bytes:
             torch.onnx.export(
                 FromPixels(network).eval(),
                 (torch.zeros(*TRACED_SIZE, 3, dtype=torch.uint8),),
-                file,
+                file,  # type: ignore[arg-type]  # this exporter takes it
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT],

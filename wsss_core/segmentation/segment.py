@@ -93,7 +93,7 @@ def segment(
         image = np.array(image.convert("RGB"))
     pixels = image if isinstance(image, np.ndarray) else read_image(image)
     size: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
-    seen = shrunken(pixels, seen_size(size, len(segmenter.classes), settings, long_side))
+    seen = shrunken(pixels, seen_size(size, segmenter, settings, long_side))
     probabilities = probabilities_of_views(segmenter, seen, settings)
     labels = labels_of_size(refined_probabilities(seen, probabilities, settings.crf), size)
     return SegmentedImage(pixels, labels, tuple(segmenter.classes), probabilities)

@@ -111,7 +111,7 @@ def segment_images(
 
     def to_refine(number: int) -> tuple[np.ndarray, np.ndarray]:
         before, pixels = read(number)
-        seen = shrunken(pixels, seen_size(_size(pixels), len(network.classes), prediction, wanted.long_side))
+        seen = shrunken(pixels, seen_size(_size(pixels), network, prediction, wanted.long_side))
         held[number] = _Scored(before, pixels, seen, probabilities_of_views(network, seen, prediction))
         return held[number].seen, held[number].probabilities
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,9 @@ def _read_record(path: Path) -> list[Done]:
     whole = path.read_text(encoding="utf-8", errors=ANY_PATH).rpartition("\n")[0]
     rows = []
     for row in csv.DictReader(io.StringIO(whole)):
-        sizes = {column: row.get(column) for column in ("height", "width", "seen_height", "seen_width")}
-        if all(row.get(column) is not None for column in COLUMNS) and all(str(v).isdecimal() for v in sizes.values()):
-            rows.append(Done(**{**{c: row[c] for c in COLUMNS}, **{c: int(str(v)) for c, v in sizes.items()}}))
+        with suppress(KeyError, TypeError, ValueError):  # a row is no longer one that this program wrote
+            sizes = [int(row[column]) for column in ("height", "width", "seen_height", "seen_width")]
+            rows.append(Done(row["name"], row["image"], *sizes, row["classes"], row["fingerprint"]))
     return rows
 
 
