@@ -122,8 +122,8 @@ def _read_record(path: Path) -> list[Done]:
     rows = []
     for row in csv.DictReader(io.StringIO(whole)):
         with suppress(KeyError, TypeError, ValueError):  # a row is no longer one that this program wrote
-            sizes = [int(row[column]) for column in ("height", "width", "seen_height", "seen_width")]
-            rows.append(Done(row["name"], row["image"], *sizes, row["classes"], row["fingerprint"]))
+            size, seen = (int(row["height"]), int(row["width"])), (int(row["seen_height"]), int(row["seen_width"]))
+            rows.append(Done(row["name"], row["image"], *size, *seen, row["classes"], row["fingerprint"]))
     return rows
 
 
