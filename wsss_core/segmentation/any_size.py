@@ -23,7 +23,7 @@ from wsss_core.segmentation.prediction_labels import largest_labels
 
 VIEW_PIXELS = 1_200_000
 """Pixels of an image at its largest scale, at most, whatever the trunk."""
-FEATURE_BYTES = 300_000_000
+FEATURE_BYTES = 250_000_000
 """Of a trunk's four feature maps, at most; at its peak a forward pass takes about three times as much (measured on
 ResNet-50 and ResNet-38)."""
 PROBABILITIES = 2**25
