@@ -31,16 +31,16 @@ def training(**consistency):
 def batch():
     torch.manual_seed(1)
     labels = torch.randint(0, 3, (3, 16, 24))
-    return torch.randn(3, 3, 16, 24), labels, torch.tensor([True, False, False])
+    return torch.randn(3, 3, 16, 24), labels, torch.tensor([1, 2])
 
 
 def test_decoders_are_compared_with_the_main_one_on_images_without_masks(batch):
-    images, labels, has_mask = batch
+    images, labels, others = batch
     settings, whole = training(weight=7, pseudo_weight=0.25)
     assert whole.kinds == ["without_objects", "without_context", "without_context"]
     maps = whole.network.trunk(images)
     (logits,) = whole.network.all_logits(images, maps)
-    losses = whole.losses(maps, logits, labels, has_mask, settings)
+    losses = whole.losses(maps, logits, labels, others, settings)
     objects = (logits[1:].argmax(dim=1) != 0)[:, None]
     assert 0 < objects.float().mean() < 1
     kept = [~objects, objects, objects]
@@ -52,11 +52,11 @@ def test_decoders_are_compared_with_the_main_one_on_images_without_masks(batch):
 
 
 def test_the_main_decoder_is_the_teacher_and_the_trunk_learns(batch):
-    images, labels, has_mask = batch
+    images, labels, others = batch
     settings, whole = training()
     maps = whole.network.trunk(images)
     logits = whole.network.all_logits(images, maps)[-1]
-    sum(whole.losses(maps, logits, labels, has_mask, settings).values()).backward()
+    sum(whole.losses(maps, logits, labels, others, settings).values()).backward()
     learning = {name for name, parameter in whole.named_parameters() if parameter.grad is not None}
     assert any(name.startswith("network.trunk.") for name in learning) and "decoders.0.weight" in learning
     assert not any(name.startswith("network.pyramid.") for name in learning)
@@ -67,23 +67,23 @@ def test_a_batch_of_masks_alone_has_no_consistency(batch):
     settings, whole = training()
     maps = whole.network.trunk(images)
     logits = whole.network.all_logits(images, maps)[-1]
-    losses = whole.losses(maps, logits, labels, torch.ones(3, dtype=torch.bool), settings)
+    losses = whole.losses(maps, logits, labels, torch.zeros(0, dtype=torch.int64), settings)
     assert {name: value.item() for name, value in losses.items()} == {"consistency": 0, "auxiliary": 0}
 
 
 def test_images_without_label_have_consistency_alone(batch):
-    images, labels, has_mask = batch
+    images, labels, others = batch
     settings, whole = training()
     maps = whole.network.trunk(images)
     logits = whole.network.all_logits(images, maps)[-1]
-    losses = whole.losses(maps, logits, torch.full_like(labels, 255), has_mask, settings)
+    losses = whole.losses(maps, logits, torch.full_like(labels, 255), others, settings)
     assert losses["consistency"] > 0 and losses["auxiliary"] == 0
     settings, whole = training(pseudo_weight=0)
-    assert whole.losses(maps, logits, labels, has_mask, settings).keys() == {"consistency"}
+    assert whole.losses(maps, logits, labels, others, settings).keys() == {"consistency"}
 
 
 def test_the_weights_rise_and_go_on_rising_after_a_resumption(batch):
-    images, labels, has_mask = batch
+    images, labels, others = batch
     assert [ramp_up(done, 4) for done in range(6)] == pytest.approx(
         [math.exp(-5), math.exp(-5 * 0.75**2), math.exp(-5 / 4), math.exp(-5 / 16), 1, 1]
     )
@@ -93,7 +93,7 @@ def test_the_weights_rise_and_go_on_rising_after_a_resumption(batch):
     logits = whole.network.all_logits(images, maps)[-1]
 
     def consistency(module):
-        return module.losses(maps, logits, labels, has_mask, settings)["consistency"].item()
+        return module.losses(maps, logits, labels, others, settings)["consistency"].item()
 
     full = CrossConsistency(whole.network, settings.consistency.model_copy(update={"ramp_up": 0.0}), 10)
     full.load_state_dict(whole.state_dict())

@@ -29,6 +29,7 @@ from torch import Tensor
 from wsss_core.cams.map_sizes import SummedMaps
 from wsss_core.cams.methods import cam_method, of_one_image, side_by_side_method
 from wsss_core.config.cams import AdvCams
+from wsss_core.inference.pieces import in_pieces
 from wsss_core.inference.scaled_images import ScaledImages, pixels_at_once
 from wsss_core.jobs.devices import sent_to
 
@@ -108,7 +109,7 @@ def climb(
     """The maps of images at one scale, summed over ``steps`` climbing images.
 
     Each class of an image climbs with a pair of its own, and all pairs side by side, as many as the device has memory
-    for. Nothing in here waits for the device.
+    for (see :func:`~wsss_core.inference.pieces.in_pieces`). Nothing in here waits for the device.
 
     Args:
         classifier: see :func:`advcam_class_maps`.
@@ -124,27 +125,31 @@ def climb(
     by_count = sorted(range(len(counts)), key=counts.__getitem__)  # images with as many classes start together
     classes = sent_to(clean, torch.tensor([k for n in by_count for k in class_indices[n]]))
     positive_weights = classifier.positive_weights(classes).clamp(min=1)
-    at_once = max(1, pixels_at_once(clean.device) // (2 * clean[0, 0].numel()))
+    pixels = 2 * clean[0, 0].numel()  # of a pair
+    at_once = max(1, pixels_at_once(clean.device) // pixels)
     initial, images, done = [], [], 0
     for count, group in groupby(by_count, key=counts.__getitem__):
-        for some in torch.stack([clean[n] for n in group]).split(at_once):
-            own = slice(done, done + count * len(some))
-            done = own.stop
-            shape = (len(some), count)
-            start = (some, classes[own].view(shape), positive_weights[own].view(shape), steps > 1, parameters)
-            maps, moved = _first_step(classifier, *start)
+        some = torch.stack([clean[n] for n in group])
+        own, shape = slice(done, done + count * len(some)), (len(some), count)
+        done = own.stop
+        start = (some, classes[own].view(shape), positive_weights[own].view(shape))
+
+        def first_step(piece: slice, start: Sequence[Tensor] = start) -> tuple[Tensor, Tensor]:
+            return _first_step(classifier, *(given[piece] for given in start), steps > 1, parameters)
+
+        for maps, moved in in_pieces(first_step, len(some), at_once, pixels, "images that begin to climb"):
             initial.append(maps)
             images.append(moved)
     total = torch.cat(initial)  # (K, h', w')
     if steps > 1:
-        pairs = zip(
-            torch.cat(images).split(2 * at_once),
-            classes.split(at_once),
-            positive_weights.split(at_once),
-            total.split(at_once),
-            strict=True,
-        )
-        total = total + torch.cat([_climb_on(classifier, *some, steps - 1, parameters) for some in pairs])
+        pairs, first = torch.cat(images), total
+
+        def climb_on(piece: slice) -> Tensor:
+            both = pairs[2 * piece.start : 2 * piece.stop]
+            given = (both, classes[piece], positive_weights[piece], first[piece])
+            return _climb_on(classifier, *given, steps - 1, parameters)
+
+        total = total + torch.cat(in_pieces(climb_on, len(classes), at_once, pixels, "climbing images"))
     of_image = dict(zip(by_count, total.split([counts[n] for n in by_count]), strict=True))
     return torch.cat([of_image[n] for n in range(len(counts))])
 

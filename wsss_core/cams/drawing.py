@@ -19,6 +19,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import images_named
 from wsss_core.files.cam_store import ImageCams
 from wsss_core.inference.cam_blocks import Blocks, Drawn
+from wsss_core.inference.pieces import in_pieces
 from wsss_core.inference.scaled_images import pixels_at_once, scaled_images
 from wsss_core.jobs.devices import OnTheWay
 from wsss_core.jobs.read_ahead import ReadAhead
@@ -33,8 +34,10 @@ GPU_READERS = 4
 
 
 class FromDevice(NamedTuple):
-    """Maps of a batch's classes, one image's after the other, on their way from the device."""
+    """Maps of images' classes, one image's after the other, on their way from the device."""
 
+    positions: Sequence[int]
+    """The images, in the index."""
     cam: OnTheWay
     """(K of all images, h, w) float32."""
     high_res: OnTheWay | None
@@ -74,8 +77,9 @@ class Drawing:
             # A thread of its own for torch, which has one for each of its computations.
             ReadAhead(lambda number: self.maps(batches[number], read(number)), range(len(batches)), 1, 2) as drawn,
         ):
-            for batch, maps in zip(batches, drawn, strict=True):
-                yield from self.fetched(batch, maps)
+            for maps in drawn:
+                for part in maps:
+                    yield from self.fetched(part)
 
     def batches(self, block: Sequence[int]) -> list[list[int]]:
         """Positions of a block in groups that are drawn at once, in the order of their first images.
@@ -103,23 +107,34 @@ class Drawing:
         prepared = scaled_images(images, self.parameters.scales)  # type: ignore[attr-defined]
         return prepared.pinned() if self.on_gpu else prepared
 
-    def maps(self, batch: Sequence[int], given: Any) -> FromDevice:
-        """Draw a batch's maps of what :meth:`read` gave, normalised, and send them on their way."""
-        classes = [self.classes[position].tolist() for position in batch]
-        with images_named([self.image_ids[position] for position in batch]):
+    def maps(self, batch: Sequence[int], given: Any) -> list[FromDevice]:
+        """Draw a batch's maps of what :meth:`read` gave, normalised, and send them on their way.
+
+        Returns:
+            The maps of all images, or of each part of them, where there was no memory for all at once.
+        """
+
+        def drawn(piece: slice) -> FromDevice:
+            positions = batch[piece]
+            classes = [self.classes[position].tolist() for position in positions]
             if not classes[0]:
-                cam, high_res = empty_maps(*self.sizes[batch[0]], self.parameters.high_res)
+                cam, high_res = empty_maps(*self.sizes[positions[0]], self.parameters.high_res)
             elif self.side_by_side is None:
                 cam, high_res = self.one(self.classifier, given, classes[0], self.parameters).normalised()
             else:
-                images = given.sent_to(self.weight)
+                images = given.some(piece).sent_to(self.weight)
                 cam, high_res = self.side_by_side(self.classifier, images, classes, self.parameters).normalised()
-        return FromDevice(OnTheWay(cam.float()), None if high_res is None else OnTheWay(high_res.float()))
+            sent = None if high_res is None else OnTheWay(high_res.float())
+            return FromDevice(positions, OnTheWay(cam.float()), sent)
 
-    def fetched(self, batch: Sequence[int], maps: FromDevice) -> Drawn:
-        """The images of a batch, once their maps have come."""
-        counts = [len(self.classes[position]) for position in batch]
-        high_res = [None] * len(batch) if maps.high_res is None else maps.high_res.arrived().split(counts)
-        for position, cam, large in zip(batch, maps.cam.arrived().split(counts), high_res, strict=True):
+        height, width = self.sizes[batch[0]]
+        with images_named([self.image_ids[position] for position in batch]):
+            return in_pieces(drawn, len(batch), len(batch), height * width, "images")
+
+    def fetched(self, maps: FromDevice) -> Drawn:
+        """The images whose maps these are, once they have come."""
+        counts = [len(self.classes[position]) for position in maps.positions]
+        high_res = [None] * len(counts) if maps.high_res is None else maps.high_res.arrived().split(counts)
+        for position, cam, large in zip(maps.positions, maps.cam.arrived().split(counts), high_res, strict=True):
             kept = None if large is None else large.numpy()
             yield ImageCams(self.image_ids[position], self.classes[position], cam.numpy(), kept, *self.sizes[position])

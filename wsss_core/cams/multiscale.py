@@ -1,13 +1,16 @@
 """The baseline: a classifier's own class maps, summed over scales and mirror images."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wsss_core.cams.map_sizes import SummedMaps
 from wsss_core.cams.methods import cam_method, of_one_image, side_by_side_method
 from wsss_core.config.cams import MultiscaleCams
+from wsss_core.inference.pieces import in_pieces
 from wsss_core.inference.scaled_images import ScaledImages, pixels_at_once
 from wsss_core.jobs.devices import sent_to
 from wsss_core.networks.classifier import ClassMapClassifier
@@ -50,7 +53,8 @@ def multiscale_side_by_side(
         for clean in images.scaled:
             at_once = max(1, pixels_at_once(clean.device) // clean[0, 0].numel())
             views = torch.cat([clean, clean.flip(3)]) if parameters.flip else clean  # (N or 2N, 3, h, w)
-            all_maps = torch.cat([classifier.class_maps(some) for some in views.split(at_once)])
+            seen = partial(_maps_of, classifier, views)
+            all_maps = torch.cat(in_pieces(seen, len(views), at_once, clean[0, 0].numel(), "views of images"))
             maps = all_maps.unflatten(0, (-1, len(clean)))[:, owners, classes]  # (1 or 2, K of all images, h', w')
             if parameters.rectify == "before_resizing":
                 maps = maps.relu()
@@ -60,3 +64,8 @@ def multiscale_side_by_side(
             for view in [maps[0], *([maps[1].flip(2)] if parameters.flip else [])]:
                 summed.add(view, parameters.high_res)
     return summed
+
+
+def _maps_of(classifier: ClassMapClassifier, views: Tensor, piece: slice) -> Tensor:
+    """Class maps of some of the views (N, 3, h, w)."""
+    return classifier.class_maps(views[piece])

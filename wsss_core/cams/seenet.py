@@ -14,6 +14,7 @@ from wsss_core.cams.map_sizes import SummedMaps, small_size
 from wsss_core.cams.methods import cam_method
 from wsss_core.config.cams import SeenetCams
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, rescaled_size
+from wsss_core.jobs.devices import sent_to
 from wsss_core.networks.self_erasing import EPSILON, SelfErasingClassifier
 
 
@@ -32,17 +33,18 @@ def seenet_class_maps(
     weight = next(classifier.parameters())
     height, width = image.shape[:2]
     base = (height, width) if parameters.size is None else (parameters.size, parameters.size)
-    total = torch.zeros(len(class_indices), height, width).to(weight)
+    total = weight.new_zeros(len(class_indices), height, width)
     with torch.inference_mode():
         for scale in parameters.scales:
-            batch = _network_input(image, rescaled_size(base[0], base[1], scale)).to(weight)[None]  # (1, 3, h, w)
+            batch = sent_to(weight, _network_input(image, rescaled_size(base[0], base[1], scale)))[None]  # (1, 3, h, w)
             if parameters.flip:
                 batch = torch.cat([batch, batch.flip(3)])
             features = classifier.features(batch)
             for position, class_index in enumerate(class_indices):
-                labels = torch.zeros(len(batch), len(classifier.classes)).to(weight)
+                labels = torch.zeros(len(batch), len(classifier.classes))
                 earlier = parameters.attend_to == "earlier_classes"
                 labels[:, list(class_indices[: position + 1] if earlier else [class_index])] = 1
+                labels = sent_to(weight, labels)
                 views = classifier.branch_maps(features, labels, parameters.high_threshold, parameters.low_threshold)
                 total[position] += _fused(views.first[:, class_index], views.second[:, class_index], (height, width))
         small = functional.interpolate(

@@ -14,6 +14,7 @@ from torch.nn import functional
 from wsss_core.classifiers.objective import Objective
 from wsss_core.config.classifiers import AeftClassifier, Classifier
 from wsss_core.config.networks import Trunk
+from wsss_core.jobs.devices import sent_to
 from wsss_core.networks.batch_norm import fixed_statistics
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
@@ -48,13 +49,23 @@ class AeftObjective(Objective, name="aeft"):
             return "'classified_images' counts the images of a batch"
         return None
 
-    def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
-        """``classification``, ``attraction``, ``repulsion`` (all weighted), and ``loss``, their sum."""
+    _partners: list[int] | None = None
+    """Of the batch that comes next."""
+
+    def prepare(self, labels: Tensor) -> None:
+        """Choose the negatives of the batch that comes next."""
         # Python's generator as the authors use, but seeded from torch's, which is set in each epoch.
         generator = Random(int(torch.randint(2**62, ())))
         settings = cast(AeftClassifier, self.parameters)
         choose = disjoint_negatives if settings.negatives == "disjoint" else negatives
-        partners = choose(labels, generator)
+        self._partners = choose(labels, generator)
+
+    def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
+        """``classification``, ``attraction``, ``repulsion`` (all weighted), and ``loss``, their sum."""
+        if self._partners is None:
+            self.prepare(labels)
+        partners, self._partners = self._partners, None
+        assert partners is not None
         return self.triplet_losses(images, labels, epoch, partners)
 
     def triplet_losses(self, images: Tensor, labels: Tensor, epoch: int, partners: Sequence[int]) -> dict[str, Tensor]:
@@ -196,12 +207,13 @@ def repulsion_loss(
     unconfident = (scaled_maps(maps) * shown < settings.low_threshold).to(maps)
     anchors = embeddings(compared, unconfident) * labels
     # The authors' mask for negatives, map < 1, holds everywhere: scaled maps never reach 1.
-    others = (embeddings(compared, torch.ones_like(maps)) * labels)[list(partners)]
+    chosen = sent_to(labels, torch.tensor(partners))  # of -1, any other image's, which does not count
+    others = (embeddings(compared, torch.ones_like(maps)) * labels)[chosen]
     distances = (anchors - others).pow(2).sum(dim=1)  # (B,)
     # An image without classes, which the authors' data do not have, is as good as none.
     labelled = (labels > 0).any(dim=1)
-    paired = torch.tensor([partner >= 0 for partner in partners], device=maps.device)
-    hard = (distances < settings.margin) & paired & labelled & labelled[list(partners)]
-    if int(hard.sum()) < settings.fewest_hard_triplets:
-        return torch.zeros((), device=maps.device)
-    return (settings.margin - distances[hard]).mean()
+    hard = (distances < settings.margin) & (chosen >= 0) & labelled & labelled[chosen]
+    # Neither are the hard ones picked out, nor is it asked how many they are: the device would be waited for.
+    number = hard.sum()
+    total = torch.where(hard, settings.margin - distances, 0).sum()
+    return torch.where(number < settings.fewest_hard_triplets, 0, total / number.clamp(min=1))

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from wsss_core.classifiers.objective import Objective
 from wsss_core.config.classifiers import CgnetClassifier, Classifier
+from wsss_core.jobs.devices import sent_to
 from wsss_core.networks.classifier import ClassMapClassifier
 
 EPSILON = 1e-5
@@ -75,7 +76,7 @@ def drawn_classes(labels: Tensor) -> Tensor:
     Returns:
         (B, K) like ``labels``: 1 for the class drawn; all 0 for an image without classes.
     """
-    chances = torch.rand(labels.shape).to(labels)
+    chances = sent_to(labels, torch.rand(labels.shape))
     drawn = functional.one_hot((chances * (labels > 0)).argmax(dim=1), labels.shape[1])
     return drawn.to(labels) * (labels > 0)
 

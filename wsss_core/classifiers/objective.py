@@ -43,6 +43,14 @@ class Objective(ABC):
         del parameters
         return ClassMapClassifier(trunk, classes)
 
+    def prepare(self, labels: Tensor) -> None:
+        """Look at the labels of the batch whose losses come next while they are on the host: a GPU's are waited for.
+
+        Args:
+            labels: (B, K) float, on the CPU; see :meth:`losses`.
+        """
+        del labels
+
     @abstractmethod
     def losses(self, images: Tensor, labels: Tensor, epoch: int) -> dict[str, Tensor]:
         """The losses of a batch.

@@ -104,6 +104,10 @@ def train_classifier(
         objective = chosen(network, parameters, ordinary)
         _refuse_coupled_images(objective)
 
+        def prepare_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            objective.prepare(batch[1])
+            return batch
+
         def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
             images, labels = batch
             return objective.losses(images, labels, epoch)
@@ -113,7 +117,8 @@ def train_classifier(
             ParameterGroup(network.new_parameters(), optimisation.head_factor),
         ]
         samples = LabelledImages(index, parameters.augmentation)
-        task = Task(network, samples, loss, groups, "training the classifier", objective.batch_size)
+        description, batch_size = "training the classifier", objective.batch_size
+        task = Task(network, samples, loss, groups, description, batch_size, prepare=prepare_batch)
         return Prepared(task, lambda path: save_classifier(path, network))
 
     make_weights(weights, training_csv, optimisation, run, prepare)

@@ -32,6 +32,10 @@ class ScaledImages:
         """The same in memory that a GPU copies from by itself."""
         return ScaledImages(self.height, self.width, tuple(images.pin_memory() for images in self.scaled))
 
+    def some(self, piece: slice) -> "ScaledImages":
+        """Some of the images."""
+        return ScaledImages(self.height, self.width, tuple(images[piece] for images in self.scaled))
+
     def sent_to(self, weight: Tensor) -> "ScaledImages":
         """The same on a weight's device, in its number format; nobody waits for it."""
         return ScaledImages(self.height, self.width, tuple(sent_to(weight, images) for images in self.scaled))

@@ -1,8 +1,11 @@
 """Which device a job computes on."""
 
+import os
+
 import torch
 
 from wsss_core.errors import UserError
+from wsss_core.jobs.gpu_lease import VISIBLE, promised_gpus
 from wsss_core.jobs.run import Run
 
 
@@ -13,13 +16,53 @@ def choose_device(name: str) -> torch.device:
         name: ``auto`` (CUDA if there is any, else the CPU), ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: ``cuda`` is asked for where there is none.
+        UserError: ``cuda`` is asked for where there is none, or the job was given a GPU that torch cannot use.
     """
+    if name != "cpu" and not torch.cuda.is_available():
+        gpus = promised_gpus()
+        if gpus is not None:  # on a CPU, what takes a GPU hours would take weeks
+            raise UserError(
+                f"this job was given {gpus}, but torch cannot compute there: {_why_not()}. Install a torch for the "
+                "CUDA of the machine's driver, or update the driver (docs/troubleshooting.md says how); to compute on "
+                "the CPU nonetheless, set 'runtime: {device: cpu}'"
+            )
+        if name == "cuda":
+            hidden = f"; {VISIBLE} is empty: the job asks for no GPU, or none is left to it"
+            raise UserError(
+                "runtime.device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'"
+                f"{hidden if os.environ.get(VISIBLE) == '' else ''}"
+            )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("runtime.device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
-    return torch.device(name)
+    # By its number: in a training's further processes it is another one than the first.
+    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+
+
+def _why_not() -> str:
+    """Why torch finds no CUDA device: its own words, and what it was built for."""
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built for CPUs alone"
+    told = "it finds no device"
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        told = str(error).splitlines()[0].split(". ")[0]  # the rest is advice: to update the driver
+    return f"{told} (torch {torch.__version__} is built for CUDA {torch.version.cuda})"
+
+
+def check_bfloat16(device: torch.device, setting: str, instead: str = "float32") -> None:
+    """Refuse bfloat16 on a GPU that has no such arithmetic, and would be slower with it than in float32.
+
+    Args:
+        device: where to compute.
+        setting: the key that asks for it.
+        instead: the value that it should have.
+
+    Raises:
+        UserError: the GPU is too old, older than NVIDIA's Ampere.
+    """
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UserError(f"this GPU does not compute in bfloat16; set '{setting}' to {instead}")
 
 
 def loading_processes(run: Run, device: torch.device) -> int:
@@ -51,12 +94,17 @@ class OnTheWay:
         return self._copy
 
 
-def sent_to(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """A CPU's tensor on the device of another one, in its number format if both are of floats.
+def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A CPU's tensor on a device.
 
     To a GPU it goes from pinned memory, so that nobody waits: neither this thread, nor the device for it.
     """
-    if like.device.type == "cuda" and not tensor.is_pinned():
+    if device.type == "cuda" and tensor.device.type == "cpu" and not tensor.is_pinned():
         tensor = tensor.pin_memory()
-    sent = tensor.to(like.device, non_blocking=True)
+    return tensor.to(device, non_blocking=True)
+
+
+def sent_to(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """A CPU's tensor on the device of another one, in its number format if both are of floats; nobody waits."""
+    sent = moved(tensor, like.device)
     return sent.to(like.dtype) if tensor.is_floating_point() else sent

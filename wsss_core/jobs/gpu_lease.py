@@ -29,14 +29,21 @@ LEASES = Path("/tmp/wsss-gpu-leases")
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 DRIVER = Path("/proc/driver/nvidia/gpus")
 log = logging.getLogger(__name__)
+_promised: list[str] = []
+"""What this process was given to compute on, in words; the last counts."""
+
+
+def promised_gpus() -> str | None:
+    """The GPUs that this job was given, in words; None if it was given none, or invented ones."""
+    return _promised[-1] if _promised and FAKE_VARIABLE not in os.environ else None
 
 
 @contextmanager
 def leased_gpus(number: int) -> Iterator[None]:
     """Lease GPUs until the body, or this process, ends; torch sees these only. Waits while they are taken.
 
-    Nothing is leased where there is no GPU. ``CUDA_VISIBLE_DEVICES`` as it was limits the choice. Has to be entered
-    before torch is used.
+    Nothing is leased where there is no GPU: on a workstation, the body has to do without; SLURM has promised some.
+    ``CUDA_VISIBLE_DEVICES`` as it was limits the choice. Has to be entered before torch is used.
 
     Args:
         number: how many GPUs; with 0 torch sees none.
@@ -46,12 +53,13 @@ def leased_gpus(number: int) -> Iterator[None]:
     """
     allocation = os.environ.get("SLURM_JOB_ID")
     gpus = usable_gpus() if allocation is None else _entries(os.environ.get(VISIBLE, ""))
-    if not gpus:
+    if number == 0:
+        _show([])  # also where none is known of: SLURM hides GPUs only where its administrator has it do so
         yield
         return
-    if number == 0:
-        _show([])
-        yield
+    if not gpus:
+        with _promise(f"{number} of SLURM's GPUs" if allocation is not None else None):
+            yield
         return
     if number > len(gpus):
         raise UserError(
@@ -67,10 +75,22 @@ def leased_gpus(number: int) -> Iterator[None]:
     _show(leases)
     log.info("computing on GPU %s", ", ".join(leases))
     try:
-        yield
+        with _promise(f"GPU {', '.join(leases)}"):
+            yield
     finally:
         if os.getpid() == owner:  # a fork that leaves the body, too, would unlock what is its parent's
             _release(leases.values())
+
+
+@contextmanager
+def _promise(gpus: str | None) -> Iterator[None]:
+    """Let :func:`promised_gpus` tell of these while the body runs; None promises nothing."""
+    told = [] if gpus is None else [gpus]
+    _promised.extend(told)
+    try:
+        yield
+    finally:
+        del _promised[len(_promised) - len(told) :]
 
 
 def _show(gpus: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from wsss_core.errors import UserError, disk_full, full_disk_told
 from wsss_core.files.provenance import PROVENANCE, record_job
 from wsss_core.files.signals import end_at_signals, ignore_signals, kill_worker_processes, signals_deferred
 from wsss_core.jobs.gpu_lease import leased_gpus
+from wsss_core.jobs.gpu_memory import full_memory_told, let_memory_grow
 from wsss_core.jobs.measured import forget_figures, told_figures
 from wsss_core.jobs.process_limits import lacking_in_words
 from wsss_core.jobs.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
@@ -112,7 +113,7 @@ def in_job(
     With more than one GPU the body is a training, and runs in a process for each.
 
     Args:
-        log_file: the job's log; its stem names the job in the provenance.
+        log_file: the job's log, in a folder named by the rule; its stem names the job in the provenance.
         threads: CPU cores the job may use; libraries imported in the body keep to it.
         identity: the artifact's identity (``Artifact.identity``), if the job makes one.
         directory: the artifact's directory, with ``identity``.
@@ -121,7 +122,7 @@ def in_job(
     """
     if is_started_by_a_job():
         _set_up_log_of_another_process(Path(log_file))
-        with joined_training():
+        with joined_training(), full_memory_told(Path(log_file).parent.name):
             yield
         return
     _set_up_terminal()
@@ -129,13 +130,14 @@ def in_job(
         os.environ[variable] = str(max(1, threads // max(1, gpus)))
     # Large tensors on large pages: the kernel's work for small ones was a third of AdvCAM's processor time.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    let_memory_grow()
     end_at_signals()
     forget_figures()
     start = time.monotonic()
     try:
         with signals_deferred():  # until there is a log that says so
             _set_up_log(Path(log_file))
-        with leased_gpus(gpus), _processes(gpus):
+        with leased_gpus(gpus), _processes(gpus), full_memory_told(Path(log_file).parent.name):
             yield
             ignore_signals()
         seconds = time.monotonic() - start

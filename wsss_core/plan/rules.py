@@ -18,6 +18,7 @@ from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.index_corrections import corrected_masks_in
 from wsss_core.errors import UserError
 from wsss_core.files.shards import shard_names
+from wsss_core.jobs.gpu_memory import told_by
 from wsss_core.plan.artifacts import Artifact
 from wsss_core.plan.places import unfit_places
 from wsss_core.plan.plan import Plan
@@ -87,21 +88,32 @@ class Rules:
     def resources(self, rule: str) -> dict[str, Any]:
         """Memory, time and, of a rule that computes on one, GPUs that a job asks for.
 
-        An attempt after a failure asks for more memory and time, up to what ``runtime`` says there is.
+        An attempt after a failure asks for more memory and time, up to what ``runtime`` says there is; but for no more
+        memory if it was a GPU's that was full.
         """
         asked = self.config.resources.get(rule, DEFAULT_RESOURCES[rule])
 
         def growing(requested: int, most: int | None) -> Any:
             return _looked_up(lambda wildcards, attempt: min(filter(None, [attempt * requested, most])))
 
+        def memory(wildcards: Wildcards, attempt: int) -> int:
+            if attempt > 1 and asked.gpu and self._gpu_was_full(rule, wildcards):
+                attempt = 1
+            return min(filter(None, [attempt * asked.mem_mb, runtime.max_mem_mb]))
+
         runtime = self.config.runtime
         resources: dict[str, Any] = {
-            "mem_mb": growing(asked.mem_mb, runtime.max_mem_mb),
+            "mem_mb": _looked_up(memory),
             "runtime": growing(asked.runtime, runtime.max_runtime),
         }
         if DEFAULT_RESOURCES[rule].gpu:
             resources["gpu"] = 0 if runtime.device == "cpu" else asked.gpu
         return resources
+
+    def _gpu_was_full(self, rule: str, wildcards: Wildcards) -> bool:
+        """Whether the attempt before, whose log is still there, ended for want of a GPU's memory."""
+        shard = f".{wildcards.shard}-of-{wildcards.shards}" if hasattr(wildcards, "shard") else ""
+        return any(told_by(log) for log in Path(self.folder, "logs", rule).glob(f"*{wildcards.artifact}{shard}.log"))
 
     def identity(self, stage: str) -> OfWildcards:
         """The artifact's identity, for ``params``: parameters, revision and what is upstream."""

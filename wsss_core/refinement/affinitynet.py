@@ -13,6 +13,7 @@ from wsss_core.config.refinement import AffinityNet, IrnWalk, Walk
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import ImageCams
+from wsss_core.jobs.devices import moved
 from wsss_core.networks.affinitynet import AffinityNetwork, load_affinitynet, save_affinitynet
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.parameter_groups import ParameterGroup
@@ -98,7 +99,7 @@ class AffinityNetMethod(AffinityMethod, name="affinitynet"):
         padding = (0, -width % self.stride, 0, -height % self.stride)
         cells = functional.avg_pool2d(functional.pad(torch.from_numpy(maps), padding), self.stride)
         with torch.inference_mode():
-            features = self.network(functional.pad(normalise(image), padding)[None].to(self.device))[0]
+            features = self.network(moved(functional.pad(normalise(image), padding)[None], self.device))[0]
             affinities, offsets = self._affinities_of_walk(features)
         return random_walk(cells.numpy(), affinities, offsets, walk.beta, walk.log2_steps, self.device)
 

@@ -16,6 +16,7 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import ImageCams
+from wsss_core.jobs.devices import moved
 from wsss_core.jobs.progress import Progress
 from wsss_core.networks.irn import STRIDE, IrnNetwork, build_irn, load_irn, save_irn
 from wsss_core.networks.parameter_groups import ParameterGroup
@@ -82,12 +83,12 @@ class IrnMethod(AffinityMethod, name="irn"):
         if not network.displacement or not images:
             return
         counter = Progress("mean displacement", len(images))
-        total = torch.zeros(2, dtype=torch.float64)
+        total = torch.zeros(2, dtype=torch.float64, device=self.device)
         crops = _TopLeftCrops(images, network.crop_size)
         with torch.no_grad(), loader_of(crops, workers, self.device, batch_size=IMAGES_AT_ONCE) as loader:
             for batch in loader:
-                _, displacements = network(batch.to(self.device))
-                total += displacements.mean(dim=(2, 3)).double().sum(dim=0).cpu()
+                _, displacements = network(moved(batch, self.device))
+                total += displacements.mean(dim=(2, 3)).double().sum(dim=0)
                 counter.advance(len(batch))
             network.displacement_mean.copy_(total / len(images))
         counter.close()
@@ -113,7 +114,7 @@ class IrnMethod(AffinityMethod, name="irn"):
         if not isinstance(walk, IrnWalk):
             raise UserError("the affinity network is IRN's, but the settings of the walk are another method's")
         with torch.inference_mode():
-            boundary = self.network.infer_boundary(normalise(image).to(self.device), cut=False).cpu().numpy()
+            boundary = self.network.infer_boundary(moved(normalise(image), self.device), cut=False)
         return walk_within_boundaries(maps, boundary, walk.radius, walk.beta, walk.log2_steps, self.device)
 
 

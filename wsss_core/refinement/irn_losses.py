@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from wsss_core.jobs.devices import sent_to
 from wsss_core.refinement.affinity_pairs import Offset, inner_window, shift_window
 from wsss_core.refinement.boundary_paths import Path, boundary_affinities
 from wsss_core.refinement.pair_labels import EPSILON, PairLabels, pair_losses
@@ -58,7 +59,7 @@ def displacement_losses(
     """
     window = inner_window(radius, *displacements.shape[2:])
     firsts = displacements[(..., *window)]
-    targets = displacements.new_tensor(offsets)[:, :, None, None]
+    targets = sent_to(displacements, torch.tensor(offsets, dtype=displacements.dtype))[:, :, None, None]
     foreground = background = displacements.new_zeros(())
     for p, offset in enumerate(offsets):  # offset by offset: the differences of all at once take much memory
         difference = firsts - displacements[(..., *shift_window(window, offset))]  # (B, 2, h', w')

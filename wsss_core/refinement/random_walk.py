@@ -31,6 +31,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wsss_core.inference.pieces import in_pieces
+from wsss_core.jobs.devices import OnTheWay, moved
 from wsss_core.refinement.affinity_pairs import Offset
 from wsss_core.refinement.walk_matrix import WalkMatrix, by_diagonals, compressed_rows, walk_matrix
 
@@ -47,7 +49,7 @@ map, equal for three, half as fast for twenty.
 
 
 def random_walk(
-    maps: np.ndarray,
+    maps: np.ndarray | Tensor,
     affinities: np.ndarray | Tensor,
     offsets: Sequence[Offset],
     beta: float,
@@ -60,7 +62,7 @@ def random_walk(
     Memory is linear in the number of cells.
 
     Args:
-        maps: (K, h, w), finite; K may be 0.
+        maps: (K, h, w), finite; K may be 0. A tensor may be on any device.
         affinities: (P, h, w), values in [0, 1]: entry (p, y, x) belongs to the cells (y, x) and
             (y, x) + offset p. Entries whose second cell lies outside the grid are not read. A
             tensor may be on any device, and stays there if that is the one to compute on.
@@ -85,15 +87,15 @@ def random_walk(
     device = torch.device("cpu") if device is None else device
     if not isinstance(affinities, Tensor):
         affinities = torch.from_numpy(np.ascontiguousarray(affinities))
-    matrix = walk_matrix(affinities.detach().to(device), offsets, beta)
-    start = maps.reshape(classes, height * width).astype(np.float64)
+    matrix = walk_matrix(moved(affinities.detach(), device), offsets, beta)
+    start = moved(torch.as_tensor(maps).detach(), device).double().reshape(classes, height * width)
     if device.type == "cpu" and (classes < SIDE_BY_SIDE or not torch.backends.mkl.is_available()):
-        walked = walk_one_by_one(start, matrix, log2_steps)
+        walked = torch.from_numpy(walk_one_by_one(start.numpy(), matrix, log2_steps))
     else:
-        walked = walk_side_by_side(torch.from_numpy(start).to(device), matrix, log2_steps).cpu().numpy()
-    if start.size:  # The bounds hold for the exact walk, so this takes nothing but the error of truncation.
-        np.clip(walked, start.min(axis=1, keepdims=True), start.max(axis=1, keepdims=True), out=walked)
-    return walked.reshape(maps.shape)
+        walked = walk_side_by_side(start, matrix, log2_steps)
+    if start.numel():  # The bounds hold for the exact walk, so this takes nothing but the error of truncation.
+        walked = torch.clamp(walked, start.amin(dim=1, keepdim=True), start.amax(dim=1, keepdim=True))
+    return OnTheWay(walked.reshape(maps.shape)).arrived().numpy()
 
 
 def walk_one_by_one(maps: np.ndarray, matrix: WalkMatrix, log2_steps: int) -> np.ndarray:
@@ -134,7 +136,13 @@ def walk_side_by_side(maps: Tensor, matrix: WalkMatrix, log2_steps: int) -> Tens
     """
     rows = compressed_rows(matrix)
     root = matrix.degrees.sqrt()[:, None]
-    return (multiplied_by_power(lambda vectors: rows @ vectors, maps.T * root, log2_steps) / root).T.contiguous()
+
+    def walked(some: slice) -> Tensor:
+        vectors = multiplied_by_power(lambda vectors: rows @ vectors, maps[some].T * root, log2_steps)
+        return (vectors / root).T.contiguous()
+
+    pieces = in_pieces(walked, len(maps), len(maps), maps.shape[1], "walking maps")
+    return torch.cat(pieces) if pieces else torch.zeros_like(maps)
 
 
 def multiplied_by_power(multiply: Callable[[Vectors], Vectors], start: Vectors, log2_steps: int) -> Vectors:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import images_named
+from wsss_core.inference.pieces import in_pieces
 from wsss_core.inference.scaled_images import ScaledImages, pixels_at_once, scaled_images
 from wsss_core.jobs.devices import OnTheWay
 from wsss_core.jobs.read_ahead import ReadAhead
@@ -122,12 +124,13 @@ def scored_images(
         scaled = scaled_images(images, parameters.scales)
         return ImageBatch(batch, images, scaled.pinned() if on_gpu else scaled)
 
-    under_way: list[tuple[ImageBatch, OnTheWay]] = []
+    under_way: list[tuple[ImageBatch, list[OnTheWay]]] = []
     with ReadAhead(read, batches, ahead=BATCHES_AHEAD) as read_batches:
         for batch in read_batches:
             with torch.inference_mode(), images_named([image_ids[position] for position in batch.positions]):
-                found = _probabilities(network, batch.scaled, parameters)
-                under_way.append((batch, OnTheWay(found)))
+                found = partial(_sent_probabilities, network, batch.scaled, parameters)
+                number, size = len(batch.images), batch.scaled.height * batch.scaled.width
+                under_way.append((batch, in_pieces(found, number, number, size, "images")))
             while len(under_way) > on_gpu:  # a GPU is given the next batch before anything waits for this one
                 yield from _arrived(*under_way.pop(0))
         for started in under_way:
@@ -141,8 +144,13 @@ def _probabilities(network: SegmentationNetwork, images: ScaledImages, parameter
     total = torch.zeros(number, len(network.classes), *size, dtype=weight.dtype, device=weight.device)
     for batch in images.sent_to(weight).scaled:
         views = torch.cat([batch, batch.flip(3)]) if parameters.flip else batch
+        views = views.contiguous(memory_format=torch.channels_last)
         with torch.autocast(weight.device.type, torch.bfloat16, enabled=parameters.arithmetic == "bfloat16"):
-            logits = network(views.contiguous(memory_format=torch.channels_last))
+            logits = torch.cat(
+                in_pieces(
+                    partial(_logits, network, views), len(views), len(views), views[0, 0].numel(), "views of images"
+                )
+            )
         # Each class's rows lie together, as they do in the result.
         logits = logits.to(weight.dtype).contiguous()
         logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
@@ -153,7 +161,20 @@ def _probabilities(network: SegmentationNetwork, images: ScaledImages, parameter
     return total.div_(len(images.scaled) * (2 if parameters.flip else 1))
 
 
-def _arrived(batch: ImageBatch, found: OnTheWay) -> Iterator[ScoredImage]:
-    """The images of a batch, when its probabilities are on the host."""
-    for position, image, probabilities in zip(batch.positions, batch.images, found.arrived().numpy(), strict=True):
+def _logits(network: SegmentationNetwork, views: Tensor, piece: slice) -> Tensor:
+    """Of some of the views (N, 3, h, w)."""
+    return network(views[piece])  # type: ignore[no-any-return]
+
+
+def _sent_probabilities(
+    network: SegmentationNetwork, images: ScaledImages, parameters: Prediction, piece: slice
+) -> OnTheWay:
+    """Those of some of the images, on their way to the host."""
+    return OnTheWay(_probabilities(network, images.some(piece), parameters))
+
+
+def _arrived(batch: ImageBatch, found: Sequence[OnTheWay]) -> Iterator[ScoredImage]:
+    """The images of a batch, when its probabilities, in one piece or several, are on the host."""
+    each = (one for piece in found for one in piece.arrived().numpy())
+    for position, image, probabilities in zip(batch.positions, batch.images, each, strict=True):
         yield ScoredImage(position, image, probabilities)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,8 @@ class CrossConsistency(nn.Module):
     Attributes:
         network: the segmenter.
         decoders: the auxiliary decoders; ``kinds`` has the perturbation of each.
-        passes: how many times losses were taken, kept in the state dict so that a resumed ramp-up goes on.
+        passes: how many times losses were taken, kept in the state dict so that a resumed ramp-up goes on; ``done`` is
+            the same number on the host.
     """
 
     passes: Tensor
@@ -41,9 +43,11 @@ class CrossConsistency(nn.Module):
         self.decoders = nn.ModuleList(nn.Conv2d(channels, len(network.classes), 1) for _ in self.kinds)
         self.ramp = settings.ramp_up * passes
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
+        self.done = 0
+        self.register_load_state_dict_post_hook(_count_on)
 
     def losses(
-        self, maps: Sequence[Tensor], logits: Tensor, labels: Tensor, has_mask: Tensor, parameters: Segmenter
+        self, maps: Sequence[Tensor], logits: Tensor, labels: Tensor, others: Tensor, parameters: Segmenter
     ) -> dict[str, Tensor]:
         """The losses of the auxiliary decoders, weighted, on the images that have no mask.
 
@@ -51,31 +55,37 @@ class CrossConsistency(nn.Module):
             maps: the trunk's feature maps of a batch; the last is (B, C, h, w).
             logits: the main decoder's (B, K + 1, h', w') for the same images; they get no gradient from here.
             labels: (B, H, W) integers, 255 where there is none.
-            has_mask: (B,) bool.
+            others: int64, the positions in the batch of images without a mask.
             parameters: how decoders are compared with pseudo labels.
 
         Returns:
             ``consistency``, the mean over decoders of the mean squared difference of probabilities, and, unless it
             has no weight, ``auxiliary``, the decoders' mean loss on the pseudo labels. Both times their weights.
         """
-        rise = ramp_up(int(self.passes), self.ramp)
+        rise = ramp_up(self.done, self.ramp)
+        self.done += 1
         self.passes += 1
-        features = maps[-1][~has_mask]
+        features = maps[-1][others]
         with torch.no_grad():
             size = (features.shape[2], features.shape[3])
-            main = functional.interpolate(logits[~has_mask].float(), size=size, mode="bilinear", align_corners=False)
+            main = functional.interpolate(logits[others].float(), size=size, mode="bilinear", align_corners=False)
             objects, wanted = main.argmax(dim=1) != BACKGROUND, main.softmax(dim=1)
         scores = [
             decoder(PERTURBATIONS[kind](features, objects, decoder)).float()
             for kind, decoder in zip(self.kinds, self.decoders, strict=True)
         ]
         squares = torch.stack([(part.softmax(dim=1) - wanted).square().sum() for part in scores]).mean()
-        number = mean_over_processes(torch.tensor(wanted.numel(), device=wanted.device))
+        number = mean_over_processes(torch.full((), wanted.numel(), device=wanted.device))
         losses = {"consistency": rise * self.settings.weight * squares / number.clamp(min=1)}
         if self.settings.pseudo_weight > 0:
-            own = segmentation_losses(scores, labels[~has_mask], parameters).mean()
+            own = segmentation_losses(scores, labels[others], parameters).mean()
             losses["auxiliary"] = rise * self.settings.pseudo_weight * own
         return losses
+
+
+def _count_on(module: nn.Module, incompatible_keys: Any) -> None:
+    """After a state was loaded, count on from it."""
+    module.done = int(module.passes)  # type: ignore[assignment,arg-type]
 
 
 def ramp_up(done: int, ramp: float) -> float:

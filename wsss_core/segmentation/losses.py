@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from wsss_core.config.segmentation import Segmenter
 from wsss_core.datasets.label_values import ignored_value
+from wsss_core.jobs.devices import moved
 from wsss_core.training.distributed import mean_over_processes
 
 BACKGROUND = 0
@@ -101,7 +102,7 @@ def resized_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
         (B, *size), same dtype.
     """
     rows, columns = (
-        torch.from_numpy(_nearest(length, wanted)).to(labels.device)
+        moved(torch.from_numpy(_nearest(length, wanted)), labels.device)
         for length, wanted in zip(labels.shape[1:], size, strict=True)
     )
     return labels[:, rows[:, None], columns]

@@ -10,6 +10,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.jobs.devices import moved
+
 NOISE = 0.3
 """Largest change of a feature, as a multiple of it."""
 DROPPED_ABOVE = (0.7, 0.9)
@@ -51,6 +53,8 @@ def drop_strongest(features: Tensor) -> Tensor:
 def cut_out(features: Tensor, objects: Tensor) -> Tensor:
     """Set a random part of each object's bounding box to 0.
 
+    It waits for the device: what hangs together is found on the host.
+
     Args:
         features: (B, C, h, w).
         objects: (B, h, w) bool; objects are what hangs together over sides.
@@ -60,7 +64,7 @@ def cut_out(features: Tensor, objects: Tensor) -> Tensor:
         for box in ndimage.find_objects(ndimage.label(mask)[0]):
             rows, columns = (_part_of(side.start, side.stop) for side in box)
             kept[image, rows, columns] = 0
-    return features * kept.to(features.device)[:, None]
+    return features * moved(kept, features.device)[:, None]
 
 
 def _part_of(start: int, stop: int) -> slice:

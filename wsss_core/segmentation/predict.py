@@ -23,7 +23,7 @@ from wsss_core.datasets.palette import write_label_map
 from wsss_core.errors import UserError
 from wsss_core.files.probability_store import has_probabilities, merge_probabilities, write_probabilities
 from wsss_core.files.resume import PartialWork
-from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.devices import check_bfloat16, choose_device
 from wsss_core.jobs.image_pool import ImagePool
 from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.jobs.run import Run
@@ -55,9 +55,13 @@ def predict(
 
     Raises:
         UserError: the weights are not a segmenter's, or are one's for other classes than the data set's; an image
-            cannot be read or is not of the size that the index says, or its CRF's process died.
+            cannot be read or is not of the size that the index says, or its CRF's process died; or the GPU does not
+            compute in bfloat16.
     """
-    network = load_segmenter(weights, choose_device(run.device))
+    device = choose_device(run.device)
+    if parameters.arithmetic == "bfloat16":
+        check_bfloat16(device, "arithmetic")
+    network = load_segmenter(weights, device)
     if network.classes[1:] != tuple(index.classes):
         raise UserError(
             f"{weights}: the segmenter knows the classes {', '.join(network.classes[1:])}; "

@@ -129,15 +129,18 @@ def _segmentation_task(
         whole = CrossConsistency(network, parameters.consistency, passes)
         groups.append(ParameterGroup(whole.decoders.parameters(), optimisation.head_factor))
 
-    def loss(batch: tuple[Tensor, Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
-        images, labels, has_mask = batch
+    def prepare(batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
+        return *batch, torch.nonzero(~batch[2]).flatten()  # how many these are the host has to know
+
+    def loss(batch: tuple[Tensor, Tensor, Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
+        images, labels, has_mask, others = batch
         weights = None if masks_of is None else torch.where(has_mask, 1.0, masks_of.pseudo_weight)
         maps = network.trunk(images)
         logits = network.all_logits(images, maps)
         supervised = segmentation_losses(logits, labels, parameters, weights).sum()
         if whole is None:
             return {"loss": supervised}
-        further = whole.losses(maps, logits[-1], labels, has_mask, parameters)
+        further = whole.losses(maps, logits[-1], labels, others, parameters)
         return {"loss": supervised + sum(further.values()), "supervised": supervised, **further}
 
     return Task(
@@ -147,6 +150,7 @@ def _segmentation_task(
         groups,
         "training the segmenter",
         parts=optimisation.accumulate,
+        prepare=prepare,
         order=order,
     )
 

@@ -4,7 +4,7 @@ All processes hold the same weights and make the same steps. What is here does n
 trains alone. ``wsss_core.jobs.processes`` starts the processes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -53,10 +53,9 @@ def same_in_all_processes(number: int) -> bool:
     return len({int(other) for other in of_all_processes(torch.tensor(number))}) == 1
 
 
-def average(values: Mapping[str, float]) -> dict[str, float]:
-    """The means of named values over the processes. All have to ask, with the same names."""
-    totals = _summed(*values.values())
-    return {name: total / number_of_processes() for name, total in zip(values, totals, strict=True)}
+def average(values: Sequence[float]) -> list[float]:
+    """The means of values over the processes. All have to ask, with as many."""
+    return [total / number_of_processes() for total in _summed(*values)]
 
 
 def _summed(*values: float) -> list[float]:

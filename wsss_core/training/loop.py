@@ -13,6 +13,7 @@ from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
 from wsss_core.files.resume import PartialWork
 from wsss_core.files.signals import STOPPED_BY_SIGTERM, signals_deferred
+from wsss_core.jobs.devices import check_bfloat16, moved
 from wsss_core.jobs.measured import tell_figure
 from wsss_core.jobs.progress import Progress
 from wsss_core.networks.parameter_groups import ParameterGroup
@@ -21,7 +22,6 @@ from wsss_core.training.checkpoint import Checkpoint, Position
 from wsss_core.training.distributed import (
     Loss,
     any_process,
-    average,
     data_parallel,
     is_main_process,
     number_of_processes,
@@ -31,6 +31,7 @@ from wsss_core.training.distributed import (
 from wsss_core.training.frozen import memory_format
 from wsss_core.training.loading import loader_of
 from wsss_core.training.speed import Speed
+from wsss_core.training.step_losses import StepLosses
 from wsss_core.training.task import Task
 
 log = logging.getLogger(__name__)
@@ -60,15 +61,16 @@ def fit(
             not finite any more.
         SystemExit: SIGTERM came, and another one's handler has not ended the process.
     """
-    network, samples, description, parts = task.network, task.samples, task.description, task.parts
+    network, samples, description = task.network, task.samples, task.description
     if optimisation.epochs > 0 and len(samples) == 0:
         raise UserError(f"{description}: there is no image to train on")
     process, processes = process_number(), number_of_processes()
     batch_size = task.batch_size or (lambda epoch: optimisation.batch_size)
-    batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, task.order, parts)
+    batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, task.order, task.parts)
     for epoch in range(optimisation.epochs):
-        _check_shares(batches.images(epoch), processes, parts, description)
-    _check_precision(optimisation.precision, device, description)
+        _check_shares(batches.images(epoch), processes, task.parts, description)
+    if optimisation.precision == "bfloat16":
+        check_bfloat16(device, "optimisation.precision")
     network.to(device).to(memory_format=memory_format(device, optimisation.precision))
     optimizer = _make_optimizer(task.groups, optimisation)
     seeded, workers = SeededSamples(samples, optimisation.seed), math.ceil(workers / processes)
@@ -91,23 +93,25 @@ def fit(
             if position.step == 0:
                 # What is random on the device (dropout) starts afresh, so that a resumed run equals an unbroken one.
                 torch.manual_seed(mix_seed(optimisation.seed, epoch, -1, *([process] if process else [])))
+            losses = StepLosses(device)
             for batch in loader:
                 factor = learning_rate_factor(epoch_ends[epoch] + position.step, steps, optimisation)
                 for group in optimizer.param_groups:
                     group["lr"] = optimisation.learning_rate * group["factor"] * factor
-                values = _step(losses_of, batch, epoch, optimizer, device, optimisation.precision, parts)
-                if not math.isfinite(values["loss"]):
-                    raise UserError(
-                        f"{description}: the loss is {values['loss']} at epoch {epoch + 1}; "
-                        "a lower 'optimisation.learning_rate' usually helps"
-                    )
-                for name, value in values.items():
-                    position.sums[name] = position.sums.get(name, 0.0) + value
+                losses.add(_step(losses_of, batch, epoch, optimizer, device, optimisation.precision, task))
                 position.step += 1
-                speed.step(batches.images(epoch))
-                told = [f"epoch {epoch + 1}", f"loss {values['loss']:.4f}", str(speed)]
-                counter.advance(note=", ".join(filter(None, told)))
                 stopping = any_process(signal_came())
+                for values in losses.read(at_once=stopping or position.step == batches.steps(epoch)):
+                    if not math.isfinite(values["loss"]):
+                        raise UserError(
+                            f"{description}: the loss is {values['loss']} at epoch {epoch + 1}; "
+                            "a lower 'optimisation.learning_rate' usually helps"
+                        )
+                    for name, value in values.items():
+                        position.sums[name] = position.sums.get(name, 0.0) + value
+                speed.step(batches.images(epoch))
+                told = [f"epoch {epoch + 1}", losses.told, str(speed)]
+                counter.advance(note=", ".join(filter(None, told)))
                 if stopping and position.step < batches.steps(epoch):
                     checkpoint.save(position)
                     log.info("%s: stopped by a signal in epoch %d, step %d", description, epoch + 1, position.step)
@@ -141,13 +145,6 @@ def _check_shares(images: int, processes: int, parts: int, description: str) -> 
         )
 
 
-def _check_precision(precision: str, device: torch.device, description: str) -> None:
-    if precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise UserError(
-            f"{description}: this GPU does not compute in bfloat16; set 'optimisation.precision' to float32"
-        )
-
-
 def _step(
     losses_of: Loss,
     batch: Batch,
@@ -155,9 +152,9 @@ def _step(
     optimizer: torch.optim.Optimizer,
     device: torch.device,
     precision: str,
-    parts: int,
-) -> dict[str, float]:
-    """Change the weights by one step.
+    task: Task,
+) -> dict[str, Tensor]:
+    """Change the weights by one step; nothing in here waits for the device.
 
     Args:
         losses_of: computes the losses, and averages gradients over the processes.
@@ -166,21 +163,23 @@ def _step(
         optimizer: with the step's learning rates.
         device: where to compute.
         precision: see ``Optimisation``.
-        parts: equal parts that the batch is computed in.
+        task: gives the equal parts that the batch is computed in, and what is prepared of each.
 
     Returns:
-        The losses by name, means over parts and processes.
+        The losses by name, float64, means over the parts.
     """
     optimizer.zero_grad(set_to_none=True)
     computed: list[dict[str, Tensor]] = []
-    for part in _split(_to_device(batch, device), parts):
+    parts = task.parts
+    for given in _split(batch, parts):
+        part = _to_device(task.prepare(given), device)
         with without_averaging(losses_of) if len(computed) + 1 < parts else nullcontext():
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 losses = losses_of(part, epoch)
             (losses["loss"] / parts).backward()
         computed.append({name: value.detach() for name, value in losses.items()})
     optimizer.step()
-    return average(_means(computed, device))
+    return _means(computed, device)
 
 
 def learning_rate_factor(step: int, steps: int, optimisation: Optimisation) -> float:
@@ -201,17 +200,17 @@ def learning_rate_factor(step: int, steps: int, optimisation: Optimisation) -> f
     return warmup * (1 - changed / steps) ** optimisation.power
 
 
-def _means(losses: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, float]:
-    """The means of the parts' losses, by name. One copy from the device, which it waits for."""
+def _means(losses: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
+    """The means of the parts' losses, by name."""
     names = list(losses[0])
     values = torch.stack([part[name].to(device, torch.float64) for part in losses for name in names])
     means = values.view(len(losses), len(names)).sum(dim=0) / len(losses)
-    return dict(zip(names, means.tolist(), strict=True))
+    return dict(zip(names, means.unbind(), strict=True))
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
     if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
+        return moved(batch, device)
     if isinstance(batch, dict):
         return {key: _to_device(value, device) for key, value in batch.items()}
     if isinstance(batch, list | tuple):

@@ -1,13 +1,18 @@
 """What a training fits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.training.batches import BatchSize, Order, Samples
+from wsss_core.training.batches import Batch, BatchSize, Order, Samples
 from wsss_core.training.distributed import Loss
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """The batch itself."""
+    return batch
 
 
 @dataclass(frozen=True)
@@ -30,5 +35,8 @@ class Task:
     parts: int = 1
     """Equal parts that a step's images are computed in, one after the other, each by all processes together; the mean
     of the parts' losses is minimised."""
+    prepare: Callable[[Batch], Batch] = as_it_is
+    """What is made of a part of a batch on the host, before it goes to the device and to the loss: what has to be known
+    there of labels would otherwise be asked of the device, which is busy with the step before."""
     order: Order | None = None
     """Draws the samples of each epoch; by default each once, shuffled."""

@@ -1,0 +1,273 @@
+"""Every stage that computes on a device, on tiny networks: what the tests of the pretended device run."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
+from wsss_core.backbones.prepare_backbone import TrunkOnly, prepare_backbone
+from wsss_core.cams.generate_cams import generate_cams
+from wsss_core.cams.record_climb import record_climb
+from wsss_core.classifiers.score_classifier import score_classifier
+from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
+from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams, SeenetCams
+from wsss_core.config.classifiers import (
+    AeftClassifier,
+    CgnetClassifier,
+    Classifier,
+    OrdinaryClassifier,
+    SeenetClassifier,
+)
+from wsss_core.config.networks import Backbone, Pretext, Trunk
+from wsss_core.config.refinement import AffinityNet, Irn, IrnWalk, LearnedAffinity, Walk
+from wsss_core.config.segmentation import (
+    DeepLab,
+    DeepLabV2,
+    DeepLabV3Plus,
+    LargeFov,
+    Prediction,
+    Segmenter,
+    SegmenterOptimisation,
+)
+from wsss_core.config.semi_supervised import AuxiliaryDecoders, Consistency, MasksOf
+from wsss_core.config.training import Augmentation, Optimisation
+from wsss_core.datasets.palette import write_label_map
+from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.jobs.run import Run
+from wsss_core.networks.trunks import build_trunk
+from wsss_core.networks.weights import save_weights
+from wsss_core.refinement.spread_cams import spread_cams
+from wsss_core.refinement.train_affinity import train_affinity
+from wsss_core.segmentation.predict import predict
+from wsss_core.segmentation.train_segmenter import StartingNetwork, TrainingLabels, train_segmenter
+
+TRUNKS = {
+    "resnet_small": TRUNK,
+    "resnet38": Trunk(network="resnet38_small", output_stride=8),
+    "vgg16": Trunk(network="vgg16_small"),
+}
+SHORT = {"epochs": 2, "learning_rate": 1e-3}
+CROP = Augmentation(crop=32, colour_jitter=0.3)
+AEFT = {
+    **{"warmup_epochs": 1, "triplet_batch_size": 3, "classified_images": None, "fewest_hard_triplets": 1},
+    **{"margin": 50.0, "feature_channels": 6, "bins": (2, 4)},
+}
+EVERY_DECODER = Consistency(
+    decoders=AuxiliaryDecoders(**dict.fromkeys(AuxiliaryDecoders().counts, 1)), ramp_up=0.5, pseudo_weight=0.1
+)
+
+Stage = Callable[["Place"], None]
+
+
+class Place:
+    """A folder in which stages are run, on one device."""
+
+    def __init__(self, folder: Path, inputs: "Inputs", device: str) -> None:
+        self.folder, self.inputs = folder, inputs
+        self.run = Run(inputs=[inputs.trunk("resnet_small")], device=device, provenance={"a": 1})
+
+    @property
+    def weights(self) -> tuple[Path, Path]:
+        """The files of a training."""
+        return self.folder / "weights.safetensors", self.folder / "training.csv"
+
+    @property
+    def shard(self) -> Path:
+        return self.folder / "shards" / "000-of-001.h5"
+
+
+class Inputs:
+    """What stages start from, made on the CPU when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.index = write_images(folder / "images")
+        self.labels = {image_id: folder / "labels" / f"{image_id}.png" for image_id in SIZES}
+        for image_id, path in self.labels.items():
+            write_label_map(path, true_labels(image_id))
+
+    def trunk(self, name: str) -> Path:
+        path = self.folder / f"{name}.safetensors"
+        if not path.exists():
+            if name == "resnet_small":
+                return write_trunk(path)
+            torch.manual_seed(0)
+            save_weights(path, TrunkOnly(build_trunk(TRUNKS[name])), {"kind": "backbone"})
+        return path
+
+    def made(self, stage: str, which: str = "weights.safetensors") -> Path:
+        """A file that a stage made on the CPU."""
+        folder = self.folder / stage
+        if not folder.exists():
+            STAGES[stage](Place(folder, self, "cpu"))
+        return folder / which
+
+    @cached_property
+    def cams(self) -> CamStoreReader:
+        return CamStoreReader([self.made("cams multiscale", "shards/000-of-001.h5")])
+
+
+def classifier(
+    kind: type[Classifier], trunk: str = "resnet_small", ordinary: str | None = None, **options: Any
+) -> Stage:
+    fitted = {"batch_size": 3, **SHORT, **options.pop("fitted", {})}
+    if ordinary is not None:
+        options["ordinary"] = "any"
+
+    def run(place: Place) -> None:
+        settings = kind(backbone="any", augmentation=CROP, optimisation=Optimisation(**fitted), **options)
+        start = StartingWeights(
+            backbone=place.inputs.trunk(trunk), ordinary=None if ordinary is None else place.inputs.made(ordinary)
+        )
+        train_classifier(settings, TRUNKS[trunk], place.inputs.index, start, *place.weights, run=place.run)
+
+    return run
+
+
+def cams(classifier: str, settings: Cams) -> Stage:
+    def run(place: Place) -> None:
+        generate_cams(settings, place.inputs.index, place.inputs.made(classifier), place.shard, place.run)
+
+    return run
+
+
+def climb(place: Place) -> None:
+    settings = AdvCams(classifier="any", steps=3)
+    weights = place.inputs.made("classifier ordinary")
+    record_climb(settings, place.inputs.index, 2, weights, place.folder / "climb.h5", place.run)
+
+
+def scores(place: Place) -> None:
+    weights = place.inputs.made("classifier ordinary")
+    made = place.folder / "scores.csv", place.folder / "verdict.json"
+    score_classifier(place.inputs.index, weights, *made, "any", run=place.run)
+
+
+def backbone(place: Place) -> None:
+    fitted = Optimisation(batch_size=4, optimizer="adamw", precision="bfloat16", **SHORT)
+    pretext = Pretext(images=8, size=32, optimisation=fitted)
+    settings = Backbone(network="resnet_small", output_stride=8, weights="pretext", pretext=pretext)
+    prepare_backbone(settings, *place.weights, run=place.run)
+
+
+def affinity(kind: type[LearnedAffinity], **options: Any) -> Stage:
+    fitted = {"batch_size": 2, **SHORT, **options.pop("fitted", {})}
+
+    def run(place: Place) -> None:
+        settings = kind(
+            backbone="any", augmentation=Augmentation(crop=36), optimisation=Optimisation(**fitted), **options
+        )
+        inputs, trunk = place.inputs, place.inputs.trunk("resnet_small")
+        train_affinity(settings, TRUNK, inputs.index, inputs.labels, trunk, *place.weights, run=place.run)
+
+    return run
+
+
+def walk(affinity: str, settings: Walk, alpha: float | None) -> Stage:
+    def run(place: Place) -> None:
+        inputs = place.inputs
+        spread_cams(settings, alpha, inputs.index, inputs.cams, inputs.made(affinity), place.shard, place.run)
+
+    return run
+
+
+def segmenter(
+    kind: type[Segmenter],
+    trunk: str = "resnet_small",
+    masks_of: MasksOf | None = None,
+    unlabelled: bool = False,
+    **options: Any,
+) -> Stage:
+    fitted = {"batch_size": 3, **SHORT, **options.pop("fitted", {})}
+
+    def run(place: Place) -> None:
+        settings = kind(
+            backbone="any",
+            augmentation=Augmentation(crop=32),
+            optimisation=SegmenterOptimisation(**fitted),
+            **options,
+        )
+        inputs = place.inputs
+        masks = None if masks_of is None else dict(list(inputs.labels.items())[:2])
+        labels = TrainingLabels({} if unlabelled else inputs.labels, masks, masks_of)
+        start = StartingNetwork(inputs.trunk(trunk), "random weights")
+        train_segmenter(settings, TRUNKS[trunk], inputs.index, labels, start, *place.weights, run=place.run)
+
+    return run
+
+
+def predictions(segmenter: str, settings: Prediction, probabilities: bool = False) -> Stage:
+    def run(place: Place) -> None:
+        manifest = place.folder / "labels" / "000-of-001.csv"
+        kept = place.folder / "probabilities" / "000-of-001.h5" if probabilities else None
+        predict(settings, place.inputs.index, place.inputs.made(segmenter), manifest, kept, place.run)
+
+    return run
+
+
+BFLOAT16 = {"precision": "bfloat16"}
+STAGES: dict[str, Stage] = {
+    "backbone": backbone,
+    "classifier ordinary": classifier(OrdinaryClassifier),
+    "classifier ordinary, bfloat16": classifier(OrdinaryClassifier, fitted={"optimizer": "adamw", **BFLOAT16}),
+    "classifier ordinary, resnet38": classifier(OrdinaryClassifier, "resnet38"),
+    "classifier cgnet": classifier(CgnetClassifier, ordinary="classifier ordinary, resnet38"),
+    "classifier cgnet, all classes": classifier(
+        CgnetClassifier, ordinary="classifier ordinary", erasing="class_agnostic", fitted=BFLOAT16
+    ),
+    "classifier aeft": classifier(AeftClassifier, "resnet38", **AEFT),
+    "classifier aeft, disjoint": classifier(
+        AeftClassifier, negatives="disjoint", masking="hard", fitted=BFLOAT16, **AEFT
+    ),
+    "classifier seenet": classifier(SeenetClassifier, "vgg16"),
+    "classifier scores": scores,
+    "cams multiscale": cams("classifier ordinary", MultiscaleCams(classifier="any", scales=(0.5, 1.0))),
+    "cams multiscale, after resizing": cams(
+        "classifier ordinary, resnet38",
+        MultiscaleCams(classifier="any", scales=(1.0,), rectify="after_resizing", arithmetic="bfloat16"),
+    ),
+    "cams advcam": cams("classifier ordinary", AdvCams(classifier="any", steps=3, scales=(0.5, 1.0))),
+    "cams advcam, bfloat16": cams(
+        "classifier ordinary", AdvCams(classifier="any", steps=3, scales=(1.0,), arithmetic="bfloat16")
+    ),
+    "cams advcam, aeft": cams(
+        "classifier aeft", AdvCams(classifier="any", steps=3, scales=(1.0,), arithmetic="float64")
+    ),
+    "cams seenet": cams("classifier seenet", SeenetCams(classifier="any", size=32)),
+    "climb": climb,
+    "affinity affinitynet": affinity(AffinityNet, stride=4, radius=3),
+    "affinity affinitynet, border pairs": affinity(AffinityNet, stride=4, radius=3, border_pairs=True, fitted=BFLOAT16),
+    "affinity irn": affinity(Irn, radius=3),
+    "affinity irn, boundaries": affinity(Irn, radius=3, displacement=False, fitted=BFLOAT16),
+    "walk affinitynet": walk("affinity affinitynet", Walk(), 4.0),
+    "walk irn": walk("affinity irn", IrnWalk(), None),
+    "segmenter deeplab": segmenter(DeepLab, atrous_rates=(1, 2)),
+    "segmenter deeplab, balanced": segmenter(DeepLab, atrous_rates=(1, 2), low_level_skip=True, loss="balanced"),
+    "segmenter largefov": segmenter(LargeFov, "vgg16", atrous_rate=1, channels=16),
+    "segmenter deeplabv2": segmenter(DeepLabV2, atrous_rates=(1, 2), fitted={"accumulate": 3}),
+    "segmenter deeplabv3plus": segmenter(DeepLabV3Plus, atrous_rates=(1, 2), fitted=BFLOAT16),
+    "segmenter masks_of": segmenter(
+        DeepLab, masks_of=MasksOf(file="list.txt", share=0.5, pseudo_weight=0.5), atrous_rates=(1, 2)
+    ),
+    "segmenter consistency": segmenter(
+        DeepLab, masks_of=MasksOf(file="list.txt"), atrous_rates=(1, 2), consistency=EVERY_DECODER
+    ),
+    "segmenter consistency, unlabelled": segmenter(
+        DeepLabV2,
+        masks_of=MasksOf(file="list.txt"),
+        unlabelled=True,
+        atrous_rates=(1, 2),
+        consistency=EVERY_DECODER.model_copy(update={"pseudo_weight": 0}),
+        fitted=BFLOAT16,
+    ),
+    "predictions": predictions("segmenter deeplab", Prediction(scales=(0.5, 1.0))),
+    "predictions, probabilities": predictions(
+        "segmenter deeplabv2", Prediction(scales=(1.0,), crf=None, flip=False), probabilities=True
+    ),
+    "predictions, bfloat16": predictions(
+        "segmenter largefov", Prediction(scales=(1.0,), crf=None, arithmetic="bfloat16")
+    ),
+}

@@ -1,0 +1,33 @@
+"""Every stage on the pretended device makes what it makes on the CPU, and waits for the device where it is known to."""
+
+import json
+
+import pytest
+
+from .compared import largest_deviations
+from .machine import pretended_cuda
+from .stages import STAGES, Place
+from .waits import RECORD, told
+
+FLOAT32 = 1e-4
+"""CPUs fuse convolutions where GPUs do not; all else is the same to the bit."""
+BFLOAT16 = 0.1
+"""The two lists of autocast differ, and rounding to 8 bits grows in two epochs."""
+WAITS = json.loads(RECORD.read_text())
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_makes_on_the_device_what_it_makes_on_the_cpu(name, inputs, tmp_path):
+    STAGES[name](Place(tmp_path / "cpu", inputs, "cpu"))
+    with pretended_cuda() as seen:
+        STAGES[name](Place(tmp_path / "cuda", inputs, "cuda"))
+    assert seen.operations["convolution"] > 0  # it was computed there
+    in_bfloat16 = any(part in name for part in ("bfloat16", "all classes", "disjoint", "border pairs"))
+    in_bfloat16 |= any(part in name for part in ("boundaries", "v3plus", "unlabelled", "after resizing", "backbone"))
+    deviations = largest_deviations(tmp_path / "cpu", tmp_path / "cuda")
+    assert deviations
+    allowed = BFLOAT16 if in_bfloat16 else FLOAT32
+    assert {file: deviation for file, deviation in deviations.items() if not deviation <= allowed} == {}
+
+    # `python -m tests.pretended_cuda.waits` records them anew.
+    assert told(seen) == WAITS[name]
