@@ -60,6 +60,8 @@ class Seen:
     """By name."""
     at_most: int | None = None
     """Numbers that a convolution's input may hold: of more the memory is full."""
+    largest: int = 0
+    """Numbers that the largest input of a convolution held."""
 
     def wait(self, kind: str) -> None:
         """Note that the thread waits."""
@@ -70,7 +72,7 @@ class Seen:
 
     def waits_within(self, function: str) -> list[str]:
         """The waits while a function is under way, such as ``training/loop.py, _step``."""
-        return [str(wait) for wait in self.waits if function in wait.within]
+        return sorted({str(wait) for wait in self.waits if function in wait.within})
 
 
 seen = [Seen()]
@@ -262,8 +264,10 @@ def _note_waits(name: str, args: Sequence[Any]) -> None:
 
 
 def _refuse_what_is_too_large(name: str, args: Sequence[Any]) -> None:
-    limit = seen[-1].at_most
-    if limit is not None and name == "convolution" and args[0].numel() > limit:
+    if name != "convolution":
+        return
+    limit, seen[-1].largest = seen[-1].at_most, max(seen[-1].largest, args[0].numel())
+    if limit is not None and args[0].numel() > limit:
         raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {args[0].numel()} numbers.")
 
 

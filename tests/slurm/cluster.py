@@ -109,6 +109,7 @@ class Cluster:
         self.folder = folder
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
+        self.environment["WSSS_FAKE_GPUS"] = ""  # jobs with GPUs that are only names compute on the CPU
         self.environment["PATH"] = os.pathsep.join([str(folder / "bin"), DAEMON_PATH])
 
     def start(self) -> None:
