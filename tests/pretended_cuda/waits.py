@@ -7,6 +7,8 @@ import json
 import tempfile
 from pathlib import Path
 
+import torch
+
 from .machine import pretended_cuda
 from .stages import STAGES, Inputs, Place
 from .tensor import Seen
@@ -20,6 +22,7 @@ def told(seen: Seen) -> list[str]:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     record = {}
     with tempfile.TemporaryDirectory() as folder:
         inputs = Inputs(Path(folder) / "inputs")

@@ -23,7 +23,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 FOLDER_VARIABLE = "WSSS_GPU_LEASES"
 """Environment variable: another folder for the lock files."""
 FAKE_VARIABLE = "WSSS_FAKE_GPUS"
-"""Environment variable for tests: names, with commas, of GPUs that are none, or only SLURM's; jobs compute on the CPU."""
+"""Environment variable for tests: names, with commas, of GPUs that are none ("": only SLURM's); jobs use the CPU."""
 LEASES = Path("/tmp/wsss-gpu-leases")
 """Of the machine, not of the user (as ``$TMPDIR`` may be): all users of a workstation share its GPUs."""
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
