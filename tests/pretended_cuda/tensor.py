@@ -5,6 +5,7 @@ As on a GPU, an operation on such a tensor refuses the CPU's tensors beside it a
 """
 
 import linecache
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ import wsss_core
 
 CUDA = torch.device("cuda", 0)
 PACKAGE = str(Path(wsss_core.__file__).parent) + "/"
+COMPREHENSION = re.compile(r"\.<locals>\.<(list|dict|set)comp>")
 INDEXING = ("index", "_unsafe_index", "index_put", "index_put_", "_index_put_impl_")
 TAKES_CPU_TENSORS = ("copy_", "_to_copy", *INDEXING)
 """Operations that CUDA computes with tensors of the CPU among its arguments."""
@@ -94,7 +96,8 @@ def _lines_of_the_package() -> list[Line]:
 
 
 def _function(code: CodeType, line: int) -> str:
-    return f"{code.co_filename.removeprefix(PACKAGE)}, {code.co_qualname}"
+    name = COMPREHENSION.sub("", code.co_qualname)  # which are functions of their own until Python 3.11
+    return f"{code.co_filename.removeprefix(PACKAGE)}, {name}"
 
 
 def _told(code: CodeType, line: int) -> str:
