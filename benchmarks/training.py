@@ -171,10 +171,15 @@ def own_steps(
         before_each()
         return objective.losses(*batch, epoch)
 
+    def prepare(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        objective.prepare(batch[1])
+        return batch
+
     optimisation = objective.parameters.optimisation
     with tempfile.TemporaryDirectory() as folder:
         partial = PartialWork(folder, "training", [])
-        fit(Task(objective.network, samples, loss, groups_of(objective)), optimisation, partial, device, workers)
+        task = Task(objective.network, samples, loss, groups_of(objective), prepare=prepare)
+        fit(task, optimisation, partial, device, workers)
 
 
 class Turns:

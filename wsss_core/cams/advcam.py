@@ -135,7 +135,8 @@ def climb(
         start = (some, classes[own].view(shape), positive_weights[own].view(shape))
 
         def first_step(piece: slice, start: Sequence[Tensor] = start) -> tuple[Tensor, Tensor]:
-            return _first_step(classifier, *(given[piece] for given in start), steps > 1, parameters)
+            some, classes, positive_weights = (given[piece] for given in start)
+            return _first_step(classifier, some, classes, positive_weights, steps > 1, parameters)
 
         for maps, moved in in_pieces(first_step, len(some), at_once, pixels, "images that begin to climb"):
             initial.append(maps)
