@@ -224,7 +224,7 @@ def test_batches_that_are_killed_continue_to_the_same_bytes(alike, tmp_path, mon
     monkeypatch.setattr(stage, "BLOCK_IMAGES", 4)
     whole = run(alike, tmp_path / "whole").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(drawing.Drawing, "fetched", lambda self, batch, maps: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(drawing.Drawing, "fetched", lambda self, maps: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(alike, tmp_path / "killed")
     assert run(alike, tmp_path / "killed").read_bytes() == whole

@@ -50,19 +50,18 @@ def _why_not() -> str:
     return f"{told} (torch {torch.__version__} is built for CUDA {torch.version.cuda})"
 
 
-def check_bfloat16(device: torch.device, setting: str, instead: str = "float32") -> None:
+def check_bfloat16(device: torch.device, setting: str) -> None:
     """Refuse bfloat16 on a GPU that has no such arithmetic, and would be slower with it than in float32.
 
     Args:
         device: where to compute.
         setting: the key that asks for it.
-        instead: the value that it should have.
 
     Raises:
         UserError: the GPU is too old, older than NVIDIA's Ampere.
     """
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise UserError(f"this GPU does not compute in bfloat16; set '{setting}' to {instead}")
+        raise UserError(f"this GPU does not compute in bfloat16; set '{setting}' to float32")
 
 
 def loading_processes(run: Run, device: torch.device) -> int:
