@@ -29,6 +29,9 @@ class Runtime(Parameters):
     max_runtime: Minutes | None = None
     """The longest time limit that the cluster grants, minutes: no job asks for more, nor does a retry.
     Default: no bound."""
+    tensorboard: bool = False
+    """Write every training's curve as TensorBoard's event files, too, into ``tensorboard/`` beside ``training.csv``:
+    ``tensorboard --logdir results``. Of trainings that run from now on; needs ``pip install tensorboard``."""
     classifier_at_chance: Literal["warn", "stop"] = "warn"
     """What happens when a classifier finds the classes of validation images hardly better than by chance. It is always
     said, with what to do about it, before class maps are drawn; ``stop`` draws none."""

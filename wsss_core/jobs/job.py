@@ -71,7 +71,14 @@ class Job:
         left_out = [self.snakemake.input.get(role) for role in but]
         inputs = [file for file in self.snakemake.input if file not in left_out]
         runtime = self.runtime
-        return Run(inputs, runtime.device, self.snakemake.threads, runtime.workers, self.identity)
+        return Run(
+            inputs,
+            runtime.device,
+            self.snakemake.threads,
+            runtime.workers,
+            tensorboard=runtime.tensorboard,
+            provenance=self.identity,
+        )
 
     def directory(self) -> Path | None:
         """The artifact's directory, if the job makes one: its name ends in the digest."""

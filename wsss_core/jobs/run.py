@@ -19,5 +19,7 @@ class Run:
     workers: int | None = 0
     """Processes that load the images of a training; 0 loads in its own process, and None takes as many as fit: see
     :func:`wsss_core.jobs.devices.loading_processes`."""
+    tensorboard: bool = False
+    """Whether trainings write event files."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """The artifact's identity, for files that record it."""

@@ -10,6 +10,7 @@ from wsss_core.errors import UserError
 from wsss_core.plan.imported_weights import unfit_weights
 from wsss_core.plan.rules import Rules
 from wsss_core.plan.shared_steps import unshared_steps
+from wsss_core.training.event_files import tensorboard_is_installed
 
 
 def check_before_a_run(rules: Rules) -> None:
@@ -22,7 +23,7 @@ def check_before_a_run(rules: Rules) -> None:
     faults = [fault for config in configs for fault in unfit_weights(config)]
     faults += [*unshared_steps(rules.plan), *rules.raw.unfit_settings()]
     faults += [*_unfit_thresholds(rules), *_unfit_experiments(rules), *_unfit_sweeps(rules)]
-    faults += _unfit_scored_list(rules)
+    faults += [*_unfit_scored_list(rules), *_unfit_runtime(rules)]
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
 
@@ -72,6 +73,11 @@ def _unfit_experiments(rules: Rules) -> Iterator[str]:
 def _unfit_scored_list(rules: Rules) -> Iterator[str]:
     for file in rules.scored_list if os.path.isdir(rules.raw_root) else ():
         yield from _unfit_subset("dataset.score_on", file)
+
+
+def _unfit_runtime(rules: Rules) -> Iterator[str]:
+    if rules.config.runtime.tensorboard and not tensorboard_is_installed():
+        yield "runtime.tensorboard: the package is not installed; `pip install tensorboard`, or leave the key out"
 
 
 def _unfit_sweeps(rules: Rules) -> Iterator[str]:

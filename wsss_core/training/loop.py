@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import accumulate
 
@@ -38,7 +38,12 @@ log = logging.getLogger(__name__)
 
 
 def fit(
-    task: Task, optimisation: Optimisation, partial: PartialWork, device: torch.device, workers: int = 0
+    task: Task,
+    optimisation: Optimisation,
+    partial: PartialWork,
+    device: torch.device,
+    workers: int = 0,
+    told: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> list[dict[str, float]]:
     """Train the network of ``task`` in place; go on from the last checkpoint if there is one.
 
@@ -52,6 +57,7 @@ def fit(
         partial: where the checkpoint is kept; not finished here.
         device: where to compute.
         workers: processes that load samples; 0 loads in the training's. Results do not depend on it.
+        told: is given every row of the curve, those of an earlier run included.
 
     Returns:
         One row per epoch: ``epoch`` (from 1), mean of every named loss, ``learning_rate`` at its end.
@@ -79,6 +85,8 @@ def fit(
     position = checkpoint.load(steps_of_epochs)
     if position != Position():
         log.info("%s: continuing after epoch %d and %d steps", description, position.epoch, position.step)
+    for row in position.curve:
+        told(row)
     losses_of = data_parallel(network, task.loss)
     epoch_ends = list(accumulate(steps_of_epochs, initial=0))
     reckoned = len(samples) // max(1, min(optimisation.batch_size, len(samples))) * optimisation.epochs
@@ -110,8 +118,8 @@ def fit(
                     for name, value in values.items():
                         position.sums[name] = position.sums.get(name, 0.0) + value
                 speed.step(batches.images(epoch))
-                told = [f"epoch {epoch + 1}", losses.told, str(speed)]
-                counter.advance(note=", ".join(filter(None, told)))
+                figures = [f"epoch {epoch + 1}", losses.told, str(speed)]
+                counter.advance(note=", ".join(filter(None, figures)))
                 if stopping and position.step < batches.steps(epoch):
                     checkpoint.save(position)
                     log.info("%s: stopped by a signal in epoch %d, step %d", description, epoch + 1, position.step)
@@ -119,8 +127,9 @@ def fit(
             means = {name: total / batches.steps(epoch) for name, total in position.sums.items()}
             row = {"epoch": epoch + 1.0, **means, "learning_rate": optimisation.learning_rate * factor}
             position = Position([*position.curve, row])
-            told = [f"{key} {value:.6g}" for key, value in row.items()]
-            log.info("%s: %s", description, ", ".join(filter(None, [*told, str(speed)])))
+            told(row)
+            figures = [f"{key} {value:.6g}" for key, value in row.items()]
+            log.info("%s: %s", description, ", ".join(filter(None, [*figures, str(speed)])))
             checkpoint.save(position)
             if stopping:
                 log.info("%s: stopped by a signal after epoch %d", description, epoch + 1)

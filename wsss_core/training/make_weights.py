@@ -13,6 +13,7 @@ from wsss_core.jobs.run import Run
 from wsss_core.training.batches import mix_seed
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process
+from wsss_core.training.event_files import event_files
 from wsss_core.training.loop import fit
 from wsss_core.training.task import Task
 
@@ -54,7 +55,9 @@ def make_weights(
     prepared = prepare(device)
     curve: list[dict[str, float]] = []
     if prepared.task is not None:
-        curve = fit(prepared.task, optimisation, partial, device, loading_processes(run, device))
+        folder = weights.parent / "tensorboard" if run.tensorboard and is_main_process() else None
+        with event_files(folder) as written:
+            curve = fit(prepared.task, optimisation, partial, device, loading_processes(run, device), written)
     if is_main_process():
         write_curve(curve, training_csv)
         prepared.save(weights)
