@@ -5,8 +5,8 @@ labels to a segmentation network and its scores. The networks are far too small,
 much: this shows which call makes what from what.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from wsss_core.backbones.prepare_backbone import prepare_backbone
@@ -100,4 +100,6 @@ def whole_chain(folder: Path, epochs: int = 2) -> Path:
 
 
 if __name__ == "__main__":
-    print(whole_chain(Path(sys.argv[1])).read_text())
+    parser = argparse.ArgumentParser(description="The whole chain on a small generated data set.")
+    parser.add_argument("folder", type=Path, help="folder for all that is made")
+    print(whole_chain(parser.parse_args().folder).read_text())
