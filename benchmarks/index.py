@@ -51,6 +51,7 @@ def make_coco(root: Path, images: int) -> CocoDataset:
         with open(root / "annotations" / f"instances_{folder}.json", "w") as file:
             file.write('{"info": {"year": 2014}, "images": [')
             for at, i in enumerate(numbers):
+                (root / folder / f"COCO_{folder}_{i:012d}.jpg").touch()
                 entry = {"license": 5, "file_name": f"COCO_{folder}_{i:012d}.jpg", "height": SIZE[0], "width": SIZE[1]}
                 entry |= {"coco_url": f"coco/{folder}/{i:012d}.jpg", "date_captured": "2013-11-14 16:28:13", "id": i}
                 file.write(", " * (at > 0) + json.dumps(entry))

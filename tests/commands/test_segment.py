@@ -62,7 +62,7 @@ def test_images_are_labelled_and_faults_told_at_the_end(folder, capsys):
     assert main(command) == 1
     said = capsys.readouterr()
     assert said.out == "1 images segmented: new/seen\n"
-    assert said.err.startswith("1 images could not be segmented:\n  new/torn.jpg: is ")
+    assert said.err.startswith("1 images could not be segmented:\n  new/torn.jpg: begins as a JPEG image, but is damaged")
     assert Image.open("new/seen/labels/day 1/photo.png").size == (120, 80)
     # What was made is no new image, and is not made again.
     Path("new/torn.jpg").unlink()
@@ -100,9 +100,9 @@ def test_a_file_says_all_that_is_needed(given):
         (["new", "--experiment", "advca"], "did you mean 'advcam'?"),
         (["new", "--experiment", "advcam"], "is not made yet; `snakemake segmenter` trains the segmenter"),
         (["nowhere", "--experiment", "cam"], "nowhere: there is no such file or folder"),
-        (["new", "--weights", "new/torn.jpg"], "new/torn.jpg: is damaged or no .safetensors file"),
+        (["new", "--weights", "new/torn.jpg"], "new/torn.jpg: is a JPEG image; expected a .safetensors file"),
         (["new", "--weights", "none.safetensors"], "none.safetensors: there is no such weights file"),
-        (["new", "--experiment", "cam", "--scales", "1", "1"], "--scales: scales must be different numbers above 0"),
+        (["new", "--experiment", "cam", "--scales", "1", "1"], "--scales: scales must be different numbers"),
         (["new", "--experiment", "cam", "--threads", "0"], "--threads and --long-side: must be 1 at least"),
         (["new", "--experiment", "cam", "--configfile", "x.yaml"], "x.yaml: cannot be read"),
     ],

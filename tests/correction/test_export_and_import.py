@@ -152,7 +152,7 @@ def test_a_folder_that_is_there_is_left_alone(made, tmp_path):
 
 def test_an_export_that_fails_leaves_nothing(made, tmp_path):
     (tmp_path / "raw/three.jpg").write_bytes(b"damaged")
-    with pytest.raises(UserError, match=r"three.jpg: is empty or of no format"):
+    with pytest.raises(UserError, match=r"three.jpg: is text that begins with"):
         export(made, tmp_path / "out")
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".writing*"))
 

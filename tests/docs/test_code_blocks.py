@@ -63,7 +63,7 @@ def check_module(words, where):
     """``python -m MODULE ...``: the module exists and is a program, and knows the options."""
     module, *arguments = words
     if module not in ("venv", "pip"):
-        assert module.startswith(("wsss_core", "benchmarks")), f"{where}: {module}"
+        assert module.startswith(("wsss_core", "benchmarks", "tests.")), f"{where}: {module}"
         specification = importlib.util.find_spec(module)
         assert specification is not None and specification.origin, f"{where}: no module {module}"
         text = Path(specification.origin).read_text()

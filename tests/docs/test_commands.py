@@ -81,6 +81,7 @@ def checkout(tmp_path_factory):
                 (folder / "weights").mkdir(exist_ok=True)
                 (folder / backbone["weights"]).touch()
     shutil.copy(REPOSITORY / "configs/folder-cpu.yaml", folder / "my.yaml")
+    shutil.copy(REPOSITORY / "config.yaml", folder / "cam.yaml")
     return Checkout(folder)
 
 

@@ -13,7 +13,8 @@ from wsss_core.config.background import BackgroundScore
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import Irn, IrnWalk
 from wsss_core.datasets.transforms import normalise
-from wsss_core.files.cam_store import ImageCams, enlarged
+from wsss_core.files.cam_store import ImageCams
+from wsss_core.files.image_cams import enlarged
 from wsss_core.networks.irn import IrnNetwork, build_irn, from_authors, own_name
 from wsss_core.networks.weights import load_state
 from wsss_core.refinement.affinity_method import load_affinity

@@ -12,7 +12,8 @@ from tests.parity.cases import Case
 from tests.parity.imported import Imported, largest_difference
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.refinement import Walk
-from wsss_core.files.cam_store import ImageCams, enlarged
+from wsss_core.files.cam_store import ImageCams
+from wsss_core.files.image_cams import enlarged
 from wsss_core.networks.affinitynet import load_affinitynet
 from wsss_core.refinement.affinity_method import load_affinity
 from wsss_core.refinement.affinity_pairs import inner_window, neighbour_offsets, pair_affinities, shift_window

@@ -68,7 +68,7 @@ def recoloured():
         (saved(labelled(21), format="PNG"), "has the values 21"),
         (saved(labelled(size=(6, 4)), format="PNG"), "is 6 high and 4 wide; its image is 4 high and 6 wide"),
         (saved(labelled().convert("RGB"), format="PNG"), "is PNG of mode RGB; expected a PNG with a palette"),
-        (saved(labelled(), format="GIF"), "is GIF of mode"),
+        (saved(labelled(), format="GIF"), "cannot be read as an image"),
         (saved(recoloured(), format="PNG"), "has other colours"),
         (saved(labelled(), format="PNG")[:-30], "cannot be read as an image"),
         (b"nothing", "cannot be read as an image"),

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from wsss_core.config.numbers import Seed
 from wsss_core.config.parameters import Parameters
-from wsss_core.config.paths import Folder
+from wsss_core.config.paths import File, Folder
 
 # fmt: off
 VOC_CLASSES = (
@@ -104,7 +104,7 @@ class Dataset(Parameters):
     too. All stages use the copies: label maps have their size, and are scored at it. By default images are used as they
     are."""
 
-    score_on: str | None = Field(None, min_length=1)
+    score_on: File | None = None
     """Training images that class maps, refined seeds and pseudo labels are scored on: a text file with an id a line, or
     with VOC's layout the name of an image list. By default all of them; where VOC trains on ``train_aug``, its
     ``train``, as the published figures are (``score_on: train_aug`` is all)."""

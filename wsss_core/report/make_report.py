@@ -150,9 +150,12 @@ def _image_tables(run: Run, folder: Path) -> dict[str, dict[str, str]]:
     tables: dict[str, dict[str, str]] = {}
     for name, directories in run.stages.items():
         for stage, directory in directories.items():
-            figure, file = STAGES[stage].figure, STAGES[stage].images_file
-            if figure is not None and file is not None and (table := Path(directory, file)).is_file():
-                tables.setdefault(name, {})[figure[1]] = os.path.relpath(table, folder)
+            row = STAGES.get(stage)  # none of the threshold that a seed is made with
+            if row is None or row.figure is None or row.images_file is None:
+                continue
+            table = Path(directory, row.images_file)
+            if table.is_file():
+                tables.setdefault(name, {})[row.figure[1]] = os.path.relpath(table, folder)
     return tables
 
 
