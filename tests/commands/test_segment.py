@@ -62,7 +62,8 @@ def test_images_are_labelled_and_faults_told_at_the_end(folder, capsys):
     assert main(command) == 1
     said = capsys.readouterr()
     assert said.out == "1 images segmented: new/seen\n"
-    assert said.err.startswith("1 images could not be segmented:\n  new/torn.jpg: begins as a JPEG image, but is damaged")
+    told = "1 images could not be segmented:\n  new/torn.jpg: begins as a JPEG image, but is damaged"
+    assert said.err.startswith(told)
     assert Image.open("new/seen/labels/day 1/photo.png").size == (120, 80)
     # What was made is no new image, and is not made again.
     Path("new/torn.jpg").unlink()

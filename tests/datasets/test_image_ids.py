@@ -32,10 +32,9 @@ def test_ids_that_no_label_map_can_be_named_by(image_id, told, tmp_path):
 def test_the_check_tells_them_as_faults_of_images(tmp_path):
     names = [f"{number}.png" for number in range(8)]
     tree = FolderTree(tmp_path).images([*names, "000-of-001.csv/b.png"])
-    tree.image("x" * 252 + ".gif")
     files = [path.relative_to(tmp_path / "images") for path in (tmp_path / "images").rglob("*.*") if path.is_file()]
     tree.table("labels.csv", [["image", "label"], *([str(file), "ab"[len(str(file)) % 2]] for file in files)])
     with pytest.raises(DatasetFaults) as caught:
         tree.index(tmp_path / "out")
     told = {Path(fault.file).name: fault.detail for fault in caught.value.faults}
-    assert "lists of label maps" in told["b.png"] and "256 bytes" in told["x" * 252 + ".gif"]
+    assert "lists of label maps" in told["b.png"]

@@ -40,7 +40,8 @@ def weights(path):
 
 def shard(path):
     maps = NOISE.random((40, 1, 100, 100)).astype(np.float32)
-    write_cam_store(path, ["cat"], {}, [ImageCams(str(i), np.zeros(1, np.int16), m, None, 400, 400) for i, m in enumerate(maps)])
+    cat = np.zeros(1, np.int16)
+    write_cam_store(path, ["cat"], {}, [ImageCams(str(i), cat, m, None, 400, 400) for i, m in enumerate(maps)])
     with CamStoreReader([path]) as reader:
         for i, m in enumerate(maps):
             np.testing.assert_allclose(reader.read(str(i)).cam, m, atol=1e-3)

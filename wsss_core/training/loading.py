@@ -138,15 +138,18 @@ def _end_process(error: Exception, batch: Any) -> None:
 
 def _end(loader: "DataLoader[Any]", others: Sequence[BaseProcess]) -> None:
     """End a loader's processes: an exception that holds the loader would keep them, and they ignore SIGTERM."""
-    workers = [child for child in multiprocessing.active_children() if child not in others]
+    children = [child for child in multiprocessing.active_children() if child not in others]
+    iterator = loader._iterator
+    # Another loader may have been begun meanwhile. Only one that failed to begin does not say which are its own.
+    workers = children if iterator is None else [w for w in iterator._workers if w in children]  # type: ignore[attr-defined]
     if not workers:
         return
     impatient = threading.Timer(_PATIENCE, kill, [workers])
     with _deaths_unnoticed():
         impatient.start()
         try:
-            if loader._iterator is not None:
-                loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
+            if iterator is not None:
+                iterator._shutdown_workers()  # type: ignore[attr-defined]
         finally:
             impatient.cancel()
             kill(workers)
