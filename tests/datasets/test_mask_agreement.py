@@ -122,6 +122,86 @@ def test_classes_whose_pixels_are_ignored_are_named():
     assert "'cat' (300 ignored, 0 left)" in warnings[1].detail
 
 
+FIVE = ("ant", "bee", "cat", "dog", "eel")
+
+
+def pairs(number=40, seed=1, classes=FIVE) -> list[list[str]]:
+    """Labels of one or two classes."""
+    drawn = np.random.default_rng(seed).integers(0, len(classes), (number, 2))
+    return [[classes[k] for k in sorted({*row[: 1 + number % 2]})] for number, row in enumerate(drawn)]
+
+
+def test_masks_of_other_images_are_refused_without_a_known_cause():
+    labels = pairs()
+    shuffled = [labels[(17 * number + 3) % 40] for number in range(40)]
+    (fault,), _ = judged(labels, shuffled, classes=FIVE)
+    assert "Likely cause" not in fault.detail
+
+
+@pytest.mark.parametrize("more", [["eel"], ["dog", "eel"], [*FIVE]])
+def test_masks_that_show_more_than_the_labels_name_are_never_refused(more):
+    labels = pairs()
+    faults, warnings = judged(labels, [[*row, *more] for row in labels], classes=FIVE)
+    assert faults == [] and len(warnings) == 1
+
+
+def test_numbers_of_objects_are_refused_and_named():
+    labels = pairs()
+    masks = [[*FIVE[: 1 + number % 3]] for number in range(40)]
+    (fault,), _ = judged(labels, masks, classes=FIVE)
+    assert "numbers of objects (instances)" in fault.detail
+
+
+@pytest.mark.parametrize("step", [2, -2, 3])
+def test_a_shift_by_several_images_is_named(step):
+    labels = pairs()
+    (fault,), _ = judged(labels, labels[-step:] + labels[:-step], classes=FIVE)
+    where = "before" if step > 0 else "after"
+    told = f"shifted by {abs(step)} images: each fits the label of the image {abs(step)} places {where} its own"
+    assert told in fault.detail
+
+
+def test_one_value_for_all_objects_is_refused_where_every_label_names_it_too():
+    labels = [["cat", name] for name in varied()]
+    (fault,), _ = judged(labels, ["cat"] * 24)
+    assert "all objects are saved as 1 ('cat')" in fault.detail
+
+
+def test_masks_of_one_class_alone_are_no_mistake_of_numbering():
+    labels = varied(30)
+    faults, (warning,) = judged(labels, ["cat" if name == "cat" else "" for name in labels])
+    assert faults == [] and "Likely cause" not in warning.detail
+
+
+@pytest.mark.parametrize(
+    ("by", "background", "told"),
+    [(-1, [], "number the classes from 0"), (1, [], "from 2 so"), (1, ["ant"], "from 2, with 1 for the background,")],
+)
+def test_masks_numbered_from_0_or_2_are_told_so_and_no_order_is_proposed(by, background, told):
+    labels = [[name for name in row if by < 0 or name != "eel"] for row in pairs()]
+    masks = [[*background, *(FIVE[k] for name in row if (k := FIVE.index(name) + by) >= 0)] for row in labels]
+    splits = ["train"] * 35 + ["val"] * 5
+    faults, _ = judged(labels, masks, classes=FIVE, splits=splits)
+    assert faults
+    for fault in faults:
+        assert told in fault.detail and "another order" not in fault.detail and "dataset.classes" not in fault.detail
+
+
+def test_an_order_is_proposed_only_with_evidence_for_every_class():
+    labels = [[name for name in row if name != "eel"] for row in pairs()]
+    saved = {"ant": "cat", "cat": "ant"}
+    (fault,), _ = judged(labels, [[saved.get(name, name) for name in row] for row in labels], classes=FIVE)
+    assert "1 goes with 'cat' (here 3)" in fault.detail and "dataset.classes" not in fault.detail
+
+
+def test_splits_are_told_the_same_order():
+    labels, saved = pairs(), dict(zip(FIVE, ("cat", "ant", "eel", "bee", "dog"), strict=True))
+    splits = ["train"] * 34 + ["val"] * 6
+    masks = [[saved[name] for name in row] for row in labels]
+    faults, _ = judged(labels, masks, classes=FIVE, splits=splits)
+    assert len(faults) == 2 and len({fault.detail.partition("which would be")[2] for fault in faults}) == 1
+
+
 @pytest.fixture
 def numbered_by_a_tool(tmp_path):
     """Of a class list, a folder whose masks have dogs as 1 and cats as 2."""

@@ -19,7 +19,10 @@ COLUMNS = (
 )
 """Of the table of counts: a row for each split and class."""
 NEARLY_ALL = 0.9
-"""From this share of labelled images on whose masks show none of their classes, the masks are refused."""
+"""From this share of labelled images on whose masks show none of their classes, the masks are refused; and from this
+share on that differ, if many of them do both ways."""
+BOTH_WAYS = 0.5
+"""That many: masks that lack a class of the label and show another instead. Labels may be incomplete, but not so."""
 FEWEST = 3
 """Fewer images than this prove nothing."""
 MANY = 0.05
@@ -109,7 +112,8 @@ class MaskAgreement:
             log.info("%s: %s", root, text)
             found = self._causes(self._rows(split))
             if self._many_disagree(split):
-                found = list({cause.text: cause for cause in [*found, *of_all]}.values())
+                by_kind = {cause.kind: cause for cause in sorted([*of_all, *found], key=lambda cause: cause.is_clear)}
+                found = list(by_kind.values())
             detail = text + _causes_in_words(found)
             if self._nearly_all_contradict(split) or any(cause.is_clear for cause in found):
                 faults.append(Fault(FaultKind.MASK_LABELS, str(root), detail))
@@ -123,7 +127,7 @@ class MaskAgreement:
         """What explains the differences of these images, (N,) bool."""
         ids = self.index.image_ids
         orders = [np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=int), np.arange(len(ids))]
-        return likely_causes(self.labels, self.present, rows, self.ignored, self.index.classes, orders)
+        return likely_causes(self.labels, self.present, rows, self.ignored, self.index.classes, orders, self.has_mask)
 
     def _rows(self, split: str) -> np.ndarray:
         """(N,) bool: the images of a split that have a mask."""
@@ -140,11 +144,15 @@ class MaskAgreement:
         return np.asarray((labels != present).any(axis=1))
 
     def _nearly_all_contradict(self, split: str) -> bool:
-        """Whether nearly no mask shows any class of its image's label."""
+        """Whether nearly no mask shows any class of its image's label, or nearly all differ and many both ways."""
         labels, present = self._of(split)
         labelled = labels.any(axis=1)
+        nearly_all, many = (max(FEWEST, share * labelled.sum()) for share in (NEARLY_ALL, BOTH_WAYS))
         contradicting = labelled & ~(labels & present).any(axis=1)
-        return bool(contradicting.sum() >= max(FEWEST, NEARLY_ALL * labelled.sum()))
+        differing = labelled & (labels != present).any(axis=1)
+        both_ways = (labels & ~present).any(axis=1) & (present & ~labels).any(axis=1)
+        wrong = differing.sum() >= nearly_all and both_ways.sum() >= many
+        return bool(contradicting.sum() >= nearly_all or wrong)
 
     def _many_disagree(self, split: str) -> bool:
         disagreeing = self._disagreeing(split)
