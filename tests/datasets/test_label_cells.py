@@ -2,7 +2,9 @@
 
 import pytest
 
+from wsss_core.datasets.faults import FaultKind
 from wsss_core.datasets.folder.label_cells import labels_in
+from wsss_core.datasets.folder.label_table import read_label_table
 from wsss_core.datasets.joined_labels import joined_labels, made_of
 
 
@@ -90,3 +92,28 @@ def test_names_of_single_classes():
     assert made_of("hot dog", ["cat", "dog"]) is None
     # A comma is odd all the same.
     assert [one.sure for one in joined_labels(["tench, Tinca tinca", "goldfish"])] == [False]
+
+
+def odd_labels(tmp_path, *labels: str) -> list[str]:
+    """What is said of a table with these labels."""
+    table = tmp_path / "labels.csv"
+    table.write_text("image,label\n" + "".join(f"{number}.png,{label}\n" for number, label in enumerate(labels)))
+    return [fault.detail for fault in read_label_table(table, None).warnings if fault.kind == FaultKind.ODD_LABEL]
+
+
+@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("No", "Yes"), ("FALSE", "TRUE"), ("0.0", "1.0"), ("n", "y")])
+def test_labels_that_say_whether_and_not_what_are_told(tmp_path, no, yes):
+    (told,) = odd_labels(tmp_path, no, yes, yes, no)
+    assert told.startswith(f"the only labels are '{no}' and '{yes}', which are taken for two classes")
+    assert f"write its name instead, and in place of '{no}' leave the cell empty" in told
+
+
+def test_labels_with_a_number_are_told(tmp_path):
+    (told,) = odd_labels(tmp_path, "cat:0.9", "dog", "dog: 1", "cat=80%")
+    assert told.startswith("'cat:0.9' (line 2) (and 2 labels like it) looks like a name and a number")
+    assert told.endswith("write 'cat' alone")
+
+
+@pytest.mark.parametrize("labels", [["0", "1", "2"], ["1"], ["no", "1"], ["A:B", "cat 3", "12:30", "mark2"]])
+def test_labels_that_are_none_of_these(tmp_path, labels):
+    assert odd_labels(tmp_path, *labels) == []

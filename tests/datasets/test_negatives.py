@@ -41,6 +41,8 @@ def test_images_without_a_row_are_left_out_unless_all_is_said(tmp_path, caplog):
     assert index.split("train").label_matrix[:, 0].tolist() == [True] * 3
     assert "3 left out of the training, as nothing says what they show" in caplog.text
     assert "all 3 training images show 'defect': there is no negative example" in caplog.text
+    assert "3 images of which nothing says what they show are there but left out" in caplog.text
+    assert "Add images without it" not in caplog.text
     assert "'dataset.negatives: all'" in (tmp_path / "made/skipped.csv").read_text()
 
 
@@ -61,6 +63,10 @@ def test_none_leaves_all_of_them_out(tmp_path, caplog):
     index = defects(tmp_path, "one-hot", negatives="none").index(tmp_path / "made")
     assert len(index.split("train")) == 3 and len(index.split("val")) == 2
     assert "3 left out of the training, by 'negatives: none'" in caplog.text
+    told = (
+        "It is the only class. 3 images without it are there but left out; 'dataset.negatives: listed' trains on them"
+    )
+    assert told in caplog.text
 
 
 def test_training_images_that_all_show_nothing_stop(tmp_path):

@@ -24,7 +24,18 @@ def test_the_folders_say_the_splits(splits):
     assert splits_by_folder(splits).splits == splits
 
 
-@pytest.mark.parametrize("ids", [[], ["a"], ["train/a"], ["train/a", "b"], ["part_a/x", "testimony/y"]])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [],
+        ["a"],
+        ["train/a"],
+        ["train/a", "b"],
+        ["part_a/x", "testimony/y"],
+        ["training_a/x"],
+        ["contest/a", "strain/b", "valley/c"],
+    ],
+)
 def test_folders_that_say_nothing(ids):
     found = splits_by_folder(ids)
     assert not found.splits and not found.why_not
@@ -36,6 +47,14 @@ def test_folders_that_say_nothing(ids):
         (["train/a", "val/b", "c"], r"'val' .* is not taken for one: 'c' \(1 like it\) lies in no folder"),
         (["train/a", "holdout/b"], "'holdout' .* lies in no folder that is named train"),
         (["val/a", "test/b"], "'test' .* there is none named train beside it"),
+        (["imagesTr/a", "imagesTs/b"], "the folders 'imagesTr' and 'imagesTs' .* only folders named train, val"),
+        (["trn/a", "tst/b"], "the folders 'trn' and 'tst'"),
+        (["01_train/a", "02_test/b"], "'01_train' and '02_test'"),
+        (["train_a/a", "train_b/a", "test_a/b"], "'train_a' and 'test_a'"),
+        (["xray_train/a", "xray_test/b"], "'xray_train' and 'xray_test'"),
+        (["x/xraytrain/a", "x/xraytest/b"], "'xraytrain' and 'xraytest'"),
+        (["trainA/a", "validB/b", "c"], "'trainA' and 'validB'"),
+        (["train_001", "test_001"], "the images 'train_001' and 'test_001'"),
         (["train/a", "x/test/b"], "none named train beside it, at the same depth"),
     ],
 )

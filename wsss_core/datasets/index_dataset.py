@@ -68,7 +68,9 @@ def index_dataset(
     unlabelled = left_out_without_class(sound_images, raw.settings)
     left_out |= {fault.image_id for fault in unlabelled}
     images = [image for image in listing.images if image.image_id not in left_out]
-    warnings = [*listing.warnings, *_oddities(raw, listing, images, sizes), *odd_levels]
+    not_trained_on = {fault.image_id for fault in unlabelled}
+    negatives = [image for image in sound_images if image.image_id in not_trained_on]
+    warnings = [*listing.warnings, *_oddities(raw, listing, images, negatives, sizes), *odd_levels]
     # Where the whole table of labels is at fault, that every image lacks one says nothing more.
     unreadable = any(fault.image_id is None for fault in listing.faults)
     without_class = "" if unreadable else without_class_in_words(sound_images, raw.settings)
@@ -168,9 +170,13 @@ def _shrunken(index: DatasetIndex, images: Sequence[ListedImage], shrinking: Shr
 
 
 def _oddities(
-    raw: RawDataset, listing: Listing, images: Sequence[ListedImage], sizes: Mapping[str, Size]
+    raw: RawDataset,
+    listing: Listing,
+    images: Sequence[ListedImage],
+    negatives: Sequence[ListedImage],
+    sizes: Mapping[str, Size],
 ) -> list[Fault]:
-    """What can be worked with, but ought to be known."""
+    """What can be worked with, but ought to be known; ``negatives`` are the ones without a class that are left out."""
     odd = []
     train = [image for image in images if image.split == "train"]
     counts = {name: 0 for name in listing.classes}
@@ -181,7 +187,7 @@ def _oddities(
         if train and number < FEW_IMAGES:
             detail = f"{number} training images show {name!r}; a class is hardly learned from under {FEW_IMAGES}"
             odd.append(Fault(FaultKind.RARE_CLASS, str(raw.root), detail))
-    odd += classes_without_counterexample(train, listing.classes, raw.root)
+    odd += classes_without_counterexample(train, listing.classes, raw.root, negatives)
     for image in images:
         height, width = sizes[image.image_id]  # known: images with a fault are not among these
         if image.size is not None and image.size != (height, width):

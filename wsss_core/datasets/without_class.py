@@ -61,13 +61,16 @@ def without_class_in_words(images: Sequence[ListedImage], settings: Dataset) -> 
     return f"images without any class: {'; '.join(told)}" if told else ""
 
 
-def classes_without_counterexample(images: Sequence[ListedImage], classes: Sequence[str], root: Path) -> list[Fault]:
+def classes_without_counterexample(
+    images: Sequence[ListedImage], classes: Sequence[str], root: Path, left_out: Sequence[ListedImage] = ()
+) -> list[Fault]:
     """Classes that every image trained on shows, so that a classifier cannot learn what is not one.
 
     Args:
         images: those that are trained on.
         classes: all names.
         root: the data set's folder, for messages.
+        left_out: further training images, sound ones, that ``negatives`` leaves out.
     """
     if not images:
         return []
@@ -75,14 +78,31 @@ def classes_without_counterexample(images: Sequence[ListedImage], classes: Seque
     only = " It is the only class." if len(classes) == 1 else ""
     detail = (
         "all {} training images show {!r}: there is no negative example, so a classifier has nothing to tell the class "
-        "from, and its maps will show little.{} Add images without it (with an empty label if they show no class at "
-        "all)"
+        "from, and its maps will show little.{} {}"
     )
+    advice = _advice_on_left_out(left_out) or "Add images without it (with an empty label if they show no class at all)"
     return [
-        Fault(FaultKind.IN_EVERY_IMAGE, str(root), detail.format(len(images), name, only))
+        Fault(FaultKind.IN_EVERY_IMAGE, str(root), detail.format(len(images), name, only, advice))
         for name in classes
         if name in everywhere
     ]
+
+
+def _advice_on_left_out(images: Sequence[ListedImage]) -> str:
+    """How negative examples that are there are made use of; empty if there is none."""
+    listed = sum(image.listed for image in images)
+    advice = []
+    if listed:
+        advice.append(
+            f"{listed} images without it are there but left out; 'dataset.negatives: listed' trains on them, as "
+            "examples that show no class"
+        )
+    if unlisted := len(images) - listed:
+        advice.append(
+            f"{unlisted} images of which nothing says what they show are there but left out; if they show no class, "
+            "'dataset.negatives: all' trains on them"
+        )
+    return ". ".join(advice)
 
 
 def _is_negative(image: ListedImage, settings: Dataset) -> bool:

@@ -137,7 +137,7 @@ class ImageFolder(RawDataset):
             found = splits_by_folder(images.files)
             if found.why_not:
                 detail = (
-                    f"{found.why_not}; so its images are drawn as all others. {SPLIT_TABLE} can say what they are for"
+                    f"{found.why_not}; so the splits are drawn from all images. {SPLIT_TABLE} can say what they are for"
                 )
                 listing.warnings.append(Fault(FaultKind.SPLIT_FOLDERS, str(images.folder), detail))
             if found.splits:

@@ -1,5 +1,6 @@
 """The table of labels of a folder of images: a row for each label, or a column for each class."""
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ NO_LABEL = frozenset(
     {"nan", "none", "null", "nil", "n/a", "na", "#n/a", "<na>", "-", "--", "?", "unlabeled", "unlabelled"}
 )
 """Labels, whatever the case, that mostly say that there is none."""
+YES_AND_NO = ({"0", "1"}, {"0.0", "1.0"}, {"no", "yes"}, {"n", "y"}, {"false", "true"}, {"f", "t"})
+"""Pairs of labels, whatever the case, that mostly say whether an image shows something, not what."""
+_WITH_NUMBER = re.compile(r"(?P<name>.*[^\W\d].*?)\s*[:=]\s*[-+]?\d*\.?\d+\s*%?", re.DOTALL)
+"""A name with a number, such as the score of a prediction."""
 CellLabels = tuple[int, str, frozenset[str]]
 """A line's number, the image as the row names it, and the classes that the row gives it."""
 
@@ -193,8 +198,25 @@ def _name_in(row: TableRow, image: int) -> str:
 
 def _tell_odd_labels(labels: LabelTable, names: Sequence[str]) -> None:
     """Whether labels look like several in one, or like none, where nobody has listed the classes."""
+    if {name.casefold() for name in names} in YES_AND_NO:
+        no, yes = sorted(names, key=str.casefold)
+        detail = (
+            f"the only labels are {no!r} and {yes!r}, which are taken for two classes; if {yes!r} says that an image "
+            f"shows something, write its name instead, and in place of {no!r} leave the cell empty"
+        )
+        labels.warnings.append(Fault(FaultKind.ODD_LABEL, str(labels.path), detail))
+    numbered = [name for name in names if _WITH_NUMBER.fullmatch(name)]
+    if numbered:
+        line = next(line for line, _, row in labels.rows if numbered[0] in row)
+        alone = _WITH_NUMBER.sub(r"\g<name>", numbered[0])
+        further = f" (and {len(numbered) - 1} labels like it)" if len(numbered) > 1 else ""
+        detail = (
+            f"{numbered[0]!r} (line {line}){further} looks like a name and a number, and is taken for a class, number "
+            f"and all; if the number is a score or the like, write {alone!r} alone"
+        )
+        labels.warnings.append(Fault(FaultKind.ODD_LABEL, str(labels.path), detail))
     sure = []
-    for joined in joined_labels(names):
+    for joined in joined_labels(name for name in names if name not in numbered):
         lines = [line for line, _, row in labels.rows if joined.label in row]
         told = f"{joined.in_words} (line {lines[0]}, {len(lines)} rows)"
         if joined.sure:
