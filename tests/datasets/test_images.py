@@ -1,5 +1,6 @@
 """Tests of ``wsss_core.datasets.images``: every kind of file comes out in one form."""
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from wsss_core.datasets.faults import FaultKind
+from wsss_core.datasets.image_check import check_images
 from wsss_core.datasets.images import grey_bits, image_size, read_image, read_mask
+from wsss_core.datasets.raw_dataset import ListedImage
 from wsss_core.errors import UserError
 
 HEIGHT, WIDTH = 5, 7
@@ -293,6 +297,27 @@ def test_colours_of_12_bits_in_16_are_refused_as_pillow_keeps_the_upper_8(tmp_pa
         read_image(deep_png(tmp_path / "a.png", values))
     assert np.array_equal(read_image(deep_png(tmp_path / "a.png", values * 16)), COLOURS)
     assert grey_bits(tmp_path / "a.png") is None
+
+
+def few_levels(path: Path) -> list[str]:
+    """What the check says of an image's levels."""
+    _, faults, odd = check_images([ListedImage("a", "train", path, frozenset(), "")])
+    assert not faults
+    return [fault.detail for fault in odd if fault.kind == FaultKind.FEW_LEVELS]
+
+
+@pytest.mark.parametrize(("saturated", "told"), [(0, False), (1, True), (16, True), (400, False)])
+def test_a_saturated_pixel_among_12_bits_is_told(tmp_path, saturated, told):
+    values = np.random.default_rng(0).integers(0, 4096, (48, 48)).astype(np.uint16)
+    values.flat[:saturated] = 65535
+    found = few_levels(saved(Image.fromarray(values), tmp_path / "grey.tif"))
+    assert bool(found) == told
+    assert all(re.search("99 % of its pixels have only 1[67] of the 256 values", text) for text in found)
+    colours = np.stack([values] * 3, axis=-1)
+    if told:
+        (found,) = few_levels(deep_png(tmp_path / "colours.png", colours))
+        assert "has 16 bits" in found
+        assert not few_levels(saved(Image.fromarray((values >> 8).astype(np.uint8)), tmp_path / "8.png"))
 
 
 @pytest.mark.parametrize("reader", [read_image, read_mask, image_size])

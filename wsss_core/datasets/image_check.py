@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from wsss_core.datasets.faults import Fault, FaultKind
-from wsss_core.datasets.images import grey_bits, image_size, read_image, what_it_is
+from wsss_core.datasets.images import grey_bits, has_16_bits, image_size, read_image, what_it_is
 from wsss_core.datasets.raw_dataset import ListedImage
 from wsss_core.datasets.shrinking import Levels, Shrinking, Size, fingerprint, shrunken_size, write_shrunken
 from wsss_core.errors import UserError
@@ -17,7 +19,10 @@ from wsss_core.jobs.progress import progress
 
 OTHER_SUFFIXES = ("", ".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG", ".heic", ".HEIC", ".heif")
 FEW_LEVELS = 32
-"""Brightest less darkest value of an image, of 255, from which on it is not worth a warning."""
+"""Brightest less darkest value of an image, of 255, from which on it is not worth a warning; of 16-bit files, the same
+of ``NEARLY_ALL`` pixels."""
+NEARLY_ALL = 0.99
+"""Of an image's pixels; the others may be dead or saturated ones."""
 
 
 def check_images(
@@ -70,11 +75,18 @@ def _odd_levels(images: Sequence[ListedImage], levels: Mapping[str, Levels]) -> 
     """Images of hardly any contrast; and images whose 16 bits are not all used, as one."""
     odd = []
     for image in images:
-        darkest, brightest, _ = levels.get(image.image_id, (0, 255, 8))
+        darkest, brightest, _, narrow = levels.get(image.image_id, Levels(0, 255, None))
         if brightest - darkest < FEW_LEVELS:
             detail = (
                 f"is nearly uniform: its values go from {darkest} to {brightest}, of 0 to 255; if it should show more, "
                 "stretch its values, and save it as 8-bit JPEG or PNG"
+            )
+            odd.append(Fault(FaultKind.FEW_LEVELS, str(image.image), detail, image.image_id))
+        elif narrow is not None and narrow < FEW_LEVELS:
+            detail = (
+                f"has 16 bits, of which networks see 8: 99 % of its pixels have only {narrow} of the 256 values, as a "
+                "few pixels are far brighter or darker than all others; stretch its values without those, and save it "
+                "as 8-bit PNG"
             )
             odd.append(Fault(FaultKind.FEW_LEVELS, str(image.image), detail, image.image_id))
     deep = [image for image in images if image.image_id in levels and levels[image.image_id].bits not in (None, 16)]
@@ -122,12 +134,21 @@ def _look_at(path: Path, image_id: str, copy: Path | None, long_side: int) -> _L
             size = image_size(path)
         return _Look(size, (FaultKind.BROKEN_IMAGE, str(error).removeprefix(f"{path}: ")))
     size = image.shape[0], image.shape[1]
-    levels = Levels(int(image.min()), int(image.max()), grey_bits(path))
+    narrow = _narrow(image) if has_16_bits(path) else None
+    levels = Levels(int(image.min()), int(image.max()), grey_bits(path), narrow)
     smaller = size if copy is None else shrunken_size(size, long_side)
     if copy is None or smaller == size:
         return _Look(size, levels=levels, fingerprint=state)
     suffix = write_shrunken(path, image, smaller, copy)
     return _Look(size, levels=levels, fingerprint=state, suffix=suffix)
+
+
+def _narrow(image: np.ndarray) -> int:
+    """The fewest neighbouring values, of 256, that ``NEARLY_ALL`` of an image's values (uint8) are among."""
+    up_to = np.concatenate([[0], np.cumsum(np.bincount(image.ravel(), minlength=256))])
+    # Of each first value, the last one that is needed: where the values from there on are enough.
+    last = np.searchsorted(up_to, up_to[:-1] + NEARLY_ALL * image.size)
+    return int((last - np.arange(256))[last <= 256].min())
 
 
 def _near(path: Path) -> str:

@@ -100,6 +100,16 @@ def grey_bits(path: Path | str) -> int | None:
         return _bits_of(_deep_grey(image, path)) if image.mode in _DEEP_GREY else None
 
 
+def has_16_bits(path: Path | str) -> bool:
+    """Whether a file has more than 8 bits for each grey value or colour, of which networks see 8.
+
+    Raises:
+        UserError: as :func:`read_image`.
+    """
+    with _open(path, "image") as image:
+        return image.mode in _DEEP_GREY or _has_deep_colours(image)
+
+
 def read_indexed_image(path: Path | str, size: tuple[int, int]) -> np.ndarray:
     """As :func:`read_image`, of an image whose height and width are known.
 
