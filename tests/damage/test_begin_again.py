@@ -13,7 +13,7 @@ from wsss_core.files.provenance import recorded_jobs
 from wsss_core.files.record import read_record
 from wsss_core.inference.cam_blocks import write_cams_in_blocks
 from wsss_core.jobs.run import Run
-from wsss_core.training.checkpoint import Position
+from wsss_core.training.checkpoint import Checkpoint, Position
 
 from .artifacts import CLASSES, checkpoint, index, random_cams
 
@@ -117,6 +117,50 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(change, saved):
     change(state)
     torch.save(state, saved)
     assert begins_again(saved)
+
+
+def in_optimizer(name, value, part="state"):
+    return lambda state: state["optimizer"][part][0].__setitem__(name, value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state["network"]["weight"].fill_(float("nan")),
+        lambda state: state["network"].update(bias=state["network"]["bias"].to_sparse()),
+        lambda state: state["optimizer"]["state"][0]["momentum_buffer"].fill_(float("inf")),
+        lambda state: state["optimizer"]["state"][0].pop("momentum_buffer"),
+        in_optimizer("momentum_buffer", "x"),
+        in_optimizer("momentum_buffer", None),
+        in_optimizer("momentum_buffer", torch.zeros(2, 3, dtype=torch.int64)),
+        in_optimizer("momentum_buffer", torch.tensor(1.0)),
+        in_optimizer("lr", "x", "param_groups"),
+        in_optimizer("lr", float("nan"), "param_groups"),
+        in_optimizer("momentum", None, "param_groups"),
+        in_optimizer("nesterov", 0, "param_groups"),
+        changed("step", True),
+        changed("generators", [torch.zeros(16, dtype=torch.uint8)]),
+    ],
+)
+def test_a_checkpoint_with_sound_checksums_that_would_fail_later_is_not_gone_on_from(change, saved, caplog):
+    state = torch.load(saved, weights_only=True)
+    change(state)
+    torch.save(state, saved)
+    assert begins_again(saved)
+    assert "is damaged" in caplog.text
+
+
+def test_where_putting_a_state_back_fails_all_is_as_it_was(saved, monkeypatch, caplog):
+    def fail(self, states):
+        torch.manual_seed(99)
+        raise RuntimeError("not that one")
+
+    monkeypatch.setattr(Checkpoint, "_restore_generators", fail)
+    assert begins_again(saved)
+    begun = checkpoint(saved)
+    generator = torch.get_rng_state()
+    assert begun.load(STEPS) == Position() and torch.equal(generator, torch.get_rng_state())
+    assert "is damaged (not that one)" in caplog.text
 
 
 def test_what_is_no_checkpoint_is_not_gone_on_from(saved):

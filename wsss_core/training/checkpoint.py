@@ -1,6 +1,8 @@
 """How far a training has come, on disk: after an epoch, or where SIGTERM stopped it within one."""
 
+import copy
 import logging
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -85,14 +87,31 @@ class Checkpoint:
         """
         state = self._read(steps)
         position = Position()
-        if state is not None:
-            self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
+        if state is not None and self._restore(state):
             position = Position(state["curve"], state["step"], state["sums"])
-            self._restore_generators(state["generators"])
         if not same_in_all_processes(position.epoch) or not same_in_all_processes(position.step):
             raise UserError(f"{self.path}: another job goes on with the same training; wait until it has ended")
         return position
+
+    def _restore(self, state: dict[str, Any]) -> bool:
+        """Put a state into all that it is of; whether that worked. If not, everything is as it was."""
+        network = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+        optimizer, generator = copy.deepcopy(self.optimizer.state_dict()), torch.get_rng_state()
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self._restore_generators(state["generators"])
+            return True
+        except Exception as error:  # whatever the checks have missed
+            self._tell_damage(error)
+            self.network.load_state_dict(network)
+            self.optimizer.load_state_dict(optimizer)
+            torch.set_rng_state(generator)
+            return False
+
+    def _tell_damage(self, error: Exception) -> None:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        log.warning("%s is damaged (%s): the training starts from its beginning", self.path, reason)
 
     def _restore_generators(self, states: list[Tensor]) -> None:
         """Put the random generators where they were, if as many processes train as when they were saved."""
@@ -116,8 +135,7 @@ class Checkpoint:
             _check_generators(state["generators"])
             return state
         except Exception as error:  # of a damaged file, torch raises nearly every type there is
-            reason = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-            log.warning("%s is damaged (%s): the training starts from its beginning", self.path, reason)
+            self._tell_damage(error)
             return None
 
 
@@ -138,7 +156,7 @@ def _check_position(state: Any, steps: Sequence[int] | None) -> None:
     curve, step, sums = state["curve"], state["step"], state["sums"]
     if not isinstance(curve, list) or not all(map(_is_of_numbers, curve)) or not _is_of_numbers(sums):
         raise ValueError("it holds no training curve")
-    if not isinstance(step, int) or step < 0:
+    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
         raise ValueError(f"{step} is no number of steps")
     if steps is not None and (len(curve) > len(steps) or (step and step >= [*steps, 0][len(curve)])):
         raise ValueError(f"this training has no epoch {len(curve) + 1} with {step} steps before its end")
@@ -156,11 +174,14 @@ def _check_network(saved: Any, network: nn.Module) -> None:
     if not isinstance(saved, dict) or saved.keys() != own.keys():
         raise ValueError("it is of another network")
     for name, tensor in own.items():
-        if not isinstance(saved[name], Tensor) or (saved[name].shape, saved[name].dtype) != (
-            tensor.shape,
-            tensor.dtype,
-        ):
+        if not isinstance(saved[name], Tensor) or _form(saved[name]) != _form(tensor):
             raise ValueError(f"'{name}' is of another network")
+        if not saved[name].isfinite().all():
+            raise ValueError(f"'{name}' has values that are no numbers")
+
+
+def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype, torch.layout]:
+    return tensor.shape, tensor.dtype, tensor.layout
 
 
 def _check_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> None:
@@ -170,11 +191,24 @@ def _check_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> None:
         group["params"] != expected["params"] for group, expected in zip(groups, own, strict=True)
     ):
         raise ValueError("it is of another optimiser")
+    for group, expected in zip(groups, own, strict=True):
+        for name, value in expected.items():
+            if name == "lr":  # changes from step to step
+                if not isinstance(group[name], float | int) or not math.isfinite(group[name]):
+                    raise ValueError("the optimiser's learning rate is no number")
+            elif type(group[name]) is not type(value) or group[name] != value:
+                raise ValueError(f"the optimiser's '{name}' is another")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    names = next(iter(saved["state"].values()), {}).keys()
     for number, state in saved["state"].items():
+        if state.keys() != names:
+            raise ValueError("the optimiser's state is incomplete")
         for name, value in state.items():
-            if isinstance(value, Tensor) and value.dim() > 0 and value.shape != parameters[number].shape:
+            shape = torch.Size() if name == "step" else parameters[number].shape
+            if not isinstance(value, Tensor) or (value.shape, value.layout) != (shape, torch.strided):
                 raise ValueError(f"the optimiser's '{name}' is of another network")
+            if not value.is_floating_point() or not value.isfinite().all():
+                raise ValueError(f"the optimiser's '{name}' has values that are no numbers")
 
 
 def _check_generators(saved: Any) -> None:
