@@ -361,7 +361,10 @@ def test_a_small_configuration_is_completed_with_defaults():
         ),
         (
             {"classifiers": {"ordinary": {**ORDINARY, "weights": "w.pth"}}},
-            ["classifiers.ordinary.weights: String should match pattern"],
+            [
+                "classifiers.ordinary.weights: must be the path of a .safetensors file, not 'w.pth'; `python -m "
+                "wsss_core import-weights` makes one"
+            ],
         ),
         (
             {"classifiers": {"ordinary": {**ORDINARY, "objective": "seenet", "low_threshold": 0.9}}},

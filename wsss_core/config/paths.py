@@ -33,6 +33,10 @@ def written_out(path: Any) -> Any:
         raise ValueError(f"{text} has braces, which Snakemake takes for wildcards; rename the folder or file")
     if "://" in text:
         raise ValueError(f"{text} is an address; give a folder or file of this machine")
+    if os.path.normpath(text).startswith("-"):
+        raise ValueError(
+            f"{text} begins with '-', which programs take for an option; rename it, or give its whole path"
+        )
     expanded = os.path.expanduser(text)
     if text.startswith("~") and expanded == text:
         home = text.partition("/")[0]

@@ -7,6 +7,8 @@ from typing import Any
 
 from wsss_core.config.values_in_words import in_words
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""Pattern of a name that folders are named by."""
 _WANTED = {
     "string_type": "must be a text",
     "int_type": "must be a whole number",
@@ -26,6 +28,10 @@ _WANTED = {
     "mapping_type": "must be a mapping of names to values",
     "none_required": "must be null, or left out",
     "too_short": "must have at least {min_length}, and has {actual_length}",
+    "too_long": "must have at most {max_length}, and has {actual_length}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must be written so: {pattern}",
 }
 """By the type of pydantic's finding."""
 
@@ -40,7 +46,9 @@ def finding_in_words(finding: Mapping[str, Any]) -> str:
     said = re.sub(" after validation, not .*", "", finding["msg"].removeprefix("Input ")).replace("Tuple ", "List ")
     wanted = _WANTED[kind].format(**finding.get("ctx", {})) if kind in _WANTED else said
     hint = ""
-    if kind in ("string_type", "path_type") and isinstance(value, bool | int | float | datetime.date):
+    if kind == "string_pattern_mismatch":
+        wanted, hint = _of_form(finding["ctx"]["pattern"])
+    elif kind in ("string_type", "path_type") and isinstance(value, bool | int | float | datetime.date):
         hint = _quotes_needed(value)
     elif kind == "string_type" and value is None and isinstance(finding["loc"][-1], int):
         hint = "; YAML reads null, ~ and nothing so: put the word in quotes, 'null'"
@@ -51,7 +59,18 @@ def finding_in_words(finding: Mapping[str, Any]) -> str:
         hint = f"; their names as a list: [{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}]"
     elif kind in ("tuple_type", "list_type") and isinstance(value, str):
         hint = f"; of one alone: [{value}]"
-    return f"{wanted}{'' if kind == 'too_short' else f', not {in_words(value)}'}{hint}"
+    return f"{wanted}{'' if kind in ('too_short', 'too_long') else f', not {in_words(value)}'}{hint}"
+
+
+def _of_form(pattern: str) -> tuple[str, str]:
+    """What a text must be, by the regular expression for it, and a hint."""
+    if pattern == NAME:
+        return "must be letters, digits, '_', '.' and '-' alone, and begin with a letter or digit", ""
+    if not pattern.rstrip(")$").endswith(r"\.safetensors"):
+        return _WANTED["string_pattern_mismatch"].format(pattern=pattern), ""
+    words = "".join(f"{word}, " for word in pattern.strip("^()$").split("|")[:-1])
+    wanted = f"must be {words}{'or ' if words else ''}the path of a .safetensors file"
+    return wanted, "; `python -m wsss_core import-weights` makes one of another program's weights"
 
 
 def _quotes_needed(value: bool | int | float | datetime.date) -> str:
