@@ -20,7 +20,7 @@ from wsss_core.annotations.exported import Export, ExportedImage
 from wsss_core.annotations.formats import FORMATS, read_annotations
 from wsss_core.annotations.outlines import filled, outlines
 from wsss_core.annotations.regions import drawn
-from wsss_core.datasets.palette import label_image
+from wsss_core.datasets.palette import label_image, voc_palette
 from wsss_core.errors import UserError
 
 CLASSES = ("cat", "dog", "a b & <c>")
@@ -287,5 +287,66 @@ def test_colours_of_the_palette_are_read_and_others_told(tmp_path):
     (image,) = read_annotations(tmp_path, CLASSES)
     np.testing.assert_array_equal(drawn(image, CLASSES), labels)
     Image.new("RGB", (3, 3), (1, 2, 3)).save(tmp_path / "one.png")
-    with pytest.raises(UserError, match=r"one.png: has the colour \(1, 2, 3\)"):
-        list(read_annotations(tmp_path, CLASSES))
+    (image,) = read_annotations(tmp_path, CLASSES)
+    assert image.place == str(tmp_path / "one.png")
+    with pytest.raises(ValueError, match=r"^has the colour \(1, 2, 3\)"):
+        drawn(image, CLASSES)
+
+
+def test_a_palette_in_another_order_is_read_by_its_colours(tmp_path):
+    """As editors leave it that sort the colours, or drop those that are not used."""
+    labels = blobs(4)
+    order = np.array([2, 255, 0, 3, 1])  # the palette's place 0 has the colour of class 2, and so on
+    indices = np.zeros_like(labels)
+    for place, value in enumerate(order):
+        indices[labels == value] = place
+    image = Image.fromarray(indices)
+    image.putpalette(voc_palette()[order].tobytes())
+    image.save(tmp_path / "one.png", bits=4)
+    (read,) = read_annotations(tmp_path, CLASSES)
+    np.testing.assert_array_equal(drawn(read, CLASSES), labels)
+
+
+@pytest.mark.parametrize("colours", [[(0, 0, 0), (255, 0, 0)], [(0, 0, 0), (129, 0, 0)], [(0, 0, 0), (1, 1, 1)]])
+def test_a_palette_of_other_colours_is_refused(tmp_path, colours):
+    image = Image.fromarray(np.eye(5, dtype=np.uint8))
+    image.putpalette([value for colour in colours for value in colour])
+    image.save(tmp_path / "one.png")
+    (read,) = read_annotations(tmp_path, CLASSES)
+    assert f"has the colour {colours[1]}" in read.fault and not read.regions
+
+
+def test_grey_counts_by_its_values_and_colours_that_no_pixel_has_do_not_matter(tmp_path):
+    labels = blobs(4)
+    Image.fromarray(labels).save(tmp_path / "grey.png")
+    image = label_image(labels)
+    palette = voc_palette()
+    palette[4:255] = 7
+    image.putpalette(palette.tobytes())
+    image.save(tmp_path / "other.png")
+    for read in read_annotations(tmp_path, CLASSES):
+        np.testing.assert_array_equal(drawn(read, CLASSES), labels)
+
+
+def test_erased_pixels_are_background_and_half_erased_ones_told(tmp_path):
+    pixels = np.zeros((4, 5, 4), np.uint8)
+    pixels[..., 0] = 128
+    pixels[:2, :, 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    (read,) = read_annotations(tmp_path, CLASSES)
+    np.testing.assert_array_equal(drawn(read, CLASSES), np.repeat([[1], [1], [0], [0]], 5, axis=1))
+    pixels[3, :, 3] = 9
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    (read,) = read_annotations(tmp_path, CLASSES)
+    assert "has the colour (128, 0, 0, 9)" in read.fault
+
+
+def test_faults_of_single_masks_do_not_end_the_reading(tmp_path):
+    for name in ("a.png", "a.PNG", "b.png"):
+        label_image(blobs(1)).save(tmp_path / name, format="PNG")
+    label_image(np.full((3, 3), 77, np.uint8)).save(tmp_path / "c.png")
+    (tmp_path / "d.png").write_bytes(b"damaged")
+    faults = {image.name: image.fault for image in read_annotations(tmp_path, CLASSES)}
+    assert "have one id, 'a'" in faults["a"] and faults["b"] == ""
+    assert faults["c"] == "has the values 77; the classes are 1 to 3"
+    assert faults["d"].startswith("is text that begins")

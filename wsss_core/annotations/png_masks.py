@@ -28,39 +28,68 @@ def write_png(folder: Path, export: Export) -> None:
 
 
 def read_png(folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedImage]:
-    """The masks of a folder. Editors that know no palettes save colours: those of PASCAL VOC's palette are read too.
+    """The masks of a folder: files with the palette of label maps, or in its colours, or of grey.
 
-    Raises:
-        UserError: a file is no mask, or has a value that is no class.
+    Editors that know no palettes save colours, and others sort a palette anew: where a file has colours, these count.
+
+    Yields:
+        An image for each file; one with ``fault`` if the file is no mask, has a value or colour that is no class, or
+        shares its id with another.
     """
-    for image_id, file in find_image_files(folder, [".png"]).files.items():
-        labels = _read(file)
-        values = [int(value) for value in np.unique(labels)]
-        beyond = [value for value in values if len(classes) < value < np.iinfo(labels.dtype).max]
-        if beyond:
-            shown = ", ".join(map(str, beyond[:8]))
-            raise UserError(f"{file}: has the values {shown}; the classes are 1 to {len(classes)}")
+    found = find_image_files(folder, [".png"])
+    for fault in found.faults:
+        yield AnnotatedImage(fault.image_id or fault.file, fault.file, (0, 0), fault=fault.detail)
+    for image_id, file in found.files.items():
+        try:
+            labels = _read(file)
+            values = [int(value) for value in np.unique(labels)]
+            beyond = [value for value in values if len(classes) < value < np.iinfo(labels.dtype).max]
+            if beyond:
+                shown = ", ".join(map(str, beyond[:8]))
+                raise UserError(f"{file}: has the values {shown}; the classes are 1 to {len(classes)}")
+        except UserError as error:
+            yield AnnotatedImage(image_id, str(file), (0, 0), fault=str(error).removeprefix(f"{file}: "))
+            continue
         regions = [Region(label, encoded(region)) for label, region in regions_of(labels, classes)]
-        yield AnnotatedImage(image_id, str(file), (labels.shape[0], labels.shape[1]), regions)
+        size = (labels.shape[0], labels.shape[1])
+        yield AnnotatedImage(image_id, str(file), size, regions, states_background=True)
 
 
 def _read(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file) as image:
-            colours = np.array(image.convert("RGB")) if image.mode in ("RGB", "RGBA") else None
-    except Exception:  # reading it as a mask says what is wrong with the file
-        colours = None
+    """The label map, uint8 or uint16 (H, W), that a file means.
+
+    Raises:
+        UserError: it is no mask, or has a colour that label maps do not have.
+    """
+    colours = _colours(file)
     if colours is None:
-        return read_mask(file)
+        return read_mask(file)  # says what is wrong with the file, if anything is
+    red, green, blue, opacity = np.moveaxis(colours.astype(np.int64), -1, 0)
+    found = np.where(opacity == 0, 0, red << 16 | green << 8 | blue)  # erased pixels may keep their colour
     palette = voc_palette().astype(np.int64) @ [1 << 16, 1 << 8, 1]
-    found = colours.astype(np.int64) @ [1 << 16, 1 << 8, 1]
     order = np.argsort(palette)
     places = order[np.searchsorted(palette, found, sorter=order).clip(max=255)]
-    strange = palette[places] != found
+    strange = (palette[places] != found) | ((opacity > 0) & (opacity < 255))
     if strange.any():
-        red, green, blue = (int(value) for value in colours[strange][0])
+        colour = ", ".join(str(int(value)) for value in colours[strange][0][: 3 if opacity[strange][0] == 255 else 4])
         raise UserError(
-            f"{file}: has the colour ({red}, {green}, {blue}), which is none of the label maps' colours; draw without "
-            "smoothing, and save as PNG with palette"
+            f"{file}: has the colour ({colour}), which is none of the label maps' colours; draw in these, without "
+            "smoothing, and save as PNG with their palette, or as grey PNG with the classes' numbers"
         )
     return places.astype(np.uint8)
+
+
+def _colours(file: Path) -> np.ndarray | None:
+    """The colours of a PNG file's pixels with their opacity, uint8 (H, W, 4); None if it has none, or is damaged."""
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            if image.mode not in ("P", "RGB", "RGBA"):
+                return None
+            known = len(image.getpalette() or []) // 3 if image.mode == "P" else 256
+            if image.mode == "P" and np.array(image).max() >= known:
+                raise UserError(f"{file}: has values that its palette of {known} colours lacks; save it again")
+            return np.array(image.convert("RGBA"))
+    except UserError:
+        raise
+    except Exception:  # decoders of damaged files raise nearly every type there is
+        return None

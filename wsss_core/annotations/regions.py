@@ -38,6 +38,12 @@ class AnnotatedImage:
     """Height and width, pixels."""
     regions: Sequence[Region] = field(default_factory=list)
     """In drawing order: later ones lie on top."""
+    states_background: bool = False
+    """Whether the file states every pixel, so that an image without regions is said to show none."""
+    annotated: bool = True
+    """False if the tool lists the image, but nobody has annotated it."""
+    fault: str = ""
+    """What is wrong with its file, if anything; it has no regions then."""
 
 
 def checked_size(height: Any, width: Any) -> tuple[int, int]:
@@ -90,8 +96,10 @@ def drawn(image: AnnotatedImage, classes: Sequence[str]) -> np.ndarray:
         uint8 or uint16 (H, W), as label maps of so many classes are.
 
     Raises:
-        ValueError: a label is no class.
+        ValueError: its file is at fault, or a label is no class.
     """
+    if image.fault:
+        raise ValueError(image.fault)
     values = {name: number for number, name in enumerate(classes, start=1)}
     values |= {BACKGROUND: 0, IGNORED: ignored_value(len(classes))}
     labels = np.zeros(image.size, label_type(len(classes)))

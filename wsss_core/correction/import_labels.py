@@ -65,6 +65,9 @@ def import_labels(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(folder.absolute().parent) as scratch:
         for image in progress(list(read_annotations(source, index.classes)), "Drawing masks"):
+            if image.fault:
+                faults.append(f"{image.place}: {image.fault}")
+                continue
             try:
                 image_id = names.find(image.name)
                 if image_id in seen:
