@@ -207,6 +207,68 @@ def test_images_without_region_and_of_another_split_are_left_out(made, tmp_path)
     assert import_labels(tmp_path / "it.json", made[1], "val", tmp_path / "val", None, False).masks == ["other"]
 
 
+def take_all_away(folder, name, image_id="one"):
+    """Remove all regions of an image from an exported file."""
+    if name == "coco":
+        file = folder / "annotations.json"
+        document = json.loads(file.read_text())
+        number = next(image["id"] for image in document["images"] if image["file_name"] == f"{image_id}.jpg")
+        document["annotations"] = [a for a in document["annotations"] if a["image_id"] != number]
+        file.write_text(json.dumps(document))
+    elif name == "cvat":
+        tree = ElementTree.parse(folder / "annotations.xml")
+        image = next(image for image in tree.iter("image") if image.get("name") == f"{image_id}.jpg")
+        for shape in list(image):
+            image.remove(shape)
+        tree.write(folder / "annotations.xml")
+    elif name == "labelme":
+        file = folder / f"images/{image_id}.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"shapes": []}))
+    elif name == "label-studio":
+        file = folder / "tasks.json"
+        tasks = json.loads(file.read_text())
+        next(task for task in tasks if task["data"]["image_id"] == image_id)["annotations"] = [{"result": []}]
+        file.write_text(json.dumps(tasks))
+    else:
+        write_label_map(folder / f"labels/{image_id}.png", np.zeros(SIZE, np.uint8))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_image_whose_regions_were_all_removed_is_corrected(made, tmp_path, name):
+    folder = export(made, tmp_path / "out", name)
+    take_all_away(folder, name)
+    found = import_labels(folder, made[1], "train", tmp_path / "corrected", None, False)
+    assert found.masks == found.background == ["one"] and sorted(found.unchanged) == sorted(IDS[1:])
+    np.testing.assert_array_equal(read_mask(tmp_path / "corrected/one.png"), np.zeros(SIZE, np.uint8))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_image_that_was_exported_without_regions_is_taken_when_asked_for(made, tmp_path, name):
+    artifact, index = made
+    write_label_map(artifact.directory / "labels/one.png", np.zeros(SIZE, np.uint8))
+    folder = export(made, tmp_path / "out", name)
+    with pytest.raises(UserError, match=r"one"):
+        import_labels(folder, index, "train", tmp_path / "corrected", None, False)
+    found = import_labels(folder, index, "train", tmp_path / "corrected", None, True)
+    assert sorted(found.masks) == sorted(IDS) and found.background == ["one"]
+    assert not read_mask(tmp_path / "corrected/one.png").any()
+
+
+def test_a_task_that_nobody_has_annotated_is_no_correction(made, tmp_path):
+    """Label Studio exports tasks without their predictions."""
+    folder = export(made, tmp_path / "out", "label-studio")
+    draw_over(folder, "label-studio")
+    tasks = json.loads((folder / "tasks.json").read_text())
+    for task in tasks:
+        task["predictions"] = []
+    (folder / "tasks.json").write_text(json.dumps(tasks[:-1]))
+    for unchanged in (False, True):
+        found = import_labels(folder, made[1], "train", tmp_path / "corrected", None, unchanged)
+        assert (found.masks, found.empty, found.missing) == (["one"], ["in a folder/two"], ["three"])
+    told = in_words(found)
+    assert "1 without any region" in told and told.endswith("1 of the export that are not there: three")
+
+
 def test_the_masks_of_photographs_that_were_shrunk_may_have_either_size(made, tmp_path):
     _, index = made
     columns = {name: list(column) for name, column in index.columns.items()}

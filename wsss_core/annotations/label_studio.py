@@ -89,7 +89,7 @@ def read_label_studio(path: Path, tasks: Sequence[Any]) -> Iterator[AnnotatedIma
         drawn = [entry for entry in task.get("annotations") or [] if not entry.get("was_cancelled")]
         entries = drawn or task.get("predictions") or []
         if not entries:
-            yield AnnotatedImage(name, str(path), (0, 0))
+            yield AnnotatedImage(name, str(path), (0, 0), annotated=False)
             continue
         entry = max(entries, key=lambda entry: str(entry.get("updated_at", ""))) if drawn else entries[-1]
         regions, sizes = [], set()

@@ -14,7 +14,7 @@ from wsss_core.annotations.formats import FORMATS
 from wsss_core.commands.configfile import add_configfile, plan_of
 from wsss_core.correction.choose import Choice, choose
 from wsss_core.correction.export_labels import export_labels
-from wsss_core.correction.import_labels import import_labels, in_words
+from wsss_core.correction.import_labels import import_labels, in_words, some
 from wsss_core.correction.made_labels import SPLITS_OF, artifact_of, index_of
 from wsss_core.datasets.index import SPLITS
 from wsss_core.errors import UserError
@@ -112,6 +112,8 @@ def _import(options: argparse.Namespace) -> int:
             f"note: {len(image_ids)} masks have '{name}', which their images' labels lack, such as {image_ids[0]}; "
             "should the table of labels say so too?"
         )
-    left_out = found.unchanged or found.empty or found.others
+    if found.background:
+        print(f"note: {len(found.background)} masks have no object, but background alone: {some(found.background)}")
+    left_out = found.unchanged or found.empty or found.others or found.missing
     print(f"{options.out}: {len(found.masks)} masks" + (f"; left out: {in_words(found)}" if left_out else ""))
     return 0

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from wsss_core.errors import UserError
 from wsss_core.files.atomic import scratch_folder
 from wsss_core.jobs.progress import progress
 
-FAULTS_SHOWN = 10
+FAULTS_SHOWN, NAMES_SHOWN = 10, 5
 
 
 @dataclass
@@ -32,6 +32,10 @@ class Imported:
     """Images that nobody has changed since the export."""
     empty: list[str] = field(default_factory=list)
     """Images without any region, which nobody may have looked at."""
+    missing: list[str] = field(default_factory=list)
+    """Images of the export that are not there."""
+    background: list[str] = field(default_factory=list)
+    """Those of ``masks`` that show the background alone."""
     others: list[str] = field(default_factory=list)
     """Images of other splits."""
     new_classes: dict[str, list[str]] = field(default_factory=dict)
@@ -75,22 +79,24 @@ def import_labels(
                 seen[image_id] = image.name
                 if image_id not in rows:
                     found.others.append(image_id)
-                elif not image.regions:
-                    found.empty.append(image_id)
                 else:
                     labels = _fitting(image, wanted, rows[image_id])
-                    if before.get(image_id) == digest(labels) and not unchanged:
-                        found.unchanged.append(image_id)
-                    else:
-                        write_label_map(scratch / f"{image_id}.png", labels)
-                        found.masks.append(image_id)
-                        _note_new_classes(found, image_id, labels, wanted, rows[image_id])
+                    reason = _left_out(found, image, labels, before.get(image_id), unchanged)
+                    if reason is not None:
+                        reason.append(image_id)
+                        continue
+                    write_label_map(scratch / f"{image_id}.png", labels)
+                    found.masks.append(image_id)
+                    if not labels.any():
+                        found.background.append(image_id)
+                    _note_new_classes(found, image_id, labels, wanted, rows[image_id])
             except (UserError, ValueError) as error:
                 faults.append(f"{image.place}: image '{image.name}' {error}")
         if faults:
             more = len(faults) - FAULTS_SHOWN
             rest = [f"and {more} more"] if more > 0 else []
             raise UserError("\n".join([*faults[:FAULTS_SHOWN], *rest, "Nothing was written."]))
+        found.missing = [image_id for image_id in before if image_id not in seen]
         if not found.masks:
             raise UserError(f"{source}: no mask is to be taken: {in_words(found)}")
         for image_id in found.masks:
@@ -101,13 +107,46 @@ def import_labels(
 
 
 def in_words(found: Imported) -> str:
-    """What became of images that were left out; nothing if there are none."""
+    """What became of images that were left out, with some of their names."""
     reasons = {
         "unchanged since the export (--unchanged takes them too)": found.unchanged,
-        "without any region (draw 'background' where an image really shows nothing)": found.empty,
+        "without any region (where one shows nothing, draw 'background', or take it by --unchanged)": found.empty,
         "of another split (--split takes these)": found.others,
+        "of the export that are not there": found.missing,
     }
-    return ", ".join(f"{len(images)} {reason}" for reason, images in reasons.items() if images) or "there is none"
+    return "; ".join(f"{len(ids)} {reason}: {some(ids)}" for reason, ids in reasons.items() if ids) or "there is none"
+
+
+def some(image_ids: Sequence[str]) -> str:
+    """The first few of some images."""
+    more = len(image_ids) - NAMES_SHOWN
+    return ", ".join(image_ids[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _left_out(
+    found: Imported, image: AnnotatedImage, labels: np.ndarray, before: str | None, unchanged: bool
+) -> list[str] | None:
+    """The list of images that are left out for the reason for which this one is; None if it is to be taken.
+
+    Args:
+        found: whose lists.
+        image: the image.
+        labels: what its regions make.
+        before: the digest of the labels that were exported; None if that is not known.
+        unchanged: take it if nobody has changed it, too.
+    """
+    if not image.annotated:
+        return found.empty
+    if unchanged:
+        return None
+    same = {digest(labels)}
+    if not labels.any():
+        same.add(digest(np.zeros((0, 0), labels.dtype)))  # tools that tell the size with a region do not here
+    if before in same:
+        return found.unchanged if image.regions or image.states_background else found.empty
+    if before is None and not image.regions and not image.states_background:
+        return found.empty
+    return None
 
 
 def _exported_labels(source: Path, exported: Path | None) -> Mapping[str, str]:
@@ -127,6 +166,8 @@ def _exported_labels(source: Path, exported: Path | None) -> Mapping[str, str]:
 
 def _fitting(image: AnnotatedImage, images: DatasetIndex, row: int) -> np.ndarray:
     """The image's labels, which have its size, or the one that it had before it was shrunk."""
+    if not image.regions and tuple(image.size) == (0, 0):  # where regions tell the size
+        image = replace(image, size=images.sizes[row])
     allowed = {images.sizes[row], images.original().sizes[row]}
     if tuple(image.size) not in allowed:
         sizes = " or ".join(f"{height} high and {width} wide" for height, width in sorted(allowed))
