@@ -133,6 +133,76 @@ def test_an_archive_is_read_too(tmp_path, name):
     np.testing.assert_array_equal(drawn(image, CLASSES), blobs(1))
 
 
+MAC = {"__MACOSX/out/._annotations.json": b"\0\5\26\7", "__MACOSX/._one.png": b"\0\5", "out/.DS_Store": b"\0\0\0\1Bud1"}
+
+
+@pytest.mark.parametrize(("name", "shapes"), WRITTEN)
+def test_the_archive_of_an_export_is_read(tmp_path, name, shapes):
+    """However it was zipped: with the folder's name or without it, and on a Mac."""
+    folder = write(tmp_path / "out", name, LABEL_MAPS, shapes)
+    (folder / "exported.json").write_text(json.dumps({"shapes": shapes, "images": {}}))
+    for image_id in LABEL_MAPS:
+        Image.new("RGB", (3, 3), (1, 2, 3)).save(folder / f"images/{image_id}.png")
+    for below in (tmp_path, folder):
+        with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+            for file in folder.rglob("*"):
+                archive.write(file, file.relative_to(below))
+            for mac, content in MAC.items():
+                archive.writestr(mac, content)
+        images = list(read_annotations(tmp_path / "it.zip", CLASSES))
+        assert sorted(image.name.removesuffix(".png") for image in images) == sorted(LABEL_MAPS)
+        for image in images:
+            assert image.place.startswith(str(tmp_path / "it.zip"))
+            np.testing.assert_array_equal(drawn(image, CLASSES), LABEL_MAPS[image.name.removesuffix(".png")])
+
+
+def test_an_archive_of_masks_alone_is_read(tmp_path):
+    folder = write(tmp_path / "out", "png", LABEL_MAPS, "masks")
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+        for file in (folder / "labels").rglob("*.png"):
+            archive.write(file, file.relative_to(folder))
+    images = list(read_annotations(tmp_path / "it.zip", CLASSES))
+    assert sorted(image.name for image in images) == sorted(LABEL_MAPS)
+
+
+def zipped(tmp_path, content=b"[" + b" " * 2000 + b"]", name="tasks.json"):
+    with zipfile.ZipFile(tmp_path / "it.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return tmp_path / "it.zip"
+
+
+def test_archives_that_are_damaged_are_told(tmp_path):
+    whole = zipped(tmp_path).read_bytes()
+    place = 30 + len("tasks.json")  # the header of a member, and its name
+    for damaged in (whole[:place] + b"\xff" * 8 + whole[place + 8 :], whole[:-30]):
+        (tmp_path / "it.zip").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"it.zip: is .*archive .*make or download it again"):
+            list(read_annotations(tmp_path / "it.zip", CLASSES))
+
+
+@pytest.mark.parametrize("name", ["../tasks.json", "/tmp/tasks.json", "a/../../tasks.json"])
+def test_archives_that_lead_out_are_refused(tmp_path, name):
+    with pytest.raises(UserError, match="which leads out of it"):
+        list(read_annotations(zipped(tmp_path, name=name), CLASSES))
+
+
+def test_faults_in_an_archive_name_it(tmp_path):
+    with pytest.raises(UserError, match=r"it.zip/a/tasks.json: is of none of the formats"):
+        list(read_annotations(zipped(tmp_path, b"{}", "a/tasks.json"), CLASSES))
+    with pytest.raises(UserError, match=r"it.zip: holds no annotations"):
+        list(read_annotations(zipped(tmp_path, b"", "a.txt"), CLASSES))
+
+
+@pytest.mark.parametrize("shapes", ["polygons", "masks"])
+def test_labelmes_images_may_be_called_as_files_of_the_export(tmp_path, shapes):
+    label_maps = {name: blobs(number) for number, name in enumerate(["exported", "labels", "values", "a/exported"])}
+    folder = write(tmp_path / "out", "labelme", label_maps, shapes)
+    (folder / "exported.json").write_text(json.dumps({"shapes": shapes, "images": {}}))
+    for place in (folder, folder / "images"):
+        images = list(read_annotations(place, CLASSES))
+        assert sorted(image.name for image in images) == sorted(label_maps)
+
+
 def test_pycocotools_reads_the_export(tmp_path):
     for shapes in ("masks", "polygons"):
         folder = write(tmp_path / shapes, "coco", LABEL_MAPS, shapes)

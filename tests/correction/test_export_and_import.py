@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -205,6 +207,31 @@ def test_images_without_region_and_of_another_split_are_left_out(made, tmp_path)
     assert (found.masks, found.empty, found.others) == (["one"], ["three"], ["other"])
     assert in_words(found).startswith("1 without any region") and "1 of another split" in in_words(found)
     assert import_labels(tmp_path / "it.json", made[1], "val", tmp_path / "val", None, False).masks == ["other"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_archive_of_the_exports_folder_says_what_was_changed(made, tmp_path, name):
+    folder = export(made, tmp_path / "out", name)
+    draw_over(folder, name)
+    archive = shutil.make_archive(str(tmp_path / "elsewhere/it"), "zip", tmp_path, "out")
+    found = import_labels(Path(archive), made[1], "train", tmp_path / "corrected", None, False)
+    assert found.masks == ["one"] and sorted(found.unchanged) == sorted(IDS[1:])
+
+
+def test_images_may_be_called_as_files_of_the_export(made, tmp_path):
+    artifact, index = made
+    source = artifact.directory / "labels"
+    columns = {name: list(column) for name, column in index.columns.items()}
+    ids = ("exported", "labels", "values")
+    columns["image_id"] = [*ids, "other"]
+    for old, new in zip(IDS, ids, strict=True):
+        os.replace(source / f"{old}.png", source / f"{new}.png")
+    write_label_manifest({i: source / f"{i}.png" for i in ids}, source / "000-of-001.csv")
+    made = artifact, DatasetIndex(index.classes, columns)
+    for name in FORMATS:
+        folder = export(made, tmp_path / name, name, chosen=ids)
+        found = import_labels(folder, made[1], "train", tmp_path / "corrected", None, True)
+        assert sorted(found.masks) == sorted(ids)
 
 
 def take_all_away(folder, name, image_id="one"):

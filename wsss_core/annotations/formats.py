@@ -2,10 +2,11 @@
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from wsss_core.annotations.archives import DOCUMENTS, of_a_system, unpacked
 from wsss_core.annotations.coco_json import read_coco, write_coco
 from wsss_core.annotations.cvat_xml import LABELS, read_cvat, write_cvat
 from wsss_core.annotations.exported import Shapes, Writer
@@ -19,9 +20,7 @@ from wsss_core.errors import UserError
 RECORD = "exported.json"
 """What an export says of itself."""
 OTHERS = (RECORD, LABELS, VALUES, CONFIGURATION)
-"""Files of an export that hold no annotations."""
-LARGEST_MEMBER = 1 << 30
-"""Bytes of annotations that are read from an archive, at most."""
+"""Files of an export's folder that hold no annotations; images may be called so, and LabelMe's files then are."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ def read_annotations(path: Path, classes: tuple[str, ...]) -> Iterator[Annotated
     """The images that a tool, or a person, has written labels of; which format it is shows.
 
     Args:
-        path: COCO's or Label Studio's JSON; CVAT's XML; an archive (.zip) with one of these; a folder with such a
-            file, LabelMe's files or PNG masks, such as the folder of an export.
+        path: COCO's or Label Studio's JSON; CVAT's XML; a folder with such a file, LabelMe's files or PNG masks, such
+            as the folder of an export; or an archive (.zip) of these.
         classes: names of the object classes.
 
     Raises:
@@ -61,24 +60,60 @@ def read_annotations(path: Path, classes: tuple[str, ...]) -> Iterator[Annotated
     elif not path.exists():
         raise UserError(f"{path}: there is no such file or folder")
     elif zipfile.is_zipfile(path):
-        yield from _read_document(*_member(path), path.name)
+        yield from _read_archive(path, classes)
     else:
         yield from _read_document(path, path.read_bytes(), path.name)
 
 
+def export_record(path: Path) -> tuple[Path, bytes] | None:
+    """What the export says of itself whose folder something is, or lies in; None if it is of none.
+
+    Args:
+        path: as :func:`read_annotations` takes it.
+
+    Raises:
+        UserError: it is an archive that cannot be read.
+    """
+    if zipfile.is_zipfile(path):
+        with unpacked(path, RECORD, FOLDER, OTHERS) as (folder, top):
+            file = top / RECORD
+            if _is_of_the_export(file, top):
+                return path / file.relative_to(folder), file.read_bytes()
+    folder = path if path.is_dir() else path.parent
+    file = folder / RECORD
+    return (file, file.read_bytes()) if _is_of_the_export(file, folder) else None
+
+
+def _read_archive(path: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedImage]:
+    with unpacked(path, RECORD, FOLDER, OTHERS) as (folder, top):
+        try:
+            for image in _read_folder(top, classes):
+                place, fault = (text.replace(str(folder), str(path)) for text in (image.place, image.fault))
+                yield replace(image, place=place, fault=fault)
+        except UserError as error:
+            raise UserError(str(error).replace(str(folder), str(path))) from error
+
+
 def _read_folder(folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedImage]:
-    files = sorted(
-        file for suffix in ("json", "xml") for file in folder.rglob(f"*.{suffix}") if file.name not in OTHERS
-    )
+    documents = sorted(file for suffix in DOCUMENTS for file in folder.rglob(f"*{suffix}"))
+    files = [
+        file
+        for file in documents
+        if not of_a_system(PurePosixPath(file.relative_to(folder))) and not _is_of_the_export(file, folder)
+    ]
     if not files:
         masks = folder / FOLDER if (folder / FOLDER).is_dir() else folder
-        if not any(masks.rglob("*.png")):
+        empty = True
+        for image in read_png(masks, classes):
+            empty = False
+            yield image
+        if empty:
             raise UserError(f"{folder}: holds no annotations: no .json, no .xml and no .png")
-        yield from read_png(masks, classes)
         return
     if len(files) > 1 and not _is_labelme(files[0]):
         raise UserError(
-            f"{folder}: holds {len(files)} files of annotations, such as {files[0]} and {files[1]}; name one"
+            f"{folder}: holds {len(files)} files of annotations, such as {files[0]} and {files[1]}; name one (of an "
+            "archive, unpack it first)"
         )
     images = folder / "images"
     for file in files:
@@ -86,33 +121,23 @@ def _read_folder(folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedIm
         yield from _read_document(file, file.read_bytes(), file.relative_to(base).with_suffix("").as_posix())
 
 
+def _is_of_the_export(file: Path, folder: Path) -> bool:
+    """Whether it is one of ``OTHERS`` in an export's folder, and not LabelMe's file of an image of this name."""
+    return file.parent == folder and file.name in OTHERS and file.is_file() and not _is_labelme(file)
+
+
 def _is_labelme(file: Path) -> bool:
     """Whether it is of the format that has a file per image."""
     document = parsed(file, file.read_bytes()) if file.suffix == ".json" else None
-    return isinstance(document, dict) and "shapes" in document
-
-
-def _member(path: Path) -> tuple[Path, bytes]:
-    """The one file of annotations in an archive; nothing is unpacked to the disk."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if m.filename.lower().endswith((".json", ".xml"))]
-            if len(members) != 1:
-                raise UserError(
-                    f"{path}: holds {len(members)} files of annotations (.json, .xml), not one; unpack it and name the "
-                    "folder"
-                )
-            if members[0].file_size > LARGEST_MEMBER:
-                raise UserError(f"{path}: {members[0].filename} has {members[0].file_size} bytes; unpack it yourself")
-            return path / members[0].filename, archive.read(members[0])
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise UserError(f"{path}: is no archive that can be read ({error})") from error
+    return isinstance(document, dict) and isinstance(document.get("shapes"), list)
 
 
 def _read_document(path: Path, content: bytes, name: str) -> Iterator[AnnotatedImage]:
     if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         yield from read_cvat(path, content)
         return
+    if content.startswith(b"PK"):
+        raise UserError(f"{path}: is an archive that is damaged, or not complete; make or download it again")
     document: Any = parsed(path, content)
     if isinstance(document, list):
         yield from read_label_studio(path, document)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.annotations.formats import RECORD, read_annotations
+from wsss_core.annotations.formats import RECORD, export_record, read_annotations
 from wsss_core.annotations.regions import AnnotatedImage, drawn
 from wsss_core.correction.export_labels import digest
 from wsss_core.correction.image_names import ImageNames
@@ -52,8 +52,8 @@ def import_labels(
         index: the data set.
         split: whose images are taken.
         folder: where the masks go; masks of other images that lie there stay.
-        exported: the folder of the export that was corrected, which tells what was changed; by default ``source``, or
-            the folder that it lies in, if that is one.
+        exported: the folder of the export that was corrected, or an archive of it, which tells what was changed; by
+            default ``source``, or the folder that it lies in, if that is one.
         unchanged: take images that nobody has changed, too.
 
     Returns:
@@ -151,14 +151,14 @@ def _left_out(
 
 def _exported_labels(source: Path, exported: Path | None) -> Mapping[str, str]:
     """By image id, the digest of the labels that were exported; nothing if no export is known."""
-    place = exported or (source if source.is_dir() else source.parent)
-    record = place / RECORD
-    if not record.is_file():
+    found = export_record(exported or source)
+    if found is None:
         if exported is not None:
             raise UserError(f"--exported: {exported} is no folder of an export: there is no {RECORD} in it")
         return {}
+    record, content = found
     try:
-        images = json.loads(record.read_text(encoding="utf-8"))["images"]
+        images = json.loads(content.decode("utf-8"))["images"]
         return {image_id: entry["labels"] for image_id, entry in images.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{record}: is damaged ({error}); without it, all images count as changed") from error
