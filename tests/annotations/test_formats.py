@@ -322,6 +322,22 @@ def changed(document, **changes):
             f'<annotations><image name="o" height="{10**9}" width="{10**9}"><mask/></image></annotations>',
             "which is far too large",
         ),
+        (changed(COCO_FILE, images__file_name=7), "'images' has the 'file_name' 7; it has to be text"),
+        (changed(COCO_FILE, categories__name=7), "'categories' has the 'name' 7; it has to be text"),
+        (changed(COCO_FILE, images__id=[7]), r"'images' has the 'id' \[7\]; it has to be a number or text"),
+        (changed(COCO_FILE, categories__id={}), "'categories' has the 'id' {}"),
+        (changed(COCO_FILE, annotations__image_id=[7]), r"'annotations' has the 'image_id' \[7\]"),
+        (changed(COCO_FILE, annotations__category_id=[1]), r"'annotations' has the 'category_id' \[1\]"),
+        (changed(COCO_FILE, annotations__category_id=None), "an entry of 'annotations' has no 'category_id'"),
+        (COCO_FILE | {"categories": {"1": "cat"}}, "the 'categories' of the file are .*; they have to be a list"),
+        (COCO_FILE | {"categories": 1}, "the 'categories' of the file are 1; they have to be a list"),
+        (COCO_FILE | {"categories": ["cat"]}, "an entry of 'categories' has no 'name'"),
+        (COCO_FILE | {"images": COCO_FILE["images"] * 2}, "two entries of 'images' have the id 7"),
+        ([{"data": ["one.jpg"]}], "an entry of 'data' has no 'image'"),
+        ([{"data": {"image": 7}}], "'data' has the 'image' 7; it has to be text"),
+        ([{"data": {"image": "one.jpg"}, "annotations": {}}], "the 'annotations' of 'one.jpg' are {}"),
+        ([{"data": {"image": "one.jpg"}, "annotations": ["x"]}], "has no 'result'"),
+        ([{"data": {"image": "one.jpg"}, "annotations": [{"result": 4}]}], "the 'result' of 'one.jpg' are 4"),
         ({"something": "else"}, "is of none of the formats coco, cvat"),
         ([{"data": {"image": "one.jpg"}, "annotations": [{}]}], "has no 'result'"),
         ("{", "is no JSON"),
@@ -343,6 +359,12 @@ def test_wrong_files_are_told(tmp_path, document, said):
     file.write_text(document if isinstance(document, str) else json.dumps(document))
     with pytest.raises(UserError, match="file.*" + said):
         list(read_annotations(file, CLASSES))
+
+
+def test_a_task_with_nothing_but_the_numbers_of_its_predictions_is_not_annotated(tmp_path):
+    (tmp_path / "tasks.json").write_text(json.dumps([{"data": {"image": "one.jpg"}, "predictions": [4, 5]}]))
+    (image,) = read_annotations(tmp_path / "tasks.json", CLASSES)
+    assert not image.annotated and not image.regions
 
 
 def test_an_unknown_label_is_told_with_the_nearest_class():

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,6 +19,7 @@ from wsss_core.annotations.formats import FORMATS
 from wsss_core.correction.choose import Choice, choose
 from wsss_core.correction.export_labels import export_labels
 from wsss_core.correction.import_labels import import_labels, in_words
+from wsss_core.correction.made_labels import artifact_of
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import write_label_manifest
@@ -144,6 +147,38 @@ def test_the_same_export_gives_the_same_bytes(made, tmp_path):
         for file in one.rglob("*.*"):
             if file.is_file():
                 assert file.read_bytes() == (other / file.relative_to(one)).read_bytes()
+
+
+def test_label_studios_address_of_local_files_is_quoted(made, tmp_path):
+    folder = export(made, tmp_path / "my out/a&b #1", "label-studio")
+    tasks = json.loads((folder / "tasks.json").read_text())
+    for task in tasks:
+        address = urlsplit(task["data"]["image"])
+        (place,) = parse_qs(address.query)["d"]
+        assert not address.fragment and (tmp_path / "my out" / place).is_file()
+
+
+def test_every_fault_of_every_mask_is_told(made, tmp_path):
+    folder = export(made, tmp_path / "out", "png")
+    write_label_map(folder / "labels/one.png", np.full(SIZE, 77, np.uint8))
+    Image.new("RGB", SIZE[::-1], (1, 2, 3)).save(folder / "labels/three.png")
+    write_label_map(folder / "labels/nobody.png", np.ones(SIZE, np.uint8))
+    write_label_map(folder / "labels/a.PNG", np.ones(SIZE, np.uint8))
+    write_label_map(folder / "labels/a.png", np.ones(SIZE, np.uint8))
+    with pytest.raises(UserError) as told:
+        import_labels(folder, made[1], "train", tmp_path / "corrected", None, False)
+    message = str(told.value)
+    for words in ("one.png: has the values 77", "three.png: has the colour (1, 2", "'nobody' is no image", "one id"):
+        assert words in message
+    assert not (tmp_path / "corrected").exists()
+
+
+def test_an_unknown_experiment_names_the_option_that_has_it(made):
+    plan = SimpleNamespace(experiments={"cam": {"pseudo_labels": made[0]}, "advcam": {}})
+    with pytest.raises(UserError, match=r"^--with: no such experiment: 'advcamm'; did you mean 'advcam'"):
+        artifact_of(plan, "advcamm", "pseudo_labels", "--with")
+    with pytest.raises(UserError, match=r"^--with: 'advcam' has no stage"):
+        artifact_of(plan, "advcam", "pseudo_labels", "--with")
 
 
 def test_a_folder_that_is_there_is_left_alone(made, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from wsss_core.annotations.exported import Export, ExportedImage
-from wsss_core.annotations.json_files import required
+from wsss_core.annotations.json_files import entries_of, required, required_id, required_text
 from wsss_core.annotations.regions import AnnotatedImage, Region, checked_size, labels_in_order
 from wsss_core.datasets.coco.coco_masks import run_lengths
 from wsss_core.errors import UserError
@@ -79,25 +79,27 @@ def read_coco(path: Path, document: dict[str, Any]) -> Iterator[AnnotatedImage]:
         UserError: an entry is missing or wrong.
     """
     names = {}
-    for category in document.get("categories", []):
-        names[required(path, "categories", category, "id")] = required(path, "categories", category, "name")
-    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for category in entries_of(path, "the file", document, "categories"):
+        names[required_id(path, "categories", category, "id")] = required_text(path, "categories", category, "name")
+    by_image: dict[int | str, list[dict[str, Any]]] = defaultdict(list)
     for annotation in document["annotations"]:
-        by_image[required(path, "annotations", annotation, "image_id")].append(annotation)
+        required_id(path, "annotations", annotation, "category_id")
+        by_image[required_id(path, "annotations", annotation, "image_id")].append(annotation)
     numbers = set()
     for image in document["images"]:
-        number, name, height, width = (
-            required(path, "images", image, key) for key in ("id", "file_name", "height", "width")
-        )
+        number, name = required_id(path, "images", image, "id"), required_text(path, "images", image, "file_name")
+        height, width = (required(path, "images", image, key) for key in ("height", "width"))
         try:
             height, width = checked_size(height, width)
         except ValueError as error:
             raise UserError(f"{path}: image '{name}' {error}") from error
+        if number in numbers:
+            raise UserError(f"{path}: two entries of 'images' have the id {number}, such as '{name}'")
         numbers.add(number)
         regions = []
         for annotation in by_image[number]:
             place = f"{path}: annotation {annotation.get('id')} (of {name})"
-            category = annotation.get("category_id")
+            category = annotation["category_id"]
             if category not in names:
                 raise UserError(f"{place}: its category_id {category} is not in 'categories'")
             try:

@@ -28,3 +28,43 @@ def required(path: Path, where: str, entry: Any, key: str) -> Any:
     if not isinstance(entry, dict) or key not in entry:
         raise UserError(f"{path}: an entry of '{where}' has no '{key}'; export it again, in the same format")
     return entry[key]
+
+
+def required_text(path: Path, where: str, entry: Any, key: str) -> str:
+    """As :func:`required`, of a value that is text.
+
+    Raises:
+        UserError: it is missing, or no text.
+    """
+    value = required(path, where, entry, key)
+    if not isinstance(value, str):
+        raise UserError(f"{path}: an entry of '{where}' has the '{key}' {_short(value)}; it has to be text, in quotes")
+    return value
+
+
+def required_id(path: Path, where: str, entry: Any, key: str) -> int | str:
+    """As :func:`required`, of a value that says which entry is meant.
+
+    Raises:
+        UserError: it is missing, or neither a whole number nor text.
+    """
+    value = required(path, where, entry, key)
+    if not isinstance(value, (int, str)):
+        raise UserError(f"{path}: an entry of '{where}' has the '{key}' {_short(value)}; it has to be a number or text")
+    return value
+
+
+def entries_of(path: Path, where: str, entry: Any, key: str) -> list[Any]:
+    """The list that an entry has for a key; an empty one if there is none.
+
+    Raises:
+        UserError: there is something else.
+    """
+    value = entry.get(key)
+    if value is not None and not isinstance(value, list):
+        raise UserError(f"{path}: the '{key}' of {where} are {_short(value)}; they have to be a list")
+    return value or []
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value)[:60]

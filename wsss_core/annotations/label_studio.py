@@ -14,7 +14,7 @@ import numpy as np
 
 from wsss_core.annotations.brush_runs import pack, unpack
 from wsss_core.annotations.exported import Export, ExportedImage, colour
-from wsss_core.annotations.json_files import required
+from wsss_core.annotations.json_files import entries_of, required, required_text
 from wsss_core.annotations.outlines import filled
 from wsss_core.annotations.regions import (
     AnnotatedImage,
@@ -84,23 +84,29 @@ def read_label_studio(path: Path, tasks: Sequence[Any]) -> Iterator[AnnotatedIma
     """
     for number, task in enumerate(tasks):
         data = required(path, "tasks", task, "data")
-        name = data.get("image_id") or unquote(str(required(path, "data", data, TO)))
+        name = _name(path, data)
         place = f"{path}: image '{name}'"
-        drawn = [entry for entry in task.get("annotations") or [] if not entry.get("was_cancelled")]
-        entries = drawn or task.get("predictions") or []
+        answers, predictions = (entries_of(path, f"'{name}'", task, key) for key in ("annotations", "predictions"))
+        drawn = [entry for entry in answers if not (isinstance(entry, dict) and entry.get("was_cancelled"))]
+        # An export has no more than the numbers of predictions, if it was not asked for all.
+        entries = drawn or [entry for entry in predictions if not isinstance(entry, int)]
         if not entries:
             yield AnnotatedImage(name, str(path), (0, 0), annotated=False)
             continue
+        for entry in entries:
+            required(path, f"tasks[{number}]", entry, "result")
         entry = max(entries, key=lambda entry: str(entry.get("updated_at", ""))) if drawn else entries[-1]
         regions, sizes = [], set()
-        for result in required(path, f"tasks[{number}]", entry, "result"):
-            kind = required(path, "result", result, "type")
+        for result in entries_of(path, f"'{name}'", entry, "result"):
+            kind = required_text(path, "result", result, "type")
             if kind.removesuffix("labels") == kind:
                 continue  # a choice, a text, a relation: no region
             try:
                 size = checked_size(result["original_height"], result["original_width"])
                 value = result["value"]
                 (label,) = value[kind]
+                if not isinstance(label, str):
+                    raise ValueError(f"the label {label!r} of a region is no text")
                 regions.append(Region(label, _pixels(kind, value, size)))
             except KeyError as error:
                 raise UserError(f"{place}: a region has no {error}") from error
@@ -110,6 +116,13 @@ def read_label_studio(path: Path, tasks: Sequence[Any]) -> Iterator[AnnotatedIma
         if len(sizes) > 1:
             raise UserError(f"{place}: its regions are of images of different sizes")
         yield AnnotatedImage(name, str(path), next(iter(sizes), (0, 0)), regions)
+
+
+def _name(path: Path, data: Any) -> str:
+    """What a task calls its image."""
+    if isinstance(data, dict) and data.get("image_id"):
+        return required_text(path, "data", data, "image_id")
+    return unquote(required_text(path, "data", data, TO))
 
 
 def _pixels(kind: str, value: dict[str, Any], size: tuple[int, int]) -> RunLengths:

@@ -84,7 +84,7 @@ def _export(options: argparse.Namespace) -> int:
         raise UserError(f"--tolerance: has to be a number of pixels from 0 to 100, not {options.tolerance}")
     plan = plan_of(options)
     artifact = artifact_of(plan, options.experiment, options.stage)
-    others = [artifact_of(plan, name, options.stage) for name in options.others]
+    others = [artifact_of(plan, name, options.stage, "--with") for name in options.others]
     images = index_of(plan).split(SPLITS_OF[options.stage])
     choice = Choice(options.by, options.list, options.worst)
     chosen, worth = choose(choice, artifact, others, images, plan.config.runtime.device)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -71,7 +72,7 @@ def export_labels(
             row = rows[image_id]
             file = _copy_image(images.image_paths[row], image_id, scratch / IMAGES)
             exported.append(ExportedImage(image_id, file, images.sizes[row], partial(read_mask, maps[image_id])))
-        local = url if url is not None else f"/data/local-files/?d={folder.name}/{IMAGES}/"
+        local = url if url is not None else f"/data/local-files/?d={quote(folder.absolute().name)}/{IMAGES}/"
         export = Export(f"{experiment}, {artifact.stage}", images.classes, shapes, tolerance, exported, local)
         FORMATS[format_name].write(scratch, export)
         record = {

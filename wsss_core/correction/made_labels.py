@@ -15,16 +15,22 @@ SPLITS_OF = {"pseudo_labels": "train", "predictions": "val"}
 """By stage whose label maps can be exported, the images that it has some of."""
 
 
-def artifact_of(plan: Plan, experiment: str, stage: str) -> Artifact:
+def artifact_of(plan: Plan, experiment: str, stage: str, option: str = "--experiment") -> Artifact:
     """The artifact of an experiment's stage.
+
+    Args:
+        plan: the plan.
+        experiment: the experiment's name.
+        stage: a key of ``SPLITS_OF``.
+        option: which names the experiment, for messages.
 
     Raises:
         UserError: there is no such experiment, or it does not come to the stage.
     """
     if experiment not in plan.experiments:
-        raise UserError(unknown_name(("--experiment",), "no such experiment", experiment, plan.experiments))
+        raise UserError(unknown_name((option,), "no such experiment", experiment, plan.experiments))
     if stage not in plan.experiments[experiment]:
-        raise UserError(f"--experiment: '{experiment}' has no stage '{stage}'")
+        raise UserError(f"{option}: '{experiment}' has no stage '{stage}'")
     return plan.experiments[experiment][stage]
 
 
