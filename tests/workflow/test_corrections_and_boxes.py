@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+import zipfile
 from pathlib import Path
 
 import pandas
@@ -115,12 +117,63 @@ def test_a_box_opens_elsewhere_and_nothing_is_to_be_done(copied, tmp_path, maps)
     assert summary.loc["advcam", "val"] == before.loc["advcam", "val"]
     assert (elsewhere / "results/creatures/report.html").stat().st_size > 10000
     files = [path for path in (elsewhere / "results").rglob("*") if path.is_file() and not path.is_symlink()]
-    command(elsewhere, "unpack", one)  # again, as after a kill
-    assert [path for path in (elsewhere / "results").rglob("*") if path.is_file() and not path.is_symlink()] == files
     weights = next(path for path in files if path.match("segmenter/*/weights.safetensors"))
+    leftover = weights.with_name(".writing-0123456789ab-weights.safetensors")
+    leftover.touch()
+    (elsewhere / "results/creatures/experiments/advcam/links.json").unlink()  # again, as after a kill
+    command(elsewhere, "unpack", one)
+    again = [path for path in (elsewhere / "results").rglob("*") if path.is_file() and not path.is_symlink()]
+    assert sorted(again) == sorted(files)
+    assert fresh.planned() == {}
+    if not maps:
+        time.sleep(0.01)
+        command(copied.folder, "pack", "cam", "--out", other)
+        command(elsewhere, "unpack", other)
+        both = Workflow(elsewhere, yaml.safe_load((elsewhere / "cam.yaml").read_text()))
+        assert both.planned() == {} and fresh.planned() == {}
+        # What came out of a box goes into one again, with the same bytes.
+        command(elsewhere, "pack", "advcam", "--configfile", "advcam.yaml", "--licence", "CC0-1.0", "--out", other)
+        assert other.read_bytes() == one.read_bytes()
     weights.write_bytes(b"others")
     assert "is another one than in the box" in command(elsewhere, "unpack", one, status=2)
     assert weights.read_bytes() == b"others"
+
+
+def rewritten(box, target, changed):
+    """Write a box with other content of some files, None for none; listed or not as they are."""
+    with zipfile.ZipFile(box) as source, zipfile.ZipFile(target, "w") as archive:
+        description = json.loads(source.read("box.json"))
+        for entry in source.infolist():
+            kept = changed(entry.filename, source.read(entry))
+            if kept is None:
+                description["files"].pop(entry.filename)
+            elif entry.filename != "box.json":
+                archive.writestr(entry, kept)
+        archive.writestr("box.json", json.dumps(description))
+    return target
+
+
+def test_a_box_that_is_not_whole_is_refused_before_anything_is_written(copied, tmp_path):
+    copied.options()
+    box, elsewhere = tmp_path / "box.zip", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command(copied.folder, "pack", "cam", "--out", box)
+
+    def without_segmenter(name, content):
+        return None if name.startswith("artifacts/segmenter/") else content
+
+    def damaged(name, content):
+        return content[:-1] + b"?" if name.startswith("artifacts/walked_cams/") else content
+
+    for number, (change, said) in enumerate([(without_segmenter, "lacks artifacts/segmenter/"), (damaged, "damaged")]):
+        other = rewritten(box, tmp_path / f"{number}.zip", change)
+        assert said in command(elsewhere, "unpack", other, status=2)
+        assert list(elsewhere.iterdir()) == []
+    links = elsewhere / "results/creatures/experiments/cam/links.json"
+    links.parent.mkdir(parents=True)
+    links.write_text('{"segmenter": "../../segmenter/other-0123456789"}')
+    assert "leads to results of other settings" in command(elsewhere, "unpack", box, status=2)
+    assert [path for path in elsewhere.rglob("*") if path.is_file()] == [links]
 
 
 def test_what_is_not_made_cannot_be_packed(tmp_path):

@@ -4,7 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from wsss_core.config.root import REFERENCES, Config
+from wsss_core.config.stages import STAGES
 from wsss_core.datasets.index_corrections import corrected_masks_in
+from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.plan import Plan
+
+FOR_PEOPLE_ONLY = ("climb", "generated", "test_images", "test_predictions", "voc_submission", "masks", "listed_masks")
+"""Stages that a box without maps has nothing of: their files are pictures, or name places on this machine."""
 
 
 def settings_of(config: Config, experiment: str) -> dict[str, Any]:
@@ -63,3 +69,33 @@ def needed_files(config: Config) -> list[str]:
             else:
                 found += map(str, corrected_masks_in(Path(experiment.masks_of.folder)).values())
     return sorted(dict.fromkeys(found))
+
+
+def packed_artifacts(plan: Plan, with_maps: bool) -> list[Artifact]:
+    """The artifacts that belong into a box, each after those it is made from."""
+    ordered: dict[str, Artifact] = {}
+
+    def visit(artifact: Artifact) -> None:
+        for upstream in artifact.upstream.values():
+            visit(upstream)
+        ordered.setdefault(str(artifact.directory), artifact)
+
+    for stages in plan.experiments.values():
+        for artifact in stages.values():
+            visit(artifact)
+    return [artifact for artifact in ordered.values() if with_maps or artifact.stage not in FOR_PEOPLE_ONLY]
+
+
+def own_files(artifact: Artifact) -> list[str]:
+    """The files of an artifact that are no maps: a box has all of them."""
+    return list(STAGES[artifact.stage].files)
+
+
+def scores_are_there(plan: Plan) -> bool:
+    """Whether there are scores, whether or not the data set's masks are: those may be elsewhere."""
+    return any(
+        Path(artifact.path(scores)).exists()
+        for stages in plan.experiments.values()
+        for stage, artifact in stages.items()
+        if (scores := STAGES[stage].scores_file) is not None
+    )

@@ -26,7 +26,7 @@ from wsss_core.box.contents import (
     digest_of,
 )
 from wsss_core.box.model_card import model_card
-from wsss_core.box.one_experiment import needed_files, settings_of
+from wsss_core.box.one_experiment import needed_files, own_files, packed_artifacts, settings_of
 from wsss_core.config.loading import unknown_name
 from wsss_core.config.root import Config
 from wsss_core.config.stages import STAGES
@@ -35,7 +35,6 @@ from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path, scratch_folder, write_json, write_text
 from wsss_core.jobs.progress import Progress
-from wsss_core.plan.artifacts import Artifact
 from wsss_core.plan.descriptions import described, described_maps
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.rules import Rules
@@ -43,8 +42,6 @@ from wsss_core.plan.score_conditions import sources_of_weights
 from wsss_core.report.overview import draw_overview
 from wsss_core.report.score_table import score_table, write_table
 
-FOR_PEOPLE_ONLY = ("climb", "generated", "test_images", "test_predictions", "voc_submission", "masks", "listed_masks")
-"""Stages that a box without maps has nothing of: their files are pictures, or name places on this machine."""
 NOT_HANDED_ON = ("host", "user")
 """What a job's provenance says of the machine and its user."""
 BLOCK = 1 << 20
@@ -126,39 +123,19 @@ def _check_complete(plan: Plan, config: Config, experiment: str) -> None:
             raise RuntimeError(f"the settings of '{experiment}' alone give another {role} than with all others")
     links = plan.folder / "experiments" / experiment / "links.json"
     missing = None if links.is_file() else links
-    for artifact in _packed(plan, with_maps=True):
+    for artifact in packed_artifacts(plan, with_maps=True):
         missing = missing or next(
-            (f for f in map(artifact.directory.joinpath, _own(artifact)) if not f.is_file()), None
+            (f for f in map(artifact.directory.joinpath, own_files(artifact)) if not f.is_file()), None
         )
     if missing is not None:
         raise UserError(f"{missing}: is not made yet; run `snakemake` to the end first")
 
 
-def _packed(plan: Plan, with_maps: bool) -> list[Artifact]:
-    """The artifacts that belong into a box, each after those it is made from."""
-    ordered: dict[str, Artifact] = {}
-
-    def visit(artifact: Artifact) -> None:
-        for upstream in artifact.upstream.values():
-            visit(upstream)
-        ordered.setdefault(str(artifact.directory), artifact)
-
-    for stages in plan.experiments.values():
-        for artifact in stages.values():
-            visit(artifact)
-    return [artifact for artifact in ordered.values() if with_maps or artifact.stage not in FOR_PEOPLE_ONLY]
-
-
-def _own(artifact: Artifact) -> list[str]:
-    """The files of an artifact that are no maps."""
-    return list(STAGES[artifact.stage].files)
-
-
 def _files_of_artifacts(plan: Plan, with_maps: bool, scratch: Path) -> dict[str, Path]:
     """By name in the box, the files of all artifacts."""
     files: dict[str, Path] = {}
-    for artifact in _packed(plan, with_maps):
-        own = [*_own(artifact), *filter(None, [STAGES[artifact.stage].scores_file]), "provenance.json"]
+    for artifact in packed_artifacts(plan, with_maps):
+        own = [*own_files(artifact), *filter(None, [STAGES[artifact.stage].scores_file]), "provenance.json"]
         found = [artifact.directory / name for name in own if (artifact.directory / name).is_file()]
         if with_maps:
             inside = (file for file in artifact.directory.rglob("*") if file.is_file() and file.suffix in SUFFIXES)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from wsss_core.box.as_made import as_made, made_besides
 from wsss_core.box.contents import (
     ARTIFACTS,
     AT_THE_TOP,
@@ -25,18 +26,13 @@ from wsss_core.box.contents import (
     check_name,
     digest_of,
 )
-from wsss_core.box.one_experiment import needed_files
-from wsss_core.config.differences import all_settings
-from wsss_core.config.stages import STAGES
+from wsss_core.box.one_experiment import needed_files, own_files, packed_artifacts
 from wsss_core.errors import UserError
-from wsss_core.files.atomic import atomic_path, write_text
+from wsss_core.files.atomic import TEMPORARY_MARK, atomic_path, temporary_end, write_text
 from wsss_core.jobs.progress import progress
-from wsss_core.plan.descriptions import described_artifacts, described_classifiers, described_experiments
-from wsss_core.plan.experiments import link_experiment
+from wsss_core.plan.descriptions import described_artifacts
+from wsss_core.plan.experiments import listed_links, relative_links
 from wsss_core.plan.rules import Rules, directories
-from wsss_core.report.make_report import Run, make_report
-from wsss_core.report.pictured import Pictured
-from wsss_core.report.summary import summarise
 
 LARGEST_TEXT = 1 << 26
 """Bytes of the description and the settings, at most."""
@@ -80,25 +76,66 @@ def _placed(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], se
     experiment = str(description.get("experiment"))
     if list(rules.plan.experiments) != [experiment]:
         raise UserError(f"{box}: its settings are of other experiments than '{experiment}'")
+    _check_complete(box, rules, description)
     targets = _targets(box, rules, description)
     configuration = Path(f"{experiment}.yaml")
     text = yaml.safe_dump(settings, sort_keys=True)
     _check_free(targets, description, configuration, text)
-    now, new = time.time(), set[Path]()
-    ordered = _upstream_first(targets, rules)
-    for name, target in progress(ordered, "Unpacking"):
+    _check_links(rules, experiment)
+    listed = description["files"]
+    for name in progress(sorted(listed), "Checking"):
+        _check_content(box, archive, name, listed[name]["sha256"])
+    _remove_leftovers([*targets.values(), configuration, *made_besides(rules, experiment)])
+    now = time.time()
+    for name, target in progress(_upstream_first(targets, rules), "Unpacking"):
         if not target.exists():
-            _extract(box, archive, name, target, description["files"][name]["sha256"])
+            _extract(box, archive, name, target, listed[name]["sha256"])
             os.utime(target, (now, now))
-            new.add(target)
-    for target in new:  # folders in artifacts are inputs, too, and have changed with each file in them
-        if target.is_relative_to(rules.plan.folder):
-            inside = len(target.relative_to(rules.plan.folder).parts) - 3
-            for parent in list(target.parents)[:inside]:
-                os.utime(parent, (now, now))
-    _finish(box, archive, rules, experiment, description)
-    write_text(configuration, text)
+    overview = archive.read(OVERVIEW) if OVERVIEW in listed else None
+    as_made(rules, experiment, _text(box, archive, CARD, listed[CARD]["sha256"]), overview, targets.values())
+    if not configuration.exists():
+        write_text(configuration, text)
     return configuration
+
+
+def _check_complete(box: Path, rules: Rules, description: dict[str, Any]) -> None:
+    """Refuse a box that lacks what its settings ask for: Snakemake would begin to train."""
+    for artifact in packed_artifacts(rules.plan, bool(description.get("with_maps"))):
+        for file in own_files(artifact):
+            name = f"{ARTIFACTS}/{artifact.stage}/{artifact.name}/{file}"
+            if name not in description["files"]:
+                raise UserError(
+                    f"{box}: lacks {name}, which its settings ask for; it was packed by another release of this "
+                    "program, or changed. Nothing was written"
+                )
+
+
+def _check_links(rules: Rules, experiment: str) -> None:
+    """Refuse to give an experiment's name to other results."""
+    links = rules.plan.folder / "experiments" / experiment / "links.json"
+    found = listed_links(links)
+    if found is not None and found != relative_links(links, directories(rules.plan.experiments[experiment])):
+        raise UserError(
+            f"{links.parent}: is there already, and leads to results of other settings; unpack into another folder "
+            "(--folder, --results). Nothing was written"
+        )
+
+
+def _check_content(box: Path, archive: zipfile.ZipFile, name: str, sha256: str) -> None:
+    with archive.open(name) as source:
+        if hashlib.file_digest(source, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]
+            raise UserError(f"{box}: {name} is damaged; copy or download the box again. Nothing was written")
+
+
+def _remove_leftovers(targets: list[Path]) -> None:
+    """Remove what a killed call has begun to write: files with a temporary name for one of these."""
+    by_folder: dict[Path, set[str]] = {}
+    for target in targets:
+        by_folder.setdefault(target.parent, set()).add(temporary_end(target))
+    for folder, ends in by_folder.items():
+        for file in folder.glob(f"{TEMPORARY_MARK}*"):
+            if file.is_symlink() or file.name.removeprefix(TEMPORARY_MARK).partition("-")[2] in ends:
+                file.unlink(missing_ok=True)
 
 
 def _upstream_first(targets: dict[str, Path], rules: Rules) -> list[tuple[str, Path]]:
@@ -262,42 +299,3 @@ def _extract(box: Path, archive: zipfile.ZipFile, name: str, target: Path, sha25
                 copy.write(block)
         if found.hexdigest() != sha256:
             raise UserError(f"{box}: {name} is damaged; copy or download the box again")
-
-
-def _finish(box: Path, archive: zipfile.ZipFile, rules: Rules, experiment: str, description: dict[str, Any]) -> None:
-    """What a run makes at its end: links, and pages of the experiment alone, where there are none of others."""
-    folder = Path(rules.folder)
-    stages = rules.plan.experiments[experiment]
-    links = folder / "experiments" / experiment / "links.json"
-    link_experiment(links, directories(stages))
-    write_text(links.with_name(CARD), _text(box, archive, CARD, description["files"][CARD]["sha256"]))
-    if not (folder / OVERVIEW).exists() and OVERVIEW in description["files"]:
-        _extract(box, archive, OVERVIEW, folder / OVERVIEW, description["files"][OVERVIEW]["sha256"])
-    # Scores are there whether or not the data set is, which may be elsewhere.
-    rules.has_masks = any(
-        Path(artifact.path(scores)).exists()
-        for stage, artifact in stages.items()
-        if (scores := STAGES[stage].scores_file) is not None
-    )
-    described = described_experiments(rules)
-    classifiers = described_classifiers(rules)
-    name = rules.config.dataset.name
-    if not (folder / "summary.md").exists() or not (folder / "summary.csv").exists():
-        summarise(name, described, folder / "summary.csv", folder / "summary.md", classifiers)
-    if not (folder / "report.html").exists():
-        dataset = rules.plan.dataset
-        pictured = Pictured(dataset.path("index.csv"), dataset.path("classes.json"), None, {}, {}, 0)
-        make_report(
-            Run(
-                name,
-                folder,
-                described,
-                {experiment: directories(stages)},
-                described_artifacts(rules),
-                all_settings(rules.config),
-                pictured,
-                {},
-                classifiers,
-            ),
-            folder / "report.html",
-        )

@@ -36,9 +36,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         UserError: the disk is full.
     """
     path = Path(path)
-    # Names have at most 255 bytes, 4 a character.
-    end = path.name if len(path.name) <= 50 else path.name[-50:]
-    temporary = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{end}")
+    temporary = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{temporary_end(path)}")
     with full_disk_told(path):
         unfinished.add(temporary)
         try:
@@ -55,6 +53,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
             unfinished.discard(temporary)
+
+
+def temporary_end(path: Path) -> str:
+    """How the temporary names of a file end, after the mark and a random number."""
+    # Names have at most 255 bytes, 4 a character.
+    return path.name if len(path.name) <= 50 else path.name[-50:]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Links from an experiment's name to its artifacts, and the list of what no experiment needs."""
 
 import errno
+import json
 import logging
 import os
 import secrets
@@ -33,9 +34,24 @@ def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
         # A temporary link is another run's, which links the same experiment.
         if link.is_symlink() and link.name not in artifacts and not link.name.startswith(TEMPORARY_MARK):
             link.unlink(missing_ok=True)
-    for stage, directory in artifacts.items():
-        _link(folder / stage, os.path.relpath(directory, folder))
-    write_json(links_json, {stage: os.path.relpath(directory, folder) for stage, directory in artifacts.items()})
+    links = relative_links(links_json, artifacts)
+    for stage, target in links.items():
+        _link(folder / stage, target)
+    write_json(links_json, links)
+
+
+def relative_links(links_json: Path, artifacts: Mapping[str, str]) -> dict[str, str]:
+    """What ``links_json`` lists: by stage, where its link leads."""
+    return {stage: os.path.relpath(directory, links_json.parent) for stage, directory in artifacts.items()}
+
+
+def listed_links(links_json: Path) -> dict[str, str] | None:
+    """What is listed there now; None if nothing is."""
+    try:
+        listed = json.loads(links_json.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return listed if isinstance(listed, dict) else None
 
 
 def _link(link: Path, target: str) -> None:

@@ -1,0 +1,100 @@
+"""What a run makes at its end, made of a box: links, pages; and times by which Snakemake has nothing to do."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from wsss_core.box.contents import CARD, OVERVIEW
+from wsss_core.box.one_experiment import scores_are_there
+from wsss_core.config.differences import all_settings
+from wsss_core.files.atomic import atomic_path, write_text
+from wsss_core.plan.descriptions import described_artifacts, described_classifiers, described_experiments
+from wsss_core.plan.experiments import link_experiment, listed_links, relative_links
+from wsss_core.plan.rules import Rules, directories
+from wsss_core.report.make_report import Run, make_report
+from wsss_core.report.pictured import Pictured
+from wsss_core.report.summary import summarise
+
+PAGES = (OVERVIEW, "summary.csv", "summary.md", "report.html")
+"""What Snakemake makes of all experiments together, in the folder of results."""
+
+
+def made_besides(rules: Rules, experiment: str) -> list[Path]:
+    """The files that :func:`as_made` may write."""
+    own = rules.plan.folder / "experiments" / experiment
+    return [own / "links.json", own / CARD, own / OVERVIEW, *map(rules.plan.folder.joinpath, PAGES)]
+
+
+def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, targets: Iterable[Path]) -> None:
+    """Make links, and pages of the experiment alone where there are none of others.
+
+    What is there and right is not written again: whatever is made from it would be older, and be made again.
+
+    Args:
+        rules: of the experiment alone.
+        experiment: its name.
+        card: the page about the box.
+        overview: the picture in the box.
+        targets: the files of the experiment's artifacts, all of which are there.
+    """
+    folder, stages = Path(rules.folder), rules.plan.experiments[experiment]
+    _no_folder_younger_than_its_files(targets, rules.plan.folder)
+    links = folder / "experiments" / experiment / "links.json"
+    if not _is_linked(links, relative_links(links, directories(stages))):
+        link_experiment(links, directories(stages))
+    if not links.with_name(CARD).exists() or links.with_name(CARD).read_text(encoding="utf-8") != card:
+        write_text(links.with_name(CARD), card)
+    rules.has_masks = scores_are_there(rules.plan)
+    described, classifiers = described_experiments(rules), described_classifiers(rules)
+    name = rules.config.dataset.name
+    for picture in (links.with_name(OVERVIEW), folder / OVERVIEW):  # the first stays this experiment's
+        if overview is not None and not picture.exists():
+            with atomic_path(picture) as temporary:
+                temporary.write_bytes(overview)
+    if not (folder / "summary.md").exists() or not (folder / "summary.csv").exists():
+        summarise(name, described, folder / "summary.csv", folder / "summary.md", classifiers)
+    if not (folder / "report.html").exists():
+        dataset = rules.plan.dataset
+        pictured = Pictured(dataset.path("index.csv"), dataset.path("classes.json"), None, {}, {}, 0)
+        make_report(
+            Run(
+                name,
+                folder,
+                described,
+                {experiment: directories(stages)},
+                described_artifacts(rules),
+                all_settings(rules.config),
+                pictured,
+                {},
+                classifiers,
+            ),
+            folder / "report.html",
+        )
+    made = [target for target in targets if target.is_relative_to(rules.plan.folder)]
+    _at_least_as_young(links, made)
+    for page in PAGES:  # also those of other experiments, which stay
+        _at_least_as_young(folder / page, [links])
+
+
+def _is_linked(links: Path, wanted: dict[str, str]) -> bool:
+    there = {link.name: os.readlink(link) for link in links.parent.glob("*") if link.is_symlink()}
+    return listed_links(links) == wanted == there
+
+
+def _no_folder_younger_than_its_files(targets: Iterable[Path], results: Path) -> None:
+    """Folders in artifacts are inputs, too, and have changed with each file that was put into them."""
+    youngest: dict[Path, int] = {}
+    for target in targets:
+        if target.is_relative_to(results):
+            inside = len(target.relative_to(results).parts) - 3
+            for parent in list(target.parents)[: max(inside, 0)]:
+                youngest[parent] = max(youngest.get(parent, 0), target.stat().st_mtime_ns)
+    for parent, time in youngest.items():
+        if parent.stat().st_mtime_ns > time:
+            os.utime(parent, ns=(time, time))
+
+
+def _at_least_as_young(file: Path, others: Iterable[Path]) -> None:
+    youngest = max((other.stat().st_mtime_ns for other in others), default=0)
+    if file.exists() and file.stat().st_mtime_ns < youngest:
+        os.utime(file, ns=(youngest, youngest))
