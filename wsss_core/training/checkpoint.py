@@ -199,9 +199,9 @@ def _check_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> None:
             elif type(group[name]) is not type(value) or group[name] != value:
                 raise ValueError(f"the optimiser's '{name}' is another")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    names = next(iter(saved["state"].values()), {}).keys()
+    names = set(next(iter(saved["state"].values()), {}))
     for number, state in saved["state"].items():
-        if state.keys() != names:
+        if set(state) != names:
             raise ValueError("the optimiser's state is incomplete")
         for name, value in state.items():
             shape = torch.Size() if name == "step" else parameters[number].shape
