@@ -167,6 +167,18 @@ def test_one_value_for_all_objects_is_refused_where_every_label_names_it_too():
     assert "all objects are saved as 1 ('cat')" in fault.detail
 
 
+def test_classes_that_are_ignored_are_not_taken_for_one_value():
+    labels = [["cat", name] for name in varied()]
+    faults, warnings = judged(labels, ["cat"] * 24, ignored=7)
+    assert faults == [] and not any("saved as" in warning.detail for warning in warnings)
+
+
+def test_few_masks_that_differ_prove_nothing():
+    labels, masks = [["cat", "cow"]] * 4, [["cat", "dog"]] * 4
+    assert judged(labels, masks)[0] == []
+    assert len(judged(labels * 2, masks * 2)[0]) == 1
+
+
 def test_masks_of_one_class_alone_are_no_mistake_of_numbering():
     labels = varied(30)
     faults, (warning,) = judged(labels, ["cat" if name == "cat" else "" for name in labels])

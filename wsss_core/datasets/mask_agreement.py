@@ -25,6 +25,8 @@ BOTH_WAYS = 0.5
 """That many: masks that lack a class of the label and show another instead. Labels may be incomplete, but not so."""
 FEWEST = 3
 """Fewer images than this prove nothing."""
+FEWEST_DIFFERING = 5
+"""Nor do fewer than this whose masks show some class of the label."""
 MANY = 0.05
 """From this share of images on whose masks and labels differ, there is a warning."""
 NAMED = 6
@@ -147,12 +149,12 @@ class MaskAgreement:
         """Whether nearly no mask shows any class of its image's label, or nearly all differ and many both ways."""
         labels, present = self._of(split)
         labelled = labels.any(axis=1)
-        nearly_all, many = (max(FEWEST, share * labelled.sum()) for share in (NEARLY_ALL, BOTH_WAYS))
+        nearly_all, many = NEARLY_ALL * labelled.sum(), BOTH_WAYS * labelled.sum()
         contradicting = labelled & ~(labels & present).any(axis=1)
         differing = labelled & (labels != present).any(axis=1)
         both_ways = (labels & ~present).any(axis=1) & (present & ~labels).any(axis=1)
-        wrong = differing.sum() >= nearly_all and both_ways.sum() >= many
-        return bool(contradicting.sum() >= nearly_all or wrong)
+        wrong = differing.sum() >= max(FEWEST_DIFFERING, nearly_all) and (both_ways & labelled).sum() >= many
+        return bool(contradicting.sum() >= max(FEWEST, nearly_all) or wrong)
 
     def _many_disagree(self, split: str) -> bool:
         disagreeing = self._disagreeing(split)

@@ -61,7 +61,9 @@ def likely_causes(
         return []
     if not own_present.any():
         return _empty(own_labels, ignored[rows])
-    if found := _same_value(own_labels, own_present, classes) or _offset(own_labels, own_present, classes):
+    if found := _same_value(own_labels, own_present, ignored[rows], classes) or _offset(
+        own_labels, own_present, classes
+    ):
         return found
     everywhere = own_present if masks is None else present[masks], own_labels if masks is None else labels[masks]
     found = [*_order(own_labels, own_present, everywhere, classes), *_shift(labels, present, rows, orders)]
@@ -84,14 +86,15 @@ def _empty(labels: np.ndarray, ignored: np.ndarray) -> list[Cause]:
     return [Cause("empty", text, enough)]
 
 
-def _same_value(labels: np.ndarray, present: np.ndarray, classes: Sequence[str]) -> list[Cause]:
+def _same_value(labels: np.ndarray, present: np.ndarray, ignored: np.ndarray, classes: Sequence[str]) -> list[Cause]:
     """All objects have one value, whatever their class."""
     values = np.flatnonzero(present.any(axis=0)).tolist()
     if len(values) != 1 or len(classes) == 1:
         return []
     value = values[0]
-    named = np.delete(labels, value, axis=1).any(axis=1)  # of another class, that of the value there or not
-    others = named & ~labels[:, value]
+    others = labels.any(axis=1) & ~labels[:, value]
+    # Labelled with that class and another one, which may also be what is ignored.
+    named = others | (np.delete(labels, value, axis=1).any(axis=1) & (ignored == 0))
     shown = int(present[named, value].sum())
     for some in (named, others):  # where only one class was drawn, images of others have empty masks
         if some.any() and present[some].any(axis=1).mean() < 1 - EXPLAINS:
