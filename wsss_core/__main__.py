@@ -7,10 +7,13 @@ python -m wsss_core show --help     says what one of them takes, with an example
 import argparse
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from wsss_core.errors import UserError
+from wsss_core.files.atomic import TEMPORARY_MARK
 from wsss_core.files.signals import end_at_signals
 
 PROGRAM = "python -m wsss_core"
@@ -35,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command's name and its options; by default those of the process.
 
     Returns:
-        The exit status: the command's own; 2 after an error that the user can correct.
+        The exit status: the command's own; 2 after an error that the user can correct, such as a place that cannot be
+        written.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not given or given[0] in ("-h", "--help"):
@@ -61,6 +65,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        told = _in_words(error)
+        if told is None:
+            raise
+        print(told, file=sys.stderr)
+        return 2
+
+
+def _in_words(error: OSError) -> str | None:
+    """Which place cannot be read or written and why; None of errors of others, such as a pipe that has ended."""
+    place = error.filename2 or error.filename
+    if error.errno is None or not isinstance(place, (str, os.PathLike)):
+        return None
+    path = Path(place)
+    if path.name.startswith(TEMPORARY_MARK):  # nobody knows this name
+        path = path.parent
+    return f"{path}: cannot be read or written: {error.strerror}"
 
 
 def _overview() -> str:

@@ -48,6 +48,20 @@ def test_listing_the_commands_imports_none_of_them():
     assert not {"torch", "numpy", "pydantic"} & set(done.stderr.split())
 
 
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path, monkeypatch, capsys):
+    from wsss_core.commands import show
+    from wsss_core.files.atomic import write_text
+
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(show, "add_arguments", lambda parser: None)
+    monkeypatch.setattr(show, "run", lambda options: write_text(tmp_path / "folder", "text"))
+    assert main(["show"]) == 2
+    assert capsys.readouterr().err == f"{tmp_path / 'folder'}: cannot be read or written: Is a directory\n"
+    monkeypatch.setattr(show, "run", lambda options: int("a fault of the program"))
+    with pytest.raises(ValueError):
+        main(["show"])
+
+
 @pytest.mark.parametrize(
     "former, now",
     [

@@ -29,6 +29,7 @@ from wsss_core.box.contents import (
 from wsss_core.box.one_experiment import needed_files, own_files, packed_artifacts
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import TEMPORARY_MARK, atomic_path, temporary_end, write_text
+from wsss_core.files.writable import check_file_can_be_written
 from wsss_core.jobs.progress import progress
 from wsss_core.plan.descriptions import described_artifacts
 from wsss_core.plan.experiments import listed_links, relative_links
@@ -65,6 +66,8 @@ def unpack(box: Path, folder: Path, results: str = "results") -> Path:
             return folder / _placed(box, archive, description, settings)
     except FileNotFoundError:
         raise UserError(f"{box}: there is no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{box}: is a folder, and no box") from None
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise UserError(f"{box}: is no box, or is damaged ({error})") from error
     finally:
@@ -282,6 +285,7 @@ def _check_free(targets: dict[str, Path], description: dict[str, Any], configura
                     f"{target}: is there already, and is another one than in the box; unpack into another folder "
                     "(--folder, --results). Nothing was written"
                 )
+    check_file_can_be_written(configuration)
     if configuration.exists() and configuration.read_text(encoding="utf-8", errors="replace") != text:
         raise UserError(f"{configuration}: is there already, with other settings; rename it. Nothing was written")
     wanted = sum(description["files"][name]["bytes"] for name, target in targets.items() if not target.exists())

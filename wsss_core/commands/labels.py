@@ -18,6 +18,7 @@ from wsss_core.correction.import_labels import import_labels, in_words, some
 from wsss_core.correction.made_labels import SPLITS_OF, artifact_of, index_of
 from wsss_core.datasets.index import SPLITS
 from wsss_core.errors import UserError
+from wsss_core.files.writable import check_folder_can_be_written
 
 EXPORT_EXAMPLE = """examples:
   the 20 images that the pseudo labels are least sure of, for CVAT:
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write a folder."""
+    check_folder_can_be_written(options.out)
     return _export(options) if options.direction == "export" else _import(options)
 
 

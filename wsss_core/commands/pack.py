@@ -12,6 +12,7 @@ from pathlib import Path
 from wsss_core.box.pack import Licences, pack
 from wsss_core.commands.configfile import add_configfile, plan_of
 from wsss_core.errors import UserError
+from wsss_core.files.writable import check_file_can_be_written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     box = options.out or Path(f"{options.experiment}.zip")
     if box.suffix != ".zip":
         raise UserError(f"--out: {box} has to end in .zip")
+    check_file_can_be_written(box)
     licences = Licences(options.licence, options.data_licence, options.author)
     description = pack(plan_of(options).config, options.experiment, box, licences, options.with_maps)
     size = box.stat().st_size / 2**20

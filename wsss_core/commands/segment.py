@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from wsss_core.commands.trained import add_segmenter, segmenter_of
 from wsss_core.config.segmentation import Prediction
 from wsss_core.errors import UserError
+from wsss_core.files.writable import check_folder_can_be_written
 from wsss_core.segmentation.new_images import NewImages, find_new_images
 from wsss_core.segmentation.segmented_folder import SUFFIXES
 
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
     """Segment the images."""
     if options.threads < 1 or (options.long_side is not None and options.long_side < 1):
         raise UserError("--threads and --long-side: must be 1 at least")
+    check_folder_can_be_written(options.out)
     images = find_new_images(options.images, [options.out / kind for kind in SUFFIXES])
     segmenter = segmenter_of(options)
     long_side = segmenter.long_side if options.long_side is None else options.long_side
@@ -102,7 +104,8 @@ def prediction_of(prediction: Prediction, options: argparse.Namespace) -> Predic
     try:
         return Prediction.model_validate({**prediction.model_dump(), **changes})
     except ValidationError as error:  # nothing else comes from the command line as it was given
-        raise UserError(f"--scales: {error.errors()[0]['ctx']['error']}") from None
+        first = error.errors()[0]
+        raise UserError(f"--scales: {first['msg'].removeprefix('Value error, ')} (not {first['input']})") from None
 
 
 def report_faults(images: NewImages, faults: list[str]) -> int:

@@ -55,7 +55,21 @@ def read_image(path: Path | str) -> np.ndarray:
     Raises:
         UserError: the file is missing, truncated or cannot be decoded.
     """
-    image = _open(path, "image")
+    with _open(path, "image") as image:
+        return pixels_of(image, path)
+
+
+def pixels_of(image: Image.Image, path: Path | str = "the image") -> np.ndarray:
+    """As :func:`read_image`, of an image that Pillow has opened or made.
+
+    Args:
+        image: of any mode; it stays as it is. If its pixels are loaded already, nobody can tell any more how many bits
+            its colours had.
+        path: what errors call it.
+
+    Raises:
+        UserError: as :func:`read_image`.
+    """
     try:
         deep_colours = _has_deep_colours(image)
         image.load()
@@ -86,8 +100,6 @@ def read_image(path: Path | str) -> np.ndarray:
         raise
     except Exception as error:  # decoders of damaged files raise nearly every type there is
         raise _damaged(path, "image", error) from error
-    finally:
-        image.close()
 
 
 def grey_bits(path: Path | str) -> int | None:

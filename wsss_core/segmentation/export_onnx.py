@@ -26,6 +26,7 @@ from wsss_core.datasets.palette import voc_palette
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path
+from wsss_core.files.writable import check_file_can_be_written
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.segmenter_files import load_segmenter
 from wsss_core.segmentation.class_probabilities import class_probabilities
@@ -84,11 +85,12 @@ def export_onnx(weights: Path, target: Path, long_side: int | None = None) -> fl
         The largest difference of a probability that was found.
 
     Raises:
-        UserError: the packages onnx and onnxruntime are missing, the weights are not a segmenter's, the network cannot
-            be exported, or the file computes something else.
+        UserError: nothing can be written there, the packages onnx and onnxruntime are missing, the weights are not a
+            segmenter's, the network cannot be exported, or the file computes something else.
     """
     if target.suffix != ".onnx":
         raise UserError(f"{target}: the name of the file to write has to end in .onnx")
+    check_file_can_be_written(target)
     onnx, runtime = _packages()
     network = load_segmenter(weights)
     known = {TRAINED_ON: trained_on(weights), "long_side": None if long_side is None else str(long_side)}

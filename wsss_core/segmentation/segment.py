@@ -9,17 +9,18 @@ import numpy as np
 from PIL import Image
 
 from wsss_core.config.segmentation import Prediction
-from wsss_core.datasets.images import read_image
+from wsss_core.datasets.images import pixels_of, read_image
 from wsss_core.datasets.overlay import overlay, palette_values
 from wsss_core.datasets.palette import voc_palette
 from wsss_core.datasets.shrinking import shrunken_size
+from wsss_core.errors import UserError
 from wsss_core.files.heat import data_address
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.segmentation.any_size import labels_of_size, probabilities_of_views, seen_size, shrunken
 from wsss_core.segmentation.prediction_labels import refined_probabilities
 
-DEFAULT = Prediction(scales=(1.0,), crf=None)
-"""At the image's own size, without a CRF."""
+DEFAULT = Prediction(scales=(1.0,), flip=False, crf=None)
+"""At the image's own size, once, without a CRF: what the exported ONNX file computes."""
 SIDE = 320
 """Longest side of a picture in a notebook, pixels."""
 
@@ -77,7 +78,8 @@ def segment(
 
     Args:
         segmenter: of :func:`wsss_core.load_segmenter`, on its device.
-        image: (H, W, 3) uint8 RGB, a Pillow image, or an image file.
+        image: (H, W, 3) uint8 RGB, a Pillow image, or an image file; the last two are read alike
+            (:func:`wsss_core.datasets.images.read_image`).
         settings: scales, flip, CRF.
         long_side: pixels of the longer side at which the network sees the image, at most: ``dataset.long_side`` of
             the images that it was trained on. By default only what memory does not hold is shrunk
@@ -87,13 +89,32 @@ def segment(
         The labels, at the image's own size.
 
     Raises:
-        UserError: the image cannot be read.
+        UserError: the image cannot be read, or the array is no image.
+        TypeError: something else is given than a segmenter and an image.
     """
-    if isinstance(image, Image.Image):
-        image = np.array(image.convert("RGB"))
-    pixels = image if isinstance(image, np.ndarray) else read_image(image)
+    if not isinstance(segmenter, SegmentationNetwork):
+        raise TypeError(
+            f"segment takes a network of wsss_core.load_segmenter, and then an image; not {type(segmenter).__name__}"
+        )
+    pixels = _pixels(image)
     size: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
     seen = shrunken(pixels, seen_size(size, segmenter, settings, long_side))
     probabilities = probabilities_of_views(segmenter, seen, settings)
     labels = labels_of_size(refined_probabilities(seen, probabilities, settings.crf), size)
     return SegmentedImage(pixels, labels, tuple(segmenter.classes), probabilities)
+
+
+def _pixels(image: object) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of whatever was given."""
+    if isinstance(image, Image.Image):
+        image = pixels_of(image)
+    elif isinstance(image, (str, Path)):
+        image = read_image(image)
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"an image is an array, a Pillow image, or a file's path; not {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise UserError(
+            f"the image is an array of shape {image.shape} and type {image.dtype}; it has to be (height, width, 3) and "
+            "uint8: red, green and blue from 0 to 255"
+        )
+    return image
