@@ -70,6 +70,20 @@ def test_images_are_labelled_and_faults_told_at_the_end(folder, capsys):
     assert capsys.readouterr().out == "0 images segmented, and 1 were done before: new/seen\n"
 
 
+def test_earlier_results_are_no_images_and_unread_formats_are_told(folder, capsys):
+    Path("new/torn.jpg").unlink()
+    assert main(["segment", "--experiment", "cam", "new", "--out", "new/first"]) == 0
+    Path("new/IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    assert main(["segment", "--experiment", "cam", "new", "--out", "second", "--scales", "1"]) == 1
+    said = capsys.readouterr()
+    assert "1 images segmented: second" in said.out and "new/IMG_1.HEIC: is a HEIC" in said.err
+    assert [path.name for path in Path("second/labels").rglob("*.png")] == ["photo.png"]
+    # A folder of images may be that of the results, too.
+    assert main(["segment", "--experiment", "cam", "new", "--out", "new", "--flip"]) == 1
+    assert main(["segment", "--experiment", "cam", "new", "--out", "third"]) == 1
+    assert [path.name for path in Path("third/labels").rglob("*.png")] == ["photo.png"]
+
+
 def test_settings_are_those_of_the_predictions(given):
     assert main(["segment", "--experiment", "cam", "new", "--out", "seen"]) == 0
     (weights, files, out, wanted, device, threads) = given[0]
@@ -102,8 +116,14 @@ def test_a_file_says_all_that_is_needed(given):
         (["nowhere", "--experiment", "cam"], "nowhere: there is no such file or folder"),
         (["new", "--weights", "new/torn.jpg"], "new/torn.jpg: is a JPEG image; expected a .safetensors file"),
         (["new", "--weights", "none.safetensors"], "none.safetensors: there is no such weights file"),
-        (["new", "--experiment", "cam", "--scales", "1", "1"], "--scales: scales must be different numbers (not [1.0, 1.0])"),
-        (["new", "--experiment", "cam", "--scales", "0"], "--scales: Input should be greater than or equal to 0.05 (not 0.0)"),
+        (
+            ["new", "--experiment", "cam", "--scales", "1", "1"],
+            "scales must be different numbers (not [1.0, 1.0])",
+        ),
+        (
+            ["new", "--experiment", "cam", "--scales", "0"],
+            "--scales: Input should be greater than or equal to 0.05",
+        ),
         (["new", "--experiment", "cam", "--scales", "nan"], "--scales: Input should be"),
         (["new", "--experiment", "cam", "--scales", "50"], "--scales: Input should be less than"),
         (["new", "--experiment", "cam", "--threads", "0"], "--threads and --long-side: must be 1 at least"),

@@ -49,6 +49,14 @@ def _plain(settings: Any) -> dict[str, Any]:
     return plain
 
 
+def absolute_paths(settings: Any) -> list[str]:
+    """The places on this machine that settings name, which say how its folders, and perhaps its users, are called."""
+    if isinstance(settings, str):
+        return [settings] if Path(settings).is_absolute() or settings.startswith("~") else []
+    inside = settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list) else ()
+    return sorted({path for value in inside for path in absolute_paths(value)})
+
+
 def needed_files(config: Config) -> list[str]:
     """Paths of the files that the settings name, other than the data set's own and extensions."""
     found: list[str] = []

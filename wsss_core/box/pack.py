@@ -26,7 +26,7 @@ from wsss_core.box.contents import (
     digest_of,
 )
 from wsss_core.box.model_card import model_card
-from wsss_core.box.one_experiment import needed_files, own_files, packed_artifacts, settings_of
+from wsss_core.box.one_experiment import needed_files, own_files, packed_artifacts, scores_are_there, settings_of
 from wsss_core.config.loading import unknown_name
 from wsss_core.config.root import Config
 from wsss_core.config.stages import STAGES
@@ -77,7 +77,8 @@ def pack(config: Config, experiment: str, box: Path, licences: Licences, with_ma
         raise UserError(unknown_name(("NAME",), "no such experiment", experiment, config.experiments))
     rules = _rules_of_one(config, experiment)
     plan = rules.plan
-    _check_complete(plan, config, experiment)
+    _check_complete(plan, config, experiment, with_maps)
+    rules.has_masks |= scores_are_there(plan)  # of an unpacked box, whose data set is elsewhere
     with scratch_folder(box.absolute().parent) as scratch:
         files = _files_of_artifacts(plan, with_maps, scratch)
         needed = [path for path in needed_files(plan.config) if can_be_packed(path)]
@@ -89,7 +90,7 @@ def pack(config: Config, experiment: str, box: Path, licences: Licences, with_ma
         row = described(rules, plan.config, experiment, plan.experiments[experiment])
         table = score_table({experiment: row})
         write_table(table, scratch / SCORES)
-        _draw_overview(rules, scratch / OVERVIEW)
+        _draw_overview(rules, experiment, scratch / OVERVIEW)
         description = {
             "format": FORMAT,
             "version": VERSION,
@@ -116,14 +117,14 @@ def _rules_of_one(config: Config, experiment: str) -> Rules:
     return Rules(raw)
 
 
-def _check_complete(plan: Plan, config: Config, experiment: str) -> None:
+def _check_complete(plan: Plan, config: Config, experiment: str, with_maps: bool) -> None:
     of_all = Plan(config).experiments[experiment]
     for role, artifact in plan.experiments[experiment].items():
         if artifact.digest != of_all[role].digest:
             raise RuntimeError(f"the settings of '{experiment}' alone give another {role} than with all others")
     links = plan.folder / "experiments" / experiment / "links.json"
     missing = None if links.is_file() else links
-    for artifact in packed_artifacts(plan, with_maps=True):
+    for artifact in packed_artifacts(plan, with_maps):
         missing = missing or next(
             (f for f in map(artifact.directory.joinpath, own_files(artifact)) if not f.is_file()), None
         )
@@ -157,7 +158,11 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _draw_overview(rules: Rules, picture: Path) -> None:
+def _draw_overview(rules: Rules, experiment: str, picture: Path) -> None:
+    kept = rules.plan.folder / "experiments" / experiment / OVERVIEW
+    if kept.is_file():  # out of a box: the images and maps are elsewhere
+        shutil.copyfile(kept, picture)
+        return
     dataset = rules.plan.dataset
     masks = rules.plan.masks.path("masks.csv")
     index = read_index(dataset.path("index.csv"), dataset.path("classes.json")).split("train")

@@ -9,6 +9,7 @@ program.
 import argparse
 from pathlib import Path
 
+from wsss_core.box.one_experiment import absolute_paths, settings_of
 from wsss_core.box.pack import Licences, pack
 from wsss_core.commands.configfile import add_configfile, plan_of
 from wsss_core.errors import UserError
@@ -36,13 +37,25 @@ def run(options: argparse.Namespace) -> int:
     if box.suffix != ".zip":
         raise UserError(f"--out: {box} has to end in .zip")
     check_file_can_be_written(box)
-    licences = Licences(options.licence, options.data_licence, options.author)
-    description = pack(plan_of(options).config, options.experiment, box, licences, options.with_maps)
+    licences = Licences(
+        *(_line(options, name) for name in ("licence", "data_licence", "author")),
+    )
+    config = plan_of(options).config
+    description = pack(config, options.experiment, box, licences, options.with_maps)
     size = box.stat().st_size / 2**20
     print(f"{box}: {len(description['files'])} files, {size:.1f} MiB; its README.md is the page about it")
     print("note: overview.png shows some of the images, and index.csv has the names and labels of all")
+    for path in absolute_paths(settings_of(config, options.experiment)):
+        print(f"note: {path} is a place on this machine: config.yaml names it, and index.csv and provenance.json may")
     for path in description["not_in_the_box"]:
         print(f"note: {path} is named in the settings and lies outside of this folder: it is not in the box")
     for path in description["extensions"]:
         print(f"note: {path} is a program: hand it on by itself")
     return 0
+
+
+def _line(options: argparse.Namespace, name: str) -> str | None:
+    text: str | None = getattr(options, name)
+    if text is not None and (not text.strip() or not text.isprintable()):
+        raise UserError(f"--{name.replace('_', '-')}: has to be one line of text, not {text!r}")
+    return text

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsss_core.datasets.image_ids import find_image_files, is_text, label_map_clashes
+from wsss_core.datasets.image_ids import find_image_files, folders_in, is_text, label_map_clashes
 from wsss_core.errors import UserError
+from wsss_core.segmentation.segmented_folder import SUFFIXES, is_segmented
 
 
 @dataclass
@@ -16,11 +17,11 @@ class NewImages:
     """By name, in the order of the command line: of a file its own without the suffix, in a folder with the path from
     there, ``/`` between folders."""
     faults: list[str] = field(default_factory=list)
-    """What is wrong with the names of files that are not among ``files``."""
+    """What is wrong with files that are not among ``files``: their names, or their formats."""
 
 
 def find_new_images(given: Sequence[Path], left_out: Sequence[Path] = ()) -> NewImages:
-    """The images that paths stand for.
+    """The images that paths stand for; what ``python -m wsss_core segment`` has made in a folder is none of them.
 
     Args:
         given: image files, and folders whose images, at any depth, are meant.
@@ -35,8 +36,14 @@ def find_new_images(given: Sequence[Path], left_out: Sequence[Path] = ()) -> New
             raise UserError(f"{path}: there is no such file or folder")
         if path.is_dir():
             inside = find_image_files(path)
-            files = {name: file for name, file in inside.files.items() if not _within(file, folders_left_out)}
-            faults = [f"{fault.file}: {fault.detail}" for fault in inside.faults]
+            earlier = [made / kind for made in folders_in(path) if is_segmented(made) for kind in SUFFIXES]
+            left_out_here = [*folders_left_out, *(folder.resolve() for folder in earlier)]
+            files = {name: file for name, file in inside.files.items() if not _within(file, left_out_here)}
+            faults = [
+                f"{fault.file}: {fault.detail}"
+                for fault in [*inside.faults, *inside.unread()]
+                if not _within(Path(fault.file), left_out_here)
+            ]
             if not files and not faults:
                 raise UserError(f"{path}: holds no images (by their suffixes, such as .jpg, .png or .tif)")
         elif is_text(path.name):

@@ -108,6 +108,15 @@ class SegmentedFolder:
             file.write(f"{','.join(COLUMNS)}\n{_lines(rows)}")
 
 
+def is_segmented(folder: Path) -> bool:
+    """Whether a folder holds labels that ``python -m wsss_core segment`` has made."""
+    settings = folder / "settings.json"
+    try:
+        return settings.is_file() and bool(_read_settings(settings))
+    except UserError:
+        return False
+
+
 def _lines(rows: Sequence[Done]) -> str:
     text = io.StringIO()
     csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(map(asdict, rows))
