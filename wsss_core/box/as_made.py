@@ -3,13 +3,15 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from time import time_ns
 
 from wsss_core.box.contents import CARD, OVERVIEW
-from wsss_core.box.one_experiment import scores_are_there
+from wsss_core.box.one_experiment import packed_artifacts, scores_are_there
 from wsss_core.config.differences import all_settings
 from wsss_core.files.atomic import atomic_path, write_text
 from wsss_core.plan.descriptions import described_artifacts, described_classifiers, described_experiments
 from wsss_core.plan.experiments import link_experiment, listed_links, relative_links
+from wsss_core.plan.plan import Plan
 from wsss_core.plan.rules import Rules, directories
 from wsss_core.report.make_report import Run, make_report
 from wsss_core.report.pictured import Pictured
@@ -17,6 +19,38 @@ from wsss_core.report.summary import summarise
 
 PAGES = (OVERVIEW, "summary.csv", "summary.md", "report.html")
 """What Snakemake makes of all experiments together, in the folder of results."""
+
+
+def times_as_made(plan: Plan, targets: Iterable[Path]) -> dict[Path, int]:
+    """When each file is to have been changed, so that none is newer than what is made from it, nor older than what it
+    is made from, whichever of them are there already: from a killed call, another box, or a run.
+
+    Args:
+        plan: of the experiment alone.
+        targets: files of its artifacts, and that its settings name.
+
+    Returns:
+        Nanoseconds since 1970, of those that are not there.
+    """
+    of_artifacts: dict[Path, list[Path]] = {}
+    depth = len(plan.folder.parts) + 2
+    for target in targets:
+        of_artifacts.setdefault(Path(*target.parts[:depth]), []).append(target)
+    there = {file: file.stat().st_mtime_ns for files in of_artifacts.values() for file in files if file.exists()}
+    # As early as can be: what is there may have been made from what is not.
+    named = [time for file, time in there.items() if not file.is_relative_to(plan.folder)]
+    earliest = max(named, default=min(there.values(), default=time_ns()))
+    youngest: dict[Path, int] = {}
+    for artifact in packed_artifacts(plan, with_maps=True):  # upstream ones first
+        own = [there[file] for file in of_artifacts.get(artifact.directory, ()) if file in there]
+        upstream = [youngest[before.directory] for before in artifact.upstream.values()]
+        youngest[artifact.directory] = max([earliest, *own, *upstream])
+    return {
+        file: youngest.get(directory, earliest)
+        for directory, files in of_artifacts.items()
+        for file in files
+        if file not in there
+    }
 
 
 def made_besides(rules: Rules, experiment: str) -> list[Path]:

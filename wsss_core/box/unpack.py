@@ -5,14 +5,13 @@ import json
 import os
 import shutil
 import stat
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from wsss_core.box.as_made import as_made, made_besides
+from wsss_core.box.as_made import as_made, made_besides, times_as_made
 from wsss_core.box.contents import (
     ARTIFACTS,
     AT_THE_TOP,
@@ -31,7 +30,6 @@ from wsss_core.errors import UserError
 from wsss_core.files.atomic import TEMPORARY_MARK, atomic_path, temporary_end, write_text
 from wsss_core.files.writable import check_file_can_be_written
 from wsss_core.jobs.progress import progress
-from wsss_core.plan.descriptions import described_artifacts
 from wsss_core.plan.experiments import listed_links, relative_links
 from wsss_core.plan.rules import Rules, directories
 
@@ -89,11 +87,10 @@ def _placed(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], se
     for name in progress(sorted(listed), "Checking"):
         _check_content(box, archive, name, listed[name]["sha256"])
     _remove_leftovers([*targets.values(), configuration, *made_besides(rules, experiment)])
-    now = time.time()
-    for name, target in progress(_upstream_first(targets, rules), "Unpacking"):
+    times = times_as_made(rules.plan, targets.values())
+    for name, target in progress(sorted(targets.items()), "Unpacking"):
         if not target.exists():
-            _extract(box, archive, name, target, listed[name]["sha256"])
-            os.utime(target, (now, now))
+            _extract(box, archive, name, target, listed[name]["sha256"], times[target])
     overview = archive.read(OVERVIEW) if OVERVIEW in listed else None
     as_made(rules, experiment, _text(box, archive, CARD, listed[CARD]["sha256"]), overview, targets.values())
     if not configuration.exists():
@@ -139,20 +136,6 @@ def _remove_leftovers(targets: list[Path]) -> None:
         for file in folder.glob(f"{TEMPORARY_MARK}*"):
             if file.is_symlink() or file.name.removeprefix(TEMPORARY_MARK).partition("-")[2] in ends:
                 file.unlink(missing_ok=True)
-
-
-def _upstream_first(targets: dict[str, Path], rules: Rules) -> list[tuple[str, Path]]:
-    """What settings name, then artifacts, each after those it is made from: none is newer than what is made from it.
-
-    So it is also where a killed call has unpacked some of them earlier.
-    """
-    order = {described["directory"]: place for place, described in enumerate(described_artifacts(rules), start=1)}
-    depth = len(rules.plan.folder.parts) + 2
-
-    def place(item: tuple[str, Path]) -> int:
-        return order.get(str(Path(*item[1].parts[:depth])), 0)
-
-    return sorted(targets.items(), key=place)
 
 
 def _checked_description(box: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -294,7 +277,7 @@ def _check_free(targets: dict[str, Path], description: dict[str, Any], configura
         raise UserError(f"the box needs {wanted / 2**20:.0f} MiB, and {free / 2**20:.0f} are free; make space")
 
 
-def _extract(box: Path, archive: zipfile.ZipFile, name: str, target: Path, sha256: str) -> None:
+def _extract(box: Path, archive: zipfile.ZipFile, name: str, target: Path, sha256: str, time: int) -> None:
     found = hashlib.sha256()
     with atomic_path(target) as temporary:
         with archive.open(name) as source, open(temporary, "wb") as copy:
@@ -303,3 +286,4 @@ def _extract(box: Path, archive: zipfile.ZipFile, name: str, target: Path, sha25
                 copy.write(block)
         if found.hexdigest() != sha256:
             raise UserError(f"{box}: {name} is damaged; copy or download the box again")
+        os.utime(temporary, ns=(time, time))
