@@ -122,8 +122,8 @@ def test_a_box_opens_elsewhere_and_nothing_is_to_be_done(copied, tmp_path, maps)
     leftover.touch()
     (elsewhere / "results/creatures/experiments/advcam/links.json").unlink()  # again, as after a kill
     command(elsewhere, "unpack", one)
-    again = [path for path in (elsewhere / "results").rglob("*") if path.is_file() and not path.is_symlink()]
-    assert sorted(again) == sorted(files)
+    there = [path for path in (elsewhere / "results").rglob("*") if path.is_file() and not path.is_symlink()]
+    assert sorted(there) == sorted(files)
     assert fresh.planned() == {}
     if not maps:
         time.sleep(0.01)
@@ -131,8 +131,14 @@ def test_a_box_opens_elsewhere_and_nothing_is_to_be_done(copied, tmp_path, maps)
         command(elsewhere, "unpack", other)
         both = Workflow(elsewhere, yaml.safe_load((elsewhere / "cam.yaml").read_text()))
         assert both.planned() == {} and fresh.planned() == {}
+        # And one with the maps of what is there.
+        command(copied.folder, "pack", "cam", "--with-maps", "--out", other)
+        command(elsewhere, "unpack", other)
+        assert both.planned() == {} and fresh.planned() == {}
         # What came out of a box goes into one again; settings may have other words for the same.
         command(elsewhere, "pack", "advcam", "--configfile", "advcam.yaml", "--licence", "CC0-1.0", "--out", other)
+        again = ("pack", "advcam", "--configfile", "advcam.yaml", "--with-maps", "--out", tmp_path / "maps.zip")
+        assert "is not made yet" in command(elsewhere, *again, status=2)
         with zipfile.ZipFile(one) as first, zipfile.ZipFile(other) as second:
             assert first.namelist() == second.namelist()
             different = [name for name in first.namelist() if first.read(name) != second.read(name)]

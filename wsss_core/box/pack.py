@@ -77,7 +77,7 @@ def pack(config: Config, experiment: str, box: Path, licences: Licences, with_ma
         raise UserError(unknown_name(("NAME",), "no such experiment", experiment, config.experiments))
     rules = _rules_of_one(config, experiment)
     plan = rules.plan
-    _check_complete(plan, config, experiment, with_maps)
+    _check_complete(rules, config, experiment, with_maps)
     rules.has_masks |= scores_are_there(plan)  # of an unpacked box, whose data set is elsewhere
     with scratch_folder(box.absolute().parent) as scratch:
         files = _files_of_artifacts(plan, with_maps, scratch)
@@ -117,7 +117,8 @@ def _rules_of_one(config: Config, experiment: str) -> Rules:
     return Rules(raw)
 
 
-def _check_complete(plan: Plan, config: Config, experiment: str, with_maps: bool) -> None:
+def _check_complete(rules: Rules, config: Config, experiment: str, with_maps: bool) -> None:
+    plan = rules.plan
     of_all = Plan(config).experiments[experiment]
     for role, artifact in plan.experiments[experiment].items():
         if artifact.digest != of_all[role].digest:
@@ -125,9 +126,8 @@ def _check_complete(plan: Plan, config: Config, experiment: str, with_maps: bool
     links = plan.folder / "experiments" / experiment / "links.json"
     missing = None if links.is_file() else links
     for artifact in packed_artifacts(plan, with_maps):
-        missing = missing or next(
-            (f for f in map(artifact.directory.joinpath, own_files(artifact)) if not f.is_file()), None
-        )
+        files = rules.final_files(artifact) if with_maps else map(artifact.path, own_files(artifact))
+        missing = missing or next((Path(file) for file in files if not Path(file).is_file()), None)
     if missing is not None:
         raise UserError(f"{missing}: is not made yet; run `snakemake` to the end first")
 
@@ -159,15 +159,24 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _draw_overview(rules: Rules, experiment: str, picture: Path) -> None:
-    kept = rules.plan.folder / "experiments" / experiment / OVERVIEW
-    if kept.is_file():  # out of a box: the images and maps are elsewhere
-        shutil.copyfile(kept, picture)
-        return
     dataset = rules.plan.dataset
     masks = rules.plan.masks.path("masks.csv")
     index = read_index(dataset.path("index.csv"), dataset.path("classes.json")).split("train")
     maps = described_maps(rules, ("cams", "pseudo_labels"))
-    draw_overview(index, read_label_manifest([masks]) if Path(masks).exists() else {}, maps, picture)
+    drawn = [
+        *index.image_paths,
+        *(Path(file) for stages in maps.values() for files in stages.values() for file in files),
+    ]
+    missing = next((file for file in drawn if not file.is_file()), None)
+    kept = rules.plan.folder / "experiments" / experiment / OVERVIEW
+    if missing is None:
+        draw_overview(index, read_label_manifest([masks]) if Path(masks).exists() else {}, maps, picture)
+    elif kept.is_file():  # out of a box: images and maps are elsewhere
+        shutil.copyfile(kept, picture)
+    else:
+        raise UserError(
+            f"{missing}: is not there, and is to be in the box's {OVERVIEW}; run `snakemake` to the end first"
+        )
 
 
 def _write(box: Path, files: Mapping[str, Path], description: dict[str, Any], scratch: Path) -> None:
