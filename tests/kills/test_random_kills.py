@@ -50,7 +50,7 @@ DECLARED = re.compile(
     r"|labels/\d{3}-of-\d{3}\.csv"
 )
 """Files of an artifact that its rule declares."""
-PASSING = re.compile(r"\.partial|\.writing-|provenance|scores\.csv|verdict\.json")
+PASSING = re.compile(r"\.partial|\.writing-|provenance|scores\.csv|images\.csv|verdict\.json")
 """In names of files that are not the rule's result."""
 WAYS = ("kill the job", "warn the job", "kill everything")
 
