@@ -9,6 +9,7 @@ from wsss_core.datasets.index import SPLITS, TEST
 from wsss_core.errors import UserError
 from wsss_core.plan import descriptions
 from wsss_core.plan.checks import check_before_a_run
+from wsss_core.plan.places import check_program_paths
 from wsss_core.plan.rules import Rules, directories
 
 
@@ -39,12 +40,7 @@ def warn_of_classifiers():
 inherited = dict(os.environ).get("PYTHONPATH")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, inherited])))
 
-for place in (workflow.basedir, sys.executable):
-    if "{" in place or "}" in place:
-        raise WorkflowError(
-            f"{place}: the path has braces, characters that Snakemake replaces; move the project, with its environment, to "
-            "a folder without them"
-        )
+told(check_program_paths)(workflow.basedir, sys.executable)
 
 # Snakemake puts the interpreter's path into the shell's command lines without quotes.
 if os.path.exists(sys.executable):

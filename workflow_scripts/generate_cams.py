@@ -16,5 +16,5 @@ with job(snakemake) as work:
         index_of_job(snakemake, "train"),
         Path(snakemake.input.classifier),
         Path(snakemake.output.shard),
-        work.run(but=["verdict", "images"]),  # the index tells of images, and the other changes no map
+        work.run(but=["verdict", "images"]),  # the index says which images, and the verdict changes no map
     )

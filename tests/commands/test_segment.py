@@ -118,14 +118,14 @@ def test_a_file_says_all_that_is_needed(given):
         (["new", "--weights", "none.safetensors"], "none.safetensors: there is no such weights file"),
         (
             ["new", "--experiment", "cam", "--scales", "1", "1"],
-            "scales must be different numbers (not [1.0, 1.0])",
+            "--scales: scales must be different numbers, not [1.0, 1.0]",
         ),
         (
             ["new", "--experiment", "cam", "--scales", "0"],
-            "--scales: Input should be greater than or equal to 0.05",
+            "--scales: should be greater than or equal to 0.05, not 0.0",
         ),
-        (["new", "--experiment", "cam", "--scales", "nan"], "--scales: Input should be"),
-        (["new", "--experiment", "cam", "--scales", "50"], "--scales: Input should be less than"),
+        (["new", "--experiment", "cam", "--scales", "nan"], "--scales: should be a finite number"),
+        (["new", "--experiment", "cam", "--scales", "50"], "--scales: should be less than or equal to 8"),
         (["new", "--experiment", "cam", "--threads", "0"], "--threads and --long-side: must be 1 at least"),
         (["new", "--experiment", "cam", "--configfile", "x.yaml"], "x.yaml: cannot be read"),
     ],

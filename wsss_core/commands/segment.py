@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from wsss_core.commands.trained import add_segmenter, segmenter_of
 from wsss_core.config.segmentation import Prediction
+from wsss_core.config.wording import finding_in_words
 from wsss_core.errors import UserError
 from wsss_core.files.writable import check_folder_can_be_written
 from wsss_core.segmentation.new_images import NewImages, find_new_images
@@ -104,8 +105,7 @@ def prediction_of(prediction: Prediction, options: argparse.Namespace) -> Predic
     try:
         return Prediction.model_validate({**prediction.model_dump(), **changes})
     except ValidationError as error:  # nothing else comes from the command line as it was given
-        first = error.errors()[0]
-        raise UserError(f"--scales: {first['msg'].removeprefix('Value error, ')} (not {first['input']})") from None
+        raise UserError(f"--scales: {finding_in_words(error.errors()[0])}") from None
 
 
 def report_faults(images: NewImages, faults: list[str]) -> int:

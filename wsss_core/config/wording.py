@@ -43,7 +43,11 @@ def finding_in_words(finding: Mapping[str, Any]) -> str:
         finding: an entry of ``ValidationError.errors()``.
     """
     kind, value = finding["type"], finding["input"]
-    said = re.sub(" after validation, not .*", "", finding["msg"].removeprefix("Input ")).replace("Tuple ", "List ")
+    said = (
+        re.sub(" after validation, not .*", "", finding["msg"].removeprefix("Input "))
+        .replace("Tuple ", "List ")
+        .removeprefix("Value error, ")
+    )
     wanted = _WANTED[kind].format(**finding.get("ctx", {})) if kind in _WANTED else said
     hint = ""
     if kind == "string_pattern_mismatch":

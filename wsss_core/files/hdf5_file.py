@@ -1,4 +1,4 @@
-"""HDF5 files that notice a full disk, and need no locks."""
+"""HDF5 files that notice a full disk."""
 
 import io
 from collections.abc import Iterator
@@ -41,17 +41,6 @@ def create_hdf5(path: Path | str) -> Iterator[h5py.File]:
             raise target.failure from error
         if target.failure is not None:
             raise target.failure
-
-
-def open_hdf5(path: Path | str) -> h5py.File:
-    """Open an HDF5 file to read it.
-
-    Without HDF5's lock, which some network file systems refuse: what is complete is replaced as a whole, never changed.
-
-    Raises:
-        OSError: there is no such file, or it is no whole HDF5 file.
-    """
-    return h5py.File(path, "r", locking=False)
 
 
 class _RememberingFile(io.RawIOBase):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from wsss_core.errors import UserError
 from wsss_core.files.names import LONGEST_PATH, bytes_of, longest_name
 from wsss_core.plan.artifacts import Artifact
 from wsss_core.plan.plan import Plan
@@ -12,6 +13,20 @@ AROUND_A_NAME = 40
 """Bytes that logs have around an artifact's or an experiment's name: ``predictions.<name>.000-of-008.log``, say."""
 IN_AN_ARTIFACT = 600
 """Bytes that paths in an artifact's folder may need: an image's id, names of files in progress."""
+
+
+def check_program_paths(*paths: str) -> None:
+    """Refuse a checkout or an interpreter in a folder whose name Snakemake would change.
+
+    Raises:
+        UserError: a path has braces.
+    """
+    for path in paths:
+        if "{" in path or "}" in path:
+            raise UserError(
+                f"{path}: the path has braces, characters that Snakemake replaces; move the project, with its "
+                "environment, to a folder without them"
+            )
 
 
 def unfit_places(plan: Plan, experiments: Mapping[str, Mapping[str, Artifact]], sweeps: Iterable[str]) -> Iterator[str]:
