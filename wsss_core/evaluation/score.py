@@ -76,10 +76,7 @@ def score_cams(
                 of_images.append(image_measures(matrix[None]))
             else:
                 maps = divided_by_largest(image.full_size()) if walked else image.full_size()
-                own = ThresholdCounts(len(cams.classes))
-                own.add(maps, image.classes, mask)
-                counts.join(own)
-                of_images.append(image_measures(own.matrices()))
+                of_images.append(image_measures(counts.add(maps, image.classes, mask)))
         except ValueError as error:
             raise UserError(f"image '{image_id}', mask {masks[image_id]}: {error}") from None
     numbers = (len(scored), len(image_ids) - len(scored))

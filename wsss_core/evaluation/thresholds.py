@@ -26,13 +26,17 @@ class ThresholdCounts:
         # [true class, strongest class or background, thresholds below the value]
         self._counts = np.zeros((classes + 1, classes + 1, THRESHOLD_STEPS + 1), dtype=np.int64)
 
-    def add(self, cam: np.ndarray, present: np.ndarray, truth: np.ndarray) -> None:
+    def add(self, cam: np.ndarray, present: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Count an image.
 
         Args:
             cam: (K, H, W) float32, values in [0, 1]; of equal values the first class's counts.
             present: (K,) indices, from 0, of the maps' classes.
             truth: (H, W) uint8 (or uint16), 0 background, 1..C, 255 (65535) does not count.
+
+        Returns:
+            The image's own confusion matrices (thresholds, R, R) int64, rows truth: of the background and those R - 1
+            classes that have a map or are in the mask.
 
         Raises:
             ValueError: the sizes differ, or the mask has a value that is no class.
@@ -44,25 +48,37 @@ class ThresholdCounts:
         true = truth[counted].astype(np.int64)
         if true.size and true.max() > self.classes:
             raise ValueError(f"the mask has the value {true.max()}; classes are 0 to {self.classes}, and 255 for none")
+        pixels = np.bincount(true, minlength=self.classes + 1)
         if len(present) == 0:
-            self._counts[:, 0, 0] += np.bincount(true, minlength=self.classes + 1)
-            return
+            self._counts[:, 0, 0] += pixels
+            return _own_matrices(pixels, np.zeros((self.classes + 1, 0, THRESHOLD_STEPS + 1), np.int64), present)
         columns = np.asarray(present, dtype=np.int64) + 1
         strongest = cam.argmax(axis=0)  # (H, W)
         value = np.take_along_axis(cam, strongest[None], axis=0)[0][counted]
         bins = np.searchsorted(_COMPARED, value.astype(np.float32, copy=False), side="left")
         shape = (self.classes + 1, len(columns), THRESHOLD_STEPS + 1)
         cell = (true * shape[1] + strongest[counted]) * shape[2] + bins
-        self._counts[:, columns] += np.bincount(cell, minlength=shape[0] * shape[1] * shape[2]).reshape(shape)
-
-    def join(self, other: "ThresholdCounts") -> None:
-        """Count the pixels that another object has counted, too."""
-        self._counts += other._counts
+        counts = np.bincount(cell, minlength=shape[0] * shape[1] * shape[2]).reshape(shape)
+        self._counts[:, columns] += counts
+        return _own_matrices(pixels, counts, columns)
 
     def matrices(self) -> np.ndarray:
         """Confusion matrices (thresholds, C + 1, C + 1) int64, rows truth, in the order of ``THRESHOLDS``."""
-        # Above threshold i are the values with more than i thresholds below them.
-        above = self._counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1][:, :, 1:]
-        matrices = np.moveaxis(above, 2, 0).copy()
+        matrices = np.moveaxis(_above(self._counts), 2, 0).copy()
         matrices[:, :, 0] = self._counts.sum(axis=(1, 2)) - matrices[:, :, 1:].sum(axis=2)
         return matrices
+
+
+def _above(counts: np.ndarray) -> np.ndarray:
+    """Counts (C + 1, K, thresholds + 1) by the thresholds below, as counts (C + 1, K, thresholds) above each."""
+    # Above threshold i are the values with more than i thresholds below them.
+    return counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1][:, :, 1:]
+
+
+def _own_matrices(pixels: np.ndarray, counts: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """One image's matrices, of the background, the classes with a map (``columns``) and those in the mask."""
+    kept = np.union1d(np.concatenate([[0], columns]), np.flatnonzero(pixels)).astype(np.int64)
+    matrices = np.zeros((THRESHOLD_STEPS, len(kept), len(kept)), dtype=np.int64)
+    matrices[:, :, np.searchsorted(kept, columns)] = np.moveaxis(_above(counts)[kept], 2, 0)
+    matrices[:, :, 0] = pixels[kept] - matrices.sum(axis=2)
+    return matrices
