@@ -62,10 +62,13 @@ class PartialWork:
             outputs: those that :meth:`restore` shall be able to put back.
             further: names in the folder that stay, too, until a run of the whole workflow has succeeded.
         """
-        with suppress(OSError):  # the file system has no hard links: the outputs could not be put back
-            for output in outputs:
-                _link(output, self.path(_finished_name(output, output)))
-        _clear(self.folder, kept={*further, *(_finished_name(output, output) for output in outputs)})
+        kept = set(further)
+        for output in outputs:
+            with suppress(OSError):  # no hard links here, or another job of this task has removed the output
+                name = _finished_name(output, output)
+                kept.add(name)
+                _link(output, self.path(name))
+        _clear(self.folder, kept)
 
     def restore(self, *outputs: Path) -> bool:
         """Put back outputs that a run had finished and that have been deleted since.
@@ -79,9 +82,12 @@ class PartialWork:
         links = [self._kept(output) for output in outputs]
         if any(output.exists() for output in outputs) or None in links:
             return False
-        for link, output in zip(links, outputs, strict=True):
-            assert link is not None
-            _link(link, output)
+        try:
+            for link, output in zip(links, outputs, strict=True):
+                assert link is not None
+                _link(link, output)
+        except FileNotFoundError:  # another job of this task is done and has removed the link
+            return False
         log.info("an earlier run had finished: %s", ", ".join(map(str, outputs)))
         return True
 
