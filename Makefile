@@ -9,7 +9,6 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 demo: $(INSTALLED)  ## The whole way on the embedded data set, on the CPU: a few minutes.
 	$(BIN)/snakemake --quiet rules
-	@cat results/creatures/summary.md
 
 install: $(INSTALLED)  ## Only the environment, in .venv.
 

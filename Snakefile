@@ -1,10 +1,14 @@
 """Weakly supervised semantic segmentation: from image-level labels to a trained network."""
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 from snakemake.utils import min_version
 
 from wsss_core.config.stages import STAGES, scored_stages
 from wsss_core.files.resume import forget_finished_work
+from wsss_core.jobs.run_progress import show_one_line
+from wsss_core.report.last_words import last_words
 
 min_version("9.17")
 
@@ -40,6 +44,11 @@ include: "rules/scores.smk"
 include: "rules/report.smk"
 
 
+onstart:
+    if Quietness.RULES in (workflow.output_settings.quiet or []):
+        show_one_line(logger, workflow.dag.stats()[1])
+
+
 onsuccess:
     forget_finished_work(ask.plan.folder)
     if not {"prune", "check_dataset", "dataset"} & set(workflow.dag_settings.targets):
@@ -47,7 +56,7 @@ onsuccess:
     if "check_dataset" in workflow.dag_settings.targets:
         print(f"What the data set holds: {ask.plan.dataset.path('dataset_report.html')}")
     if "all" in workflow.dag_settings.targets or not workflow.dag_settings.targets:
-        print(f"What came out: {FOLDER}/report.html")
+        print(told(last_words)(ask.plan, workflow.overwrite_configfiles))
 
 
 onerror:
