@@ -28,7 +28,7 @@ IMAGES_AT_ONCE = 16
 """Images that are drawn at once at most, if they are of one size and there is memory."""
 CPU_GAINS_BELOW = 2**17
 """Pixels of images and mirror images that a CPU is given at once: together small ones take a fifth less time
-(docs/performance.md); larger ones are drawn alone, which takes less memory."""
+(docs/appendix/performance.md); larger ones are drawn alone, which takes less memory."""
 GPU_READERS = 4
 """Threads that read and rescale images for a GPU: 30 ms each, at VOC's size and four scales."""
 

@@ -3,7 +3,7 @@
 bfloat16 has float32's range and 8 significant bits. GPUs since NVIDIA's Ampere, and processors with AVX512-BF16 or
 AMX, multiply such numbers several times as fast. Weights are cast once; autocast, which casts fixed weights anew in
 every pass, would add a kernel to each convolution. What is made of the trunk's features (class maps, scores, goals)
-and the images stay float32; docs/performance.md has the error.
+and the images stay float32; docs/appendix/performance.md has the error.
 """
 
 from functools import partial
