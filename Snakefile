@@ -94,6 +94,7 @@ rule check_dataset:
         ask.plan.dataset.path("dataset_report.csv"),
         ask.plan.dataset.path("skipped.csv"),
         ask.masks,
+        ask.saliency,
     localrule: True
 
 

@@ -75,6 +75,30 @@ rule index_corrections:
         "../workflow_scripts/index_corrections.py"
 
 
+# No mask: labels may be made of these maps, where the configuration says so.
+rule index_saliency:
+    input:
+        maps=told(ask.saliency_maps),
+        index=ask.upstream("saliency", "dataset", "index.csv"),
+        classes=ask.upstream("saliency", "dataset", "classes.json"),
+    output:
+        table=f"{FOLDER}/saliency/{{artifact}}/saliency.csv",
+    log:
+        ask.log("index_saliency/{artifact}"),
+    benchmark:
+        ask.benchmark("index_saliency/{artifact}")
+    priority: 100  # a wrong map is told before anything is trained
+    conda:
+        "../envs/wsss.yaml"
+    threads: ask.threads("index_saliency")
+    resources:
+        **ask.resources("index_saliency"),
+    params:
+        identity=ask.identity("saliency"),
+    script:
+        "../workflow_scripts/index_saliency.py"
+
+
 rule index_masks:
     input:
         raw=ask.raw_inputs(ask.raw.mask_inputs()),

@@ -7,6 +7,7 @@ from wsss_core.jobs.job import job
 with job(snakemake) as work:
     from wsss_core.config.refinement import PseudoLabels
     from wsss_core.datasets.index import index_of_job
+    from wsss_core.datasets.index_saliency import read_saliency_table
     from wsss_core.evaluation.choose_threshold import threshold_from
     from wsss_core.files.cam_store import CamStoreReader
     from wsss_core.refinement.pseudo_labels import make_pseudo_labels
@@ -14,6 +15,7 @@ with job(snakemake) as work:
     settings = PseudoLabels(**work.parameters["pseudo_labels"])
     seed_threshold = threshold_from(work.parameters["seed_threshold"], snakemake.input.seed_threshold)
     threshold = threshold_from(None, snakemake.input.threshold)
+    saliency = [read_saliency_table(table) for table in snakemake.input.saliency]
     with CamStoreReader(snakemake.input.maps) as maps:
         make_pseudo_labels(
             settings,
@@ -22,4 +24,5 @@ with job(snakemake) as work:
             maps,
             Path(snakemake.output.labels),
             work.run(),
+            saliency=saliency[0] if saliency else None,
         )

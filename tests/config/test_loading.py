@@ -254,6 +254,20 @@ def test_a_small_configuration_is_completed_with_defaults():
             {"affinities": {"a": {"method": "none", "pseudo_labels": {"background": {"walked_alpha": 4}}}}},
             ["affinities.a: 'pseudo_labels.background.walked_alpha' needs a walk"],
         ),
+        (
+            {
+                "affinities": {"a": {"method": "none", "pseudo_labels": {"background": {"saliency": {}}}}},
+                "experiments": {"x": {"cams": "cam", "affinity": "a"}, "y": {"cams": "cam", "affinity": "a"}},
+            },
+            [
+                "affinities.a.pseudo_labels.background.saliency: needs saliency maps; give their folder as "
+                "'dataset.saliency'"
+            ],
+        ),
+        (
+            {"affinities": {"a": {"method": "none", "pseudo_labels": {"background": {"saliency": {}, "alpha": 2}}}}},
+            ["affinities.a.pseudo_labels.background: give exactly one of 'threshold', 'alpha'"],
+        ),
         ({"cams": {"cam": {"classifier": "ordinary"}}}, ["cams.cam.method: is missing; one of 'multiscale', 'advcam'"]),
         (
             {"cams": {"cam": {"method": "multiscale", "classifier": "ordinari"}}},

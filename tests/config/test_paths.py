@@ -14,6 +14,7 @@ from .test_numbers import settings_classes
 KEYS = {
     "dataset.root": lambda path: {"dataset": {"root": path}},
     "dataset.sbd": lambda path: {"dataset": {"root": "data", "sbd": path}},
+    "dataset.saliency": lambda path: {"dataset": {"root": "data", "saliency": path}},
     "dataset.score_on": lambda path: {"dataset": {"root": "data", "score_on": path}},
     "dataset.stuff_masks": lambda path: {"dataset": {"format": "coco", "root": "data", "stuff_masks": path}},
     "backbones.trunk.weights": lambda path: {"backbones": {"trunk": {"weights": path}}},

@@ -13,7 +13,7 @@ from wsss_core.plan.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
 """Stages of the VOC server's test images; the demo has none."""
-STAGES = set(stages.STAGES) - SUBMITTED - {"listed_masks", "corrected_masks"}
+STAGES = set(stages.STAGES) - SUBMITTED - {"listed_masks", "corrected_masks", "saliency"}
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 
 
@@ -412,3 +412,41 @@ def test_corrected_masks_change_the_segmenter_alone():
     assert corrected["segmenter"].parameters["masks_of"] == {"folder": "corrected", "share": None, "pseudo_weight": 1.0}
     assert dict(corrected["corrected_masks"].upstream) == {"dataset": plan.dataset}  # no mask of the data set
     assert "listed_masks" not in corrected["segmenter"].upstream
+
+
+def with_saliency(raw, folder="saliency", background=None):
+    raw["dataset"]["saliency"] = folder
+    raw["affinities"]["saliency"] = {
+        "method": "none",
+        "pseudo_labels": {"background": {"saliency": background or {}}, "crf": None},
+    }
+    raw["experiments"]["salient"] = {**raw["experiments"]["cam"], "affinity": "saliency"}
+
+
+def test_saliency_maps_change_nothing_but_labels_that_are_made_with_them():
+    plan, before = plan_of(with_saliency), plan_of()
+    for name, stages in before.experiments.items():
+        assert {a.name for a in plan.experiments[name].values()} == {a.name for a in stages.values()}
+    assert plan.dataset.name == before.dataset.name
+    salient = plan.experiments["salient"]
+    assert set(salient["pseudo_labels"].upstream) == {"dataset", "maps", "saliency"}
+    assert salient["pseudo_labels"].upstream["maps"] is plan.experiments["cam"]["cams"]
+    assert dict(plan.saliency.upstream) == {"dataset": plan.dataset}  # no mask
+    assert plan_of(lambda raw: raw["dataset"].update(saliency="maps")).saliency is not None  # checked, if not used
+    assert before.saliency is None
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda raw: with_saliency(raw, folder="others"), {"saliency", "pseudo_labels", "segmenter", "predictions"}),
+        (
+            lambda raw: with_saliency(raw, background={"attention_weight": 2}),
+            {"pseudo_labels", "segmenter", "predictions"},
+        ),
+    ],
+    ids=["folder", "weight"],
+)
+def test_other_saliency_makes_again_what_depends_on_it(change, expected):
+    before, after = plan_of(with_saliency), plan_of(change)
+    assert {a.stage for a in after.artifacts() if str(a.directory) not in directories(before)} == expected

@@ -269,3 +269,16 @@ def test_what_is_scored_decides_an_oracles_threshold_and_nothing_else():
     some, every = (plan_of(lambda raw, d=d: change(raw, **d))["cam"] for d in ({"score_on": "few"}, {}))
     assert some["cams"].digest == every["cams"].digest
     assert some["seed_threshold"].digest != every["seed_threshold"].digest
+
+
+@pytest.mark.parametrize(("weight", "counted"), [(1, ""), (2.5, ", which counts 2.5 times")])
+def test_labels_that_saliency_maps_were_used_for_say_so(weight, counted):
+    raw = copy.deepcopy(DEMO)
+    raw["dataset"]["saliency"] = "maps"
+    raw["affinities"]["irn"]["pseudo_labels"]["background"] = {"saliency": {"attention_weight": weight}}
+    stages = Plan(load_config(raw)).experiments["cam"]
+    told = score_conditions(stages["pseudo_labels"])
+    words = f"1 - saliency; a class has the harmonic mean of saliency and its map{counted}"
+    assert told["background"] == words and told["labels"] == "image labels, saliency maps"
+    assert score_conditions(stages["walked_cams"])["labels"] == "image labels"
+    assert score_conditions(stages["predictions"])["background"] == f"its labels': {words}"

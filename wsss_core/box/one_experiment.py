@@ -9,7 +9,9 @@ from wsss_core.datasets.index_corrections import corrected_masks_in
 from wsss_core.plan.artifacts import Artifact
 from wsss_core.plan.plan import Plan
 
-FOR_PEOPLE_ONLY = ("climb", "generated", "test_images", "test_predictions", "voc_submission", "masks", "listed_masks")
+FOR_PEOPLE_ONLY = (
+    *("climb", "generated", "test_images", "test_predictions", "voc_submission", "masks", "listed_masks", "saliency"),
+)
 """Stages that a box without maps has nothing of: their files are pictures, or name places on this machine."""
 
 

@@ -82,10 +82,18 @@ class BackgroundScore(Parameters):
         return BackgroundScore(**_resolved(self, seed_threshold)) if self.times_seed_threshold else self
 
 
+class Saliency(Parameters):
+    """Scores from class maps and a saliency map, as SeeNet's proxy labels."""
+
+    attention_weight: float = Field(1.0, ge=0.01, le=100)
+    """Weight of a class map in its harmonic mean with the saliency map, whose own weight is 1. SeeNet's, as far as is
+    known (from memory of its section on semantic segmentation), is 1."""
+
+
 class PseudoLabelBackground(Parameters):
     """The background's score beside the maps that pseudo labels are made from."""
 
-    alternatives: ClassVar[tuple[str, ...]] = ("threshold", "alpha", "times_seed_threshold", "walked_alpha")
+    alternatives: ClassVar[tuple[str, ...]] = ("threshold", "alpha", "times_seed_threshold", "walked_alpha", "saliency")
 
     threshold: Threshold | None = None
     """The same score at every pixel, after the maps were divided by the largest value of all classes (IRN, AdvCAM)."""
@@ -96,13 +104,16 @@ class PseudoLabelBackground(Parameters):
     walked_alpha: Power | None = None
     """``(1 - largest class value) ** walked_alpha`` of the class maps before the walk, a map that walks along with
     them; nothing is divided (AffinityNet's code)."""
+    saliency: Saliency | None = Field(None, exclude_if=lambda saliency: saliency is None)
+    """``1 - saliency``, from the maps in ``dataset.saliency``; a class's score is then the harmonic mean of its map and
+    the saliency (SeeNet, after Chaudhry et al., BMVC 2017). ``{}`` takes its defaults."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "PseudoLabelBackground":
         _exactly_one(self)
         return self
 
-    def resolved(self, seed_threshold: float | None, threshold: float | None) -> BackgroundScore | None:
+    def resolved(self, seed_threshold: float | None, threshold: float | None) -> BackgroundScore | Saliency | None:
         """The score beside the maps after the walk; None where the background has walked along.
 
         Args:
@@ -111,6 +122,8 @@ class PseudoLabelBackground(Parameters):
         """
         if self.walked_alpha is not None:
             return None
+        if self.saliency is not None:
+            return self.saliency
         if self.threshold is not None:
             return BackgroundScore(threshold=self.threshold.fixed if threshold is None else threshold)
         return BackgroundScore(**_resolved(self, seed_threshold))

@@ -104,7 +104,10 @@ class Dataset(Parameters):
     """Images whose longer side has more pixels than this are shrunk to it, once, as copies in the results; their masks
     too. All stages use the copies: label maps have their size, and are scored at it. By default images are used as they
     are."""
-
+    saliency: Folder | None = None
+    """Folder of saliency maps, one of each training image: ``<image id>.png``, 8-bit grey, of the image's size, from 0
+    (background) to 255 (salient). Pseudo labels with ``background: {saliency: ...}`` are made with them; nothing else
+    sees them."""
     score_on: File | None = None
     """Training images that class maps, refined seeds and pseudo labels are scored on: a text file with an id a line, or
     with VOC's layout the name of an image list. By default all of them; where VOC trains on ``train_aug``, its

@@ -67,6 +67,7 @@ STAGES: dict[str, Stage] = {
     "masks": Stage("index_masks", _cpu(2, 4), 2, ("masks.csv",), target=False),
     "listed_masks": Stage("index_subset", _cpu(2, 4), files=("masks.csv",), target=False),
     "corrected_masks": Stage("index_corrections", _cpu(2), files=("masks.csv",), target=False),
+    "saliency": Stage("index_saliency", _cpu(2, 4), files=("saliency.csv",), target=False),
     "backbone": Stage("prepare_backbone", _gpu(1), files=WEIGHTS, trains=True),
     "classifier": Stage("train_classifier", _gpu(12), files=(*WEIGHTS, "scores.csv", "verdict.json"), trains=True),
     "cams": Stage("generate_cams", _gpu(24), shards=CLASS_MAPS, figure=("seed", "seed"), picture="class map"),

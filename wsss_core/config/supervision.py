@@ -1,4 +1,4 @@
-"""Experiments whose masks, pseudo labels and segmenter do not go together."""
+"""Experiments whose masks, saliency maps, pseudo labels and segmenter do not go together."""
 
 from collections.abc import Iterable
 
@@ -7,12 +7,23 @@ from wsss_core.config.segmentation import Segmenter
 
 
 def unfit_supervision(config: Config) -> Iterable[str]:
-    """A line for each setting of an experiment's labels that would have no effect with its segmenter."""
+    """A line for each setting of an experiment's labels that lacks something, or would have no effect."""
+    yield from _lacking_saliency(config)
     for name, experiment in config.experiments.items():
         if experiment.segmenter is not None:
             segmenter = config.segmenters[experiment.segmenter]
             for key, fault in _faults(experiment, segmenter, f"segmenters.{experiment.segmenter}"):
                 yield f"experiments.{name}.{key}: {fault}"
+
+
+def _lacking_saliency(config: Config) -> Iterable[str]:
+    used = {experiment.affinity: None for experiment in config.experiments.values() if experiment.affinity is not None}
+    for name in used if config.dataset.saliency is None else ():
+        if config.affinities[name].pseudo_labels.background.saliency is not None:
+            yield (
+                f"affinities.{name}.pseudo_labels.background.saliency: needs saliency maps; give their folder as "
+                "'dataset.saliency'"
+            )
 
 
 def _faults(experiment: Experiment, segmenter: Segmenter, which: str) -> Iterable[tuple[str, str]]:

@@ -12,6 +12,7 @@ from wsss_core.config.segmentation import Prediction
 from wsss_core.correction.made_labels import label_maps_of, shards_of
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.index_saliency import read_saliency_table
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.errors import UserError
 from wsss_core.evaluation.choose_threshold import read_threshold
@@ -20,6 +21,7 @@ from wsss_core.files.probability_store import read_probabilities
 from wsss_core.jobs.progress import progress
 from wsss_core.plan.artifacts import Artifact
 from wsss_core.refinement.pseudo_label_map import pseudo_label_scores
+from wsss_core.refinement.saliency_scores import read_fitting_saliency
 
 
 def confidences(artifact: Artifact, images: DatasetIndex, device: str = "auto") -> dict[str, float]:
@@ -54,11 +56,17 @@ def _of_maps(artifact: Artifact, images: DatasetIndex) -> Iterator[tuple[str, fl
     background = PseudoLabels(**parameters["pseudo_labels"]).background.resolved(
         chosen.get("seed_threshold", fixed), chosen.get("threshold")
     )
+    table = artifact.upstream.get("saliency")
+    saliency_maps = {} if table is None else read_saliency_table(table.path("saliency.csv"))
     with CamStoreReader(shards_of(artifact.upstream["maps"])) as maps:
         for image_id in images.image_ids:
             found = maps.read(image_id)
-            sure = len(found.classes) == 0
-            yield image_id, 1.0 if sure else share_of_highest(pseudo_label_scores(found, background))
+            if len(found.classes) == 0:
+                yield image_id, 1.0
+                continue
+            file = saliency_maps.get(image_id)
+            saliency = None if file is None else read_fitting_saliency(file, found.height, found.width)
+            yield image_id, share_of_highest(pseudo_label_scores(found, background, saliency))
 
 
 def _of_network(artifact: Artifact, images: DatasetIndex, device: str) -> Iterator[tuple[str, float]]:

@@ -28,6 +28,7 @@ _READ_KINDS = {
     *("a JPEG image", "a PNG image", "a WebP image", "a TIFF image", "a BigTIFF image", "a BMP image", "a GIF image"),
     *("a JPEG 2000 image", "an AVIF image"),
 }
+_REMEDIES = {"mask": "a mask is a PNG file", "saliency map": "a saliency map is a PNG file"}
 _BITS = (8, 10, 12, 14, 16)
 """How many bits of a pixel cameras and microscopes use, where a file has 16."""
 
@@ -162,9 +163,7 @@ def read_mask(path: Path | str) -> np.ndarray:
             # JPEG and the like change pixel values, which here are class numbers.
             if image.format != "PNG":
                 raise _unreadable(path, f"is a {image.format} file; {wanted}")
-            # Pillow stretches grey of 2 and 4 bits to 0..255, which changes the classes.
-            tiles = getattr(image, "tile", None)
-            stored = tiles[0][3] if tiles else image.mode
+            stored = _stored(image)
             if stored in _DEEP_GREY:
                 return np.array(image).astype(np.uint16)
             if image.mode != "P" and stored != "L":
@@ -174,6 +173,38 @@ def read_mask(path: Path | str) -> np.ndarray:
             raise
         except Exception as error:  # as in read_image
             raise _damaged(path, "mask", error) from error
+
+
+def read_saliency_map(path: Path | str) -> np.ndarray:
+    """Read how much each pixel of an image stands out; an EXIF orientation is not applied, as with masks.
+
+    Args:
+        path: a PNG file with 8-bit grey.
+
+    Returns:
+        (H, W) uint8, from 0 (background) to 255 (salient), writable.
+
+    Raises:
+        UserError: the file is missing, truncated, cannot be decoded, or is of another kind.
+    """
+    wanted = "a saliency map is a PNG with 8-bit grey, from 0 (background) to 255 (salient)"
+    with _open(path, "saliency map") as image:
+        try:
+            if image.format != "PNG":
+                raise _unreadable(path, f"is a {image.format} file; {wanted}")
+            if _stored(image) != "L":
+                raise _unreadable(path, f"has pixels of kind {_stored(image)}; {wanted}")
+            return np.array(image)
+        except UserError:
+            raise
+        except Exception as error:  # as in read_image
+            raise _damaged(path, "saliency map", error) from error
+
+
+def _stored(image: Image.Image) -> str:
+    """The kind of pixels in an opened file: Pillow stretches grey of 2 and 4 bits to 0..255, and calls it ``L``."""
+    tiles = getattr(image, "tile", None)
+    return str(tiles[0][3] if tiles else image.mode)
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
@@ -221,7 +252,7 @@ def what_it_is(path: Path | str, what: str = "image") -> str | None:
         return None
     if kind.advice is not None:
         return f"{kind.what}; {kind.advice}"
-    return f"{kind.what}, which is not read; {'a mask is a PNG file' if what == 'mask' else 'save it as JPEG or PNG'}"
+    return f"{kind.what}, which is not read; {_REMEDIES.get(what, 'save it as JPEG or PNG')}"
 
 
 def _orientation(image: Image.Image) -> int:

@@ -38,6 +38,8 @@ class Plan:
         self.dataset = self._plan_dataset()
         of_masks = config.dataset.model_dump(mode="json", include=set(config.dataset.for_masks), exclude_defaults=True)
         self.masks = self._artifact("masks", config.dataset.format, of_masks, {"dataset": self.dataset})
+        self.saliency = self._plan_saliency()
+        """The checked saliency maps, if the data set has any."""
         self.experiments = {name: self._plan_experiment(item) for name, item in config.experiments.items()}
         """By experiment, the artifact of each stage it passes through."""
         self._submissions = self._plan_submissions()
@@ -76,9 +78,18 @@ class Plan:
             "generate": True,
             "splits": {"test"},
             "score_on": True,
+            "saliency": True,
             **dict.fromkeys(dataset.for_masks, True),
         }
         return self._artifact("dataset", dataset.format, _dataset_parameters(dataset, excluded), upstream)
+
+    def _plan_saliency(self) -> Artifact | None:
+        folder = self.config.dataset.saliency
+        if folder is None:
+            return None
+        return self._artifact(
+            "saliency", self.config.dataset.format, {"folder": str(folder)}, {"dataset": self.dataset}
+        )
 
     def _plan_backbone(self, name: str) -> Artifact:
         settings = self.config.backbones[name]
@@ -173,7 +184,7 @@ class Plan:
         dataset = self.config.dataset
         if dataset.test_list is None:
             return {}
-        parameters = _dataset_parameters(dataset, {"name": True, "generate": True, "score_on": True})
+        parameters = _dataset_parameters(dataset, dict.fromkeys(("name", "generate", "score_on", "saliency"), True))
         images = self._artifact("test_images", dataset.format, parameters, {})
         submissions = {}
         for name, stages in self.experiments.items():
@@ -254,6 +265,9 @@ class Plan:
         if background.threshold is not None and background.threshold.fixed is None:
             stages["threshold"] = upstream["threshold"] = self._plan_threshold(background.threshold, maps)
         _add_seed_threshold(background.times_seed_threshold is not None, seed_threshold, stages, parameters, upstream)
+        if background.saliency is not None:
+            assert self.saliency is not None  # see wsss_core.config.supervision
+            stages["saliency"] = upstream["saliency"] = self.saliency
         stages["pseudo_labels"] = self._artifact("pseudo_labels", variant, parameters, upstream)
 
     def _plan_walk(

@@ -15,6 +15,7 @@ from typing import Any
 from wsss_core.config import load_config, read_yaml
 from wsss_core.config.stages import DEFAULT_RESOURCES, STAGES, figure_stages
 from wsss_core.datasets.formats import raw_dataset
+from wsss_core.datasets.image_ids import folders_in
 from wsss_core.datasets.index_corrections import corrected_masks_in
 from wsss_core.errors import UserError
 from wsss_core.files.shards import shard_names
@@ -66,6 +67,8 @@ class Rules:
         self.has_masks = bool(self.config.dataset.generated) or self.raw.has_masks()
         self.masks: str | list[str] = self.plan.masks.path("masks.csv") if self.has_masks else []
         """The manifest of the masks, for what is made without as well."""
+        self.saliency = [] if self.plan.saliency is None else [self.plan.saliency.path("saliency.csv")]
+        """The table of the data set's saliency maps, if it has any."""
         scored = self.raw.scored_list()
         self.scored_list = [] if scored is None else [str(scored)]
         """The list of the training images that are scored; none if all are."""
@@ -254,6 +257,23 @@ class Rules:
         """The masks in a folder of corrected ones; those are no inputs that Snakemake would take for wildcards."""
         folder = self.plan.artifact("corrected_masks", wildcards.artifact).parameters["folder"]
         return [str(file) for file in corrected_masks_in(Path(folder)).values() if "{" not in str(file)]
+
+    def saliency_maps(self, wildcards: Wildcards) -> list[str]:
+        """The folders of saliency maps; those are no inputs that Snakemake would take for wildcards.
+
+        Said here that the maps are missing, and not for all targets: experiments without them do not need them.
+
+        Raises:
+            UserError: there is no such folder, and the maps have not been checked before.
+        """
+        artifact = self.plan.artifact("saliency", wildcards.artifact)
+        folder = Path(artifact.parameters["folder"])
+        if not folder.is_dir() and not os.path.exists(artifact.path("saliency.csv")):
+            raise UserError(
+                f"dataset.saliency: there is no folder {folder}, which is to hold <image id>.png of each training image; "
+                "leave the key out, and the experiments whose labels need it, if you have no saliency maps"
+            )
+        return [str(path) for path in folders_in(folder) if "{" not in str(path)]
 
     def training_labels(self, stage: str, role: str) -> OfWildcards:
         """The label maps that a network is trained on; none if it is imported and used as it is."""

@@ -84,7 +84,8 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None) -> dict
     starts = initialisation_in_words(cams.upstream["classifier"])
     if maps is not cams:
         starts += f"; affinity: {initialisation_in_words(maps.upstream['affinity'])}"
-    return {**conditions, "labels": "image labels", "initialisation": starts}
+    labels = "image labels, saliency maps" if "saliency" in artifact.upstream else "image labels"
+    return {**conditions, "labels": labels, "initialisation": starts}
 
 
 def subset_conditions(threshold: Artifact) -> dict[str, str]:
@@ -238,6 +239,10 @@ def threshold_files(artifact: Artifact) -> list[str]:
 def background_in_words(background: BackgroundScore | PseudoLabelBackground, seed: Threshold) -> str:
     """A background score and where it comes from; ``seed`` is the CAMs' threshold."""
     if isinstance(background, PseudoLabelBackground):
+        if background.saliency is not None:
+            weight = background.saliency.attention_weight
+            counted = "" if weight == 1 else f", which counts {weight:g} times"
+            return f"1 - saliency; a class has the harmonic mean of saliency and its map{counted}"
         if background.walked_alpha is not None:
             return f"(1 - max)^{background.walked_alpha:g}, walked along"
         if background.threshold is not None:

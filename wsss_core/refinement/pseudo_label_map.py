@@ -7,20 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from wsss_core.config.background import BackgroundScore
+from wsss_core.config.background import BackgroundScore, Saliency
 from wsss_core.config.crf import Crf
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import CamStoreReader, ImageCams
 from wsss_core.refinement.confident_labels import label_values, read_fitting_image
 from wsss_core.refinement.crf import dense_crf, with_background
+from wsss_core.refinement.saliency_scores import read_fitting_saliency, saliency_scores
 
 
 def stored_pseudo_label_map(
     image_path: Path,
     image_id: str,
+    saliency_map: Path | None,
     stored: CamStoreReader,
-    background: BackgroundScore | None,
+    background: BackgroundScore | Saliency | None,
     crf: Crf | None,
     unsure_below: float | None = None,
 ) -> np.ndarray:
@@ -32,15 +34,16 @@ def stored_pseudo_label_map(
     maps = stored.read(image_id)
     if background is None and maps.background is None:
         raise UserError(f"the maps of image '{image_id}' have no background that walked with them; make them again")
-    return pseudo_label_map(image_path, maps, background, crf, unsure_below)
+    return pseudo_label_map(image_path, maps, background, crf, unsure_below, saliency_map)
 
 
 def pseudo_label_map(
     image_path: Path,
     maps: ImageCams,
-    background: BackgroundScore | None,
+    background: BackgroundScore | Saliency | None,
     crf: Crf | None,
     unsure_below: float | None = None,
+    saliency_map: Path | None = None,
 ) -> np.ndarray:
     """Label the pixels of an image.
 
@@ -48,24 +51,26 @@ def pseudo_label_map(
         image_path: the image file.
         maps: its class maps.
         background: the background's score beside the maps divided by their largest value, as in IRN's
-            ``step/make_sem_seg_labels.py``; None if ``maps`` hold a background that walked with them,
-            as in AffinityNet's ``infer_aff.py``, where nothing is divided.
+            ``step/make_sem_seg_labels.py``, or how these are joined with a saliency map; None if ``maps`` hold a
+            background that walked with them, as in AffinityNet's ``infer_aff.py``, where nothing is divided.
         crf: constants of a CRF on the scores; None for none.
         unsure_below: pixels whose label's probability (with a CRF) or share of all scores (without)
             is lower get 255; None for none.
+        saliency_map: the image's saliency map, for that kind of background alone.
 
     Returns:
         uint8 (H, W): 0 background, class index + 1, or 255 (unsure).
 
     Raises:
-        UserError: the image cannot be read, or is not of the maps' size.
-        ValueError: ``background`` is None, and ``maps`` have none.
+        UserError: the image or the saliency map cannot be read, or is not of the maps' size.
+        ValueError: ``background`` is None, and ``maps`` have none; or it needs a saliency map, and there is none.
     """
     class_maps = maps.full_size()
     image = read_fitting_image(image_path, class_maps)
     if len(maps.classes) == 0:
         return np.zeros(image.shape[:2], dtype=np.uint8)
-    scores = pseudo_label_scores(maps, background)
+    saliency = None if saliency_map is None else read_fitting_saliency(saliency_map, *image.shape[:2])
+    scores = pseudo_label_scores(maps, background, saliency)
     if crf is not None:
         scores = dense_crf(image, np.clip(scores, 0, 1), crf)
     labels = label_values(maps.classes)[scores.argmax(axis=0)]
@@ -74,9 +79,18 @@ def pseudo_label_map(
     return labels
 
 
-def pseudo_label_scores(maps: ImageCams, background: BackgroundScore | None) -> np.ndarray:
-    """Scores of the background and of each class: float32 (K + 1, H, W); arguments as above."""
+def pseudo_label_scores(
+    maps: ImageCams, background: BackgroundScore | Saliency | None, saliency: np.ndarray | None = None
+) -> np.ndarray:
+    """Scores of the background and of each class: float32 (K + 1, H, W).
+
+    Arguments as above; ``saliency`` is float (H, W), from 0 to 1.
+    """
     class_maps = maps.full_size()
+    if isinstance(background, Saliency):
+        if saliency is None:
+            raise ValueError(f"the background of image '{maps.image_id}' needs its saliency map")
+        return saliency_scores(divided_by_largest(class_maps), saliency, background.attention_weight)
     if background is not None:
         return with_background(divided_by_largest(class_maps), background)
     walked = maps.full_size_background()
