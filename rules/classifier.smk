@@ -1,4 +1,5 @@
-# Stages `backbone` and `classifier`: a trunk, and a network that learned which classes an image shows.
+# Stages `backbone`, `fully_connected` and `classifier`: a trunk, VGG-16's layers behind it, and a network that learned
+# which classes an image shows.
 
 
 rule prepare_backbone:
@@ -20,6 +21,24 @@ rule prepare_backbone:
         identity=ask.identity("backbone"),
     script:
         "../workflow_scripts/prepare_backbone.py"
+
+
+rule prepare_fully_connected:
+    output:
+        weights=f"{FOLDER}/fully_connected/{{artifact}}/weights.safetensors",
+    log:
+        ask.log("prepare_fully_connected/{artifact}"),
+    benchmark:
+        ask.benchmark("prepare_fully_connected/{artifact}")
+    conda:
+        "../envs/wsss.yaml"
+    threads: ask.threads("prepare_fully_connected")
+    resources:
+        **ask.resources("prepare_fully_connected"),
+    params:
+        identity=ask.identity("fully_connected"),
+    script:
+        "../workflow_scripts/prepare_fully_connected.py"
 
 
 rule train_classifier:

@@ -7,6 +7,7 @@ rule train_segmenter:
         labels=ask.training_labels("segmenter", "labels"),
         masks=ask.masks_of("segmenter"),
         initial=ask.starting_weights("segmenter"),
+        fully_connected=ask.upstream_if_any("segmenter", "fully_connected", "weights.safetensors"),
     output:
         weights=f"{FOLDER}/segmenter/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/segmenter/{{artifact}}/training.csv",

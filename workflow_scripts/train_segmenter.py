@@ -23,7 +23,11 @@ with job(snakemake) as work:
         read_trunk(work.parameters["trunk"]),
         index_of_job(snakemake, "train"),
         labels,
-        StartingNetwork(Path(snakemake.input.initial), snakemake.params.initialisation),
+        StartingNetwork(
+            Path(snakemake.input.initial),
+            snakemake.params.initialisation,
+            *map(Path, snakemake.input.fully_connected),
+        ),
         Path(snakemake.output.weights),
         Path(snakemake.output.training),
         work.run(),

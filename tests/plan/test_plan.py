@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from wsss_core.config import load_config, read_yaml, stages
+from wsss_core.config import ConfigError, load_config, read_yaml, stages
 from wsss_core.config.stage_settings import stage_settings
 from wsss_core.errors import UserError
 from wsss_core.jobs.job import Job
@@ -13,7 +13,7 @@ from wsss_core.plan.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
 """Stages of the VOC server's test images; the demo has none."""
-STAGES = set(stages.STAGES) - SUBMITTED - {"listed_masks", "corrected_masks", "saliency"}
+STAGES = set(stages.STAGES) - SUBMITTED - {"listed_masks", "corrected_masks", "saliency", "fully_connected"}
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 
 
@@ -450,3 +450,55 @@ def test_saliency_maps_change_nothing_but_labels_that_are_made_with_them():
 def test_other_saliency_makes_again_what_depends_on_it(change, expected):
     before, after = plan_of(with_saliency), plan_of(change)
     assert {a.stage for a in after.artifacts() if str(a.directory) not in directories(before)} == expected
+
+
+def largefov_of(**settings):
+    """The segmenter of an experiment with LargeFOV on VGG-16."""
+
+    def change(raw):
+        raw["backbones"]["vgg"] = {"network": "vgg16", "output_stride": 8, "dilated": True}
+        trunk = settings.pop("trunk", {})
+        raw["backbones"]["vgg"] |= trunk
+        if "classifier" in settings:
+            raw["classifiers"]["on_vgg"] = {"objective": "ordinary", "backbone": "vgg"}
+        start = {} if "classifier" in settings else {"backbone": "vgg"}
+        raw["segmenters"]["largefov"] = {"network": "largefov", **start, **settings}
+        raw["experiments"]["large"] = {"labels": "masks", "segmenter": "largefov"}
+
+    return plan_of(change).experiments["large"]["segmenter"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "channels"),
+    [
+        ({}, 1024),
+        ({"fully_connected": "vgg16"}, 1024),
+        ({"fully_connected": "random"}, None),
+        ({"channels": 512}, 512),
+        ({"channels": 1000}, None),
+        ({"trunk": {"weights": "scratch"}}, None),
+        ({"classifier": "on_vgg"}, None),  # a trunk that has learned something else since
+        ({"classifier": "on_vgg", "fully_connected": "vgg16"}, 1024),
+    ],
+    ids=str,
+)
+def test_largefov_starts_from_vgg16s_fully_connected_layers_as_the_paper_does(settings, channels):
+    segmenter = largefov_of(**settings)
+    assert "fully_connected" not in segmenter.parameters
+    if channels is None:
+        assert "fully_connected" not in segmenter.upstream
+    else:
+        layers = segmenter.upstream["fully_connected"]
+        assert dict(layers.parameters) == {"network": "vgg16", "channels": channels} and not layers.upstream
+
+
+def test_said_or_by_default_it_is_the_same_segmenter_and_with_random_layers_the_one_from_before():
+    assert largefov_of().name == largefov_of(fully_connected="vgg16").name
+    # The digest from before there was such a key, when these layers were always random.
+    assert largefov_of(fully_connected="random").name == "masks-largefov-36f869ab9a"
+    with pytest.raises(ConfigError, match="largefov.fully_connected: vgg16 is for a trunk that starts from"):
+        largefov_of(fully_connected="vgg16", trunk={"weights": "scratch"})
+    with pytest.raises(ConfigError, match="'channels' must divide that, not be 1000"):
+        largefov_of(fully_connected="vgg16", channels=1000)
+    with pytest.raises(ConfigError, match="'fully_connected' is for new layers, and 'weights' brings them"):
+        largefov_of(fully_connected="random", weights="a.safetensors")

@@ -1,8 +1,6 @@
 """Stage `backbone`: a trunk's weights, from ImageNet, a file, pretraining or chance."""
 
-import os
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +13,7 @@ from wsss_core.datasets.creatures.pretext import pretext_images
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
 from wsss_core.jobs.run import Run
+from wsss_core.networks.imagenet_weights import imagenet_weights
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.precision import single_precision
 from wsss_core.networks.timm_trunk import TimmTrunk
@@ -144,17 +143,6 @@ def _load_given(trunk: TrunkNetwork, parameters: Backbone) -> None:
 
 
 def _load_imagenet(trunk: TrunkNetwork, name: str) -> None:
-    """Load torchvision's weights (the first set, IMAGENET1K_V1) from its cache or its site."""
-    from torchvision.models import get_model_weights
-
-    source = get_model_weights(name)["IMAGENET1K_V1"]
-    file = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(source.url))
-    try:
-        state = torch.hub.load_state_dict_from_url(source.url, map_location="cpu", weights_only=True, check_hash=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:  # the last two: a damaged file in the cache
-        raise UserError(
-            f"the ImageNet weights of {name} cannot be fetched or read ({error}). Put torchvision's file "
-            f"{os.path.basename(source.url)} at {file}, or give the backbone 'weights: scratch' or the path of a "
-            ".safetensors file"
-        ) from None
+    """Load torchvision's weights, of the layers that the trunk has."""
+    state, file = imagenet_weights(name)
     load_state(trunk, trunk_from_torchvision(state, name), file)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from wsss_core.config.cams import SeenetCams
 from wsss_core.config.root import Config
+from wsss_core.config.segmentation import LargeFov, has_fully_connected
 
 
 def unfit_references(config: Config) -> Iterable[str]:
@@ -30,6 +31,14 @@ def unfit_references(config: Config) -> Iterable[str]:
                 f"classifiers.{name}.start_from: '{classifier.start_from}' sees pixels: {other.pixels}, this "
                 f"classifier's backbone pixels: {own.pixels}"
             )
+    for name, segmenter in config.segmenters.items():
+        if isinstance(segmenter, LargeFov) and segmenter.fully_connected == "vgg16":
+            backbone = segmenter.backbone or config.classifiers[segmenter.classifier or ""].backbone
+            if not has_fully_connected(config.backbones[backbone]):
+                yield (
+                    f"segmenters.{name}.fully_connected: vgg16 is for a trunk that starts from torchvision's file of "
+                    f"VGG-16 (network: vgg16, weights: imagenet), and backbones.{backbone} does not"
+                )
     for name, cams in config.cams.items():
         objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one
         if isinstance(cams, SeenetCams) and objective != "seenet":

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from wsss_core.config.crf import Crf
+from wsss_core.config.networks import Backbone
 from wsss_core.config.numbers import BatchSize, Channels, Dilation, Scale
 from wsss_core.config.parameters import Parameters, Scales
 from wsss_core.config.paths import WeightsFile
@@ -109,6 +110,15 @@ class DeepLab(Segmenter):
     """How the network is fitted."""
 
 
+FULLY_CONNECTED_UNITS = 4096
+"""Of each of VGG-16's fully connected layers fc6 and fc7."""
+
+
+def has_fully_connected(trunk: Backbone) -> bool:
+    """Whether a trunk starts from a file that has VGG-16's fully connected layers as well: torchvision's."""
+    return trunk.network == "vgg16" and trunk.weights == "imagenet"
+
+
 class LargeFov(Segmenter):
     """DeepLab-LargeFOV (Chen et al., ICLR 2015): one dilated convolution with a large field of view."""
 
@@ -122,6 +132,13 @@ class LargeFov(Segmenter):
     """Channels of the two layers before the scores (fc6, fc7)."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of values that each of these two layers drops in training."""
+    fully_connected: Literal["vgg16", "random"] | None = Field(None, exclude_if=lambda source: source is None)
+    """What fc6 and fc7 start from: ``vgg16``, VGG-16's own fully connected layers in torchvision's file, decimated: every
+    third row and column of fc6's 7x7 weights, and every (4096 / ``channels``)-th unit of both layers; or ``random``. By
+    default ``vgg16`` where the trunk starts from these ImageNet weights itself (a ``backbone`` with ``network: vgg16``,
+    ``weights: imagenet``) and ``channels`` divides 4096, as in the paper (section 3.1: "simple decimation"); else random.
+    Which units DeepLab's released file has is not published. fc6's rows are 3 cells of stride 32 apart, which are an
+    ``atrous_rate`` of 12 at stride 8."""
     compared_at: Literal["labels", "scores"] = "scores"
     """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
     to the scores' (nearest, as Pillow), as DeepLab's own code does."""
@@ -134,6 +151,23 @@ class LargeFov(Segmenter):
     """Random changes to a training image and its labels."""
     prediction: Prediction = Prediction(scales=(1.0,), flip=False)
     """How the trained network is applied."""
+
+    @model_validator(mode="after")
+    def _layers_can_be_decimated(self) -> "LargeFov":
+        if self.fully_connected == "vgg16" and FULLY_CONNECTED_UNITS % self.channels:
+            raise ValueError(
+                f"'fully_connected: vgg16' keeps every n-th of {FULLY_CONNECTED_UNITS} units, so 'channels' must divide "
+                f"that, not be {self.channels}"
+            )
+        if self.fully_connected is not None and self.weights is not None:
+            raise ValueError("'fully_connected' is for new layers, and 'weights' brings them; leave one of the two out")
+        return self
+
+    def takes_fully_connected(self, trunk: Backbone) -> bool:
+        """Whether fc6 and fc7 start from VGG-16's own, on a trunk that started from the settings ``trunk``."""
+        if self.fully_connected is not None or self.weights is not None or self.backbone is None:
+            return self.fully_connected == "vgg16"
+        return has_fully_connected(trunk) and FULLY_CONNECTED_UNITS % self.channels == 0
 
 
 class DeepLabV2(Segmenter):

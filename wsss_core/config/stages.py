@@ -69,6 +69,7 @@ STAGES: dict[str, Stage] = {
     "corrected_masks": Stage("index_corrections", _cpu(2), files=("masks.csv",), target=False),
     "saliency": Stage("index_saliency", _cpu(2, 4), files=("saliency.csv",), target=False),
     "backbone": Stage("prepare_backbone", _gpu(1), files=WEIGHTS, trains=True),
+    "fully_connected": Stage("prepare_fully_connected", _cpu(0.5), files=("weights.safetensors",), target=False),
     "classifier": Stage("train_classifier", _gpu(12), files=(*WEIGHTS, "scores.csv", "verdict.json"), trains=True),
     "cams": Stage("generate_cams", _gpu(24), shards=CLASS_MAPS, figure=("seed", "seed"), picture="class map"),
     "climb": Stage("record_climb", _gpu(1), files=("climb.h5",), target=False),

@@ -4,15 +4,23 @@ Chen et al., "Semantic Image Segmentation with Deep Convolutional Nets and Fully
 section 3.1; VGG-16's fc6 becomes a 3x3 convolution of dilation 12, fc7 a 1x1 convolution.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.initialisation import initialise_for_relu
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.trunks import TrunkNetwork
+
+
+FC6, FC7 = "classifier.0", "classifier.3"
+"""torchvision's names of VGG-16's fully connected layers fc6 and fc7."""
+GRID, KEPT_EVERY = 7, 3
+"""fc6 sees so many cells of the last pooling's map, each way; every third row and column of its weights is kept."""
 
 
 class LargeFovNetwork(SegmentationNetwork):
@@ -71,3 +79,44 @@ class LargeFovNetwork(SegmentationNetwork):
             ParameterGroup(weights_of[True], head_factor),
             ParameterGroup(biases_of[True], 2 * head_factor, weight_decay=0.0),
         ]
+
+
+def decimated_layers(state: Mapping[str, Tensor], channels: int, path: Path | str) -> nn.ModuleDict:
+    """VGG-16's fc6 and fc7 as convolutions, of which only some weights are left.
+
+    fc6 is a 7x7 convolution of the last pooling's map. Every third row and column of its weights stays, so a 3x3
+    convolution of dilation 3 at that map's stride, which is 32; at stride 8, a dilation of 12 puts the weights over the
+    same pixels. Of both layers' units every n-th stays, from the first on, and of fc7's inputs those of fc6 that do.
+    Nothing is scaled up for what is left out.
+
+    Source: Chen et al., ICLR 2015, section 3.1, subsamples fc6 "by simple decimation" to 3x3, and has 1,024 units for
+    4,096; which ones is not published. Taking them at equal distances is what others have done who made such a file.
+
+    Args:
+        state: torchvision's ``vgg16``.
+        channels: units that stay; divides their number.
+        path: where ``state`` is from, for messages.
+
+    Returns:
+        ``fc6`` and ``fc7``, float32, under the names that :class:`LargeFovNetwork` has for them.
+
+    Raises:
+        UserError: a weight is missing or has another shape.
+    """
+    lacking = [f"{layer}.{leaf}" for layer in (FC6, FC7) for leaf in ("weight", "bias")]
+    if lacking := [name for name in lacking if name not in state]:
+        raise UserError(f"{path}: lacks VGG-16's fully connected layers ({', '.join(lacking)})")
+    units, inputs = state[f"{FC6}.weight"].shape
+    if inputs % GRID**2 or units % channels or state[f"{FC7}.weight"].shape != (units, units):
+        raise UserError(f"{path}: its fully connected layers have other shapes than VGG-16's")
+    step = units // channels
+    spatial = state[f"{FC6}.weight"].reshape(units, inputs // GRID**2, GRID, GRID)
+    weights = {
+        "fc6.weight": spatial[::step, :, ::KEPT_EVERY, ::KEPT_EVERY],
+        "fc6.bias": state[f"{FC6}.bias"][::step],
+        "fc7.weight": state[f"{FC7}.weight"][::step, ::step, None, None],
+        "fc7.bias": state[f"{FC7}.bias"][::step],
+    }
+    layers = nn.ModuleDict({"fc6": nn.Conv2d(spatial.shape[1], channels, 3), "fc7": nn.Conv2d(channels, channels, 1)})
+    layers.load_state_dict(weights)
+    return layers

@@ -128,6 +128,22 @@ def load_trunk(path: Path | str, trunk: nn.Module) -> None:
     load_state(trunk, state, path)
 
 
+def load_layers(path: Path | str, network: nn.Module) -> None:
+    """Put the weights of some layers into ``network``, in place.
+
+    Args:
+        path: a file of :func:`save_weights` that holds nothing but layers that ``network`` has, whole.
+        network: has them under the same names.
+
+    Raises:
+        UserError: the file is missing or damaged, or a layer is missing in the network or has another shape.
+    """
+    state, _ = load_weights(path)
+    names = {name.partition(".")[0] for name in state}
+    own = {name: layer for name, layer in network.named_children() if name in names}
+    load_state(nn.ModuleDict(own), state, path)
+
+
 def _pixel_scale(metadata: Mapping[str, str]) -> str | None:
     """The scale of pixels that a file of this workflow says its trunk is for; None of a foreign file."""
     try:

@@ -12,6 +12,7 @@ from wsss_core.config.dataset import VOC_CLASSES, Dataset
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import LearnedAffinity
+from wsss_core.config.segmentation import LargeFov
 from wsss_core.config.stages import STAGES
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
@@ -140,7 +141,7 @@ class Plan:
             self._plan_pseudo_labels(experiment, stages)
         if experiment.segmenter is not None:
             settings = self.config.segmenters[experiment.segmenter]
-            trained = self._with_trunk(settings, self._trunk_of(settings), exclude=("classifier", "prediction"))
+            trained = self._with_trunk(settings, self._trunk_of(settings), exclude=("classifier", "prediction", "fully_connected"))
             upstream = {"dataset": self.dataset}
             if settings.optimisation.epochs > 0:
                 labels = self._plan_labels(experiment, stages)
@@ -153,6 +154,10 @@ class Plan:
                 variant = experiment.segmenter
             if settings.weights is None:
                 upstream["initial"] = self._plan_start(settings)
+            backbone = self.config.backbones[self._trunk_of(settings)]
+            if isinstance(settings, LargeFov) and settings.takes_fully_connected(backbone):
+                parameters = {"network": backbone.network, "channels": settings.channels}
+                upstream["fully_connected"] = self._artifact("fully_connected", backbone.network, parameters, {})
             stages["segmenter"] = self._artifact("segmenter", variant, trained, upstream)
             upstream = {"dataset": self.dataset, "segmenter": stages["segmenter"]}
             stages["predictions"] = self._artifact("predictions", variant, settings.prediction, upstream)

@@ -204,6 +204,8 @@ def initialisation_in_words(artifact: Artifact) -> str:
         return f"{told or 'nobody says what'}{path}"
     before = next((upstream[role] for role in ("initial", "start_from", "backbone") if role in upstream), None)
     start = _file_in_words(parameters["weights"]) if before is None else initialisation_in_words(before)
+    if "fully_connected" in upstream:
+        start += ", fc6 and fc7 too"
     trained_here = artifact.stage == "classifier" and parameters["optimisation"]["epochs"] > 0
     return f"{start}, classifier '{artifact.variant}'" if trained_here else start
 

@@ -19,7 +19,7 @@ from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
-from wsss_core.networks.weights import load_trunk
+from wsss_core.networks.weights import load_layers, load_trunk
 from wsss_core.segmentation.consistency import CrossConsistency
 from wsss_core.segmentation.losses import segmentation_losses
 from wsss_core.segmentation.mixed_labels import LabelMapSamples, order_with_share
@@ -52,6 +52,8 @@ class StartingNetwork:
     without that setting a file with the trunk's weights."""
     trained_on: str
     """What they have been trained on, in words; for the log, and the file of weights."""
+    fully_connected: Path | None = None
+    """The file with VGG-16's fc6 and fc7 that LargeFOV's start from; None: from random weights."""
 
 
 def train_segmenter(
@@ -87,6 +89,8 @@ def train_segmenter(
         network = build_segmenter(name, parameters.options, trunk, index.classes)
         if parameters.weights is None:
             load_trunk(start.file, network.trunk)
+            if start.fully_connected is not None:
+                load_layers(start.fully_connected, network)
         else:
             start_from_segmenter(start.file, network, whole=optimisation.epochs == 0)
         log.info("%s: its weights start from %s", name, start.trained_on)
