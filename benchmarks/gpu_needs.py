@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.config import Config, load_config, read_yaml
+from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.config.trunk_description import trunk_of
 from wsss_core.networks.segmenter_files import build_segmenter
 from wsss_core.refinement.affinity_method import AFFINITY_METHODS
@@ -106,6 +107,7 @@ def needs(config: Config, images: int) -> list[Needs]:
     experiments = config.experiments.values()
     maps = dict.fromkeys(e.cams for e in experiments if e.cams is not None)
     affinities = dict.fromkeys(e.affinity for e in experiments if e.affinity is not None)
+    learned = [name for name in affinities if isinstance(config.affinities[name], LearnedAffinity)]
     segmenters = dict.fromkeys(e.segmenter for e in experiments if e.segmenter is not None)
     classifiers = dict.fromkeys(config.cams[name].classifier for name in maps)
     judges = [getattr(config.classifiers[name], "ordinary", None) for name in classifiers]
@@ -113,7 +115,7 @@ def needs(config: Config, images: int) -> list[Needs]:
     return [
         *(_of_classifier(config, name, images, classes) for name in classifiers),
         *(_of_maps(config, name, images, classes) for name in maps),
-        *(_of_affinity(config, name, images) for name in affinities),
+        *(_of_affinity(config, name, images) for name in learned),
         *(_of_segmenter(config, name, images, classes) for name in segmenters),
     ]
 

@@ -29,6 +29,10 @@ def voc(root: Path) -> None:
     tree.add("2008_aug", ["dog"], "train", size=SIZE, mask=True)
     tree.lists = {"train": ["2007_train"], "val": ["2007_val"], "train_aug": ["2007_train", "2008_aug"]}
     tree.write_lists()
+    saliency = root.parents[1] / "saliency"
+    saliency.mkdir()
+    for image_id in tree.lists["train_aug"]:
+        Image.new("L", SIZE[::-1], 200).save(saliency / f"{image_id}.png")
     sbd = root.parents[1] / "benchmark_RELEASE/dataset"
     (sbd / "cls").mkdir(parents=True)
     (sbd / "train.txt").write_text("2008_aug\n")
@@ -93,12 +97,12 @@ def test_a_recipe_is_planned_from_the_data_set_to_the_scores(workflow):
     planned = workflow.planned()
     assert set(planned) >= EVERY_STAGE | WITH_SEGMENTER | SCORED
     assert planned["index_dataset"] == planned["index_masks"] == 1
-    assert planned["train_segmenter"] == len(
-        {e["segmenter"] + str(e.get("cams")) for e in workflow.config["experiments"].values() if "segmenter" in e}
-    )
+    keys = ("segmenter", "cams", "affinity")
+    trained = {tuple(map(e.get, keys)) for e in workflow.config["experiments"].values() if "segmenter" in e}
+    assert planned["train_segmenter"] == len(trained)
 
 
-@pytest.mark.parametrize("workflow", ["voc12-advcam-irn", "coco14-advcam-irn", "coco14-aeft"], indirect=True)
+@pytest.mark.parametrize("workflow", ["voc12-advcam-irn", "voc12-seenet", "coco14-advcam-irn", "coco14-aeft"], indirect=True)
 def test_the_data_sets_of_the_recipes_are_read_by_them(workflow):
     workflow.run("check_dataset")
     (index,) = workflow.results.glob("dataset/*/index.csv")
