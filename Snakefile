@@ -72,6 +72,7 @@ rule all:
         f"{FOLDER}/overview.png",
         ask.links_of(ask.plan.experiments),
         ask.sweep_tables(),
+        ask.climb_score_tables(),
     localrule: True
 
 
@@ -101,6 +102,12 @@ rule check_dataset:
 rule sweeps:
     input:
         ask.sweep_tables(),
+    localrule: True
+
+
+rule climb_scores:
+    input:
+        ask.climb_score_tables(),
     localrule: True
 
 

@@ -25,7 +25,28 @@ rule generate_cams:
         "../workflow_scripts/generate_cams.py"
 
 
-# For the report alone: no map depends on it.
+# For the report alone: no map depends on them.
+rule record_erasing:
+    input:
+        **ask.index("erasing"),
+        classifier=ask.upstream("erasing", "classifier", "weights.safetensors"),
+    output:
+        erasing=f"{FOLDER}/erasing/{{artifact}}/erasing.h5",
+    log:
+        ask.log("record_erasing/{artifact}"),
+    benchmark:
+        ask.benchmark("record_erasing/{artifact}")
+    conda:
+        "../envs/wsss.yaml"
+    threads: ask.threads("record_erasing")
+    resources:
+        **ask.resources("record_erasing"),
+    params:
+        identity=ask.identity("erasing"),
+    script:
+        "../workflow_scripts/record_erasing.py"
+
+
 rule record_climb:
     input:
         **ask.index("climb"),

@@ -32,6 +32,8 @@ rule make_report:
         complete=ask.links_of(ask.plan.experiments),
         classifiers=descriptions.files_of_classifiers(ask),
         climbs=[climb.path("climb.h5") for climb in ask.plan.climbs.values()],
+        climb_scores=ask.climb_scores(),
+        erasings=[erasing.path("erasing.h5") for erasing in ask.plan.erasings.values()],
     output:
         page=reported(f"{FOLDER}/report.html", "report_page", "Summary", None, what="page about the run"),
     log:
@@ -50,6 +52,8 @@ rule make_report:
         seed_thresholds=descriptions.seed_thresholds(ask),
         shown=ask.config.report.images,
         climbs=descriptions.described_climbs(ask),
+        climb_scores=descriptions.described_climb_scores(ask),
+        erasings=descriptions.described_erasings(ask),
         corrections=descriptions.described_corrections(ask),
     script:
         "../workflow_scripts/make_report.py"
@@ -73,6 +77,25 @@ rule report_sweep:
         points=lambda wildcards: descriptions.described_points(ask, wildcards.sweep),
     script:
         "../workflow_scripts/report_sweep.py"
+
+
+rule report_climb_scores:
+    input:
+        scores=ask.climb_scores(),
+        thresholds=descriptions.thresholds_of_climb_scores(ask),
+    output:
+        table=reported(f"{FOLDER}/climb_scores.csv", "climb_scores", "Summary", None, what="seeds over AdvCAM's steps"),
+        picture=reported(f"{FOLDER}/climb_scores.png", "climb_scores", "Summary", None, what="the same as a plot"),
+    log:
+        ask.log("report_climb_scores"),
+    localrule: True
+    conda:
+        "../envs/wsss.yaml"
+    params:
+        dataset=ask.config.dataset.name,
+        scored=descriptions.described_climb_scores(ask),
+    script:
+        "../workflow_scripts/report_climb_scores.py"
 
 
 rule draw_overview:

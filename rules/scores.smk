@@ -27,6 +27,34 @@ rule score_cams:
         "../workflow_scripts/score_cams.py"
 
 
+# The one rule of the scores that computes on a GPU: images climb and are scored at once, as the maps of all steps
+# together would take 27 times the space of one step's.
+rule score_climb:
+    input:
+        **ask.index("climb_scores"),
+        classifier=ask.upstream("climb_scores", "classifier", "weights.safetensors"),
+        verdict=ancient(ask.upstream("climb_scores", "classifier", "verdict.json")),
+        masks=ask.plan.masks.path("masks.csv"),
+        scored_list=ask.scored_list,
+    output:
+        scores=f"{FOLDER}/climb_scores/{{artifact}}/scores.csv",
+        amplification=f"{FOLDER}/climb_scores/{{artifact}}/amplification.csv",
+    log:
+        ask.log("score_climb/{artifact}"),
+    benchmark:
+        ask.benchmark("score_climb/{artifact}")
+    conda:
+        "../envs/wsss.yaml"
+    threads: ask.threads("score_climb")
+    resources:
+        **ask.resources("score_climb"),
+    params:
+        identity=ask.identity("climb_scores"),
+        conditions=ask.conditions_of_climb,
+    script:
+        "../workflow_scripts/score_climb.py"
+
+
 # Early, so that a wrong list is told before anything is trained.
 rule index_subset:
     input:

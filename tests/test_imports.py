@@ -13,6 +13,8 @@ WITH_TORCH = {
     "score_classifier",
     "generate_cams",
     "record_climb",
+    "score_climb",
+    "record_erasing",
     "train_affinity",
     "spread_cams",
     "train_segmenter",

@@ -29,6 +29,8 @@ with job(snakemake):
             params.climbs,
             params.classifiers,
             params.corrections,
+            params.climb_scores,
+            params.erasings,
         ),
         report_html,
     )

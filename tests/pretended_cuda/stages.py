@@ -11,6 +11,8 @@ from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, 
 from wsss_core.backbones.prepare_backbone import TrunkOnly, prepare_backbone
 from wsss_core.cams.generate_cams import generate_cams
 from wsss_core.cams.record_climb import record_climb
+from wsss_core.cams.record_erasing import record_erasing
+from wsss_core.cams.score_climb import score_climb
 from wsss_core.classifiers.score_classifier import score_classifier
 from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
 from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams, SeenetCams
@@ -140,6 +142,18 @@ def climb(place: Place) -> None:
     record_climb(settings, place.inputs.index, 2, weights, place.folder / "climb.h5", place.run)
 
 
+def climb_scores(place: Place) -> None:
+    settings = AdvCams(classifier="any", steps=3, scales=(0.5, 1.0))
+    weights = place.inputs.made("classifier ordinary")
+    tables = place.folder / "scores.csv", place.folder / "amplification.csv"
+    score_climb(settings, place.inputs.index, place.inputs.labels, weights, tables, {}, place.run)
+
+
+def erasing(place: Place) -> None:
+    weights = place.inputs.made("classifier ordinary")
+    record_erasing(place.inputs.index, 2, weights, place.folder / "erasing.h5", place.run)
+
+
 def scores(place: Place) -> None:
     weights = place.inputs.made("classifier ordinary")
     made = place.folder / "scores.csv", place.folder / "verdict.json"
@@ -238,6 +252,8 @@ STAGES: dict[str, Stage] = {
     ),
     "cams seenet": cams("classifier seenet", SeenetCams(classifier="any", size=32)),
     "climb": climb,
+    "climb scores": climb_scores,
+    "erasing": erasing,
     "affinity affinitynet": affinity(AffinityNet, stride=4, radius=3),
     "affinity affinitynet, border pairs": affinity(AffinityNet, stride=4, radius=3, border_pairs=True, fitted=BFLOAT16),
     "affinity irn": affinity(Irn, radius=3),

@@ -24,6 +24,13 @@ def test_a_climb_has_a_frame_for_each_step(tmp_path):
     assert climb.threshold == "0.40 (fixed)" and "polyline" in climb.score_chart
 
 
+def test_it_shows_which_region_of_the_map_grows(tmp_path):
+    run = made_run(tmp_path)
+    (climb,) = draw_climbs(run.climbs, run.pictured.masks_csv)
+    # The clean image's map is 1 in its first row, which stays, and else 0, which is no region that could grow.
+    assert climb.grown_chart.count("<polyline") == 1 and "discriminative region" in climb.grown_chart
+
+
 def test_the_iou_is_that_of_the_sum_so_far(tmp_path):
     run = made_run(tmp_path)
     (climb,) = draw_climbs(run.climbs, run.pictured.masks_csv)

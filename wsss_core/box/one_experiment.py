@@ -10,7 +10,8 @@ from wsss_core.plan.artifacts import Artifact
 from wsss_core.plan.plan import Plan
 
 FOR_PEOPLE_ONLY = (
-    *("climb", "generated", "test_images", "test_predictions", "voc_submission", "masks", "listed_masks", "saliency"),
+    *("climb", "climb_scores", "erasing", "generated"),
+    *("test_images", "test_predictions", "voc_submission", "masks", "listed_masks", "saliency"),
 )
 """Stages that a box without maps has nothing of: their files are pictures, or name places on this machine."""
 

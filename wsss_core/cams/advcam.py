@@ -106,7 +106,28 @@ def climb(
     steps: int,
     parameters: AdvCams,
 ) -> Tensor:
-    """The maps of images at one scale, summed over ``steps`` climbing images.
+    """The maps of images at one scale, summed over ``steps`` climbing images; the arguments of :func:`climbed_maps`.
+
+    Returns:
+        (K, h', w') at the class maps' resolution, the images' classes one after another, not negative, not normalised.
+    """
+    first, *later = climbed_maps(classifier, clean, class_indices, steps, parameters).unbind(1)
+    if not later:
+        return first
+    total = torch.zeros_like(first)
+    for maps in later:
+        total = total + maps
+    return first + total
+
+
+def climbed_maps(
+    classifier: ClimbableClassifier,
+    clean: Tensor,
+    class_indices: Sequence[Sequence[int]],
+    steps: int,
+    parameters: AdvCams,
+) -> Tensor:
+    """The maps of images at one scale, of each of ``steps`` climbing images.
 
     Each class of an image climbs with a pair of its own, and all pairs side by side, as many as the device has memory
     for (see :func:`~wsss_core.inference.pieces.in_pieces`). Nothing in here waits for the device.
@@ -115,11 +136,12 @@ def climb(
         classifier: see :func:`advcam_class_maps`.
         clean: (N, 3, h, w), normalised.
         class_indices: the classes of each image.
-        steps: number of maps summed; the first is the clean image's.
+        steps: number of maps; the first is the clean image's.
         parameters: step size, regularisation and so on.
 
     Returns:
-        (K, h', w') at the class maps' resolution, the images' classes one after another, not negative, not normalised.
+        (K, steps, h', w') at the class maps' resolution, the images' classes one after another, not negative, not
+        normalised.
     """
     counts = [len(own) for own in class_indices]
     by_count = sorted(range(len(counts)), key=counts.__getitem__)  # images with as many classes start together
@@ -141,17 +163,19 @@ def climb(
         for maps, moved in in_pieces(first_step, len(some), at_once, pixels, "images that begin to climb"):
             initial.append(maps)
             images.append(moved)
-    total = torch.cat(initial)  # (K, h', w')
+    first = torch.cat(initial)  # (K, h', w')
+    maps = first[:, None]  # (K, steps, h', w')
     if steps > 1:
-        pairs, first = torch.cat(images), total
+        pairs = torch.cat(images)
 
         def climb_on(piece: slice) -> Tensor:
             both = pairs[2 * piece.start : 2 * piece.stop]
             given = (both, classes[piece], positive_weights[piece], first[piece])
             return _climb_on(classifier, *given, steps - 1, parameters)
 
-        total = total + torch.cat(in_pieces(climb_on, len(classes), at_once, pixels, "climbing images"))
-    of_image = dict(zip(by_count, total.split([counts[n] for n in by_count]), strict=True))
+        later = torch.cat(in_pieces(climb_on, len(classes), at_once, pixels, "climbing images"))
+        maps = torch.cat([maps, later], dim=1)
+    of_image = dict(zip(by_count, maps.split([counts[n] for n in by_count]), strict=True))
     return torch.cat([of_image[n] for n in range(len(counts))])
 
 
@@ -209,7 +233,7 @@ def _climb_on(
     steps: int,
     parameters: AdvCams,
 ) -> Tensor:
-    """The maps (K, h', w') of pairs on their way, summed over ``steps``; no device waits for another in here.
+    """The maps (K, steps, h', w') of pairs on their way; no device waits for another in here.
 
     Args:
         classifier: see :func:`advcam_class_maps`.
@@ -217,16 +241,17 @@ def _climb_on(
         classes: (K,).
         positive_weights: (K,).
         initial: maps of the clean pairs (K, h', w').
-        steps: number of maps summed; the first is that of ``images``.
+        steps: number of maps; the first is that of ``images``.
         parameters: step size, regularisation and so on.
     """
-    total = torch.zeros_like(initial)
+    regions = []
     for _ in range(steps - 1):
         region, images = climb_step(classifier, images, classes, positive_weights, initial, parameters)
-        total = total + region
+        regions.append(region)
     with torch.no_grad():  # the last map, after which nothing climbs
         maps, _ = _evidence(classifier, images)
-        return total + _pair_map(_own_maps(maps, classes), positive_weights)
+        regions.append(_pair_map(_own_maps(maps, classes), positive_weights))
+    return torch.stack(regions, dim=1)
 
 
 def climb_step(

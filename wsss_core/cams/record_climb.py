@@ -118,7 +118,7 @@ class _Listening:
         maps, scores = self.classifier.evidence(images)  # of an image and its mirror image
         shown = _pair_map(maps[:, self.class_index].detach().float())
         score = float(scores[:, self.class_index].detach().float().mean())
-        self.steps.append(Step(shown.cpu().numpy(), score, _small(images[0])))
+        self.steps.append(Step(shown.cpu().numpy(), score, small_image(images[0])))
         return maps, scores
 
 
@@ -129,7 +129,7 @@ def _pair_map(maps: Tensor) -> Tensor:
     return shares[0] * maps[0] + shares[1] * maps[1].flip(1)
 
 
-def _small(image: Tensor) -> np.ndarray:
+def small_image(image: Tensor) -> np.ndarray:
     """A normalised image (3, H, W) as people see it, at most ``SIDE`` pixels long: (h'', w'', 3) uint8."""
     scale = torch.tensor(STANDARD_DEVIATION).view(3, 1, 1)
     pixels = image.detach().float().cpu() * scale + torch.tensor(MEAN).view(3, 1, 1)

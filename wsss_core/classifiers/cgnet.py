@@ -15,9 +15,7 @@ from wsss_core.classifiers.objective import Objective
 from wsss_core.config.classifiers import CgnetClassifier, Classifier
 from wsss_core.jobs.devices import sent_to
 from wsss_core.networks.classifier import ClassMapClassifier
-
-EPSILON = 1e-5
-"""Keeps an empty map from being divided by zero; the authors' value."""
+from wsss_core.networks.erasing import erasing_mask
 
 
 class CgnetObjective(Objective, name="cgnet"):
@@ -79,21 +77,3 @@ def drawn_classes(labels: Tensor) -> Tensor:
     chances = sent_to(labels, torch.rand(labels.shape))
     drawn = functional.one_hot((chances * (labels > 0)).argmax(dim=1), labels.shape[1])
     return drawn.to(labels) * (labels > 0)
-
-
-def erasing_mask(maps: Tensor, size: torch.Size | tuple[int, int], maximum: str = "batch") -> Tensor:
-    """How much of each pixel is erased.
-
-    Args:
-        maps: class maps (B, K, h, w), those of classes that are not erased 0.
-        size: height and width of the images.
-        maximum: ``batch`` or ``image``: what is scaled to 1.
-
-    Returns:
-        (B, 1, H, W) in [0, 1): the largest of the image's maps, bilinearly resized, rectified, divided by the
-        maximum. Differentiable, through the maximum too.
-    """
-    resized = functional.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
-    largest = resized.relu().amax(dim=1, keepdim=True)
-    highest = largest.max() if maximum == "batch" else largest.amax(dim=(1, 2, 3), keepdim=True)
-    return largest / (highest + EPSILON)

@@ -73,6 +73,8 @@ STAGES: dict[str, Stage] = {
     "classifier": Stage("train_classifier", _gpu(12), files=(*WEIGHTS, "scores.csv", "verdict.json"), trains=True),
     "cams": Stage("generate_cams", _gpu(24), shards=CLASS_MAPS, figure=("seed", "seed"), picture="class map"),
     "climb": Stage("record_climb", _gpu(1), files=("climb.h5",), target=False),
+    "erasing": Stage("record_erasing", _gpu(1), files=("erasing.h5",), target=False),
+    "climb_scores": Stage("score_climb", _gpu(24), files=("scores.csv", "amplification.csv"), target=False),
     "threshold": Stage("choose_threshold_without_masks", _cpu(1), files=("threshold.json",)),
     "refined_seeds": Stage(
         "refine_seeds", _cpu(12), shards=LABEL_MAPS, figure=("refined_seed", "+ CRF"), picture="CRF label"

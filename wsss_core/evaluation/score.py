@@ -79,24 +79,22 @@ def score_cams(
                 of_images.append(image_measures(counts.add(maps, image.classes, mask)))
         except ValueError as error:
             raise UserError(f"image '{image_id}', mask {masks[image_id]}: {error}") from None
-    numbers = (len(scored), len(image_ids) - len(scored))
+    without_mask = len(image_ids) - len(scored)
     if walked_background:
-        row = {"threshold": "", **conditions, **_row(scores_of(with_background), cams.classes, *numbers)}
+        numbers = _row(scores_of(with_background), cams.classes, len(scored), without_mask)
+        row = {"threshold": "", **conditions, **numbers}
         log.info("mIoU %s with the background that walked along, over %d images", row["miou"], len(scored))
         if images_csv is not None:
             write_image_scores(images_csv, scored, [measures[0] for measures in of_images])
-        _write_rows([row], scores_csv)
+        write_score_rows([row], scores_csv)
         return
-    rows = [
-        {"threshold": f"{threshold:.2f}", **conditions, **_row(scores_of(matrix), cams.classes, *numbers)}
-        for threshold, matrix in zip(THRESHOLDS, counts.matrices(), strict=True)
-    ]
+    rows = threshold_rows(counts, cams.classes, conditions, len(scored), without_mask)
     best = max(rows, key=lambda row: float(row["miou"] or 0))
     log.info("best mIoU %s at threshold %s, over %d images", best["miou"], best["threshold"], len(scored))
     if images_csv is not None:
         at_best = [measures[rows.index(best)] for measures in of_images]
         write_image_scores(images_csv, scored, at_best, {"threshold": best["threshold"]})
-    _write_rows(rows, scores_csv)
+    write_score_rows(rows, scores_csv)
 
 
 def score_label_maps(
@@ -147,8 +145,26 @@ def score_label_maps(
     row = _row(scores, classes, len(scored), len(label_maps) - len(scored), boundary_f)
     if images_csv is not None:
         write_image_scores(images_csv, scored, of_images)
-    _write_rows([conditions | row], scores_csv)
+    write_score_rows([conditions | row], scores_csv)
     return scores
+
+
+def threshold_rows(
+    counts: ThresholdCounts, classes: Sequence[str], conditions: Mapping[str, str], images: int, without_mask: int
+) -> list[dict[str, str]]:
+    """The rows of a table of seed scores: one for each threshold.
+
+    Args:
+        counts: of all images together.
+        classes: names of the C object classes, without the background.
+        conditions: what the maps were made under; columns after the threshold.
+        images: how many were scored.
+        without_mask: how many could not be.
+    """
+    return [
+        {"threshold": f"{threshold:.2f}", **conditions, **_row(scores_of(matrix), classes, images, without_mask)}
+        for threshold, matrix in zip(THRESHOLDS, counts.matrices(), strict=True)
+    ]
 
 
 def _with_mask(image_ids: Iterable[str], masks: Mapping[str, Path]) -> list[str]:
@@ -188,7 +204,8 @@ def _cell(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6f}"
 
 
-def _write_rows(rows: Sequence[Mapping[str, str]], scores_csv: Path) -> None:
+def write_score_rows(rows: Sequence[Mapping[str, str]], scores_csv: Path) -> None:
+    """Write a table of scores, atomically; the columns are those of its first row."""
     with atomic_path(scores_csv) as temporary, open(temporary, "w", newline="", encoding="utf-8") as table:
         writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()

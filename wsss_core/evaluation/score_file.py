@@ -41,13 +41,17 @@ def read_scores(scores_csv: Path | str, thresholds: bool = False) -> "pandas.Dat
     return table
 
 
-def read_curve(training_csv: Path | str) -> "pandas.DataFrame":
+def read_curve(training_csv: Path | str, key: str = "epoch") -> "pandas.DataFrame":
     """Read the curve of a training, of :func:`wsss_core.training.curve.write_curve`; all columns are numbers.
+
+    Args:
+        training_csv: the table.
+        key: a column that it has to have; of a table of something else, that table's.
 
     Raises:
         UserError: the file is missing or damaged.
     """
-    table = _table(training_csv, ["epoch"])
+    table = _table(training_csv, [key])
     for name in table.columns:
         table[name] = _numbers(training_csv, table[name])
     return table

@@ -23,8 +23,8 @@ class ThresholdCounts:
     def __init__(self, classes: int) -> None:
         """Start with no pixel; ``classes`` is the number C of object classes."""
         self.classes = classes
-        # [true class, strongest class or background, thresholds below the value]
-        self._counts = np.zeros((classes + 1, classes + 1, THRESHOLD_STEPS + 1), dtype=np.int64)
+        self.counts = np.zeros((classes + 1, classes + 1, THRESHOLD_STEPS + 1), dtype=np.int64)
+        """(true class, strongest class or background, thresholds below the value): all there is to keep of them."""
 
     def add(self, cam: np.ndarray, present: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Count an image.
@@ -50,7 +50,7 @@ class ThresholdCounts:
             raise ValueError(f"the mask has the value {true.max()}; classes are 0 to {self.classes}, and 255 for none")
         pixels = np.bincount(true, minlength=self.classes + 1)
         if len(present) == 0:
-            self._counts[:, 0, 0] += pixels
+            self.counts[:, 0, 0] += pixels
             return _own_matrices(pixels, np.zeros((self.classes + 1, 0, THRESHOLD_STEPS + 1), np.int64), present)
         columns = np.asarray(present, dtype=np.int64) + 1
         strongest = cam.argmax(axis=0)  # (H, W)
@@ -59,13 +59,13 @@ class ThresholdCounts:
         shape = (self.classes + 1, len(columns), THRESHOLD_STEPS + 1)
         cell = (true * shape[1] + strongest[counted]) * shape[2] + bins
         counts = np.bincount(cell, minlength=shape[0] * shape[1] * shape[2]).reshape(shape)
-        self._counts[:, columns] += counts
+        self.counts[:, columns] += counts
         return _own_matrices(pixels, counts, columns)
 
     def matrices(self) -> np.ndarray:
         """Confusion matrices (thresholds, C + 1, C + 1) int64, rows truth, in the order of ``THRESHOLDS``."""
-        matrices = np.moveaxis(_above(self._counts), 2, 0).copy()
-        matrices[:, :, 0] = self._counts.sum(axis=(1, 2)) - matrices[:, :, 1:].sum(axis=2)
+        matrices = np.moveaxis(_above(self.counts), 2, 0).copy()
+        matrices[:, :, 0] = self.counts.sum(axis=(1, 2)) - matrices[:, :, 1:].sum(axis=2)
         return matrices
 
 

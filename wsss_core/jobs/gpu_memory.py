@@ -24,6 +24,8 @@ REMEDIES = {
     "score_classifier": _LARGE_IMAGES,
     "generate_cams": _IMAGE,
     "record_climb": _IMAGE,
+    "score_climb": _IMAGE,
+    "record_erasing": _LARGE_IMAGES,
     "train_affinity": f"{_TRAINING}, or a smaller 'radius'",
     "spread_cams": _LARGE_IMAGES,
     "train_segmenter": f"a larger 'optimisation.accumulate' (the same step in more parts), {_TRAINING}",

@@ -23,7 +23,7 @@ def check_before_a_run(rules: Rules) -> None:
     faults = [fault for config in configs for fault in unfit_weights(config)]
     faults += [*unshared_steps(rules.plan), *rules.raw.unfit_settings()]
     faults += [*_unfit_thresholds(rules), *_unfit_experiments(rules), *_unfit_sweeps(rules)]
-    faults += [*_unfit_scored_list(rules), *_unfit_runtime(rules)]
+    faults += [*_unfit_scored_list(rules), *_unfit_climb_scores(rules), *_unfit_runtime(rules)]
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
 
@@ -73,6 +73,14 @@ def _unfit_experiments(rules: Rules) -> Iterator[str]:
 def _unfit_scored_list(rules: Rules) -> Iterator[str]:
     for file in rules.scored_list if os.path.isdir(rules.raw_root) else ():
         yield from _unfit_subset("dataset.score_on", file)
+
+
+def _unfit_climb_scores(rules: Rules) -> Iterator[str]:
+    for artifact in rules.plan.climb_scores.values() if _lacks_masks(rules) else ():
+        yield (
+            f"cams.{artifact.variant}.score_every_step: needs masks, but there are none: {_where_masks(rules)} is "
+            "missing; leave it out, or set it to false"
+        )
 
 
 def _unfit_runtime(rules: Rules) -> Iterator[str]:

@@ -176,6 +176,28 @@ def described_corrections(rules: Rules) -> list[dict[str, Any]]:
     return described
 
 
+def described_erasings(rules: Rules) -> dict[str, str]:
+    """By classifier, the file of its recorded erasings."""
+    return {variant: erasing.path("erasing.h5") for variant, erasing in rules.plan.erasings.items()}
+
+
+def described_climb_scores(rules: Rules) -> dict[str, dict[str, Any]]:
+    """By experiment, the seed's scores after every step of its climb, and the seed's threshold."""
+    scored = {}
+    for name, artifact in rules.plan.climb_scores.items():
+        chosen = rules.plan.experiments[name].get("seed_threshold")
+        threshold = described_threshold(rules.config.cams[str(rules.config.experiments[name].cams)].threshold, chosen)
+        files = {"scores": artifact.path("scores.csv"), "amplification": artifact.path("amplification.csv")}
+        scored[name] = {**files, "threshold": threshold}
+    return scored
+
+
+def thresholds_of_climb_scores(rules: Rules) -> list[str]:
+    """The files with the thresholds of these experiments' seeds, of those that are chosen."""
+    told = [scored["threshold"]["file"] for scored in described_climb_scores(rules).values()]
+    return [file for file in told if file is not None]
+
+
 def described_climbs(rules: Rules) -> dict[str, dict[str, Any]]:
     """By CAM variant, the file of its recorded climbs and its seed's threshold."""
     climbs = {}

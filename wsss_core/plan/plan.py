@@ -46,6 +46,10 @@ class Plan:
         self._submissions = self._plan_submissions()
         self.climbs = self._plan_climbs() if shared_with is None else {}
         """By experiment that uses AdvCAM, the artifact with the climbs that the report shows."""
+        self.erasings = self._plan_erasings() if shared_with is None else {}
+        """By classifier, the artifact with the erasings that the report shows."""
+        self.climb_scores = self._plan_climb_scores() if shared_with is None else {}
+        """By experiment whose settings ask for them, the artifact with the seed's scores after every step."""
 
     def artifact(self, stage: str, name: str) -> Artifact:
         """The artifact of this stage in the directory of this name.
@@ -121,7 +125,8 @@ class Plan:
     def _plan_cams(self, name: str) -> Artifact:
         settings = self.config.cams[name]
         # The threshold does not change the maps: seeds are scored at every threshold at once.
-        parameters = {**settings.model_dump(mode="json", exclude={"classifier", "threshold"}), **_extension(settings)}
+        for_scores = {"threshold", "score_every_step"}
+        parameters = {**settings.model_dump(mode="json", exclude={"classifier", *for_scores}), **_extension(settings)}
         upstream = {"dataset": self.dataset, "classifier": self._plan_classifier(settings.classifier)}
         return self._artifact("cams", name, parameters, upstream)
 
@@ -183,6 +188,32 @@ class Plan:
                 parameters = {"images": images, "cams": dict(cams.parameters)}
                 climbs[name] = self._artifact("climb", cams.variant, parameters, cams.upstream)
         return climbs
+
+    def _plan_erasings(self) -> dict[str, Artifact]:
+        """By classifier that maps are drawn from, or that judges a CGNet's, the record of some erasings."""
+        erasings: dict[str, Artifact] = {}
+        images = self.config.report.erasings
+        for stages in self.experiments.values() if images > 0 else ():
+            used = stages.get("classifier")
+            for classifier in filter(None, [used and used.upstream.get("ordinary"), used]):
+                upstream = {"dataset": self.dataset, "classifier": classifier}
+                erasing = self._artifact("erasing", classifier.variant, {"images": images}, upstream)
+                erasings.setdefault(classifier.variant, erasing)
+        return erasings
+
+    def _plan_climb_scores(self) -> dict[str, Artifact]:
+        """By experiment whose AdvCAM is to be scored after every step, those scores; nothing is made from them."""
+        scored = {}
+        for name, stages in self.experiments.items():
+            variant = self.config.experiments[name].cams
+            if variant is not None and getattr(self.config.cams[variant], "score_every_step", False):
+                cams = stages["cams"]
+                parameters = {"cams": dict(cams.parameters)}
+                if self.config.dataset.scored_list is not None:
+                    parameters["scored_list"] = self.config.dataset.scored_list
+                upstream = {**cams.upstream, "masks": self.masks}
+                scored[name] = self._artifact("climb_scores", cams.variant, parameters, upstream)
+        return scored
 
     def _plan_submissions(self) -> dict[str, Artifact]:
         """By experiment with a segmenter, the VOC server's archive; none without a list of test images."""

@@ -364,6 +364,21 @@ class Rules:
         """The tables of all sweeps."""
         return [f"{self.folder}/sweeps/{sweep}/table.md" for sweep in self.sweeps]
 
+    def climb_scores(self) -> list[str]:
+        """The tables of the seeds after every step of AdvCAM's climbs."""
+        return [file for artifact in self.plan.climb_scores.values() for file in self.final_files(artifact)]
+
+    def climb_score_tables(self) -> list[str]:
+        """The table and the plot of all of these; none if no setting asks for them."""
+        return [f"{self.folder}/climb_scores.{ending}" for ending in ("csv", "png")] if self.plan.climb_scores else []
+
+    def conditions_of_climb(self, wildcards: Wildcards) -> dict[str, str]:
+        """What the maps of a climb that is scored are made under, in words."""
+        scored = next(
+            name for name, artifact in self.plan.climb_scores.items() if artifact.name == wildcards.artifact
+        )
+        return score_conditions(self.plan.experiments[scored]["cams"], self.config.dataset.scored_list)
+
     def voc_submissions(self, wildcards: Wildcards) -> list[str]:
         """The archives for the VOC server of all experiments.
 

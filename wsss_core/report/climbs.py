@@ -8,11 +8,12 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from wsss_core.cams.amplification import REGIONS, Amplification
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.files.climb_store import ImageClimb, read_climbs
-from wsss_core.report.charts import Series, line_chart
+from wsss_core.report.charts import COLOURS, Series, line_chart
 from wsss_core.report.gallery_choice import evenly
 from wsss_core.report.score_table import threshold_in_words
 from wsss_core.report.thumbnails import heat_strip, image_strip, thumbnail_size
@@ -53,6 +54,8 @@ class Climb:
     """That of the sums up to each step."""
     score_chart: Markup
     iou_chart: Markup
+    grown_chart: Markup
+    """The share of each region's pixels that have grown, see :mod:`wsss_core.cams.amplification`."""
 
 
 def draw_climbs(climbs: Mapping[str, Mapping[str, Any]], masks_csv: str | None) -> list[Climb]:
@@ -109,6 +112,7 @@ def _drawn(
         heat_strip(sums[shown], size),
         _chart("score of the class", [float(score) for score in climb.scores[k]]),
         _chart("IoU of the sum, %", [100 * value for value in iou]),
+        _grown_chart(maps),
     )
 
 
@@ -116,6 +120,18 @@ def _chart(label: str, values: Sequence[float]) -> Markup:
     points = list(enumerate(values, start=1))
     lowest = min(0.0, *values) if values else None
     return line_chart(f"{label} over the steps", [Series(label, 0, points)], "step", label, CHART, lowest, whole=True)
+
+
+def _grown_chart(maps: np.ndarray) -> Markup:
+    grown = Amplification(len(maps))
+    grown.add(maps)
+    shares = 100 * grown.shares()  # (steps, regions)
+    steps = range(1, len(maps) + 1)
+    lines = [
+        Series(f"{name} region", number * COLOURS, list(zip(steps, shares[:, number].tolist(), strict=True)))
+        for number, name in enumerate(REGIONS)
+    ]
+    return line_chart("Pixels that have grown over the steps", lines, "step", "grown, %", CHART, 0, whole=True)
 
 
 def normalised(maps: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from wsss_core.report.artifact_graph import artifact_graph
 from wsss_core.report.charts import line_chart, series_class
 from wsss_core.report.classifier_scores import FIGURES as CLASSIFIER_FIGURES
 from wsss_core.report.classifier_scores import NOTE, scored_classifiers
+from wsss_core.report.climb_scores import step_charts
 from wsss_core.report.climbs import draw_climbs
 from wsss_core.report.corrections import corrections
 from wsss_core.report.costs import costs_of_experiments, costs_of_rules, job_costs
+from wsss_core.report.erasings import draw_erasings
 from wsss_core.report.gallery import Gallery, draw_gallery
 from wsss_core.report.pictured import Pictured
 from wsss_core.report.score_table import FIGURES, MEASURES, score_table
@@ -59,6 +61,10 @@ class Run:
     """See :func:`wsss_core.report.classifier_scores.scored_classifiers`."""
     corrections: Sequence[Mapping[str, Any]] = ()
     """See :func:`wsss_core.report.corrections.corrections`."""
+    climb_scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """See :func:`wsss_core.report.climb_scores.step_charts`."""
+    erasings: Mapping[str, str] = field(default_factory=dict)
+    """See :func:`wsss_core.report.erasings.draw_erasings`."""
 
 
 def make_report(run: Run, report_html: Path | str) -> None:
@@ -138,6 +144,8 @@ def make_report(run: Run, report_html: Path | str) -> None:
             gallery=gallery,
             gallery_pages=gallery_pages,
             climbs=draw_climbs(run.climbs, run.pictured.masks_csv),
+            climb_scores=step_charts(run.climb_scores),
+            erasings=draw_erasings(run.erasings),
             cards=gallery.pages[0] if gallery.pages else [],
             shown=sum(map(len, gallery.pages)),
         )

@@ -1,0 +1,62 @@
+"""Which regions of a class map grow while the image climbs: those that were telling already, or others.
+
+AdvCAM's analysis of its regularisation (Lee et al., CVPR 2021): the class map of a climbing image by that of the clean
+image, pixel by pixel, in the regions where the clean map is high and where it is low. The bounds of the regions are the
+paper's as far as we remember them; they are not in the authors' code.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+REGIONS = {"discriminative": (0.5, np.inf), "other": (0.1, 0.5)}
+"""By name, the share of the clean map's maximum from which on, and below which, a pixel belongs to a region. Below the
+last region lies what is background to the clean map."""
+
+
+@dataclass
+class Amplification:
+    """How many pixels of each region have grown, and by how much, at each step of climbs that are added up."""
+
+    steps: int
+    """Maps of each climb, the clean image's among them."""
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(len(REGIONS)))
+    """(regions,) float64: pixels of the clean maps in each region."""
+    grown: np.ndarray = field(init=False)
+    """(steps, regions) float64: pixels above their value in the clean map."""
+    ratios: np.ndarray = field(init=False)
+    """(steps, regions) float64: sums of the pixels' values by those in the clean map."""
+
+    def __post_init__(self) -> None:
+        """Start with no pixel."""
+        self.grown, self.ratios = (np.zeros((self.steps, len(REGIONS))) for _ in range(2))
+
+    def add(self, maps: np.ndarray) -> None:
+        """Count one climb.
+
+        Args:
+            maps: (steps, h, w), of one class, not negative; the first is the clean image's. Not normalised: what counts
+                is a pixel's value against that of the same pixel before.
+        """
+        clean = maps[0].astype(np.float64)
+        if clean.max() == 0:
+            return
+        for region, (lowest, highest) in enumerate(REGIONS.values()):
+            inside = (clean >= lowest * clean.max()) & (clean < highest * clean.max())
+            self.pixels[region] += inside.sum()
+            ratio = maps[:, inside] / clean[inside]  # (steps, pixels)
+            self.grown[:, region] += (maps[:, inside] > maps[0][inside]).sum(axis=1)
+            self.ratios[:, region] += ratio.sum(axis=1)
+
+    def shares(self) -> np.ndarray:
+        """(steps, regions) float64 in [0, 1]: the share of each region's pixels that have grown; NaN without pixels."""
+        return _by(self.grown, self.pixels)
+
+    def mean_ratios(self) -> np.ndarray:
+        """(steps, regions) float64: the mean of value by value before, 1 at the first step; NaN without pixels."""
+        return _by(self.ratios, self.pixels)
+
+
+def _by(sums: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sums / pixels)

@@ -1,0 +1,229 @@
+"""AdvCAM's seed at every number of steps up to that of its settings, scored while each image climbs once.
+
+As AdvCAM's paper plots it (Lee et al., CVPR 2021): mIoU of the seed over T, with and without regularisation. The maps of
+t steps are the sums of the first t of a longer climb, so that no image climbs again for another t.
+"""
+
+import logging
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsss_core.cams.advcam import ClimbableClassifier, climbed_maps, steps_at_scale, weight_of_sums
+from wsss_core.cams.amplification import REGIONS, Amplification
+from wsss_core.cams.generate_cams import prepared_for_drawing
+from wsss_core.cams.map_sizes import SummedMaps
+from wsss_core.config.cams import AdvCams
+from wsss_core.datasets.images import read_indexed_image, read_mask
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.label_values import of_classes
+from wsss_core.errors import UserError, images_named
+from wsss_core.evaluation.score import threshold_rows, write_score_rows
+from wsss_core.evaluation.thresholds import ThresholdCounts
+from wsss_core.files.atomic import atomic_path
+from wsss_core.files.image_cams import CAM_STRIDE, enlarged
+from wsss_core.files.resume import PartialWork
+from wsss_core.inference.scaled_images import scaled_images
+from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.progress import Progress
+from wsss_core.jobs.run import Run
+from wsss_core.networks.classifier_files import load_classifier
+
+BLOCK_IMAGES = 16
+"""Images that a killed job loses at most."""
+log = logging.getLogger(__name__)
+
+
+def score_climb(
+    parameters: AdvCams,
+    index: DatasetIndex,
+    masks: Mapping[str, Path],
+    classifier_weights: Path,
+    tables: tuple[Path, Path],
+    conditions: Mapping[str, str] | None = None,
+    run: Run = Run(),
+) -> None:
+    """Score the seed after each step of a climb; a killed run goes on after its last block of images.
+
+    Args:
+        parameters: the settings that the maps are drawn with; ``steps`` is the longest climb.
+        index: the images to score.
+        masks: mask files by image id; values as in :func:`wsss_core.evaluation.score.score_cams`.
+        classifier_weights: file of the classifier.
+        tables: the files to make: of the scores, with a row for each number of steps and threshold; and of the
+            regions that grow, with a row for each step (:mod:`wsss_core.cams.amplification`).
+        conditions: what the maps are made under; columns after the threshold.
+        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+
+    Raises:
+        UserError: the weights are not a classifier's, or of other classes than the data set's; an image cannot be read
+            or a mask does not fit it.
+    """
+    partial = PartialWork(tables[0].parent, "climb_scores", run.inputs)
+    if partial.restore(*tables):
+        return
+    classifier = load_classifier(classifier_weights, choose_device(run.device), index.classes)
+    network = prepared_for_drawing(classifier, parameters)
+    scored = [position for position, image_id in enumerate(index.image_ids) if image_id in masks]
+    tally = _Tally(len(index.classes), parameters.steps)
+    kept = partial.path("tally.npz")
+    done = tally.read(kept)
+    if done:
+        log.info("continuing after %d images", done)
+    counter = Progress("scoring climbs", len(scored), done=done)
+    for number, position in enumerate(scored[done:], start=done + 1):
+        _count(tally, network, index, position, masks[index.image_ids[position]], parameters)
+        if number % BLOCK_IMAGES == 0:
+            tally.write(kept, number)
+        counter.advance()
+    counter.close()
+    without_mask = len(index) - len(scored)
+    rows = [
+        {"steps": str(steps), **row}
+        for steps, counts in enumerate(tally.of_steps, start=1)
+        for row in threshold_rows(counts, index.classes, dict(conditions or {}), len(scored), without_mask)
+    ]
+    write_score_rows(rows, tables[0])
+    write_score_rows(amplification_rows(tally.amplification), tables[1])
+    partial.finish(*tables)
+
+
+class _Tally:
+    """What is counted of all images so far."""
+
+    def __init__(self, classes: int, steps: int) -> None:
+        self.of_steps = [ThresholdCounts(classes) for _ in range(steps)]
+        self.amplification = Amplification(steps)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        counted = {f"counts_{step}": counts.counts for step, counts in enumerate(self.of_steps)}
+        grown = {name: getattr(self.amplification, name) for name in ("pixels", "grown", "ratios")}
+        return counted | grown
+
+    def write(self, path: Path, images: int) -> None:
+        """Keep it, as counted over the first so many images."""
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, images=np.array(images), **self._arrays())  # type: ignore[arg-type]
+
+    def read(self, path: Path) -> int:
+        """Take over what was kept: of how many images. What is damaged counts as nothing."""
+        own = self._arrays()
+        with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error):
+            with np.load(path, allow_pickle=False) as kept:
+                found = {name: kept[name] for name in own}
+                images = int(kept["images"])
+            if all(found[name].shape == values.shape for name, values in own.items()):
+                for name, values in own.items():
+                    values[...] = found[name]
+                return images
+        return 0
+
+
+def _count(
+    tally: _Tally,
+    classifier: ClimbableClassifier,
+    index: DatasetIndex,
+    position: int,
+    mask_file: Path,
+    parameters: AdvCams,
+) -> None:
+    """Let an image climb, and count its maps at every number of steps."""
+    image_id = index.image_ids[position]
+    image = read_indexed_image(index.image_paths[position], index.sizes[position])
+    present = np.flatnonzero(index.label_matrix[position])
+    try:
+        mask = of_classes(read_mask(mask_file), len(index.classes))
+        if not len(present):
+            for counts in tally.of_steps:
+                counts.add(np.zeros((0, *image.shape[:2]), np.float32), present, mask)
+            return
+        with images_named([image_id]):
+            climbed = climbs_at_scales(classifier, image, present.tolist(), parameters)
+        for counts, maps in zip(tally.of_steps, maps_over_steps(climbed, image.shape[:2], parameters), strict=True):
+            counts.add(maps, present, mask)
+    except ValueError as error:
+        raise UserError(f"image '{image_id}', mask {mask_file}: {error}") from None
+    nearest = min(range(len(climbed)), key=lambda number: abs(parameters.scales[number] - 1))
+    if climbed[nearest].shape[1] == parameters.steps:  # else the only scales are below 1, and take fewer
+        for maps in climbed[nearest].float().cpu().numpy():
+            tally.amplification.add(maps)
+
+
+def climbs_at_scales(
+    classifier: ClimbableClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: AdvCams
+) -> list[Tensor]:
+    """The maps of an image's climbs, one after another.
+
+    Args:
+        classifier: see :func:`wsss_core.cams.advcam.advcam_class_maps`.
+        image: (H, W, 3) uint8 RGB.
+        class_indices: the K classes that it shows; each climbs on its own.
+        parameters: scales, steps and so on.
+
+    Returns:
+        For each scale (K, steps there, h, w), on the classifier's device.
+    """
+    images = scaled_images([image], parameters.scales).sent_to(next(iter(classifier.parameters())))
+    return [
+        climbed_maps(
+            classifier,
+            clean,
+            [class_indices],
+            steps_at_scale(parameters.steps, scale, parameters.steps_below_scale_1),
+            parameters,
+        )
+        for scale, clean in zip(parameters.scales, images.scaled, strict=True)
+    ]
+
+
+def maps_over_steps(
+    climbed: Sequence[Tensor], size: tuple[int, ...], parameters: AdvCams
+) -> Iterator[np.ndarray]:
+    """The class maps that settings with 1, 2, ... ``steps`` would have given, as they are stored and scored.
+
+    Args:
+        climbed: of :func:`climbs_at_scales`.
+        size: the image's height and width.
+        parameters: the settings of the climbs.
+
+    Yields:
+        (K, height, width) float32 in [0, 1].
+    """
+    first = [maps[:, 0] for maps in climbed]
+    later = [torch.zeros_like(clean) for clean in first]
+    summed = [1] * len(climbed)
+    for steps in range(1, parameters.steps + 1):
+        sums = SummedMaps(*size)
+        for number, scale in enumerate(parameters.scales):
+            wanted = steps_at_scale(steps, scale, parameters.steps_below_scale_1)
+            for step in range(summed[number], wanted):  # in the order in which a climb of its own adds them up
+                later[number] = later[number] + climbed[number][:, step]
+            summed[number] = wanted
+            total = first[number] if wanted == 1 else first[number] + later[number]
+            sums.add(weight_of_sums(steps, parameters.scales) * total, parameters.high_res)
+        cam, high_res = sums.normalised()
+        stored = (cam if high_res is None else high_res).float().cpu().numpy()
+        stored = stored.astype(parameters.precision).astype(np.float32)
+        yield stored if high_res is not None else enlarged(stored, CAM_STRIDE, *size)
+
+
+def amplification_rows(amplification: Amplification) -> list[dict[str, str]]:
+    """A row for each step: of each region the share of pixels that have grown, and the mean ratio."""
+    shares, ratios = amplification.shares(), amplification.mean_ratios()
+    return [
+        {
+            "step": str(step + 1),
+            **{f"grown_{name}": _cell(shares[step, region]) for region, name in enumerate(REGIONS)},
+            **{f"ratio_{name}": _cell(ratios[step, region]) for region, name in enumerate(REGIONS)},
+        }
+        for step in range(amplification.steps)
+    ]
+
+
+def _cell(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6f}"
