@@ -117,7 +117,8 @@ def test_what_is_damaged_of_an_earlier_run_is_made_again(tree, tmp_path):
 def test_a_mask_of_another_size_is_named(tree, tmp_path):
     index, masks, weights = tree
     Image.new("L", (9, 9)).save(masks["image/0"])
-    with pytest.raises(UserError, match="image 'image/0', mask .*mask_0.png: the class maps are 32 x 32, the mask 9 x 9"):
+    told = r"image 'image/0', mask .*mask_0\.png: the class maps are 32 x 32, the mask 9 x 9"
+    with pytest.raises(UserError, match=told):
         scored((index, masks, weights), tmp_path / "out", settings(steps=2))
 
 
@@ -156,8 +157,8 @@ def test_an_empty_map_has_no_region_that_could_grow():
     assert np.isnan(tallied.shares()).all() and tallied.pixels.tolist() == [0, 0]
 
 
-def test_regularisation_keeps_what_is_discriminative_from_growing(tmp_path):
-    """The paper's point, on a network with random weights."""
+def test_regularisation_keeps_what_is_discriminative_as_it_is():
+    """The paper's point, on a network with random weights, whose maps rather shrink."""
     torch.manual_seed(0)
     network, image = TinyClassifier(), picture(height=32, width=32)
     ratios = []
@@ -168,4 +169,4 @@ def test_regularisation_keeps_what_is_discriminative_from_growing(tmp_path):
         for maps in climbed.float().numpy():
             tallied.add(maps)
         ratios.append(tallied.mean_ratios()[-1, 0])
-    assert ratios[1] < ratios[0] and ratios[1] == pytest.approx(1, abs=abs(ratios[0] - 1))
+    assert abs(ratios[1] - 1) < 0.5 * abs(ratios[0] - 1)

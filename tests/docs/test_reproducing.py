@@ -24,6 +24,9 @@ def test_a_row_is_what_its_file_plans(file, experiment, figures):
     if experiment == "sweeps":
         assert config.sweeps
         return
+    if experiment == "report":
+        assert config.report.erasings > 0
+        return
     published = config.experiments[experiment].published
     told = [None if cell == "–" else float(cell) for cell in figures.split(" / ")]
     expected = [getattr(published, figure, None) for figure in FIGURES]

@@ -13,7 +13,9 @@ from wsss_core.plan.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
 """Stages of the VOC server's test images; the demo has none."""
-STAGES = set(stages.STAGES) - SUBMITTED - {"listed_masks", "corrected_masks", "saliency", "fully_connected"}
+ON_DEMAND = {"listed_masks", "corrected_masks", "saliency", "fully_connected", "erasing", "climb_scores"}
+"""Stages that an experiment has to ask for; the demo asks for none of them."""
+STAGES = set(stages.STAGES) - SUBMITTED - ON_DEMAND
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 
 
@@ -150,6 +152,26 @@ def test_climbs_are_recorded_of_advcams_variants_and_upstream_of_nothing():
     assert stages_that_changed(lambda raw: raw.update(report={"climbs": 5})) == {"climb"}
     assert stages_that_changed(lambda raw: raw.update(report={"images": 5})) == set()
     assert plan_of(lambda raw: raw.update(report={"climbs": 0})).climbs == {}
+
+
+def test_seeds_are_scored_after_every_step_where_asked_and_no_map_changes():
+    def change(raw):
+        raw["cams"]["advcam"]["score_every_step"] = True
+
+    assert plan_of().climb_scores == {} and stages_that_changed(change) == {"climb_scores"}
+    scored = plan_of(change).climb_scores["advcam"]
+    assert set(scored.upstream) == {"dataset", "classifier", "masks"}
+    assert stage_settings("cams", scored.parameters["cams"]).steps == DEMO["cams"]["advcam"]["steps"]
+
+
+def test_erasings_are_of_every_classifier_that_maps_come_from_and_of_cgnets_ordinary_one():
+    def change(raw):
+        raw["report"] = {"erasings": 2}
+
+    erasings = plan_of(change).erasings
+    assert list(erasings) == ["ordinary", "seenet", "ordinary38", "cgnet", "aeft"]
+    assert all(erasing.parameters == {"images": 2} for erasing in erasings.values())
+    assert plan_of().erasings == {} and stages_that_changed(change) == {"erasing"}
 
 
 def test_a_sweeps_points_record_no_climbs():

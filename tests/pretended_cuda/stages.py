@@ -143,7 +143,8 @@ def climb(place: Place) -> None:
 
 
 def climb_scores(place: Place) -> None:
-    settings = AdvCams(classifier="any", steps=3, scales=(0.5, 1.0))
+    # In float64: a score jumps where rounding carries a pixel over a threshold.
+    settings = AdvCams(classifier="any", steps=3, scales=(0.5, 1.0), arithmetic="float64")
     weights = place.inputs.made("classifier ordinary")
     tables = place.folder / "scores.csv", place.folder / "amplification.csv"
     score_climb(settings, place.inputs.index, place.inputs.labels, weights, tables, {}, place.run)

@@ -18,6 +18,7 @@ BEFORE_SCORING = TRAINING | {
     "score_classifier",
     "generate_cams",
     "record_climb",
+    "record_erasing",
     "refine_seeds",
     "make_affinity_labels",
     "spread_cams",
@@ -47,6 +48,8 @@ def jobs(tmp_path_factory):
     (workflow.folder / "list.txt").write_text("creature_000000\n")
     semi = {**workflow.config["experiments"]["cam"], "masks_of": "list.txt"}
     workflow.config["experiments"]["semi"] = semi
+    workflow.config["report"] = {"erasings": 1}
+    workflow.config["cams"]["advcam"]["score_every_step"] = True
     return planned_jobs(workflow)
 
 
@@ -63,7 +66,7 @@ def upstream_files(job, jobs):
 
 def test_the_dag_is_read_whole(jobs):
     rules = {rule for rule, _, _ in jobs}
-    assert BEFORE_SCORING | {"index_masks", "score_cams", "score_label_maps"} <= rules
+    assert BEFORE_SCORING | {"index_masks", "score_cams", "score_climb", "score_label_maps"} <= rules
     assert len([job for job in jobs if job[0] == "train_segmenter"]) == 4
     made = {file for job in jobs for file in job[2]}
     for rule, inputs, _ in jobs:
@@ -125,7 +128,10 @@ def test_no_training_and_no_map_reads_how_good_a_classifier_is(jobs):
             if found := re.search(r"/classifier/[^/]+/(scores\.csv|verdict\.json)$", file):
                 readers.setdefault(found[1], set()).add(rule)
     for_people = {"link_experiment", "summarise", "make_report"}
-    assert readers == {"scores.csv": for_people, "verdict.json": {*for_people, "generate_cams", "record_climb"}}
+    assert readers == {
+        "scores.csv": for_people,
+        "verdict.json": {*for_people, "generate_cams", "record_climb", "score_climb"},
+    }
     script = (REPOSITORY / "workflow_scripts/generate_cams.py").read_text()
     code = [re.sub("#.*", "", line) for line in script.splitlines() if not line.lstrip().startswith("from ")]
     uses = [line.strip() for line in code if "verdict" in line]

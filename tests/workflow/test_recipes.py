@@ -1,4 +1,4 @@
-"""The recipes for real data sets, planned on small trees in the same layout, as ``snakemake -n`` shows it."""
+"""The recipes for real data sets, planned at the true sizes, as ``snakemake -n`` shows it, and read on small trees."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,18 @@ import yaml
 from PIL import Image
 
 from tests.datasets.voc_tree import VocTree
+from tests.plan.shipped_plans import shipped_content
 from wsss_core.config.dataset import COCO_CLASSES, VOC_CLASSES
 
 from .workflow import REPOSITORY, Workflow
 
-RECIPES = sorted(path.stem for path in (REPOSITORY / "configs").glob("*.yaml") if path.stem.startswith(("voc", "coco")))
+CONFIGS = REPOSITORY / "configs"
+RECIPES = sorted(
+    str(path.relative_to(CONFIGS).with_suffix(""))
+    for path in CONFIGS.rglob("*.yaml")
+    if path.stem.startswith(("voc", "coco"))
+)
+"""Ablations, which are laid over the recipe of their name, among them."""
 EVERY_STAGE = {"index_dataset", "prepare_backbone", "train_classifier", "generate_cams", "all"}
 WITH_SEGMENTER = {"make_affinity_labels", "train_affinity", "make_pseudo_labels", "train_segmenter", "predict"}
 SCORED = {"index_masks", "score_cams", "score_label_maps"}
@@ -77,11 +84,69 @@ def coco(root: Path) -> None:
 TREES = {"voc12": voc, "coco14": coco}
 
 
+VOC_IMAGES = {"train": 1_464, "val": 1_449, "test": 1_456}
+TRAIN_AUG, SBD_TRAIN = 10_582, 8_498
+COCO_IMAGES = {"train2014": 82_783, "val2014": 40_504}
+
+
+def voc_of_true_size(root: Path) -> None:
+    """VOC 2012 and SBD: lists of as many images as they have. Planning opens no image, and no folder has any."""
+    augmented = [f"2008_{number:06d}" for number in range(TRAIN_AUG)]
+    ids = {"train": augmented[: VOC_IMAGES["train"]], "train_aug": augmented}
+    ids |= {split: [f"2009_{split}_{number:06d}" for number in range(VOC_IMAGES[split])] for split in ("val", "test")}
+    lists, sbd = root / "ImageSets/Segmentation", root.parents[1] / "benchmark_RELEASE/dataset"
+    for folder in (lists, sbd / "cls", *(root / name for name in ("JPEGImages", "Annotations", "SegmentationClass"))):
+        folder.mkdir(parents=True)
+    for split, names in ids.items():
+        write_list(lists / f"{split}.txt", names)
+    write_list(sbd / "train.txt", augmented[:SBD_TRAIN])
+    write_list(sbd / "val.txt", augmented[SBD_TRAIN:])
+
+
+def write_list(path: Path, names: list[str]) -> None:
+    path.write_text("".join(f"{name}\n" for name in names))
+
+
+def coco_of_true_size(root: Path) -> None:
+    """MS-COCO 2014 and COCO-Stuff: descriptions of as many images as they have, with an object each."""
+    for folder in (root / "annotations", root.parent / "coco-stuff", *(root / split for split in COCO_IMAGES)):
+        folder.mkdir(parents=True)
+    categories = [{"id": k, "name": name} for k, name in enumerate(COCO_CLASSES, start=1)]
+    image = '{{"id": {0}, "file_name": "COCO_{1}_{0:012d}.jpg", "height": 480, "width": 640}}'
+    object_ = '{{"id": {0}, "image_id": {0}, "category_id": {1}, "bbox": [1, 1, 9, 9], "iscrowd": 0}}'
+    for split, number in COCO_IMAGES.items():
+        images = ",".join(image.format(n, split) for n in range(1, number + 1))
+        objects = ",".join(object_.format(n, 1 + n % 80) for n in range(1, number + 1))
+        described = f'{{"images": [{images}], "annotations": [{objects}], "categories": {json.dumps(categories)}}}'
+        (root / "annotations" / f"instances_{split}.json").write_text(described)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Where the recipes' roots lie: data sets of the true sizes."""
+    folder = tmp_path_factory.mktemp("true_sizes") / "data"
+    voc_of_true_size(folder / "VOCdevkit/VOC2012")
+    coco_of_true_size(folder / "coco")
+    return folder
+
+
+@pytest.fixture
+def workflow_of_true_size(tmp_path, request, data):
+    """A recipe beside data sets of the true sizes."""
+    (tmp_path / "data").symlink_to(data)
+    return workflow_of(request.param, tmp_path)
+
+
 @pytest.fixture
 def workflow(tmp_path, request):
     """A recipe on a small tree that lies where the recipe looks for the data set."""
-    config = yaml.safe_load((REPOSITORY / "configs" / f"{request.param}.yaml").read_text())
-    TREES[config["dataset"]["name"].removesuffix("-laptop")](tmp_path / config["dataset"]["root"])
+    made = workflow_of(request.param, tmp_path)
+    TREES[made.config["dataset"]["name"].removesuffix("-laptop")](tmp_path / made.config["dataset"]["root"])
+    return made
+
+
+def workflow_of(recipe: str, tmp_path: Path) -> Workflow:
+    config = yaml.safe_load(yaml.safe_dump(shipped_content(CONFIGS / f"{recipe}.yaml")))
     for backbone in config["backbones"].values():
         if backbone.get("weights", "imagenet").endswith(
             ".safetensors"
@@ -92,11 +157,17 @@ def workflow(tmp_path, request):
     return Workflow(tmp_path, config)
 
 
-@pytest.mark.parametrize("workflow", RECIPES, indirect=True)
-def test_a_recipe_is_planned_from_the_data_set_to_the_scores(workflow):
+@pytest.mark.parametrize("workflow_of_true_size", RECIPES, indirect=True)
+def test_a_recipe_is_planned_from_the_data_set_to_the_scores(workflow_of_true_size):
+    workflow = workflow_of_true_size
     planned = workflow.planned()
     assert set(planned) >= EVERY_STAGE | WITH_SEGMENTER | SCORED
     assert planned["index_dataset"] == planned["index_masks"] == 1
+    if any(cams.get("score_every_step") for cams in workflow.config["cams"].values()):
+        of_steps = [name for name in workflow.config["cams"] if name.startswith("advcam_steps")]
+        assert planned["score_climb"] == len(of_steps) and planned["report_climb_scores"] == 1
+        alone = workflow.planned("climb_scores")
+        assert alone["score_climb"] == len(of_steps) and "generate_cams" not in alone  # each image climbs once
     keys = ("segmenter", "cams", "affinity")
     trained = {tuple(map(e.get, keys)) for e in workflow.config["experiments"].values() if "segmenter" in e}
     assert planned["train_segmenter"] == len(trained)

@@ -1,7 +1,7 @@
 """Every shipped recipe does its first steps for real: two images a class, a step a training, all the way to the report.
 
 Networks are the recipes' own, with random weights, on small images and small crops: what is looked for are settings,
-shapes and files that do not fit together. ``pytest -m slow tests/workflow/test_recipes_first_steps.py -k NAME`` runs one.
+shapes and files that do not fit together. ``-k NAME`` runs one of them.
 """
 
 import json
@@ -82,7 +82,9 @@ def coco(root: Path, dataset: dict[str, Any]) -> None:
             file = f"COCO_{split}_{number:012d}.jpg"
             pixels, mask = picture(names, COCO_CLASSES)
             Image.fromarray(pixels).save(root / split / file, quality=95)
-            Image.fromarray(np.where(mask == 0, 255, mask - 1).astype(np.uint8)).save(stuff / file.replace("jpg", "png"))
+            Image.fromarray(np.where(mask == 0, 255, mask - 1).astype(np.uint8)).save(
+                stuff / file.replace("jpg", "png")
+            )
             described["images"].append({"id": number, "file_name": file, "height": SIZE[0], "width": SIZE[1]})
             for place, name in enumerate(names):
                 left, right = 2 + 15 * place, 14 + 15 * place
@@ -152,7 +154,10 @@ def in_one_step(variant: dict[str, Any], whole: Any) -> None:
     variant["optimisation"] = {**variant.get("optimisation", {}), "epochs": 1, "batch_size": images}
     if hasattr(whole.optimisation, "accumulate"):
         variant["optimisation"]["accumulate"] = 1
-    variant["augmentation"] = {**variant.get("augmentation", {}), "crop": CROP_OF_PAIRS if hasattr(whole, "walk") else CROP}
+    variant["augmentation"] = {
+        **variant.get("augmentation", {}),
+        "crop": CROP_OF_PAIRS if hasattr(whole, "walk") else CROP,
+    }
     if whole.augmentation.long_side is not None:
         variant["augmentation"]["long_side"] = SIDES
     if hasattr(whole, "triplet_batch_size"):

@@ -1,7 +1,7 @@
 """AdvCAM's seed at every number of steps up to that of its settings, scored while each image climbs once.
 
-As AdvCAM's paper plots it (Lee et al., CVPR 2021): mIoU of the seed over T, with and without regularisation. The maps of
-t steps are the sums of the first t of a longer climb, so that no image climbs again for another t.
+As AdvCAM's paper plots it (Lee et al., CVPR 2021): mIoU of the seed over T, with and without regularisation. The maps
+of t steps are the sums of the first t of a longer climb, so that no image climbs again for another t.
 """
 
 import logging
@@ -181,9 +181,7 @@ def climbs_at_scales(
     ]
 
 
-def maps_over_steps(
-    climbed: Sequence[Tensor], size: tuple[int, ...], parameters: AdvCams
-) -> Iterator[np.ndarray]:
+def maps_over_steps(climbed: Sequence[Tensor], size: tuple[int, ...], parameters: AdvCams) -> Iterator[np.ndarray]:
     """The class maps that settings with 1, 2, ... ``steps`` would have given, as they are stored and scored.
 
     Args:

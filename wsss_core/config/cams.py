@@ -68,9 +68,8 @@ class AdvCams(Cams):
     steps_below_scale_1: Literal["fewer", "all"] = "fewer"
     """Scales below 1 take fewer steps, as in the authors' code, or all, as the paper has no exception."""
     score_every_step: bool = False
-    """Also score the seed after 1, 2, ... ``steps`` steps, as the paper plots it, and which regions of the maps grow: one
-    more climb of the images that are scored (``dataset.score_on``), and none for any other number of steps. No map
-    depends on it."""
+    """Also score the seed after 1, 2, ... ``steps`` steps, as the paper plots it, and which regions of the maps grow:
+    the images that are scored (``dataset.score_on``) climb once for all of these. No map depends on it."""
 
 
 class SeenetCams(Cams):

@@ -16,6 +16,6 @@ class Report(Parameters):
     """Training images of which AdvCAM's climb is shown step by step, evenly spread over those that have a label, of
     every AdvCAM variant that an experiment uses; 0 for none."""
     erasings: int = Field(0, ge=0, le=8)
-    """Training images that show, for every classifier that an experiment draws maps from and for the ordinary one of a
-    CGNet, what it still finds once all that its map covers is erased, again and again (OC-CSE's second figure); 0 for
-    none."""
+    """Training images that show what a classifier still finds once all that its map covers is erased, again and again
+    (OC-CSE's second figure); of every classifier that an experiment draws maps from, and of the ordinary one that
+    judges a CGNet; 0 for none."""

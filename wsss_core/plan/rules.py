@@ -374,9 +374,7 @@ class Rules:
 
     def conditions_of_climb(self, wildcards: Wildcards) -> dict[str, str]:
         """What the maps of a climb that is scored are made under, in words."""
-        scored = next(
-            name for name, artifact in self.plan.climb_scores.items() if artifact.name == wildcards.artifact
-        )
+        scored = next(name for name, artifact in self.plan.climb_scores.items() if artifact.name == wildcards.artifact)
         return score_conditions(self.plan.experiments[scored]["cams"], self.config.dataset.scored_list)
 
     def voc_submissions(self, wildcards: Wildcards) -> list[str]:
