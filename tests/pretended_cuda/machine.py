@@ -1,5 +1,6 @@
 """torch on a machine that has the pretended device, for the length of a ``with`` block."""
 
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -75,6 +76,19 @@ class Properties:
 
 
 @contextmanager
+def numerics_restored() -> Iterator[None]:
+    """Let torch compute after the body as before it: jobs are processes, which need not put back what they set."""
+    deterministic, matmul = torch.are_deterministic_algorithms_enabled(), torch.backends.cuda.matmul
+    tf32, fill = matmul.allow_tf32, torch.utils.deterministic.fill_uninitialized_memory
+    with patch.dict(os.environ):
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic)
+            matmul.allow_tf32, torch.utils.deterministic.fill_uninitialized_memory = tf32, fill
+
+
+@contextmanager
 def pretended_cuda(at_most: int | None = None) -> Iterator[Seen]:
     """Let torch find one CUDA device.
 
@@ -124,6 +138,7 @@ def pretended_cuda(at_most: int | None = None) -> Iterator[Seen]:
         "current_device": lambda: 0,
         "set_device": lambda device: None,
         "is_bf16_supported": lambda including_emulation=True: True,
+        "get_device_capability": lambda device=None: (9, 0),
         "get_device_name": lambda device=None: "pretended",
         "get_device_properties": lambda device=None: Properties,
         "empty_cache": lambda: None,
@@ -138,6 +153,7 @@ def pretended_cuda(at_most: int | None = None) -> Iterator[Seen]:
         warnings.filterwarnings("ignore")  # of torch, which finds no driver
         # With it torch would choose cuDNN's own operations, which the CPU does not have.
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        stack.enter_context(numerics_restored())
         for name, replacement in of_cuda.items():
             stack.enter_context(patch.object(torch.cuda, name, replacement))
         for check in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):

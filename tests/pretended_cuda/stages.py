@@ -67,9 +67,10 @@ Stage = Callable[["Place"], None]
 class Place:
     """A folder in which stages are run, on one device."""
 
-    def __init__(self, folder: Path, inputs: "Inputs", device: str) -> None:
+    def __init__(self, folder: Path, inputs: "Inputs", device: str, deterministic: bool = False) -> None:
         self.folder, self.inputs = folder, inputs
-        self.run = Run(inputs=[inputs.trunk("resnet_small")], device=device, provenance={"a": 1})
+        start = [inputs.trunk("resnet_small")]
+        self.run = Run(inputs=start, device=device, provenance={"a": 1}, deterministic=deterministic)
 
     @property
     def weights(self) -> tuple[Path, Path]:

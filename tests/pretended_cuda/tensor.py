@@ -36,6 +36,19 @@ WAITS = {
     "is_nonzero": "a number read",
 }
 """Operations whose result the host needs before it can go on."""
+UNORDERED = {
+    *("upsample_bilinear2d_backward", "upsample_bicubic2d_backward", "_upsample_bilinear2d_aa_backward"),
+    *("upsample_linear1d_backward", "upsample_trilinear3d_backward", "grid_sampler_2d_backward"),
+    *("_adaptive_avg_pool2d_backward", "adaptive_max_pool2d_backward", "avg_pool3d_backward"),
+    *("reflection_pad2d_backward", "put_", "histc", "median", "_ctc_loss_backward"),
+}
+"""Operations that CUDA adds up, or chooses, in an order that differs from run to run; torch has no other form of them
+(the documentation of ``torch.use_deterministic_algorithms``)."""
+UNORDERED_BY_DEFAULT = {
+    *("scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_", "index_add", "index_add_", "cumsum"),
+    *("replication_pad2d_backward", "embedding_dense_backward", "max_pool3d_with_indices_backward"),
+}
+"""The same, which ``torch.use_deterministic_algorithms`` gives an order; ``cumsum`` of floats only."""
 
 
 class Wait(NamedTuple):
@@ -60,6 +73,8 @@ class Seen:
     """With how often each was."""
     operations: Counter[str] = field(default_factory=Counter)
     """By name."""
+    unordered: Counter[str] = field(default_factory=Counter)
+    """Operations that would add in another order each time, by line of the package and name."""
     at_most: int | None = None
     """Numbers that a convolution's input may hold: of more the memory is full."""
     largest: int = 0
@@ -229,6 +244,8 @@ def computed(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         function(real(args[0]), real(args[1]), *args[2:], **kwargs)
         return args[0]
     _note_waits(name, args)
+    if _has_no_order(name, args):
+        seen[-1].unordered[f"{place()}: {name}"] += 1
     _refuse_what_is_too_large(name, args)
     if "device" in kwargs:
         kwargs = {**kwargs, "device": torch.device("cpu")}
@@ -264,6 +281,24 @@ def _note_waits(name: str, args: Sequence[Any]) -> None:
                 seen[-1].wait("a mask as an index")
             elif index is not None and not isinstance(index, PretendedTensor):
                 seen[-1].wait("indices of the CPU sent")
+
+
+def _has_no_order(name: str, args: Sequence[Any]) -> bool:
+    """Whether CUDA would compute an operation in no fixed order, as torch is set now."""
+    if name in UNORDERED or (name.startswith("nll_loss2d") and _reduction(name, args) != "none"):
+        return True
+    if torch.are_deterministic_algorithms_enabled():
+        return False  # an accumulating index_put then sorts first
+    if name == "cumsum":
+        return bool(args[0].is_floating_point())
+    adds = name in ("index_put", "index_put_", "_index_put_impl_") and len(args) > 3 and args[3]
+    return bool(adds) or name in UNORDERED_BY_DEFAULT
+
+
+def _reduction(name: str, args: Sequence[Any]) -> str:
+    """How a loss per pixel is put together: the argument's place differs between the way there and the way back."""
+    number = args[3] if name == "nll_loss2d_forward" else args[4]
+    return ("none", "mean", "sum")[number]
 
 
 def _refuse_what_is_too_large(name: str, args: Sequence[Any]) -> None:

@@ -9,7 +9,7 @@ from wsss_core.cams.drawing import Drawing
 from wsss_core.config.cams import Cams
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.inference.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
-from wsss_core.jobs.devices import check_bfloat16, choose_device
+from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.run import Run
 from wsss_core.networks.bfloat16 import with_bfloat16_trunk
 from wsss_core.networks.classifier_files import load_classifier
@@ -36,11 +36,11 @@ def generate_cams(
         run: how it is run; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: the weights are not a classifier's, or of other classes than the data set's.
+        UserError: the weights are not a classifier's, or of other classes than the data set's; or the GPU does not
+            compute in bfloat16.
     """
-    classifier = prepared_for_drawing(
-        load_classifier(classifier_weights, choose_device(run.device), index.classes), parameters
-    )
+    device = device_for(run, parameters.arithmetic)
+    classifier = prepared_for_drawing(load_classifier(classifier_weights, device, index.classes), parameters)
     drawing = Drawing(parameters, classifier, index)
     write_cams_in_blocks(shard_file, index, drawing.draw, run, parameters.precision, block_images=BLOCK_IMAGES)
 
@@ -51,15 +51,10 @@ def prepared_for_drawing(classifier: Any, parameters: Cams) -> Any:
     Args:
         classifier: on its device, in evaluation mode, of float32 weights without gradients; it may be changed.
         parameters: the CAM method and its settings.
-
-    Raises:
-        UserError: the GPU does not compute in bfloat16.
     """
     if parameters.arithmetic == "float64":
         return classifier.double().to(memory_format=torch.channels_last)
     in_bfloat16 = parameters.arithmetic == "bfloat16"
-    if in_bfloat16:
-        check_bfloat16(next(classifier.parameters()).device, "arithmetic")
     if parameters.method in FOLDED:  # type: ignore[attr-defined]
         classifier = folded_for_inference(classifier, by_hand=not in_bfloat16)
     classifier = classifier.to(memory_format=torch.channels_last)  # convolutions are a sixth faster, also on CPUs

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from wsss_core.files.cam_store import CAM_STRIDE
+from wsss_core.networks.resizing import resized
 
 EPSILON = 1e-5
 """Keeps an empty map from being divided by zero; in all authors' code."""
@@ -38,8 +38,8 @@ class SummedMaps:
             self.high_res = self.high_res + self._resized(maps, padded)[:, : self.height, : self.width]
 
     def _resized(self, maps: Tensor, size: tuple[int, ...]) -> Tensor:
-        resized = functional.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
-        return resized.relu() if self.rectify else resized
+        enlarged = resized(maps[None], size)[0]
+        return enlarged.relu() if self.rectify else enlarged
 
     def normalised(self) -> tuple[Tensor, Tensor | None]:
         """``cam`` and ``high_res`` (None if not kept), each class divided by its maximum."""

@@ -16,7 +16,7 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
 from wsss_core.files.climb_store import ImageClimb, write_climbs
-from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier_files import load_classifier
 
@@ -47,7 +47,7 @@ def record_climb(
     Raises:
         UserError: the weights are not a classifier's, or of other classes than the data set's.
     """
-    classifier = load_classifier(classifier_weights, choose_device(run.device), index.classes)
+    classifier = load_classifier(classifier_weights, device_for(run, parameters.arithmetic), index.classes)
     network = prepared_for_drawing(classifier, parameters)
     climbs = (_image_climb(network, index, position, parameters) for position in evenly_labelled(index, images))
     write_climbs(climb_h5, index.classes, run.provenance, climbs)

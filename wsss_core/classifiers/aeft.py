@@ -18,6 +18,7 @@ from wsss_core.jobs.devices import sent_to
 from wsss_core.networks.batch_norm import fixed_statistics
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
+from wsss_core.networks.resizing import resized
 
 EPSILON = 1e-5
 """Keeps quotients finite; the authors' value."""
@@ -164,8 +165,8 @@ def erasing_mask(
     Returns:
         (B, 1, H, W) in [0, 1].
     """
-    resized = functional.interpolate(maps.relu(), size=tuple(size), mode="bilinear", align_corners=False)
-    foreground = (scaled_maps(resized) * labels[:, :, None, None]).amax(dim=1, keepdim=True)
+    enlarged = resized(maps.relu(), size)
+    foreground = (scaled_maps(enlarged) * labels[:, :, None, None]).amax(dim=1, keepdim=True)
     kept = (foreground < high_threshold).to(foreground)
     return kept * foreground if masking == "soft" else kept
 

@@ -17,7 +17,8 @@ from wsss_core.errors import images_named
 from wsss_core.evaluation.classification import ClassFigures, Classification, classify_figures
 from wsss_core.evaluation.classifier_verdict import Verdict, judge, verdict_in_text, write_verdict
 from wsss_core.files.atomic import atomic_path
-from wsss_core.jobs.devices import choose_device, sent_to
+from wsss_core.jobs.devices import sent_to
+from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.progress import Progress
 from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.jobs.run import Run
@@ -65,7 +66,7 @@ def score_classifier(
         UserError: the weights are not a classifier's, or of other classes than the data set's; an image cannot be
             read, or has changed its size.
     """
-    network = load_classifier(classifier_weights, choose_device(run.device), index.classes)
+    network = load_classifier(classifier_weights, device_for(run), index.classes)
     figures = classify_figures(logits_of(network, index), index.label_matrix)
     verdict = judge(classifier, figures, index.classes, what_to_do)
     _write_scores(figures, index.classes, scores_csv)

@@ -17,6 +17,9 @@ class Runtime(Parameters):
     """Folder for everything that is made."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` takes CUDA where there is any."""
+    deterministic: bool = False
+    """Whether GPUs compute in a fixed order, so that the same work has the same bytes each time on GPUs of one kind,
+    also after a kill. Slower; CPUs always do."""
     shards: int = Field(8, ge=1, le=999)
     """Jobs that a sharded stage (CAMs, label maps, predictions) is split into. An artifact that is
     complete keeps the number it was made with."""

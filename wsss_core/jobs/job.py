@@ -77,6 +77,7 @@ class Job:
             self.snakemake.threads,
             runtime.workers,
             tensorboard=runtime.tensorboard,
+            deterministic=runtime.deterministic,
             provenance=self.identity,
         )
 

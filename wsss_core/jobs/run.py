@@ -21,5 +21,7 @@ class Run:
     :func:`wsss_core.jobs.devices.loading_processes`."""
     tensorboard: bool = False
     """Whether trainings write event files."""
+    deterministic: bool = False
+    """Whether a GPU computes in a fixed order: see :func:`wsss_core.jobs.numerics.apply_numerics`."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """The artifact's identity, for files that record it."""

@@ -10,6 +10,7 @@ from torch.nn import functional
 from wsss_core.config.networks import Trunk
 from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.networks.precision import single_precision
+from wsss_core.networks.resizing import resized
 from wsss_core.networks.trunks import TrunkNetwork, build_trunk
 from wsss_core.networks.weights import load_network, save_weights
 
@@ -75,7 +76,7 @@ def _to_stride(features: Tensor, stride: int, wanted: int) -> Tensor:
         return features
     if stride < wanted:
         return functional.avg_pool2d(features, wanted // stride, ceil_mode=True)
-    return functional.interpolate(features, scale_factor=stride // wanted, mode="bilinear", align_corners=False)
+    return resized(features, scale_factor=stride // wanted)
 
 
 def save_affinitynet(path: Path | str, network: AffinityNetwork, trunk: Trunk, kind: str = KIND) -> None:

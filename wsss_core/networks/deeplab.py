@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wsss_core.networks.parameter_groups import ParameterGroup
+from wsss_core.networks.resizing import resized
 from wsss_core.networks.trunks import TrunkNetwork
 from wsss_core.networks.weights import trainable
 
@@ -124,9 +125,7 @@ class DeepLabNetwork(SegmentationNetwork):
         features = self.pyramid(maps[-1])
         if self.skip is not None:
             low_level = maps[self._low_level]
-            features = functional.interpolate(
-                functional.relu(features), size=low_level.shape[2:], mode="bilinear", align_corners=False
-            )
+            features = resized(functional.relu(features), low_level.shape[2:])
             features = torch.cat([features, self.skip(low_level)], dim=1)
         return self.decoder(features)
 

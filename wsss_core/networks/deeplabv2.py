@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import AtrousPyramid, SegmentationNetwork
 from wsss_core.networks.parameter_groups import ParameterGroup
+from wsss_core.networks.resizing import resized
 from wsss_core.networks.trunks import TrunkNetwork
 from wsss_core.networks.weights import trainable
 
@@ -73,7 +73,7 @@ class DeepLabV2(SegmentationNetwork):
         if not self.input_scales:
             return logits
         size = logits[0].shape[2:]
-        enlarged = [functional.interpolate(part, size=size, mode="bilinear", align_corners=False) for part in logits]
+        enlarged = [resized(part, size) for part in logits]
         # Not amax: where scales agree, the gradient goes to one of them, as in the authors' code.
         return [*logits, torch.stack(enlarged).max(dim=0).values]
 
@@ -144,6 +144,6 @@ def _scaled(images: Tensor, scale: float) -> Tensor:
     """Images resized by a factor, sizes rounded down but at least 1."""
     if min(images.shape[2:]) * scale < 1:
         size = [max(1, int(side * scale)) for side in images.shape[2:]]
-        return functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        return resized(images, size)
     # By the factor, not to the size: places in the image then do not depend on the rounding.
-    return functional.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
+    return resized(images, scale_factor=scale)

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models.segmentation.deeplabv3 import ASPP
 from torchvision.ops import Conv2dNormActivation
 
 from wsss_core.networks.deeplab import LOW_LEVEL_STRIDE, SKIP_CHANNELS, SegmentationNetwork, deepest_of_stride
+from wsss_core.networks.resizing import resized
 from wsss_core.networks.trunks import TrunkNetwork
 
 CHANNELS = 256
@@ -53,7 +53,5 @@ class DeepLabV3PlusNetwork(SegmentationNetwork):
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Class scores (B, K + 1, h, w) at a quarter of the image's size (or the trunk's finest feature map's)."""
         low_level = maps[self._low_level]
-        features = functional.interpolate(
-            self.pyramid(maps[-1]), size=low_level.shape[2:], mode="bilinear", align_corners=False
-        )
+        features = resized(self.pyramid(maps[-1]), low_level.shape[2:])
         return self.decoder(torch.cat([features, self.skip(low_level)], dim=1))

@@ -2,7 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from wsss_core.networks.resizing import resized
 
 EPSILON = 1e-5
 """Keeps an empty map from being divided by zero; OC-CSE's value."""
@@ -20,7 +21,7 @@ def erasing_mask(maps: Tensor, size: torch.Size | tuple[int, int], maximum: str 
         (B, 1, H, W) in [0, 1): the largest of the image's maps, bilinearly resized, rectified, divided by the
         maximum. Differentiable, through the maximum too.
     """
-    resized = functional.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
-    largest = resized.relu().amax(dim=1, keepdim=True)
+    enlarged = resized(maps, size)
+    largest = enlarged.relu().amax(dim=1, keepdim=True)
     highest = largest.max() if maximum == "batch" else largest.amax(dim=(1, 2, 3), keepdim=True)
     return largest / (highest + EPSILON)

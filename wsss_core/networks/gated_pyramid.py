@@ -14,6 +14,7 @@ from torch.nn import functional
 from wsss_core.config.networks import Trunk
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.precision import single_precision
+from wsss_core.networks.resizing import pooled_to_grid, resized
 
 
 class Gate(nn.Module):
@@ -57,12 +58,7 @@ class PyramidPooling(nn.Module):
         """Class maps (B, K, h, w), any sign, to pooled ones, the same shape."""
         if not self.bins:
             return maps
-        pooled = [
-            functional.interpolate(
-                functional.adaptive_avg_pool2d(maps, cells), size=maps.shape[2:], mode="bilinear", align_corners=False
-            )
-            for cells in self.bins
-        ]
+        pooled = [resized(pooled_to_grid(maps, cells), maps.shape[2:]) for cells in self.bins]
         if self.fusion == "average":
             return torch.stack(pooled).mean(dim=0)
         fused = pooled[0]

@@ -16,6 +16,7 @@ from wsss_core.config.networks import Trunk
 from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.precision import single_precision
+from wsss_core.networks.resizing import resized
 from wsss_core.networks.trunk_network import TrunkNetwork
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_network, save_weights
@@ -44,9 +45,7 @@ class Reduction(nn.Module):
         """(B, C, h, w) of one stride to (B, outputs, h', w') of another."""
         reduced = self.normalisation(self.convolution(features))
         if stride > wanted:  # bilinear, never lowered to the exact size: the surplus is cut off later
-            reduced = functional.interpolate(
-                reduced, scale_factor=stride // wanted, mode="bilinear", align_corners=False
-            )
+            reduced = resized(reduced, scale_factor=stride // wanted)
         elif stride < wanted:  # only in trunks finer than the authors'
             reduced = functional.avg_pool2d(reduced, wanted // stride, ceil_mode=True)
         return functional.relu(reduced)

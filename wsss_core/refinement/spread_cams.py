@@ -14,7 +14,7 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.files.cam_store import CamStoreReader, ImageCams
 from wsss_core.inference.cam_blocks import BLOCK_IMAGES, Blocks, Drawn, write_cams_in_blocks
-from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.jobs.run import Run
 from wsss_core.refinement.affinity_method import load_affinity
@@ -46,7 +46,7 @@ def spread_cams(
             are of other classes, or an image cannot be read or does not fit its maps.
     """
     cams.check_classes(index_shard.classes)
-    method = load_affinity(affinity_weights, choose_device(run.device))
+    method = load_affinity(affinity_weights, device_for(run))
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
 
     def read(position: int) -> tuple[np.ndarray, ImageCams]:

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from wsss_core.config.segmentation import Prediction
 from wsss_core.datasets.images import read_indexed_image
@@ -20,6 +19,7 @@ from wsss_core.jobs.devices import OnTheWay
 from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.folded import folded_for_inference
+from wsss_core.networks.resizing import resized
 
 IMAGES_AT_ONCE = 8
 """That a GPU is given at most, beside their mirror images: more gain little and need memory for their probabilities."""
@@ -153,7 +153,7 @@ def _probabilities(network: SegmentationNetwork, images: ScaledImages, parameter
             )
         # Each class's rows lie together, as they do in the result.
         logits = logits.to(weight.dtype).contiguous()
-        logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        logits = resized(logits, size)
         probabilities = logits.softmax(dim=1)
         total += probabilities[:number]
         if parameters.flip:

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from wsss_core.config.segmentation import Segmenter
 from wsss_core.config.semi_supervised import Consistency
 from wsss_core.networks.deeplab import SegmentationNetwork
+from wsss_core.networks.resizing import resized
 from wsss_core.segmentation.losses import BACKGROUND, segmentation_losses
 from wsss_core.segmentation.perturbations import PERTURBATIONS
 from wsss_core.training.distributed import mean_over_processes
@@ -68,7 +68,7 @@ class CrossConsistency(nn.Module):
         features = maps[-1][others]
         with torch.no_grad():
             size = (features.shape[2], features.shape[3])
-            main = functional.interpolate(logits[others].float(), size=size, mode="bilinear", align_corners=False)
+            main = resized(logits[others].float(), size)
             objects, wanted = main.argmax(dim=1) != BACKGROUND, main.softmax(dim=1)
         scores = [
             decoder(PERTURBATIONS[kind](features, objects, decoder)).float()

@@ -10,6 +10,7 @@ from torch.nn import functional
 from wsss_core.config.segmentation import Segmenter
 from wsss_core.datasets.label_values import ignored_value
 from wsss_core.jobs.devices import moved
+from wsss_core.networks.resizing import resized
 from wsss_core.training.distributed import mean_over_processes
 
 BACKGROUND = 0
@@ -113,7 +114,7 @@ def _brought_together(logits: Tensor, labels: Tensor, at: str) -> tuple[Tensor, 
     logits = logits if logits.dtype == torch.float64 else logits.float()
     if at == "scores":
         return logits, resized_labels(labels, (logits.shape[2], logits.shape[3])).long()
-    return functional.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False), labels.long()
+    return resized(logits, labels.shape[1:]), labels.long()
 
 
 def _nearest(length: int, wanted: int) -> np.ndarray:

@@ -23,8 +23,8 @@ from wsss_core.datasets.palette import write_label_map
 from wsss_core.errors import UserError
 from wsss_core.files.probability_store import has_probabilities, merge_probabilities, write_probabilities
 from wsss_core.files.resume import PartialWork
-from wsss_core.jobs.devices import check_bfloat16, choose_device
 from wsss_core.jobs.image_pool import ImagePool
+from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.jobs.run import Run
 from wsss_core.networks.deeplab import SegmentationNetwork
@@ -58,9 +58,7 @@ def predict(
             cannot be read or is not of the size that the index says, or its CRF's process died; or the GPU does not
             compute in bfloat16.
     """
-    device = choose_device(run.device)
-    if parameters.arithmetic == "bfloat16":
-        check_bfloat16(device, "arithmetic")
+    device = device_for(run, parameters.arithmetic)
     network = load_segmenter(weights, device)
     if network.classes[1:] != tuple(index.classes):
         raise UserError(

@@ -8,7 +8,8 @@ import torch
 
 from wsss_core.config.training import Optimisation
 from wsss_core.files.resume import PartialWork
-from wsss_core.jobs.devices import choose_device, loading_processes
+from wsss_core.jobs.devices import loading_processes
+from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.run import Run
 from wsss_core.training.batches import mix_seed
 from wsss_core.training.curve import write_curve
@@ -51,7 +52,7 @@ def make_weights(
     if decided_by_main_process(lambda: partial.restore(weights, training_csv)):
         return
     torch.manual_seed(mix_seed(optimisation.seed))
-    device = choose_device(run.device)
+    device = device_for(run, optimisation.precision, "optimisation.precision", one_size=True)
     prepared = prepare(device)
     curve: list[dict[str, float]] = []
     if prepared.task is not None:

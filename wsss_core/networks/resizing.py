@@ -1,0 +1,123 @@
+"""Bilinear resizing and adaptive pooling whose gradients are added up in a fixed order, if that is asked for.
+
+CUDA adds up torch's gradients of both in an order that differs from run to run. Both are linear and separable: the
+result is ``R X C'`` for a matrix R over rows and a matrix C over columns, so the gradient is ``R' G C``, two products
+of matrices in a fixed order. It takes the place of torch's where ``torch.use_deterministic_algorithms`` is on; what is
+computed forwards is torch's own in both cases.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+
+def resized(maps: Tensor, size: Sequence[int] | None = None, scale_factor: float | None = None) -> Tensor:
+    """Maps at another size, by bilinear interpolation between the centres of cells (``align_corners=False``).
+
+    Args:
+        maps: (B, C, h, w).
+        size: height and width of the result.
+        scale_factor: in place of ``size``: the result has ``floor(h * scale_factor)`` rows, and as many columns.
+
+    Returns:
+        (B, C, *size), of the same dtype.
+    """
+    if not _in_fixed_order(maps):
+        chosen = None if size is None else tuple(size)
+        return functional.interpolate(maps, chosen, scale_factor, mode="bilinear", align_corners=False)
+    factors = None if scale_factor is None else [float(scale_factor)] * 2
+
+    def compute(given: Tensor) -> Tensor:
+        # Not by `interpolate`, which then has another, slower form, whose results are rounded otherwise.
+        found: Tensor = torch.ops.aten.upsample_bilinear2d.vec(given, size, False, factors)
+        return found
+
+    if not (maps.requires_grad and torch.is_grad_enabled()):
+        return compute(maps)
+    wanted = [int(side * scale_factor) for side in maps.shape[2:]] if scale_factor is not None else size
+    assert wanted is not None
+    rows, columns = (
+        resizing_matrix(side, new, 1 / scale_factor if scale_factor else side / new, maps.device)
+        for side, new in zip(maps.shape[2:], wanted, strict=True)
+    )
+    return with_ordered_gradient(maps, compute, rows, columns)
+
+
+def pooled_to_grid(maps: Tensor, cells: int) -> Tensor:
+    """The means of maps (B, C, h, w) over a grid of ``cells`` by ``cells``, which may overlap: (B, C, cells, cells)."""
+
+    def compute(given: Tensor) -> Tensor:
+        return functional.adaptive_avg_pool2d(given, cells)
+
+    if not (_in_fixed_order(maps) and maps.requires_grad and torch.is_grad_enabled()):
+        return compute(maps)
+    rows, columns = (pooling_matrix(side, cells, maps.device) for side in maps.shape[2:])
+    return with_ordered_gradient(maps, compute, rows, columns)
+
+
+def resizing_matrix(given: int, wanted: int, step: float, device: torch.device) -> Tensor:
+    """What bilinear interpolation multiplies a row of cells by.
+
+    Args:
+        given: cells there are.
+        wanted: cells to make.
+        step: cells that are given for each that is made.
+        device: where to put it.
+
+    Returns:
+        float64 (wanted, given); rows sum to 1.
+    """
+    places = ((torch.arange(wanted, dtype=torch.float64, device=device) + 0.5) * step - 0.5).clamp(0, given - 1)
+    cells = torch.arange(given, dtype=torch.float64, device=device)
+    return (1 - (places[:, None] - cells).abs()).clamp(min=0)
+
+
+def pooling_matrix(given: int, cells: int, device: torch.device) -> Tensor:
+    """What adaptive average pooling multiplies a row of ``given`` cells by: float64 (cells, given); rows sum to 1."""
+    numbers, places = torch.arange(cells, device=device), torch.arange(given, device=device)
+    starts = numbers * given // cells
+    ends = ((numbers + 1) * given + cells - 1) // cells
+    inside = (places >= starts[:, None]) & (places < ends[:, None])
+    return inside / (ends - starts)[:, None].double()
+
+
+def with_ordered_gradient(maps: Tensor, compute: Callable[[Tensor], Tensor], rows: Tensor, columns: Tensor) -> Tensor:
+    """A linear, separable function of maps, differentiable once, in a fixed order.
+
+    Args:
+        maps: (B, C, h, w).
+        compute: the function; its result is ``rows @ maps @ columns.T`` but for rounding.
+        rows: float64 (h', h).
+        columns: float64 (w', w).
+
+    Returns:
+        (B, C, h', w'), what ``compute`` makes of the maps.
+    """
+    return _OrderedGradient.apply(maps, compute, rows, columns)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _OrderedGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, compute: Callable[[Tensor], Tensor], rows: Tensor, columns: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, columns)
+        ctx.dtype = maps.dtype
+        return compute(maps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        rows, columns = ctx.saved_tensors
+        # Of bfloat16, sums in float32, as convolutions have them.
+        precise = torch.promote_types(gradient.dtype, torch.float32)
+        with torch.autocast(gradient.device.type, enabled=False):
+            found = rows.to(precise).T @ (gradient.to(precise) @ columns.to(precise))
+        return found.to(ctx.dtype), None, None, None
+
+
+def _in_fixed_order(maps: Tensor) -> bool:
+    """Whether torch is to compute in a fixed order on a device that does not by itself."""
+    return maps.device.type != "cpu" and torch.are_deterministic_algorithms_enabled()
