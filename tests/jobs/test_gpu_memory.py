@@ -1,4 +1,3 @@
-import logging
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,17 +44,6 @@ def test_other_errors_stay_what_they_are():
 
 def test_every_rule_with_a_gpu_has_something_to_lower():
     assert REMEDIES.keys() == {rule for rule, asked in DEFAULT_RESOURCES.items() if asked.gpu}
-
-
-@pytest.fixture
-def quiet():
-    """What a job does to the root logger, and to the environment, is undone."""
-    root, handlers, level = logging.getLogger(), logging.getLogger().handlers, logging.getLogger().level
-    environment = dict(os.environ)
-    yield
-    root.handlers, root.level = handlers, level
-    os.environ.clear()
-    os.environ.update(environment)
 
 
 def test_a_job_says_so_and_the_next_attempt_asks_for_no_more_ram(tmp_path, quiet, monkeypatch):

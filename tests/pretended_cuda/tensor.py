@@ -287,6 +287,8 @@ def _has_no_order(name: str, args: Sequence[Any]) -> bool:
     """Whether CUDA would compute an operation in no fixed order, as torch is set now."""
     if name in UNORDERED or (name.startswith("nll_loss2d") and _reduction(name, args) != "none"):
         return True
+    if name in ("mm", "addmm") and any(isinstance(x, Tensor) and real(x).layout != torch.strided for x in args):
+        return True  # cuSPARSE promises an order for other forms of the product than torch's
     if torch.are_deterministic_algorithms_enabled():
         return False  # an accumulating index_put then sorts first
     if name == "cumsum":

@@ -13,7 +13,7 @@ from .tensor import CUDA
 UNORDERED_OTHERWISE = {
     *("classifier cgnet", "classifier aeft", "cams advcam", "cams advcam, aeft", "affinity affinitynet"),
     *("affinity irn", "segmenter deeplab", "segmenter deeplabv2", "segmenter deeplabv3plus"),
-    "segmenter consistency, unlabelled",
+    *("segmenter consistency, unlabelled", "walk irn"),
 }
 """Of the stages, those that hold every operation without an order that any of them has."""
 

@@ -14,7 +14,7 @@ from wsss_core.refinement.random_walk import (
     walk_one_by_one,
     walk_side_by_side,
 )
-from wsss_core.refinement.walk_matrix import compressed_rows, walk_matrix
+from wsss_core.refinement.walk_matrix import compressed_rows, multiplied_by_diagonals, walk_matrix
 
 FEW_AND_MANY = [SIDE_BY_SIDE - 1, SIDE_BY_SIDE + 1]
 """Numbers of maps that are multiplied one by one and side by side."""
@@ -75,6 +75,15 @@ def test_compressed_rows_are_as_torch_wants_them(radius, height, width):
         torch.sparse_csr_tensor(rows.crow_indices(), rows.col_indices(), rows.values(), rows.shape)
     dense = rows.to_dense()
     torch.testing.assert_close(dense, dense.T, rtol=0, atol=1e-15)
+
+
+@given(radius=st.integers(2, 6), height=st.integers(1, 9), width=st.integers(1, 9), classes=st.integers(0, 4))
+def test_diagonals_multiply_as_the_matrix_does(radius, height, width, classes):
+    maps, affinities, offsets = make_case(0, radius, height, width, classes)
+    matrix = walk_matrix(torch.from_numpy(affinities), offsets, 3)
+    vectors = torch.from_numpy(maps).reshape(classes, height * width).T
+    expected = compressed_rows(matrix).to_dense() @ vectors
+    torch.testing.assert_close(multiplied_by_diagonals(matrix, vectors), expected, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("classes", FEW_AND_MANY)

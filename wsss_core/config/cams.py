@@ -21,11 +21,12 @@ class Cams(Parameters):
     """Keep the maps at image size as well as at a quarter of it."""
     precision: Literal["float16", "float32"] = "float16"
     """Number format of the stored maps."""
-    arithmetic: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Number format that the network computes in. ``bfloat16`` lets the trunk compute in it: twice as fast on
-    processors that have it, and meant for GPUs since NVIDIA's Ampere (not measured there); the maps change a little
-    (see ``docs/performance.md``). ``float64`` takes twice to many times as long; it is for comparisons, as AdvCAM's
-    climb multiplies rounding errors."""
+    arithmetic: Literal["float32", "tf32", "bfloat16", "float64"] = "float32"
+    """Number format that the network computes in. ``tf32`` lets GPUs since NVIDIA's Ampere round the factors of
+    convolutions to 11 bits; other devices compute in float32. ``bfloat16`` lets the trunk compute in it: twice as fast
+    on processors that have it, and meant for the same GPUs (not measured there). Both change the maps a little (see
+    ``docs/performance.md``). ``float64`` takes twice to many times as long; it is for comparisons, as AdvCAM's climb
+    multiplies rounding errors."""
 
 
 class MultiscaleCams(Cams):

@@ -27,9 +27,10 @@ class Prediction(Parameters):
     """Constants of the CRF on the probabilities (DeepLab's by default); ``null`` for none."""
     keep_probabilities: bool = False
     """Keep the probabilities, as they are before the CRF, in HDF5 beside the label maps (``probabilities/``)."""
-    arithmetic: Literal["float32", "bfloat16"] = "float32"
-    """Number format that the network computes in. ``bfloat16`` (autocast) is faster on GPUs that have it; what it
-    changes is in ``docs/performance.md``."""
+    arithmetic: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Number format that the network computes in. ``tf32`` lets GPUs since NVIDIA's Ampere round the factors of
+    convolutions to 11 bits; other devices compute in float32. ``bfloat16`` (autocast) is faster on GPUs that have it.
+    What both change is in ``docs/performance.md``."""
 
 
 class SegmenterOptimisation(Optimisation):

@@ -41,9 +41,10 @@ class Optimisation(Parameters):
     polynomial decay (SeeNet: 0.6)."""
     warmup_steps: int = Field(0, ge=0, le=100_000_000)
     """Steps over which the rate rises linearly from 0 before it decays."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward and backward pass. ``bfloat16`` (autocast) is faster on GPUs and processors that
-    have it and takes less memory; weights, their updates and losses stay in float32."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Arithmetic of the forward and backward pass. ``tf32`` lets GPUs since NVIDIA's Ampere round the factors of
+    convolutions to 11 bits, which is faster; other devices compute in float32. ``bfloat16`` (autocast) is faster on
+    GPUs and processors that have it and takes less memory; weights, their updates and losses stay in float32."""
     seed: Seed = 0
     """Seed of initialisation, image order and augmentation."""
 

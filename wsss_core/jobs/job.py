@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from wsss_core.config.runtime import Runtime
 
 RECORDED_PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pydensecrf2", "pillow", "scipy", "wsss-core")
+WITHOUT_ORDER = "does not have a deterministic implementation"
+"""What torch says of an operation, such as one of an extension, that ``runtime.deterministic`` rules out."""
 log = logging.getLogger("wsss_core")
 
 
@@ -159,6 +161,8 @@ def in_job(
             log.error("%s and run the same command again (%s)", reason, error)
         elif lacking := lacking_in_words(error):
             log.error("%s (%s)", lacking, error)
+        elif WITHOUT_ORDER in str(error):
+            log.error("a GPU cannot compute this in a fixed order: set 'runtime: {deterministic: false}' (%s)", error)
         else:
             log.exception("This is a fault of the program, not of your data:")
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""What a job finds out while it runs (how fast it is, how it computes), for its entry in the artifact's provenance.
+"""What a job finds out while it runs, such as its speed, for its entry in the artifact's provenance.
 
 Figures differ from run to run, and so have no place in the files that a stage makes: those are the same to the byte
 when a job is killed and goes on.

@@ -25,6 +25,7 @@ which makes the eigenvalue 1, whose part never decays, exact.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -34,7 +35,13 @@ from torch import Tensor
 from wsss_core.inference.pieces import in_pieces
 from wsss_core.jobs.devices import OnTheWay, moved
 from wsss_core.refinement.affinity_pairs import Offset
-from wsss_core.refinement.walk_matrix import WalkMatrix, by_diagonals, compressed_rows, walk_matrix
+from wsss_core.refinement.walk_matrix import (
+    WalkMatrix,
+    by_diagonals,
+    compressed_rows,
+    multiplied_by_diagonals,
+    walk_matrix,
+)
 
 Vectors = TypeVar("Vectors", np.ndarray, Tensor)
 
@@ -134,11 +141,15 @@ def walk_side_by_side(maps: Tensor, matrix: WalkMatrix, log2_steps: int) -> Tens
     Returns:
         float64 (K, n), on the same device.
     """
-    rows = compressed_rows(matrix)
+    if maps.device.type == "cuda" and torch.are_deterministic_algorithms_enabled():
+        # cuSPARSE promises no order of its sums for the form of product that torch chooses.
+        multiply = partial(multiplied_by_diagonals, matrix)
+    else:
+        multiply = compressed_rows(matrix).__matmul__
     root = matrix.degrees.sqrt()[:, None]
 
     def walked(some: slice) -> Tensor:
-        vectors = multiplied_by_power(lambda vectors: rows @ vectors, maps[some].T * root, log2_steps)
+        vectors = multiplied_by_power(multiply, maps[some].T * root, log2_steps)
         return (vectors / root).T.contiguous()
 
     pieces = in_pieces(walked, len(maps), len(maps), maps.shape[1], "walking maps")

@@ -91,6 +91,24 @@ def by_diagonals(matrix: WalkMatrix) -> dia_array:
     return dia_array((matrix.diagonals.numpy(), mirrored), shape=(cells, cells))
 
 
+def multiplied_by_diagonals(matrix: WalkMatrix, vectors: Tensor) -> Tensor:
+    """The product of the matrix and vectors, diagonal after diagonal, in a fixed order.
+
+    Args:
+        matrix: of the walk, on any device.
+        vectors: float64 (n, K), on the same device.
+
+    Returns:
+        float64 (n, K), in new memory.
+    """
+    cells = matrix.degrees.numel()
+    result = torch.zeros_like(vectors)
+    for diagonal, distance in zip(matrix.diagonals, matrix.distances, strict=True):
+        first, last = max(0, -distance), min(cells, cells - distance)
+        result[first:last].addcmul_(diagonal[first:last, None], vectors[first + distance : last + distance])
+    return result
+
+
 def compressed_rows(matrix: WalkMatrix) -> Tensor:
     """The matrix as a sparse tensor, (n, n), on the table's device, with 32-bit indices.
 

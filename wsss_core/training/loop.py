@@ -13,7 +13,7 @@ from wsss_core.config.training import Optimisation
 from wsss_core.errors import UserError
 from wsss_core.files.resume import PartialWork
 from wsss_core.files.signals import STOPPED_BY_SIGTERM, signals_deferred
-from wsss_core.jobs.devices import check_bfloat16, moved
+from wsss_core.jobs.devices import moved
 from wsss_core.jobs.measured import tell_figure
 from wsss_core.jobs.progress import Progress
 from wsss_core.networks.parameter_groups import ParameterGroup
@@ -63,7 +63,7 @@ def fit(
         One row per epoch: ``epoch`` (from 1), mean of every named loss, ``learning_rate`` at its end.
 
     Raises:
-        UserError: there are no samples, they cannot be shared equally, the GPU lacks the precision, or the loss is
+        UserError: there are no samples, they cannot be shared equally, or the loss is
             not finite any more.
         SystemExit: SIGTERM came, and another one's handler has not ended the process.
     """
@@ -75,8 +75,6 @@ def fit(
     batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, task.order, task.parts)
     for epoch in range(optimisation.epochs):
         _check_shares(batches.images(epoch), processes, task.parts, description)
-    if optimisation.precision == "bfloat16":
-        check_bfloat16(device, "optimisation.precision")
     network.to(device).to(memory_format=memory_format(device, optimisation.precision))
     optimizer = _make_optimizer(task.groups, optimisation)
     seeded, workers = SeededSamples(samples, optimisation.seed), math.ceil(workers / processes)
