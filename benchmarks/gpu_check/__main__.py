@@ -1,0 +1,194 @@
+"""Every stage and every claim of speed on this machine's GPU, in ten minutes at most.
+
+``make gpu-check`` (or ``python -m benchmarks.gpu_check``) needs no Snakemake, no pydensecrf and no network. Each part
+runs in a process of its own and within its own time; one that fails or takes too long does not stop the others.
+After each part ``gpu_check.md`` and ``gpu_check.json`` are written again, and what parts print is in ``gpu_check.log``. The
+exit status is 0 if all parts passed.
+
+With ``--device cpu``, or ``--small``, sizes are small: that shows in minutes that the check itself runs, and its
+figures say nothing.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.gpu_check import needed
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Planned(NamedTuple):
+    """A part that can be run."""
+
+    about: str
+    limit: float
+    """Seconds after which it is ended."""
+    module: str
+    """Its rows are made there."""
+
+
+PARTS = {
+    name: Planned(about, limit, f"benchmarks.gpu_check.{name}")
+    for name, (about, limit) in {
+        "stages": ("every stage against the CPU", 150),
+        "resumed": ("killed and resumed with deterministic algorithms", 120),
+        "advcam": ("AdvCAM against the authors' procedure", 120),
+        "maps": ("multi-scale class maps", 60),
+        "training": ("training steps", 120),
+        "walk": ("the random walk", 60),
+        "prediction": ("label maps by a segmenter", 60),
+    }.items()
+}
+"""In the order that they are run in."""
+WHOLE = 570
+"""Seconds for everything on a GPU."""
+PATIENCE = 10
+"""How many times as long everything may take on a CPU."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the parts, and write after each what is known."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu_check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART")
+    parser.add_argument("--small", action="store_true", help="small sizes, as always with --device cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each part (default: all cores)")
+    parser.add_argument("--limit", type=float, help=f"seconds for all parts (default: {WHOLE}; on a CPU {PATIENCE}x)")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "results" / "gpu_check", help="folder to write to")
+    options = parser.parse_args(arguments)
+    options.limit = options.limit or WHOLE * (PATIENCE if options.device == "cpu" else 1)
+    with tempfile.TemporaryDirectory() as temporary:
+        end = time.monotonic() + options.limit
+        environment = _environment(Path(temporary))
+        machine = _machine(options.device, environment)
+        sys.exit(run_parts(options, machine, environment, end, Path(temporary)))
+
+
+def run_parts(
+    options: argparse.Namespace, machine: Mapping[str, str], environment: Mapping[str, str], end: float, scratch: Path
+) -> int:
+    """Run the parts one after the other; returns the exit status, which a last sentence explains."""
+    # Not before it is known that its packages are there.
+    from benchmarks.gpu_check.findings import NOT_DONE, PASSED, Part, as_markdown, write_findings
+
+    parts = [Part(name, PARTS[name].about) for name in options.parts]
+    on_cpu = options.device == "cpu"
+    small, patience = options.small or on_cpu, PATIENCE if on_cpu else 1
+    options.out.mkdir(parents=True, exist_ok=True)
+    with open(options.out / "gpu_check.log", "wb") as log:
+        write_findings(options.out, machine, parts)
+        for part in parts:
+            limit = min(PARTS[part.name].limit * patience, end - time.monotonic())
+            if limit <= 0:
+                part.status, part.told = NOT_DONE, f"no time was left of the {options.limit:g} s for all parts"
+            else:
+                log.write(f"\n== {part.name}\n".encode())
+                log.flush()
+                given = ["--device", options.device, "--threads", str(options.threads), *(["--small"] if small else [])]
+                start = time.monotonic()
+                status = _run(PARTS[part.name].module, scratch / part.name, given, environment, limit, log.fileno())
+                part.seconds = time.monotonic() - start
+                _judge(part, scratch / part.name, status, limit)
+            write_findings(options.out, machine, parts)
+            print(f"{part.name}: {part.status} ({part.seconds:.0f} s){f': {part.told}' * bool(part.told)}", flush=True)
+    print(f"\n{as_markdown(machine, parts)}")
+    wrong = [part for part in parts if part.status != PASSED]
+    where = options.out / "gpu_check.md"
+    if not wrong:
+        print(f"gpu-check: all parts passed on {machine['device']}; the tables are in {where}")
+        return 0
+    names = "; ".join(f"{part.name} ({part.told})" for part in wrong)
+    print(
+        f"gpu-check: {len(wrong)} of {len(parts)} parts did not pass on {machine['device']}: {names}. The tables are "
+        f"in {where}, and what the parts printed in gpu_check.log beside them",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _judge(part, rows_file: Path, status: int | None, limit: float) -> None:  # type: ignore[no-untyped-def]
+    """Say what came of a part.
+
+    Args:
+        part: a :class:`benchmarks.gpu_check.findings.Part`, changed in place.
+        rows_file: what it has written.
+        status: of its process; None if it was ended.
+        limit: seconds that it had.
+    """
+    from benchmarks.gpu_check.findings import FAILED, NOT_DONE, PASSED, read_rows
+
+    part.rows = read_rows(rows_file)
+    if status is None:
+        part.status, part.told = NOT_DONE, f"ended after {limit:.0f} s, with {len(part.rows)} rows done"
+    elif status:
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        part.status, part.told = FAILED, f"its process ended with {how}"
+    elif part.faults:
+        first = part.faults[0]
+        others = f", and {len(part.faults) - 1} more" if len(part.faults) > 1 else ""
+        part.status, part.told = FAILED, f"{first.what}: {first.fault}{others}"
+    else:
+        part.status = PASSED
+
+
+def _run(
+    module: str, rows: Path, given: Sequence[str], environment: Mapping[str, str], limit: float, log: int
+) -> int | None:
+    """The exit status of a part's process; None if it had to be ended."""
+    command = [sys.executable, "-m", "benchmarks.gpu_check.part", module, str(rows), *given]
+    # A session of its own, so that the processes that it has started end with it.
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, env=dict(environment), stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        return process.wait(limit)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _environment(temporary: Path) -> dict[str, str]:
+    """The environment of the parts, in which all packages are there; ends this process if they are not."""
+    lacking, path = needed.missing(), [str(REPOSITORY)]
+    if lacking and list(needed.CARRIED.glob("*.whl")):
+        print(f"{sys.executable} lacks {', '.join(lacking)}; taking the wheels in {needed.CARRIED}", flush=True)
+        try:
+            needed.install_carried(temporary / "packages")
+        except subprocess.CalledProcessError:
+            sys.exit(f"pip does not install the wheels in {needed.CARRIED} for {sys.executable}")
+        path.insert(0, str(temporary / "packages"))
+        lacking = needed.missing()
+    if lacking:
+        sys.exit(needed.told(lacking))
+    path += filter(None, [os.environ.get("PYTHONPATH")])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+
+
+def _machine(device: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What the parts will run on; ends this process if that is not there."""
+    command = [sys.executable, "-m", "benchmarks.gpu_check.machine", device]
+    ended = subprocess.run(command, cwd=REPOSITORY, env=dict(environment), text=True, stdout=subprocess.PIPE)
+    if ended.returncode:
+        sys.exit(2)  # it has said why
+    facts: dict[str, str] = json.loads(ended.stdout.splitlines()[-1])
+    if not needed.has_crf():
+        facts["without"] = "pydensecrf"
+    return facts
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Whether this Python has what the check imports; nothing but the standard library is imported here.
+
+What a machine without a network lacks can be carried there as wheels: ``make gpu-check-wheels`` fetches them.
+"""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+NEEDED = {
+    **{"torch": "torch", "torchvision": "torchvision", "timm": "timm", "numpy": "numpy", "scipy": "scipy"},
+    **{"pandas": "pandas", "h5py": "h5py", "PIL": "pillow", "yaml": "pyyaml", "tqdm": "tqdm"},
+    **{"safetensors": "safetensors", "pydantic": "pydantic", "pydantic_core": "pydantic-core"},
+    **{"annotated_types": "annotated-types", "typing_inspection": "typing-inspection"},
+}
+"""Modules that parts import, and the packages that bring them."""
+CARRIED = Path(__file__).parents[2] / ".gpu_check_wheels"
+"""Where ``make gpu-check-wheels`` puts the wheels."""
+
+
+def missing(names: Sequence[str] = tuple(NEEDED)) -> list[str]:
+    """The packages of those modules that this Python cannot find."""
+    return [NEEDED[name] for name in names if not _is_there(name)]
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def has_crf() -> bool:
+    """Whether pydensecrf is there; parts do without it what can be done without."""
+    return _is_there("pydensecrf")
+
+
+def install_carried(folder: Path, wheels: Path = CARRIED) -> None:
+    """Install the carried wheels into a folder, and let this process import from it.
+
+    Args:
+        folder: made where it is missing; for ``PYTHONPATH`` of further processes.
+        wheels: a folder of files that end in ``.whl``.
+
+    Raises:
+        subprocess.CalledProcessError: pip refuses them; its own words are on the standard error.
+    """
+    quiet = ["--quiet", "--disable-pip-version-check", "--root-user-action", "ignore"]
+    offline = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--upgrade", "--target", str(folder)]
+    files = [str(path) for path in sorted(wheels.glob("*.whl"))]
+    subprocess.run([sys.executable, "-m", "pip", "install", *quiet, *offline, *files], check=True)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+
+
+def told(packages: Sequence[str]) -> str:
+    """A sentence on missing packages."""
+    return (
+        f"{sys.executable} lacks {', '.join(packages)}: install {'it' if len(packages) == 1 else 'them'}; for a "
+        f"machine without a network 'make gpu-check-wheels' fetches pydantic and what it needs into {CARRIED.name} "
+        "on another one, and the check installs what it finds there for itself alone"
+    )
