@@ -5,7 +5,7 @@ INSTALLED := $(ENVIRONMENT)/.installed
 FIND_PYTHON = python=$$(envs/find_python.sh $(if $(PYTHON),"$(PYTHON)"))
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo install test test-slow test-slurm check bench bench-gpu format clean update-constraints
+.PHONY: demo install test test-slow test-slurm check bench bench-gpu gpu-check gpu-check-wheels format clean update-constraints
 
 demo: $(INSTALLED)  ## The whole way on the embedded data set, on the CPU: a few minutes.
 	$(BIN)/snakemake --quiet rules
@@ -28,6 +28,20 @@ bench: $(INSTALLED)  ## The benchmarks of speed, under 15 minutes; a table in re
 
 bench-gpu: $(INSTALLED)  ## Those of them that compute on a GPU.
 	$(BIN)/python -m benchmarks.all --device cuda
+
+# Without an installation: the environment's Python if there is one, else the machine's, or PYTHON.
+GPU_PYTHON := $(or $(PYTHON),$(wildcard $(BIN)/python),python3)
+
+gpu-check:  ## Ten minutes on a GPU: everything against the CPU, and its speed. ARGS="--device cpu" tries the check itself.
+	$(GPU_PYTHON) -m benchmarks.gpu_check $(ARGS)
+
+# PyTorch's images for GPUs have most of what it imports, but no pydantic. x86-64; GPU_CHECK_VERSION is that Python's.
+GPU_CHECK_VERSION := 3.12
+gpu-check-wheels:  ## What such a machine lacks for gpu-check, if it has no network: carry .gpu_check_wheels there.
+	$(GPU_PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --implementation cp \
+	    --python-version $(GPU_CHECK_VERSION) --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 \
+	    --constraint constraints.txt --dest .gpu_check_wheels \
+	    pydantic pydantic-core annotated-types typing-inspection typing-extensions
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

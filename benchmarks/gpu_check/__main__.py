@@ -2,7 +2,7 @@
 
 ``make gpu-check`` (or ``python -m benchmarks.gpu_check``) needs no Snakemake, no pydensecrf and no network. Each part
 runs in a process of its own and within its own time; one that fails or takes too long does not stop the others.
-After each part ``gpu_check.md`` and ``gpu_check.json`` are written again, and what parts print is in ``gpu_check.log``. The
+After each part ``gpu_check.md`` and ``gpu_check.json`` are written again; what parts print is in ``gpu_check.log``. The
 exit status is 0 if all parts passed.
 
 With ``--device cpu``, or ``--small``, sizes are small: that shows in minutes that the check itself runs, and its
@@ -32,12 +32,12 @@ class Planned(NamedTuple):
     about: str
     limit: float
     """Seconds after which it is ended."""
-    module: str
-    """Its rows are made there."""
+    function: str
+    """Makes its rows: ``module:name``."""
 
 
 PARTS = {
-    name: Planned(about, limit, f"benchmarks.gpu_check.{name}")
+    name: Planned(about, limit, f"benchmarks.gpu_check.{name}:rows")
     for name, (about, limit) in {
         "stages": ("every stage against the CPU", 150),
         "resumed": ("killed and resumed with deterministic algorithms", 120),
@@ -97,7 +97,7 @@ def run_parts(
                 log.flush()
                 given = ["--device", options.device, "--threads", str(options.threads), *(["--small"] if small else [])]
                 start = time.monotonic()
-                status = _run(PARTS[part.name].module, scratch / part.name, given, environment, limit, log.fileno())
+                status = _run(PARTS[part.name].function, scratch / part.name, given, environment, limit, log.fileno())
                 part.seconds = time.monotonic() - start
                 _judge(part, scratch / part.name, status, limit)
             write_findings(options.out, machine, parts)
@@ -143,10 +143,10 @@ def _judge(part, rows_file: Path, status: int | None, limit: float) -> None:  # 
 
 
 def _run(
-    module: str, rows: Path, given: Sequence[str], environment: Mapping[str, str], limit: float, log: int
+    function: str, rows: Path, given: Sequence[str], environment: Mapping[str, str], limit: float, log: int
 ) -> int | None:
     """The exit status of a part's process; None if it had to be ended."""
-    command = [sys.executable, "-m", "benchmarks.gpu_check.part", module, str(rows), *given]
+    command = [sys.executable, "-m", "benchmarks.gpu_check.part", function, str(rows), *given]
     # A session of its own, so that the processes that it has started end with it.
     process = subprocess.Popen(
         command, cwd=REPOSITORY, env=dict(environment), stdout=log, stderr=log, start_new_session=True

@@ -18,7 +18,7 @@ EVERY = 100
 """Milliseconds between two readings of the load; the driver takes its own means over a sixth of a second or more."""
 LEAST_SECONDS = 2.0
 """For which something is repeated on a GPU: of less, readings of the load say little."""
-ARITHMETICS = ("float32", "bfloat16")
+ARITHMETICS = ("float32", "tf32", "bfloat16")
 """In which networks compute."""
 GIB = 2**30
 

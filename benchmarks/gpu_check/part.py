@@ -1,6 +1,6 @@
-"""One part of the check in a process of its own: ``python -m benchmarks.gpu_check.part MODULE ROWS --device cuda``.
+"""One part of the check in a process of its own: ``python -m benchmarks.gpu_check.part MODULE:FUNCTION ROWS ...``.
 
-A part is a module with a function ``rows(given)``, which yields what it finds row by row.
+The function is given a :class:`benchmarks.gpu_check.given.Given`, and yields what it finds row by row.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from benchmarks.gpu_check.given import Given
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a part and write its rows, each as soon as it is there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check.part", description=__doc__)
-    parser.add_argument("module", help="for example benchmarks.gpu_check.walk")
+    parser.add_argument("function", help="for example benchmarks.gpu_check.walk:rows")
     parser.add_argument("rows", type=Path, help="file to write")
     parser.add_argument("--device", choices=["cuda", "cpu"], required=True)
     parser.add_argument("--small", action="store_true")
@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_rows(options.rows, found)
     with tempfile.TemporaryDirectory() as folder:
         given = Given(_device(options.device), options.small, options.threads, Path(folder))
-        part: Iterator[Row] = importlib.import_module(options.module).rows(given)
+        module, _, function = options.function.partition(":")
+        part: Iterator[Row] = getattr(importlib.import_module(module), function)(given)
         for row in part:
             found.append(row)
             write_rows(options.rows, found)

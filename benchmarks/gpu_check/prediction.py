@@ -32,6 +32,8 @@ class Shard:
             48, (375, 500), "resnet50", 16,
         )  # fmt: skip
         self.given, self._runs = given, count()
+        scales = (1.0,) if given.small else Prediction().scales
+        self.plainly, self.with_crf = Prediction(scales=scales, crf=None), Prediction(scales=scales)
         self.index = make_shard(given.folder, images, *size, network, stride)
         self.few = self.index.shard(0, max(1, images // 8))
         self.weights = given.folder / "weights.safetensors"
@@ -64,17 +66,17 @@ def rows(given: Given) -> Iterator[Row]:
 def theirs(shard: Shard, arithmetic: str) -> Row:
     """What the plain loop takes, without a CRF."""
     apply_numerics(Run(), shard.given.device, arithmetic)
-    run = partial(shard.plain, Prediction(crf=None))
+    run = partial(shard.plain, shard.plainly)
     return measured(run, shard.given.device).row(f"plain loop, {arithmetic}", len(shard.few))
 
 
 def ours(shard: Shard, arithmetic: str) -> Row:
     """What the stage takes without a CRF, and the share of other labels."""
-    parameters = Prediction(crf=None, arithmetic=arithmetic)
+    parameters = shard.plainly.model_copy(update={"arithmetic": arithmetic})
     found = measured(partial(shard.ours, parameters, shard.index), shard.given.device)
     made = shard.ours(parameters, shard.few)
     apply_numerics(Run(), shard.given.device)
-    expected = shard.plain(Prediction(crf=None))
+    expected = shard.plain(shard.plainly)
     files = [f"{name}.png" for name in shard.few.image_ids]
     other = float(np.mean([(read_mask(made / file) != read_mask(expected / file)).mean() for file in files]))
     row = found.row(f"ours, {arithmetic}", len(shard.index), other_labels=other)
@@ -85,5 +87,5 @@ def ours(shard: Shard, arithmetic: str) -> Row:
 
 def with_crf(shard: Shard, what: str) -> Row:
     """What the stage takes for a few images with a CRF in further processes."""
-    run = partial(shard.ours, Prediction(), shard.few)
+    run = partial(shard.ours, shard.with_crf, shard.few)
     return measured(run, shard.given.device).row(what, len(shard.few))

@@ -20,7 +20,7 @@ from benchmarks.gpu_check.random_of_the_cpu import RandomOfTheCpu
 from tests.pretended_cuda.compared import largest_deviations
 from tests.pretended_cuda.stages import STAGES, Inputs, Place, predictions
 from wsss_core.config.segmentation import Prediction
-from wsss_core.training.frozen import memory_format
+from wsss_core.training.frozen import memory_format as order
 
 FLOAT32, CLIMB, BFLOAT16 = 1e-3, 0.02, 0.1
 """Deviations that are allowed: of the largest value of an array, or of labels. Sums in another order differ by 1e-7 and
@@ -43,11 +43,8 @@ def compared(name: str, inputs: Inputs, folder: Path, device: torch.device) -> R
     start = time.perf_counter()
     with ExitStack() as stack:
         for module in ("loop", "frozen"):  # in which order values lie decides which of them dropout drops
-            stack.enter_context(
-                patch(
-                    f"wsss_core.training.{module}.memory_format", lambda _, precision: memory_format(device, precision)
-                )
-            )
+            ordered = patch(f"wsss_core.training.{module}.memory_format", lambda _, precision: order(device, precision))
+            stack.enter_context(ordered)
         stage(Place(folder / "cpu", inputs, "cpu"))
     between = time.perf_counter()
     with RandomOfTheCpu():

@@ -1,7 +1,7 @@
 """What trainings get through, from JPEG files on: the stages themselves, and the figure that they tell.
 
-Classifiers, an affinity network and segmenters train on a ResNet-50 with random weights and next to no learning rate, on
-crops and batches of the recipes' size.
+Classifiers, an affinity network and segmenters train on a ResNet-50 with random weights and next to no learning rate,
+on crops and batches of the recipes' size.
 """
 
 from collections.abc import Callable, Iterator
@@ -151,7 +151,7 @@ def rows(given: Given) -> Iterator[Row]:
 def measured_training(name: str, precision: str, inputs: Inputs, made: tuple[Path, Path], given: Given) -> Row:
     """Train for some steps; what the stage tells of its speed, and what it takes of the device."""
     sizes, train = TRAININGS[name]
-    sizes, steps = (SMALL, 4) if given.small else (sizes, STEPS)
+    sizes, steps = (SMALL, 3) if given.small else (sizes, STEPS)
     index = inputs.index(sizes.images * steps)
     on_gpu = given.device.type == "cuda"
     if on_gpu:

