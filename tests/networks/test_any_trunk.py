@@ -38,8 +38,10 @@ TRUNKS = {
     "efficientnet": {"network": "timm", "model": "tf_efficientnet_lite0", "output_stride": 16},
     "mobilenet": {"network": "timm", "model": "mobilenetv3_small_050", "output_stride": 16, "dilated": True},
     "convnext": {"network": "timm", "model": "convnextv2_atto", "output_stride": 8},
+    "vit": {"network": "timm", "model": "test_vit", "output_stride": 16},
 }
-"""The package's own, and of timm a residual network, two depthwise ones and one without batch normalisation."""
+"""The package's own, and of timm a residual network, two depthwise ones, one without batch normalisation, and a vision
+transformer."""
 OF_TIMM = [name for name, settings in TRUNKS.items() if settings["network"] == "timm"]
 OBJECTIVES = {
     "ordinary": OrdinaryClassifier(backbone="any"),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -322,6 +323,28 @@ def test_foreign_networks_are_refused(imported, form):
 def test_left_over_weights_are_named(imported):
     state = slim(shapes_of("seenet"))
     assert "encoder.weight" in refused(imported, "seenet", state | slim({"encoder.weight": [3]}))
+
+
+@pytest.mark.parametrize("network", ["resnet18", "resnet50"])
+def test_residual_networks_of_timm(imported, network):
+    """Names and maps are those of our own trunk."""
+    torch.manual_seed(0)
+    whole = timm.create_model(network, pretrained=False).eval()
+    with torch.no_grad():
+        for name, weight in whole.named_buffers():
+            weight.copy_(torch.rand(weight.shape) + 0.5 if "running_var" in name else weight)
+    trunk = build_trunk(Trunk(network=network, output_stride=16)).eval()
+    load_trunk(imported("timm", whole.state_dict(), trained_on="ImageNet"), trunk)
+    reference = timm.create_model(network, pretrained=False, features_only=True, output_stride=16).eval()
+    reference.load_state_dict({name: w for name, w in whole.state_dict().items() if not name.startswith("fc.")})
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for own, theirs in zip(trunk(image)[:3], reference(image)[1:4], strict=True):  # timm dilates the last layer
+            torch.testing.assert_close(own, theirs)
+
+
+def test_networks_of_timm_without_a_trunk_here(imported):
+    assert "none of timm's networks resnet18, resnet34" in refused(imported, "timm", slim_torchvision("vgg16"))
 
 
 def test_networks_of_torchvision_without_a_trunk_here(imported):

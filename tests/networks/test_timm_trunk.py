@@ -262,7 +262,7 @@ def fault_of(**settings):
     return str(caught.value.errors()[0]["ctx"]["error"])
 
 
-@pytest.mark.parametrize("model", ["vgg16", "densenet121", "swin_tiny_patch4_window7_224", "vit_base_patch16_224"])
+@pytest.mark.parametrize("model", ["vgg16", "densenet121", "swin_tiny_patch4_window7_224", "beit_base_patch16_224"])
 def test_models_that_cannot_keep_a_stride_say_which_can(model):
     fault = fault_of(model=model)
     assert "cannot be a trunk of output_stride: 16" in fault

@@ -18,6 +18,7 @@ from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.precision import single_precision
 from wsss_core.networks.timm_trunk import TimmTrunk
 from wsss_core.networks.timm_weights import load_package_weights, load_timm_file, load_timm_weights
+from wsss_core.networks.token_trunk import TokenTrunk
 from wsss_core.networks.trunk_network import TrunkNetwork
 from wsss_core.networks.trunks import build_trunk, trunk_from_torchvision
 from wsss_core.networks.weights import is_of_this_workflow, load_state, load_trunk, save_weights
@@ -130,9 +131,9 @@ def _load_source(trunk: TrunkNetwork, parameters: Backbone) -> None:
 def _load_given(trunk: TrunkNetwork, parameters: Backbone) -> None:
     """Load timm's weights, those of a package, or those of a file: this workflow's or one of timm's."""
     weights, model = parameters.weights, parameters.model
-    if not isinstance(trunk, TimmTrunk):
+    if not isinstance(trunk, TimmTrunk | TokenTrunk):
         load_trunk(weights, trunk)
-    elif weights in PACKAGES:
+    elif weights in PACKAGES and isinstance(trunk, TimmTrunk):
         load_package_weights(trunk, weights)
     elif weights == "imagenet":
         load_timm_weights(trunk, str(model))

@@ -13,6 +13,7 @@ from wsss_core.config.dataset import DATASET_FORMATS, Dataset, dataset_settings
 from wsss_core.config.extensions import load_extension
 from wsss_core.config.multiples import unfit_multiples
 from wsss_core.config.parameters import overlay, settings_class
+from wsss_core.config.patches import too_coarse_patches
 from wsss_core.config.paths import written_out
 from wsss_core.config.references import unfit_references
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
@@ -124,7 +125,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     if config is not None:
         faults.extend(
             list(_unknown_references(config))
-            or [*unfit_references(config), *unfit_multiples(config), *unfit_supervision(config)]
+            or [*unfit_references(config), *too_coarse_patches(config), *unfit_multiples(config), *unfit_supervision(config)]
         )
         faults.extend(
             unknown_name(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)

@@ -54,7 +54,8 @@ class Trunk(Parameters):
     """With ``network: timm``, and only there, a model's name, such as ``convnext_tiny`` or, with the tag of its
     weights, ``convnext_tiny.fb_in22k_ft_in1k``; without a tag timm's default one is added."""
     output_stride: Literal[8, 16, 32] = 16
-    """Pixels of the image per cell of the last feature map, each way. ``resnet38`` has 8; 32 is for ``timm``."""
+    """Pixels of the image per cell of the last feature map, each way. ``resnet38`` has 8; 32 is for ``timm``. Of a
+    vision transformer it is the pixels of a patch."""
     dilated: bool = False
     """Dilate the convolutions of the layers that lost their stride, so that they see as far as before.
     Off as in IRN's and AdvCAM's code. ``resnet38`` has its own dilations."""
@@ -89,11 +90,26 @@ class Trunk(Parameters):
     def _timm_has_the_model(self) -> "Trunk":
         if self.model is not None:
             from wsss_core.config.timm_models import check_model, full_name
+            from wsss_core.config.timm_tokens import check_tokens, token_layout
 
             name = full_name(self.model)
-            check_model(name, self.output_stride, self.dilated)
+            tokens = token_layout(name)
+            if tokens is None:
+                check_model(name, self.output_stride, self.dilated)
+            else:
+                check_tokens(name, tokens, self.output_stride, self.dilated)
             object.__setattr__(self, "model", name)  # frozen for others
         return self
+
+
+def patch_of(trunk: Trunk) -> int | None:
+    """Pixels of a patch of a vision transformer's, each way: all of its maps have that stride. None for other trunks."""
+    if trunk.model is None:
+        return None
+    from wsss_core.config.timm_tokens import token_layout
+
+    tokens = token_layout(trunk.model)
+    return None if tokens is None else tokens.patch
 
 
 def is_of_the_package(network: str) -> bool:

