@@ -76,6 +76,20 @@ def _seenet(name: str, value: np.ndarray) -> np.ndarray:
     return value
 
 
+def _mctformer_plus(name: str, value: np.ndarray) -> np.ndarray:
+    if name == "cls_token":
+        return 0.5 * standard_normal(name, value.shape)
+    if name in ("pos_embed_cls", "pos_embed_pat"):
+        return 0.3 * standard_normal(name, value.shape)
+    return value * 0.2 if name == "head.weight" else value
+
+
+def _clip_es(name: str, value: np.ndarray) -> np.ndarray:
+    if name in ("visual.class_embedding", "visual.positional_embedding"):
+        return 0.3 * standard_normal(name, value.shape)
+    return np.log(100.0 + np.zeros(value.shape)) if name == "logit_scale" else value
+
+
 CHANGES: dict[str, Change] = {
     "resnet50_cam": _resnet50_cam,
     "irn": small_last_norm("bn3.weight"),
@@ -84,6 +98,8 @@ CHANGES: dict[str, Change] = {
     "resnet38_aff": _resnet38,
     "deeplabv2_msc": _deeplabv2,
     "seenet": _seenet,
+    "mctformer_plus": _mctformer_plus,
+    "clip_es": _clip_es,
 }
 """By the part of ``names_<network>.json`` that tells the networks apart."""
 
@@ -93,25 +109,41 @@ def standard_normal(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF).standard_normal(shape)
 
 
-def authors_weights(network: str, seed_prefix: str = "") -> dict[str, Tensor]:
+def authors_names(network: str) -> dict[str, list[int]]:
+    """Shapes by name of an authors' network."""
+    return json.loads((GOLDEN / f"names_{network}.json").read_text())["names"]
+
+
+def check_sums(state: dict[str, Tensor], case: Case) -> None:
+    """Compare weights made by the recipe with the sums that a case's options have of them."""
+    options = case.json("options_json")
+    if "weights_sum" in options:
+        wide = [tensor.double() for tensor in state.values()]
+        assert np.isclose(sum(w.sum().item() for w in wide), options["weights_sum"], rtol=1e-9)
+        assert np.isclose(sum(w.square().sum().item() for w in wide), options["weights_sumsq"], rtol=1e-9)
+
+
+def authors_weights(
+    network: str, seed_prefix: str = "", names: dict[str, list[int]] | None = None
+) -> dict[str, Tensor]:
     """The state dict of an authors' network, made by the recipe.
 
     Args:
         network: a key of ``CHANGES``.
         seed_prefix: set before a name when its numbers are drawn (``cl.`` for OC-CSE's frozen classifier).
+        names: shapes by name, where they are not those of ``names_<network>.json``.
     """
-    names: dict[str, list[int]] = json.loads((GOLDEN / f"names_{network}.json").read_text())["names"]
     state = {}
-    for name, shape in names.items():
+    for name, shape in (names or authors_names(network)).items():
         normal = standard_normal(seed_prefix + name, tuple(shape))
         leaf = name.rpartition(".")[2]
         if leaf == "running_mean":
             value = 0.1 * normal
         elif leaf == "running_var":
             value = 1 + 0.1 * np.abs(normal)
-        elif leaf == "bias":
+        elif leaf.endswith("bias"):
             value = 0.01 * normal
-        elif len(shape) == 1:  # of batch or group normalisation
+        elif len(shape) == 1 and leaf == "weight":  # of batch, group or layer normalisation
             value = 1 + 0.1 * normal
         else:
             value = normal * np.sqrt(2 / np.prod(shape[1:]))

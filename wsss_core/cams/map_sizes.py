@@ -1,6 +1,7 @@
 """The two sizes that class maps are kept at, and summing maps of several scales at them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from wsss_core.networks.resizing import resized
 
 EPSILON = 1e-5
 """Keeps an empty map from being divided by zero; in all authors' code."""
+MIN_MAX_EPSILON = 1e-8
+"""The same where maps are scaled by minimum and maximum (MCTformer+)."""
 
 
 @dataclass
@@ -24,6 +27,9 @@ class SummedMaps:
     """``high_res`` maps are resized to the image's size rounded up to a multiple of this, and cropped."""
     rectify: bool = False
     """Set negative values to 0 after resizing; else they have to be 0 before."""
+    normalisation: Literal["maximum", "min_max", "none"] = "maximum"
+    """Each class's map is divided by its maximum, scaled by minimum and maximum to [0, 1], or left as it is, where it
+    is in [0, 1] already."""
     cam: Tensor | float = 0.0
     """(K, ceil(height / 4), ceil(width / 4)) once a scale was added."""
     high_res: Tensor | float = 0.0
@@ -42,10 +48,11 @@ class SummedMaps:
         return enlarged.relu() if self.rectify else enlarged
 
     def normalised(self) -> tuple[Tensor, Tensor | None]:
-        """``cam`` and ``high_res`` (None if not kept), each class divided by its maximum."""
+        """``cam`` and ``high_res`` (None if not kept), normalised as ``normalisation`` says."""
         assert isinstance(self.cam, Tensor)
-        high_res = _max_normalised(self.high_res) if isinstance(self.high_res, Tensor) else None
-        return _max_normalised(self.cam), high_res
+        scaled = {"maximum": _max_normalised, "min_max": _min_max_normalised, "none": lambda maps: maps}
+        high_res = scaled[self.normalisation](self.high_res) if isinstance(self.high_res, Tensor) else None
+        return scaled[self.normalisation](self.cam), high_res
 
 
 def small_size(height: int, width: int) -> tuple[int, int]:
@@ -61,3 +68,9 @@ def empty_maps(height: int, width: int, keep_high_res: bool) -> tuple[Tensor, Te
 def _max_normalised(maps: Tensor) -> Tensor:
     """(K, h, w) divided by the maximum of each map, plus a little."""
     return maps / (torch.amax(maps, dim=(1, 2), keepdim=True) + EPSILON)
+
+
+def _min_max_normalised(maps: Tensor) -> Tensor:
+    """(K, h, w), each map scaled by its minimum and maximum; a constant one is 0."""
+    lowest, highest = torch.amin(maps, dim=(1, 2), keepdim=True), torch.amax(maps, dim=(1, 2), keepdim=True)
+    return (maps - lowest) / (highest - lowest + MIN_MAX_EPSILON)

@@ -9,6 +9,8 @@ from wsss_core.config.classifiers import Classifier
 from wsss_core.config.networks import Trunk
 from wsss_core.config.registry import Registry
 from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.parameter_groups import ParameterGroup
+from wsss_core.networks.weights import trainable
 
 
 class Objective(ABC):
@@ -42,6 +44,13 @@ class Objective(ABC):
         """The network that the objective trains, with random weights."""
         del parameters
         return ClassMapClassifier(trunk, classes)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What the optimiser fits, and how fast: the trunk, and the new layers faster by ``head_factor``."""
+        return [
+            ParameterGroup(trainable(self.network.trunk), 1),
+            ParameterGroup(self.network.new_parameters(), self.parameters.optimisation.head_factor),
+        ]
 
     def prepare(self, labels: Tensor) -> None:
         """Look at the labels of the batch whose losses come next while they are on the host: a GPU's are waited for.

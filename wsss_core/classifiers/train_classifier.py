@@ -20,8 +20,7 @@ from wsss_core.jobs.run import Run
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
-from wsss_core.networks.parameter_groups import ParameterGroup
-from wsss_core.networks.weights import load_trunk, trainable
+from wsss_core.networks.weights import load_trunk
 from wsss_core.training.distributed import number_of_processes
 from wsss_core.training.frozen import frozen_copy
 from wsss_core.training.make_weights import Prepared, make_weights
@@ -92,6 +91,7 @@ def train_classifier(
             start_from_classifier(start.classifier, network, whole=imported)
         elif start.backbone is not None:
             load_trunk(start.backbone, network.trunk)
+            network.begin_from_trunk()
         network.train()
         if parameters.freeze_batch_norm:
             freeze_batch_norm(network)
@@ -112,12 +112,9 @@ def train_classifier(
             images, labels = batch
             return objective.losses(images, labels, epoch)
 
-        groups = [
-            ParameterGroup(trainable(network.trunk), 1),
-            ParameterGroup(network.new_parameters(), optimisation.head_factor),
-        ]
         samples = LabelledImages(index, parameters.augmentation)
         description, batch_size = "training the classifier", objective.batch_size
+        groups = objective.parameter_groups()
         task = Task(network, samples, loss, groups, description, batch_size, prepare=prepare_batch)
         return Prepared(task, lambda path: save_classifier(path, network))
 
@@ -156,6 +153,7 @@ def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) 
         network.load_state_dict(other.state_dict())
         return
     load_trunk(path, network.trunk)
+    network.begin_from_trunk()
     if other.classes == network.classes:
         own, given = network.state_dict(), other.state_dict()
         fitting = {name: given[name] for name in own if name in given and own[name].shape == given[name].shape}

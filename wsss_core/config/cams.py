@@ -99,3 +99,26 @@ class SeenetCams(Cams):
         if self.low_threshold >= self.high_threshold:
             raise ValueError("'low_threshold' must be below 'high_threshold'")
         return self
+
+
+class ClassAttentionCams(Cams):
+    """MCTformer+: attention of class tokens to patches, joined with class maps, spread along the patches' attention."""
+
+    method: Literal["class_attention"] = "class_attention"
+    """MCTformer+ (Xu et al., TPAMI 2024); for a classifier with objective ``mctformer``. Each class's map is scaled by
+    its minimum and maximum."""
+    scales: Scales = (1.0, 0.75, 1.25)
+    """The image is seen at these multiples of its size; the maps are summed. What makes no whole patch at the bottom
+    and the right is not seen, and the map is stretched over the image, as in the authors' code."""
+    flip: bool = True
+    """See the mirrored image too and add its maps, mirrored back."""
+    layers: int = Field(12, ge=1, le=1_000)
+    """The mean of the class tokens' attention is taken over so many blocks, the last ones; over all if there are
+    fewer."""
+    evidence: Literal["joined", "class_attention", "patches"] = "joined"
+    """What is drawn: the geometric mean of the class tokens' attention and the patches' class map, or one of the
+    two."""
+    spread: bool = True
+    """Let each patch sum the values of the patches that it attends to, over all blocks."""
+    arithmetic: Literal["float32", "float64"] = "float32"
+    """Number format that the network computes in; ``float64`` is for comparisons."""

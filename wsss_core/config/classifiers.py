@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from wsss_core.config.numbers import BatchSize, Channels, Epochs, Weight
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.paths import WeightsFile
-from wsss_core.config.training import Augmentation, Optimisation
+from wsss_core.config.training import Augmentation, Cosine, Optimisation
 
 AUTHORS_MOMENTUM = 5e-4
 """OC-CSE's and AEFT's optimiser receives the weight decay in momentum's place."""
@@ -234,3 +234,34 @@ class SeenetClassifier(Classifier):
         if self.background_threshold is not None and not self.background_branch:
             raise ValueError("'background_threshold' is for background_branch: true")
         return self
+
+
+class MctformerClassifier(Classifier):
+    """MCTformer+ (Xu et al., TPAMI 2024): a vision transformer with a token per class, each to attend to its class."""
+
+    objective: Literal["mctformer"] = "mctformer"
+    """Classification by class tokens and by patches, and class tokens that differ; on a vision transformer."""
+    contrast_weight: Weight = 1.0
+    """Weight of the loss that wants an image's class tokens to differ in direction; 0 switches it off."""
+    contrast_layers: int = Field(12, ge=1, le=1_000)
+    """It is taken of the tokens after so many blocks, the last ones; of all if there are fewer."""
+    ranking_decay: float = Field(0.996, gt=0, le=1)
+    """A patch's share in its class's logit: this to the power of its rank. 1 is the plain mean."""
+    drop_path: float = Field(0.1, ge=0, lt=1)
+    """Share of the images that skip the last block in training; it rises from 0 in the first one."""
+    frozen_stem: bool = False
+    """Keep the patches' embedding as it comes with the backbone; the authors train it."""
+    optimisation: Optimisation = Optimisation(
+        optimizer="adamw",
+        epochs=45,
+        batch_size=32,
+        learning_rate=3.125e-5,
+        head_factor=1,
+        weight_decay=0.05,
+        cosine=Cosine(),
+    )
+    """How the network is fitted: 5e-4 for 512 images, as the authors scale it. Biases, weights of one dimension and
+    class tokens do not decay."""
+    augmentation: Augmentation = Augmentation(area=(0.08, 1.0), crop=448, erasing=0.25)
+    """Random changes to a training image. ``crop`` is also the size that positions are learned for. The authors also
+    change colours and shapes by RandAugment, which is not here."""

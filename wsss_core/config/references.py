@@ -2,9 +2,16 @@
 
 from collections.abc import Iterable
 
-from wsss_core.config.cams import SeenetCams
+from wsss_core.config.cams import Cams, ClassAttentionCams, SeenetCams
+from wsss_core.config.classifiers import Classifier, MctformerClassifier
+from wsss_core.config.networks import patch_of
 from wsss_core.config.root import Config
 from wsss_core.config.segmentation import LargeFov, has_fully_connected
+
+OBJECTIVE_OF: dict[type[Cams], str] = {SeenetCams: "seenet", ClassAttentionCams: "mctformer"}
+"""CAM methods that look at more than class maps, and the objective whose classifier has that."""
+OF_TOKENS = ("mctformer",)
+"""Objectives whose classifiers look at a vision transformer's tokens."""
 
 
 def unfit_references(config: Config) -> Iterable[str]:
@@ -39,13 +46,37 @@ def unfit_references(config: Config) -> Iterable[str]:
                     f"segmenters.{name}.fully_connected: vgg16 is for a trunk that starts from torchvision's file of "
                     f"VGG-16 (network: vgg16, weights: imagenet), and backbones.{backbone} does not"
                 )
+    for name, classifier in config.classifiers.items():
+        yield from (f"classifiers.{name}.{fault}" for fault in _unfit_transformer(config, classifier))
     for name, cams in config.cams.items():
         objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one
-        if isinstance(cams, SeenetCams) and objective != "seenet":
+        needed = next((wanted for kind, wanted in OBJECTIVE_OF.items() if isinstance(cams, kind)), objective)
+        if objective != needed:
+            method = cams.method  # type: ignore[attr-defined]
             yield (
-                f"cams.{name}.classifier: method seenet needs a classifier with objective 'seenet'; "
+                f"cams.{name}.classifier: method {method} needs a classifier with objective '{needed}'; "
                 f"'{cams.classifier}' has '{objective}'"
             )
+        elif objective in OF_TOKENS and cams.arithmetic == "bfloat16":
+            yield f"cams.{name}.arithmetic: bfloat16 is not for a classifier with objective '{objective}'; use float32"
+
+
+def _unfit_transformer(config: Config, classifier: Classifier) -> Iterable[str]:
+    """What is wrong with the backbone or the crop of a classifier of tokens, if anything is."""
+    if getattr(classifier, "objective") not in OF_TOKENS:  # noqa: B009
+        return
+    trunk = config.backbones[classifier.backbone]
+    patch, objective = patch_of(trunk), getattr(classifier, "objective")  # noqa: B009
+    if patch is None:
+        yield (
+            f"backbone: objective {objective} needs a vision transformer, such as {{network: timm, model: "
+            f"deit_small_patch16_224}}; '{classifier.backbone}' is a {trunk.model or trunk.network}"
+        )
+    elif isinstance(classifier, MctformerClassifier) and classifier.augmentation.crop % patch:
+        yield (
+            f"augmentation.crop: {classifier.augmentation.crop} pixels are not made of whole patches of {patch}, which "
+            f"'{classifier.backbone}' has"
+        )
 
 
 def _circle(config: Config, start: str) -> list[str]:

@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams, SeenetCams
+from wsss_core.config.cams import AdvCams, Cams, ClassAttentionCams, MultiscaleCams, SeenetCams
 from wsss_core.config.classifiers import (
     AeftClassifier,
     CgnetClassifier,
     Classifier,
+    MctformerClassifier,
     OrdinaryClassifier,
     SeenetClassifier,
 )
@@ -165,9 +166,18 @@ SECTIONS: dict[str, Section] = {
             "cgnet": CgnetClassifier,
             "aeft": AeftClassifier,
             "seenet": SeenetClassifier,
+            "mctformer": MctformerClassifier,
         },
     ),
-    "cams": Section("method", {"multiscale": MultiscaleCams, "advcam": AdvCams, "seenet": SeenetCams}),
+    "cams": Section(
+        "method",
+        {
+            "multiscale": MultiscaleCams,
+            "advcam": AdvCams,
+            "seenet": SeenetCams,
+            "class_attention": ClassAttentionCams,
+        },
+    ),
     "affinities": Section("method", {"affinitynet": AffinityNet, "irn": Irn, "none": NoAffinity}),
     "segmenters": Section(
         "network",

@@ -1,5 +1,6 @@
 """Blocks that every training has: optimisation and augmentation."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
@@ -10,6 +11,25 @@ from wsss_core.config.parameters import Parameters, Scales
 
 Side = Annotated[int, Field(ge=8, le=16_384)]
 """Height or width, pixels."""
+
+
+class Cosine(Parameters):
+    """A learning rate that changes once an epoch: a linear warm-up, then half a cosine (timm's schedule)."""
+
+    final_rate: float = Field(1e-5, ge=0, le=1_000)
+    """What the rate falls to, with the whole training as half a period; its own, whatever ``learning_rate``."""
+    warmup_epochs: int = Field(5, ge=0, le=100_000)
+    """First epochs, in place of which the rate rises in equal steps from ``warmup_rate``."""
+    warmup_rate: float = Field(1e-6, ge=0, le=1_000)
+    """The first epoch's rate, and the second one's: like timm's, the schedule is one epoch behind."""
+
+    def rate(self, epoch: int, epochs: int, learning_rate: float) -> float:
+        """The rate in an epoch, from 0, of a training of so many."""
+        behind = max(epoch - 1, 0)
+        if behind < self.warmup_epochs:
+            return self.warmup_rate + behind * (learning_rate - self.warmup_rate) / self.warmup_epochs
+        fallen = (1 + math.cos(math.pi * behind / epochs)) / 2
+        return self.final_rate + (learning_rate - self.final_rate) * fallen
 
 
 class Optimisation(Parameters):
@@ -41,6 +61,9 @@ class Optimisation(Parameters):
     polynomial decay (SeeNet: 0.6)."""
     warmup_steps: int = Field(0, ge=0, le=100_000_000)
     """Steps over which the rate rises linearly from 0 before it decays."""
+    cosine: Cosine | None = Field(None, exclude_if=lambda cosine: cosine is None)
+    """In place of the polynomial decay and of ``warmup_steps``: a rate that changes once an epoch, along a cosine
+    (MCTformer+)."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Arithmetic of the forward and backward pass. ``tf32`` lets GPUs since NVIDIA's Ampere round the factors of
     convolutions to 11 bits, which is faster; other devices compute in float32. ``bfloat16`` (autocast) is faster on
@@ -61,21 +84,29 @@ class Optimisation(Parameters):
         for key in ("power", "decay_every"):
             if self.milestones and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"'{key}' belongs to the polynomial decay, which 'milestones' stand in place of")
+        for key in ("power", "decay_every", "milestones", "warmup_steps"):
+            if self.cosine is not None and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"'{key}' belongs to another decay, which 'cosine' stands in place of")
         return self
 
 
 class Augmentation(Parameters):
     """Random changes to a training image (and, alike, to its label map)."""
 
-    alternatives: ClassVar[tuple[str, ...]] = ("long_side", "scale", "scales")
+    alternatives: ClassVar[tuple[str, ...]] = ("long_side", "scale", "scales", "area")
 
     long_side: tuple[Side, Side] | None = None
-    """Resize so that the longer side is uniform in this range, pixels. At most one of this, ``scale`` and
-    ``scales``."""
+    """Resize so that the longer side is uniform in this range, pixels. At most one of this, ``scale``,
+    ``scales`` and ``area``."""
     scale: tuple[Scale, Scale] | None = None
     """Resize by a factor uniform in this range."""
     scales: Scales | None = None
     """Resize by one of these factors (deeplab-pytorch)."""
+    area: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] | None = Field(
+        None, exclude_if=lambda area: area is None
+    )
+    """Cut out a part of this share of the image's area, of a shape between 3 : 4 and 4 : 3, and resize it to the crop
+    (torchvision's ``RandomResizedCrop``; MCTformer+)."""
     crop: Side = 512
     """Height and width of the random crop, pixels; smaller images are padded (labels with 255)."""
     flip: bool = True
@@ -88,12 +119,14 @@ class Augmentation(Parameters):
     """Share of the images whose colours are changed."""
     greyscale_probability: float = Field(0.0, ge=0, le=1)
     """Share of the images that lose their colours."""
+    erasing: float = Field(0.0, ge=0, le=1, exclude_if=lambda erasing: erasing == 0)
+    """Share of the images of which a rectangle of 2 % to a third of the crop becomes noise (timm's; MCTformer+)."""
 
     @model_validator(mode="after")
     def _ranges(self) -> "Augmentation":
         if sum(getattr(self, key) is not None for key in self.alternatives) > 1:
-            raise ValueError("give at most one of 'long_side', 'scale' and 'scales'")
-        for key in ("long_side", "scale"):
+            raise ValueError("give at most one of 'long_side', 'scale', 'scales' and 'area'")
+        for key in ("long_side", "scale", "area"):
             ends = getattr(self, key)
             if ends is not None and ends[0] > ends[1]:
                 raise ValueError(f"'{key}' must be [smallest, largest], not {list(ends)}")

@@ -83,8 +83,13 @@ class TrainingTransform:
         crop = self.augmentation.crop
         # Always the same number of draws, whatever they are used for.
         size_draw, flip_draw, top_draw, left_draw, *colour_draws = torch.rand(11).tolist()
-        scale = self._scale(max(image.shape[:2]), size_draw)
-        height, width = size = rescaled_size(image.shape[0], image.shape[1], scale)
+        if self.augmentation.area is not None:
+            box = random_part(image.shape[0], image.shape[1], self.augmentation.area)
+            image, labels = image[box], None if labels is None else labels[box]
+            height, width = size = (crop, crop)
+        else:
+            scale = self._scale(max(image.shape[:2]), size_draw)
+            height, width = size = rescaled_size(image.shape[0], image.shape[1], scale)
         top, top_pad = _place(height, crop, top_draw)
         left, left_pad = _place(width, crop, left_draw)
         flipped = self.augmentation.flip and flip_draw < 0.5
@@ -101,6 +106,8 @@ class TrainingTransform:
         else:
             pixels = torch.zeros(3, crop, crop)
             pixels[:, rows, columns] = normalise(part)
+        if self.augmentation.erasing > 0 and torch.rand(()) < self.augmentation.erasing:
+            erase(pixels)
         if labels is None:
             return pixels, None
         classes = np.full((crop, crop), ignored_in(labels), dtype=np.int64)
@@ -142,6 +149,45 @@ class TrainingTransform:
             number, chosen = divmod(number, remaining)
             pixels = steps.pop(chosen)(pixels)
         return pixels.numpy().transpose(1, 2, 0)
+
+
+def random_part(height: int, width: int, area: tuple[float, float]) -> tuple[slice, slice]:
+    """Rows and columns of a random part of an image, as torchvision's ``RandomResizedCrop`` chooses it.
+
+    Args:
+        height: of the image.
+        width: of the image.
+        area: smallest and largest share of the image's area. The part's width is 3/4 to 4/3 of its height; where ten
+            such parts do not fit, it is the largest central one.
+    """
+    draws = torch.rand(10, 4, dtype=torch.float64).tolist()
+    for share, shape, top, left in draws:
+        pixels = (area[0] + share * (area[1] - area[0])) * height * width
+        ratio = (3 / 4) * (16 / 9) ** shape
+        rows, columns = round((pixels / ratio) ** 0.5), round((pixels * ratio) ** 0.5)
+        if 0 < rows <= height and 0 < columns <= width:
+            above, before = int(top * (height - rows + 1)), int(left * (width - columns + 1))
+            return slice(above, above + rows), slice(before, before + columns)
+    rows, columns = min(height, round(width * 4 / 3)), min(width, round(height * 4 / 3))
+    above, before = (height - rows) // 2, (width - columns) // 2
+    return slice(above, above + rows), slice(before, before + columns)
+
+
+def erase(pixels: Tensor) -> None:
+    """Put noise into a random rectangle of an image (3, H, W), in place, as timm's ``RandomErasing`` by pixel.
+
+    The rectangle has 2 % to a third of the area; its height is 0.3 to 3.3 of its width. Where ten such ones do not
+    fit, nothing is erased.
+    """
+    height, width = pixels.shape[1:]
+    for share, shape, top, left in torch.rand(10, 4, dtype=torch.float64).tolist():
+        erased = (0.02 + share * (1 / 3 - 0.02)) * height * width
+        ratio = 0.3 * (1 / 0.3**2) ** shape
+        rows, columns = round((erased * ratio) ** 0.5), round((erased / ratio) ** 0.5)
+        if 0 < rows < height and 0 < columns < width:
+            above, before = int(top * (height - rows + 1)), int(left * (width - columns + 1))
+            pixels[:, above : above + rows, before : before + columns] = torch.randn(3, rows, columns)
+            return
 
 
 def _place(length: int, crop: int, draw: float) -> tuple[int, int]:

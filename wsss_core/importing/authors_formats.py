@@ -1,5 +1,6 @@
 """Which network of ours the file of another program becomes."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from wsss_core.errors import UserError
 from wsss_core.importing import authors_names
 from wsss_core.importing.authors_names import Naming, by_beginning
 from wsss_core.networks.affinitynet import AffinityNetwork, save_affinitynet
+from wsss_core.networks.class_tokens import ClassTokenClassifier
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import save_classifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
@@ -39,6 +41,8 @@ RESNET50 = Trunk(network="resnet50", output_stride=16)
 RESNET38 = Trunk(network="resnet38", output_stride=8)
 VGG16 = Trunk(network="vgg16", output_stride=16, pixels="caffe")
 RESNET101 = Trunk(network="resnet101", output_stride=8, dilated=True, pixels="caffe")
+DEIT_SMALL = Trunk.model_construct(network="timm", model="deit_small_patch16_224.fb_in1k", output_stride=16)
+"""Not checked here: that would import timm for every format."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Target:
     """Authors' name of the weight that has a row for each class; none in networks that know no classes."""
     background: bool = False
     """The head's first row is the background's."""
+    added: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = lambda state: {}
+    """Makes, of the authors' weights, what our network has besides, under the names that ``naming`` gives it."""
 
 
 def _classifier(
@@ -154,6 +160,27 @@ def _of_deeplab(state: Mapping[str, Tensor], path: Path | str) -> Target:
     return _backbone("DeepLab v1 or v2 of deeplab-pytorch", RESNET101, authors_names.deeplab_naming(), "fc.")
 
 
+def _of_mctformer(state: Mapping[str, Tensor], path: Path | str) -> Target:
+    """MCTformer+'s network, for images of the size that its positions are for."""
+    positions = state.get("pos_embed_pat")
+    patches = 0 if positions is None or positions.dim() != 3 else positions.shape[1]
+    if patches == 0 or math.isqrt(patches) ** 2 != patches:
+        raise UserError(
+            f"{path}: is no network of MCTformer+: it has no pos_embed_pat for a square of patches; {_found(state)}"
+        )
+    return Target(
+        "network of MCTformer+ (DeiT-S)",
+        lambda classes: ClassTokenClassifier(DEIT_SMALL, classes, DEIT_SMALL.output_stride * math.isqrt(patches)),
+        save_classifier,
+        by_beginning(authors_names.MCTFORMER_CLASSIFIER),
+        head="head.weight",
+        # The trunk's own class token, which the classifier does not use and the authors' network does not have.
+        added=lambda weights: {authors_names.NO_TOKEN: weights["cls_token"].mean(dim=1, keepdim=True)}
+        if "cls_token" in weights
+        else {},
+    )
+
+
 def _of_torchvision(state: Mapping[str, Tensor], path: Path | str) -> Target:
     """The network whose weights agree best with the file's, in names and shapes."""
     return _most_alike(state, path, "torchvision", TORCHVISION)
@@ -234,6 +261,7 @@ FORMATS: dict[str, Choice] = {
     "psa": _of_psa,
     "irn": lambda state, path: _IRN,
     "deeplab-pytorch": _of_deeplab,
+    "mctformer": _of_mctformer,
     "torchvision": _of_torchvision,
     "timm": _of_timm,
     "mxnet-params": lambda state, path: _backbone(

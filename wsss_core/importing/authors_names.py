@@ -39,6 +39,16 @@ SEENET_CLASSIFIER = {
     "trunk.": "",
 }
 """Layers of SeeNet's ``deploy_seenet.prototxt``."""
+NO_TOKEN = "cls_token of the trunk"
+"""Stands for a token that MCTformer+ does not have."""
+MCTFORMER_CLASSIFIER = {
+    "class_tokens": "cls_token",
+    "class_positions": "pos_embed_cls",
+    "patch_positions": "pos_embed_pat",
+    "trunk.body.cls_token": NO_TOKEN,
+    "trunk.body.": "",
+}
+"""MCTformer+'s network on DeiT-S."""
 
 _TRUNK_BLOCK = re.compile(r"trunk\.b(\d)(?:_(\d+))?\.(conv|bn)_branch(\w+)\.(\w+)")
 _MXNET_LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}

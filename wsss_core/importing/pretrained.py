@@ -62,6 +62,7 @@ def import_weights(
     if form == "deeplab-pytorch":  # the authors' multi-scale network calls the one inside 'base'
         state = {name.removeprefix("base."): tensor for name, tensor in state.items()}
     chosen = FORMATS[form](state, source)
+    state = {**state, **chosen.added(state)}
     with torch.device("meta"):  # needs neither memory nor random weights until the file is known to fit
         network = chosen.build(_classes(chosen, state, source, classes))
     _fill(network, chosen, state, source)

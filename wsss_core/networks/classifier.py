@@ -46,6 +46,9 @@ class ClassMapClassifier(nn.Module):
         """Make the layers behind the trunk, which gives ``channels``."""
         self.head = nn.Conv2d(channels, classes, 1, bias=False)
 
+    def begin_from_trunk(self) -> None:
+        """Start what new layers take from the trunk, whose weights have just been read; here they take nothing."""
+
     def options(self) -> dict[str, Any]:
         """What, beside trunk and classes, the network is rebuilt from, as JSON values."""
         return {}

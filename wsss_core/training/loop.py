@@ -101,7 +101,7 @@ def fit(
                 torch.manual_seed(mix_seed(optimisation.seed, epoch, -1, *([process] if process else [])))
             losses = StepLosses(device)
             for batch in loader:
-                factor = learning_rate_factor(epoch_ends[epoch] + position.step, steps, optimisation)
+                factor = learning_rate_factor(epoch_ends[epoch] + position.step, steps, optimisation, epoch)
                 for group in optimizer.param_groups:
                     group["lr"] = optimisation.learning_rate * group["factor"] * factor
                 losses.add(_step(losses_of, batch, epoch, optimizer, device, optimisation.precision, task))
@@ -189,17 +189,21 @@ def _step(
     return _means(computed, device)
 
 
-def learning_rate_factor(step: int, steps: int, optimisation: Optimisation) -> float:
-    """Linear warm-up, then polynomial decay, or a tenth of the rate after each milestone.
+def learning_rate_factor(step: int, steps: int, optimisation: Optimisation, epoch: int = 0) -> float:
+    """Linear warm-up, then polynomial decay, or a tenth of the rate after each milestone; or a cosine by epoch.
 
     Args:
         step: the step that is about to be made, from 0.
         steps: all steps of the training.
-        optimisation: gives ``warmup_steps``, ``power``, ``decay_every`` and ``milestones``.
+        optimisation: gives ``warmup_steps``, ``power``, ``decay_every`` and ``milestones``; or ``cosine``.
+        epoch: that of the step, from 0; ``cosine`` alone looks at it.
 
     Returns:
-        The multiple of the learning rate, in (0, 1].
+        The multiple of the learning rate, in (0, 1] but of a cosine that ends above it.
     """
+    if optimisation.cosine is not None:
+        rate = optimisation.cosine.rate(epoch, optimisation.epochs, optimisation.learning_rate)
+        return rate / optimisation.learning_rate
     warmup = min(1.0, (step + 1) / (optimisation.warmup_steps + 1))
     if optimisation.milestones:
         return warmup * 0.1 ** sum(step >= share * steps for share in optimisation.milestones)

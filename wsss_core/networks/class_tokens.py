@@ -1,0 +1,159 @@
+"""MCTformer+'s classifier: a vision transformer with one token per class, and class maps of its patches.
+
+Xu et al., "MCTformer+: Multi-Class Token Transformer for Weakly Supervised Semantic Segmentation", TPAMI 2024; written
+from the paper's formulas.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wsss_core.config.networks import Trunk
+from wsss_core.errors import UserError
+from wsss_core.networks.classifier import ClassMapClassifier
+from wsss_core.networks.precision import single_precision
+from wsss_core.networks.token_trunk import Grid, TokenTrunk
+
+UNUSED = ("cls_token", "dist_token", "reg_token", "pos_embed", "norm.")
+"""Beginnings of the names of the trunk's weights that are not used: class tokens and positions are the classifier's
+own, and the authors never apply the last normalisation."""
+
+
+class Seen(NamedTuple):
+    """What the classifier makes of images."""
+
+    class_tokens: list[Tensor]
+    """After each block, (B, K, C)."""
+    maps: Tensor
+    """Raw class maps of the patches (B, K, h, w)."""
+    class_logits: Tensor
+    """Means of the last class tokens, (B, K)."""
+    patch_logits: Tensor
+    """Ranked means of the class maps, (B, K)."""
+    attention: list[Tensor]
+    """Of each block (B, K + h w, K + h w), the mean over the heads, classes first; empty unless it was asked for."""
+
+
+class ClassTokenClassifier(ClassMapClassifier):
+    """Class tokens before the patches, and a 3x3 convolution on the patches after the last block.
+
+    Attributes:
+        class_tokens: (1, K, C).
+        class_positions: what is added to them, (1, K, C).
+        patch_positions: what is added to the patches of an image of ``input_size``, (1, N, C).
+    """
+
+    architecture = "class_tokens"
+    trunk: TokenTrunk
+
+    def __init__(self, trunk: Trunk, classes: Sequence[str], input_size: int, ranking_decay: float = 0.996) -> None:
+        """Build the network with random weights from torch's global generator.
+
+        Args:
+            trunk: the trunk's settings: a vision transformer of timm's.
+            classes: names of the K classes.
+            input_size: height and width of the images that it is trained on, pixels.
+            ranking_decay: of the weights of a class map's values by their rank, see :func:`ranked_means`.
+
+        Raises:
+            UserError: the trunk is no vision transformer, or ``input_size`` is not made of whole patches.
+        """
+        self.input_size, self.ranking_decay = input_size, ranking_decay
+        super().__init__(trunk, classes)
+
+    def add_layers(self, channels: int, classes: int) -> None:
+        """Make class tokens, positions, and the layer of the class maps."""
+        if not isinstance(self.trunk, TokenTrunk):
+            raise UserError("class tokens need a vision transformer as trunk, such as timm's deit_small_patch16_224")
+        if self.input_size % self.trunk.patch:
+            raise UserError(f"images of {self.input_size} pixels are not made of patches of {self.trunk.patch}")
+        side = self.input_size // self.trunk.patch
+        self._own_grid: Grid = (side, side)
+        self.class_tokens = nn.Parameter(torch.empty(1, classes, channels))
+        self.class_positions = nn.Parameter(torch.empty(1, classes, channels))
+        self.patch_positions = nn.Parameter(torch.empty(1, side * side, channels))
+        for parameter in (self.class_tokens, self.class_positions, self.patch_positions):
+            nn.init.trunc_normal_(parameter, std=0.02)
+        self.head = nn.Conv2d(channels, classes, 3, padding=1)
+        for name, parameter in self.trunk.body.named_parameters():
+            parameter.requires_grad_(not name.startswith(UNUSED))
+
+    def options(self) -> dict[str, Any]:
+        """Size of the training images and decay of the ranks."""
+        return {"input_size": self.input_size, "ranking_decay": self.ranking_decay}
+
+    def begin_from_trunk(self) -> None:
+        """Start class tokens and positions from those of the trunk.
+
+        Each class token is the trunk's one. Positions of the patches are repeated side by side where the training
+        images have a multiple of the trunk's own patches (the authors' 28 of 14), else interpolated.
+        """
+        body, own = self.trunk.body, tuple(self.trunk.body.patch_embed.grid_size)
+        number = 0 if body.no_embed_class else body.num_prefix_tokens
+        with torch.no_grad():
+            if body.cls_token is not None:
+                self.class_tokens.copy_(body.cls_token.expand_as(self.class_tokens))
+            if body.pos_embed is None:
+                return
+            if number:
+                self.class_positions.copy_(body.pos_embed[:, :1].expand_as(self.class_positions))
+            times = [wanted // given if wanted % given == 0 else 0 for wanted, given in zip(self._own_grid, own)]
+            if all(times):
+                square = body.pos_embed[0, number:].T.unflatten(1, own).repeat(1, *times)  # (C, h, w)
+                self.patch_positions.copy_(square.flatten(1).T[None])
+            else:
+                self.patch_positions.copy_(self.trunk.positions(self._own_grid, number))
+
+    def see(self, images: Tensor, incomplete: str = "pad", attention: bool = False) -> Seen:
+        """Tokens, class maps and both logits of images.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            incomplete: what becomes of incomplete patches, see :meth:`TokenTrunk.patch_tokens`.
+            attention: keep the blocks' attention as well.
+        """
+        body, classes = self.trunk.body, len(self.classes)
+        patches, grid = self.trunk.patch_tokens(images, incomplete)
+        own = (self.class_tokens + self.class_positions).expand(len(patches), -1, -1)
+        tokens = torch.cat([own, patches + self._positions(grid)], dim=1)
+        blocks, seen = self.trunk.through_blocks(body.norm_pre(body.pos_drop(tokens)), attention)
+        last = blocks[-1][:, classes:].transpose(1, 2).unflatten(2, grid)
+        maps = single_precision(self.head(last))
+        class_tokens = [single_precision(found[:, :classes]) for found in blocks]
+        class_logits = class_tokens[-1].mean(dim=2)
+        return Seen(class_tokens, maps, class_logits, ranked_means(maps, self.ranking_decay), seen)
+
+    def class_maps(self, images: Tensor) -> Tensor:
+        """Raw class maps (B, K, h, w) of the patches of images (B, 3, H, W), h = ceil(H / patch)."""
+        return self.see(images).maps
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, 3, H, W): means of the class tokens' and the patches' logits."""
+        seen = self.see(images)
+        return (seen.class_logits + seen.patch_logits) / 2
+
+    def _positions(self, grid: Grid) -> Tensor:
+        """Positions of a grid's patches, (1, h w, C): of other grids bicubic, without antialiasing, as the authors."""
+        if grid == self._own_grid:
+            return self.patch_positions
+        square = self.patch_positions.transpose(1, 2).unflatten(2, self._own_grid)
+        resampled = functional.interpolate(square, size=grid, mode="bicubic", align_corners=False)
+        return cast(Tensor, resampled.flatten(2).transpose(1, 2))
+
+
+def ranked_means(maps: Tensor, decay: float) -> Tensor:
+    """Means of class maps in which a value of rank j, the largest having rank 0, has the weight ``decay ** j``.
+
+    Args:
+        maps: (B, K, h, w).
+        decay: above 0, at most 1; 1 is the ordinary mean.
+
+    Returns:
+        (B, K).
+    """
+    ordered = maps.flatten(2).sort(dim=2, descending=True).values
+    weights = decay ** torch.arange(ordered.shape[2], device=maps.device, dtype=maps.dtype)
+    return (ordered * weights).sum(dim=2) / weights.sum()
