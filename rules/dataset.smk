@@ -99,6 +99,30 @@ rule index_saliency:
         "../workflow_scripts/index_saliency.py"
 
 
+# Masks of segments without classes, from any generator, which pseudo labels are joined with.
+rule index_sam_masks:
+    input:
+        index=ask.upstream("sam_masks", "dataset", "index.csv"),
+        classes=ask.upstream("sam_masks", "dataset", "classes.json"),
+    output:
+        masks=f"{FOLDER}/sam_masks/{{artifact}}/masks.csv",
+    log:
+        ask.log("index_sam_masks/{artifact}"),
+    benchmark:
+        ask.benchmark("index_sam_masks/{artifact}")
+    priority: 100  # a missing or wrong mask is told before anything is trained
+    conda:
+        "../envs/wsss.yaml"
+    threads: ask.threads("index_sam_masks")
+    resources:
+        **ask.resources("index_sam_masks"),
+    params:
+        identity=ask.identity("sam_masks"),
+        state=ask.state_of_sam_masks,  # so that a change of the masks is looked at anew
+    script:
+        "../workflow_scripts/index_sam_masks.py"
+
+
 rule index_masks:
     input:
         raw=ask.raw_inputs(ask.raw.mask_inputs()),

@@ -8,6 +8,7 @@ with job(snakemake) as work:
     from wsss_core.config.refinement import PseudoLabels
     from wsss_core.datasets.index import index_of_job
     from wsss_core.datasets.index_saliency import read_saliency_table
+    from wsss_core.datasets.label_maps import read_label_manifest
     from wsss_core.evaluation.choose_threshold import threshold_from
     from wsss_core.files.cam_store import CamStoreReader
     from wsss_core.refinement.pseudo_labels import make_pseudo_labels
@@ -24,5 +25,6 @@ with job(snakemake) as work:
             maps,
             Path(snakemake.output.labels),
             work.run(),
-            saliency=saliency[0] if saliency else None,
+            saliency[0] if saliency else None,
+            read_label_manifest(snakemake.input.segments),
         )

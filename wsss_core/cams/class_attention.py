@@ -60,9 +60,7 @@ def class_attention_side_by_side(
     return summed
 
 
-def _maps_of(
-    classifier: ClassTokenClassifier, views: Tensor, parameters: ClassAttentionCams, piece: slice
-) -> Tensor:
+def _maps_of(classifier: ClassTokenClassifier, views: Tensor, parameters: ClassAttentionCams, piece: slice) -> Tensor:
     """Maps of all classes (B, all classes, h', w') of some of the views (N, 3, h, w)."""
     seen = classifier.see(views[piece], "drop", attention=True)
     maps = joined_maps(seen, parameters)

@@ -125,7 +125,12 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     if config is not None:
         faults.extend(
             list(_unknown_references(config))
-            or [*unfit_references(config), *too_coarse_patches(config), *unfit_multiples(config), *unfit_supervision(config)]
+            or [
+                *unfit_references(config),
+                *too_coarse_patches(config),
+                *unfit_multiples(config),
+                *unfit_supervision(config),
+            ]
         )
         faults.extend(
             unknown_name(("resources", rule), "no such rule", rule, DEFAULT_RESOURCES)

@@ -67,7 +67,8 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any], block: type[Base
     """
     alternatives: tuple[str, ...] = getattr(block, "alternatives", ())
     belongs_to: Mapping[str, str] = getattr(block, "belongs_to", {})
-    gone = set(alternatives) if any(above.get(key) is not None for key in alternatives) else set()
+    given = {key for key in alternatives if above.get(key) is not None}
+    gone = set(alternatives) - given if given else set()
     for key, choice in belongs_to.items():
         kept = None if choice in gone else below.get(choice)
         if above.get(choice, kept) != below.get(choice):

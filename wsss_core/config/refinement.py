@@ -4,18 +4,20 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from wsss_core.config.averaging import RefinedScores
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.crf import Crf
 from wsss_core.config.numbers import Factor, Power
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.paths import WeightsFile
+from wsss_core.config.sam_masks import SamMasks
 from wsss_core.config.training import Augmentation, Optimisation
 
 IRN_STRIDE = 4
 """Pixels of the image per cell of IRN's boundaries, each way."""
 
 
-class AffinityLabels(Parameters):
+class AffinityLabels(RefinedScores):
     """Which pixels are surely an object or surely background: what affinity is learned from."""
 
     foreground: BackgroundScore = BackgroundScore(alpha=4)
@@ -24,8 +26,8 @@ class AffinityLabels(Parameters):
     """Background score of the second CRF; where the background still wins, it is confident."""
     conflicts: Literal["object", "background"] = "background"
     """What a pixel is that both CRFs are confident of: as in IRN's code (``object``), or AffinityNet's."""
-    crf: Crf = Crf()
-    """Constants of both CRFs, and of the CRF-refined seed's."""
+    crf: Crf | None = Crf()
+    """Constants of both CRFs, and of the CRF-refined seed's; ``null``, or ``par`` or ``pamr`` in its place: none."""
     refined_seed: BackgroundScore = BackgroundScore(times_seed_threshold=1)
     """Background score of the CRF-refined seed, which is scored and not used."""
 
@@ -52,7 +54,7 @@ class Walk(Parameters):
     """CAM values are raised to this power before the walk: 1.5 in AdvCAM's use of IRN."""
 
 
-class PseudoLabels(Parameters):
+class PseudoLabels(RefinedScores):
     """From maps to one label per pixel."""
 
     background: PseudoLabelBackground
@@ -62,6 +64,8 @@ class PseudoLabels(Parameters):
     unsure_below: float | None = Field(None, gt=0, lt=1)
     """Pixels whose label has less than this probability get no label (255): its probability after the CRF, or,
     without a CRF, its share of all scores."""
+    sam_masks: SamMasks | None = Field(None, exclude_if=lambda masks: masks is None)
+    """Masks of segments, such as SAM's, that the labels are joined with at the end."""
 
 
 class Affinity(Parameters):

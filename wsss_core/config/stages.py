@@ -30,6 +30,8 @@ class Stage:
     """What a picture of it shows, in the report's gallery."""
     trains: bool = False
     """Whether its jobs can share the images of a step among several GPUs."""
+    averages: bool = False
+    """Whether its jobs compute on a GPU where PAR or PAMR stands in for the CRF."""
     target: bool = True
     """Whether ``snakemake <stage>`` makes it, and stops there."""
     upstream: tuple[str, ...] = ()
@@ -68,6 +70,7 @@ STAGES: dict[str, Stage] = {
     "listed_masks": Stage("index_subset", _cpu(2, 4), files=("masks.csv",), target=False),
     "corrected_masks": Stage("index_corrections", _cpu(2), files=("masks.csv",), target=False),
     "saliency": Stage("index_saliency", _cpu(2, 4), files=("saliency.csv",), target=False),
+    "sam_masks": Stage("index_sam_masks", _cpu(4, 4), files=("masks.csv",), target=False),
     "backbone": Stage("prepare_backbone", _gpu(1), files=WEIGHTS, trains=True),
     "fully_connected": Stage("prepare_fully_connected", _cpu(0.5), files=("weights.safetensors",), target=False),
     "classifier": Stage("train_classifier", _gpu(12), files=(*WEIGHTS, "scores.csv", "verdict.json"), trains=True),
@@ -77,9 +80,14 @@ STAGES: dict[str, Stage] = {
     "climb_scores": Stage("score_climb", _gpu(24), files=("scores.csv", "amplification.csv"), target=False),
     "threshold": Stage("choose_threshold_without_masks", _cpu(1), files=("threshold.json",)),
     "refined_seeds": Stage(
-        "refine_seeds", _cpu(12), shards=LABEL_MAPS, figure=("refined_seed", "+ CRF"), picture="CRF label"
+        "refine_seeds",
+        _cpu(12),
+        shards=LABEL_MAPS,
+        figure=("refined_seed", "+ CRF"),
+        picture="CRF label",
+        averages=True,
     ),
-    "affinity_labels": Stage("make_affinity_labels", _cpu(12), 2, shards=LABEL_MAPS),
+    "affinity_labels": Stage("make_affinity_labels", _cpu(12), 2, shards=LABEL_MAPS, averages=True),
     "affinity": Stage("train_affinity", _gpu(12), 2, WEIGHTS, trains=True),
     "walked_cams": Stage("spread_cams", _gpu(12), 2, shards=CLASS_MAPS, figure=("walk", "walk")),
     "pseudo_labels": Stage(
@@ -89,6 +97,7 @@ STAGES: dict[str, Stage] = {
         shards=LABEL_MAPS,
         figure=("pseudo_labels", "pseudo labels"),
         picture="pseudo label",
+        averages=True,
     ),
     "segmenter": Stage("train_segmenter", _gpu(48, 32000), files=WEIGHTS, trains=True),
     "predictions": Stage("predict", _gpu(12), shards=LABEL_MAPS, figure=("val", "DeepLab, val"), picture="prediction"),
@@ -118,6 +127,11 @@ def figure_stages() -> dict[str, str]:
 def scored_stages(suffix: str) -> list[str]:
     """The scored stages that make class maps (``.h5``) or label maps (``.csv``)."""
     return [name for name, stage in STAGES.items() if stage.figure and stage.shards and stage.shards[1] == suffix]
+
+
+def averaging_stage(rule: str) -> str | None:
+    """The stage that a rule makes, if its jobs compute on a GPU where PAR or PAMR stands in for the CRF."""
+    return next((name for name, stage in STAGES.items() if stage.averages and stage.rule == rule), None)
 
 
 def useless_gpus(resources: Mapping[str, RuleResources]) -> list[str]:

@@ -175,9 +175,9 @@ def _of_mctformer(state: Mapping[str, Tensor], path: Path | str) -> Target:
         by_beginning(authors_names.MCTFORMER_CLASSIFIER),
         head="head.weight",
         # The trunk's own class token, which the classifier does not use and the authors' network does not have.
-        added=lambda weights: {authors_names.NO_TOKEN: weights["cls_token"].mean(dim=1, keepdim=True)}
-        if "cls_token" in weights
-        else {},
+        added=lambda weights: (
+            {authors_names.NO_TOKEN: weights["cls_token"].mean(dim=1, keepdim=True)} if "cls_token" in weights else {}
+        ),
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wsss_core.config.averaging import Averaging, refinement_in
+from wsss_core.config.crf import Crf
 from wsss_core.config.stages import STAGES
 
 DIGEST_LENGTH = 10
@@ -69,3 +71,14 @@ class Artifact:
             "parameters": dict(self.parameters),
             "upstream": {role: str(artifact.directory) for role, artifact in self.upstream.items()},
         }
+
+
+def refinement_of(artifact: Artifact) -> Crf | Averaging | None:
+    """What the scores of an artifact's label maps were refined by."""
+    key = {"affinity_labels": "labels", "pseudo_labels": "pseudo_labels"}.get(artifact.stage)
+    return refinement_in(artifact.parameters if key is None else artifact.parameters[key])
+
+
+def averages(artifact: Artifact) -> bool:
+    """Whether it is PAR or PAMR."""
+    return isinstance(refinement_of(artifact), Averaging)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wsss_core.datasets.index_corrections import corrected_masks_in
+from wsss_core.datasets.sam_masks import FORM
 from wsss_core.datasets.subset import read_subset
 from wsss_core.errors import UserError
 from wsss_core.plan.imported_weights import unfit_weights
@@ -22,7 +23,7 @@ def check_before_a_run(rules: Rules) -> None:
     configs = [rules.config, *(point.plan.config for point in rules.points.values())]
     faults = [fault for config in configs for fault in unfit_weights(config)]
     faults += [*unshared_steps(rules.plan), *rules.raw.unfit_settings()]
-    faults += [*_unfit_thresholds(rules), *_unfit_experiments(rules), *_unfit_sweeps(rules)]
+    faults += [*_unfit_thresholds(rules), *_unfit_sam_masks(rules), *_unfit_experiments(rules), *_unfit_sweeps(rules)]
     faults += [*_unfit_scored_list(rules), *_unfit_climb_scores(rules), *_unfit_runtime(rules)]
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
@@ -68,6 +69,16 @@ def _unfit_experiments(rules: Rules) -> Iterator[str]:
         for key, used in of_data_set.items():
             if used and _lacks_masks(rules):
                 yield f"experiments.{name}.{key}: needs masks, but there are none: {_where_masks(rules)} is missing"
+
+
+def _unfit_sam_masks(rules: Rules) -> Iterator[str]:
+    for artifact in rules.plan.artifacts("sam_masks"):
+        folder = artifact.parameters["folder"]
+        if not os.path.isdir(folder) or not os.listdir(folder):
+            yield (
+                f"affinities.{artifact.variant}.pseudo_labels.sam_masks.folder: there are no masks in {folder}, which is "
+                f"to hold {FORM}; docs/methods/sam_masks.md says how to make them"
+            )
 
 
 def _unfit_scored_list(rules: Rules) -> Iterator[str]:

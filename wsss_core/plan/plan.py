@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from wsss_core.config import Config, Experiment
+from wsss_core.config.averaging import REFINEMENTS
 from wsss_core.config.background import Threshold
 from wsss_core.config.cams import AdvCams
 from wsss_core.config.dataset import VOC_CLASSES, Dataset
@@ -146,7 +147,9 @@ class Plan:
             self._plan_pseudo_labels(experiment, stages)
         if experiment.segmenter is not None:
             settings = self.config.segmenters[experiment.segmenter]
-            trained = self._with_trunk(settings, self._trunk_of(settings), exclude=("classifier", "prediction", "fully_connected"))
+            trained = self._with_trunk(
+                settings, self._trunk_of(settings), exclude=("classifier", "prediction", "fully_connected")
+            )
             upstream = {"dataset": self.dataset}
             if settings.optimisation.epochs > 0:
                 labels = self._plan_labels(experiment, stages)
@@ -298,6 +301,11 @@ class Plan:
         background = settings.pseudo_labels.background
         parameters = {"pseudo_labels": settings.pseudo_labels.model_dump(mode="json")}
         upstream = {"dataset": self.dataset, "maps": maps}
+        if settings.pseudo_labels.sam_masks is not None:
+            folder = {"folder": settings.pseudo_labels.sam_masks.folder}
+            stages["sam_masks"] = upstream["sam_masks"] = self._artifact(
+                "sam_masks", experiment.affinity, folder, {"dataset": self.dataset}
+            )
         if background.threshold is not None and background.threshold.fixed is None:
             stages["threshold"] = upstream["threshold"] = self._plan_threshold(background.threshold, maps)
         _add_seed_threshold(background.times_seed_threshold is not None, seed_threshold, stages, parameters, upstream)
@@ -315,7 +323,7 @@ class Plan:
         # named by one of them.
         parameters: dict[str, Any] = {
             "background": labels.refined_seed.model_dump(mode="json"),
-            "crf": labels.crf.model_dump(mode="json"),
+            **labels.model_dump(mode="json", include=set(REFINEMENTS)),
         }
         upstream = {"dataset": self.dataset, "cams": cams}
         follows = labels.refined_seed.times_seed_threshold is not None

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from wsss_core.config import load_config, read_yaml
-from wsss_core.config.stages import DEFAULT_RESOURCES, STAGES, figure_stages
+from wsss_core.config.stages import DEFAULT_RESOURCES, STAGES, averaging_stage, figure_stages
 from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.image_ids import folders_in
 from wsss_core.datasets.index_corrections import corrected_masks_in
+from wsss_core.datasets.index_sam_masks import state_of_masks
 from wsss_core.errors import UserError
 from wsss_core.files.shards import shard_names
 from wsss_core.jobs.gpu_memory import told_by
-from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.artifacts import Artifact, averages
 from wsss_core.plan.places import unfit_places
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.score_conditions import (
@@ -111,7 +112,14 @@ class Rules:
         }
         if DEFAULT_RESOURCES[rule].gpu:
             resources["gpu"] = 0 if runtime.device == "cpu" else asked.gpu
+        elif stage := averaging_stage(rule):
+            resources["gpu"] = 0 if runtime.device == "cpu" else self._gpu_to_average(stage)
         return resources
+
+    def _gpu_to_average(self, stage: str) -> OfWildcards:
+        """One GPU for a job that refines scores by PAR or PAMR; a CRF computes on the CPU."""
+        averaging = {artifact.name for artifact in self.plan.artifacts(stage) if averages(artifact)}
+        return _looked_up(lambda wildcards: int(wildcards.artifact in averaging))
 
     def _gpu_was_full(self, rule: str, wildcards: Wildcards) -> bool:
         """Whether the attempt before, whose log is still there, ended for want of a GPU's memory."""
@@ -274,6 +282,10 @@ class Rules:
                 "leave the key out, and the experiments whose labels need it, if you have no saliency maps"
             )
         return [str(path) for path in folders_in(folder) if "{" not in str(path)]
+
+    def state_of_sam_masks(self, wildcards: Wildcards) -> str:
+        """A digest of what the folder of masks of segments holds, so that other masks are looked at again."""
+        return state_of_masks(Path(self.plan.artifact("sam_masks", wildcards.artifact).parameters["folder"]))
 
     def training_labels(self, stage: str, role: str) -> OfWildcards:
         """The label maps that a network is trained on; none if it is imported and used as it is."""

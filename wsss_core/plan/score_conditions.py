@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wsss_core.config import Experiment
+from wsss_core.config.averaging import Averaging
 from wsss_core.config.background import (
     BackgroundScore,
     PseudoLabelBackground,
@@ -16,7 +17,7 @@ from wsss_core.config.refinement import PseudoLabels
 from wsss_core.config.stage_settings import stage_settings
 from wsss_core.config.trained_on import backbone_trained_on, trained_on
 from wsss_core.evaluation.choose_threshold import read_threshold
-from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.artifacts import Artifact, refinement_of
 
 CHOSEN = "{threshold}"
 """Stands for a threshold that another job chooses; ``{1.3 x threshold}`` for its multiple, see ``fill_in``."""
@@ -66,7 +67,7 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None) -> dict
             # Whoever trains on pseudo labels inherits the way that their threshold was chosen in.
             "background": f"its labels': {_background_of(labels)}" if labels is not None and pseudo else "learned",
             "seen_at": _seen_at(artifact.parameters, segmenter.parameters.get("input_scales", ())),
-            "crf": _yes(artifact.parameters["crf"]),
+            "crf": _crf_in_words(artifact),
             "labels": _trained_with(segmenter),
             "initialisation": initialisation_in_words(segmenter),
         }
@@ -76,7 +77,7 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None) -> dict
         "split": _split_in_words(artifact, "train", scored_list),
         "background": _background_of(artifact),
         "seen_at": _seen_at(cams.parameters),
-        "crf": _yes(_crf_of(artifact)),
+        "crf": _crf_in_words(artifact),
     }
     if artifact.stage == "pseudo_labels":
         unsure = artifact.parameters["pseudo_labels"]["unsure_below"]
@@ -84,8 +85,8 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None) -> dict
     starts = initialisation_in_words(cams.upstream["classifier"])
     if maps is not cams:
         starts += f"; affinity: {initialisation_in_words(maps.upstream['affinity'])}"
-    labels = "image labels, saliency maps" if "saliency" in artifact.upstream else "image labels"
-    return {**conditions, "labels": labels, "initialisation": starts}
+    saliency = ", saliency maps" if "saliency" in artifact.upstream else ""
+    return {**conditions, "labels": f"image labels{saliency}{_joined_with(artifact)}", "initialisation": starts}
 
 
 def subset_conditions(threshold: Artifact) -> dict[str, str]:
@@ -119,10 +120,18 @@ def _background_of(artifact: Artifact) -> str:
     return background_in_words(PseudoLabels(**parameters["pseudo_labels"]).background, seed)
 
 
-def _crf_of(artifact: Artifact) -> object:
-    if artifact.stage == "pseudo_labels":
-        return artifact.parameters["pseudo_labels"]["crf"]
-    return artifact.parameters["crf"] if artifact.stage == "refined_seeds" else None
+def _crf_in_words(artifact: Artifact) -> str:
+    """Whether a CRF was on the scored maps, or what was in its place."""
+    refinement = refinement_of(artifact)
+    if isinstance(refinement, Averaging):
+        return f"no, {type(refinement).__name__.upper()}"
+    return "no" if refinement is None else "yes"
+
+
+def _joined_with(pseudo_labels: Artifact | None) -> str:
+    """What to say behind labels that were joined with masks of segments; else nothing."""
+    masks = None if pseudo_labels is None else pseudo_labels.upstream.get("sam_masks")
+    return "" if masks is None else f", joined with the masks of {masks.parameters['folder']}"
 
 
 def _split_in_words(artifact: Artifact, split: str, scored_list: str | None = None) -> str:
@@ -155,7 +164,8 @@ def _trained_with(segmenter: Artifact) -> str:
     mixed = segmenter.parameters.get("masks_of") or {}
     share, weight = mixed.get("share"), mixed.get("pseudo_weight", 1)
     listed = "" if share is None else f" ({share:g} of each step)"
-    pseudo = "pseudo labels {variant}" + ("" if weight == 1 else f" (weight {weight:g})")
+    pseudo = "pseudo labels {variant}" + _joined_with(segmenter.upstream.get("labels"))
+    pseudo += "" if weight == 1 else f" (weight {weight:g})"
     words = _labels_of(segmenter, listed, pseudo)
     return f"{words}; cross-consistency" if segmenter.parameters.get("consistency") else words
 
@@ -302,7 +312,3 @@ def _choice(artifact: Artifact, role: str, fixed: float | None) -> Threshold:
     if role in artifact.upstream:
         return Threshold.of_artifact(artifact.upstream[role].parameters)
     return _NO if fixed is None else Threshold(fixed=fixed)
-
-
-def _yes(crf: object) -> str:
-    return "no" if crf is None else "yes"

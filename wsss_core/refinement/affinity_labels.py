@@ -9,6 +9,7 @@ from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.jobs.run import Run
 from wsss_core.refinement.confident_labels import confident_label_map
 from wsss_core.refinement.label_maps_of_cams import write_label_maps_of_cams
+from wsss_core.refinement.refined_scores import place_of
 
 
 def make_affinity_labels(
@@ -24,7 +25,7 @@ def make_affinity_labels(
     Only the classes of an image's own labels can appear in its map.
 
     Args:
-        parameters: background scores and constants of the CRF.
+        parameters: background scores and the refinement's constants.
         seed_threshold: the CAMs' threshold, for background scores that are multiples of it; in (0, 1).
         index_shard: the images.
         cams: class maps of at least these images.
@@ -34,5 +35,6 @@ def make_affinity_labels(
     Raises:
         UserError: an image cannot be read, does not fit its maps, or its worker died.
     """
-    make = partial(confident_label_map, parameters=parameters, seed_threshold=seed_threshold)
-    write_label_maps_of_cams(index_shard, cams, make, manifest_csv, run, "labelling confident pixels")
+    device, processes = place_of(parameters.refinement, run)
+    make = partial(confident_label_map, parameters=parameters, seed_threshold=seed_threshold, device=device)
+    write_label_maps_of_cams(index_shard, cams, make, manifest_csv, run, "labelling confident pixels", processes)

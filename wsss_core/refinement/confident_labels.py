@@ -1,13 +1,15 @@
-"""Confident label maps and CRF-refined seeds of single images.
+"""Confident label maps and refined seeds of single images.
 
 Kept apart from what walks over a data set, so that a worker process starts without torch.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsss_core.config.averaging import Averaging
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.config.refinement import AffinityLabels
@@ -15,7 +17,11 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.label_values import ignored_in, label_type
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import CamStoreReader
-from wsss_core.refinement.crf import DenseCrf, refine, with_background
+from wsss_core.refinement.crf import with_background
+from wsss_core.refinement.refined_scores import refiner_of
+
+if TYPE_CHECKING:
+    import torch
 
 
 def label_map_of_stored_cams(
@@ -39,20 +45,23 @@ def confident_label_map(
     class_maps: np.ndarray,
     parameters: AffinityLabels,
     seed_threshold: float | None = None,
+    device: "torch.device | str" = "cpu",
 ) -> np.ndarray:
     """Label the pixels that are surely an object or surely background.
 
     One CRF sees a strong background (``parameters.foreground``): where an object wins even so,
     its class is sure. Another sees a weak one (``parameters.background``): where the background
     wins even so, it is sure. With the settings' defaults, this is IRN's (and AdvCAM's)
-    ``step/cam_to_ir_label.py``, and the rule of AffinityNet's ``voc12/data.py``.
+    ``step/cam_to_ir_label.py``, and the rule of AffinityNet's ``voc12/data.py``. With PAR in the
+    CRF's place, it is AFA's and ToCo's ``utils/camutils.py``.
 
     Args:
         image_path: the image file.
         classes: int (K,), indices of the data set's classes, of which the image shows these.
         class_maps: (K, H, W), values in [0, 1].
-        parameters: background scores, what to do where both are sure, and constants of the CRF.
+        parameters: background scores, what to do where both are sure, and the refinement's constants.
         seed_threshold: the CAMs' threshold, for background scores that are multiples of it.
+        device: where PAR and PAMR compute.
 
     Returns:
         uint8 (H, W): 0 background, class index + 1, or 255 (unsure).
@@ -61,10 +70,10 @@ def confident_label_map(
         UserError: the image cannot be read, or is not of the maps' size.
     """
     image = read_fitting_image(image_path, class_maps)
-    field = DenseCrf(image, len(classes) + 1, parameters.crf)
+    refiner = refiner_of(image, len(classes) + 1, parameters.refinement, device)
 
     def winners(background: BackgroundScore) -> np.ndarray:
-        return field.infer(with_background(class_maps, background.resolved(seed_threshold))).argmax(axis=0)
+        return refiner.infer(with_background(class_maps, background.resolved(seed_threshold))).argmax(axis=0)
 
     objects = winners(parameters.foreground)
     surely_background = winners(parameters.background) == 0
@@ -77,16 +86,22 @@ def confident_label_map(
 
 
 def refined_seed(
-    image_path: Path, classes: np.ndarray, class_maps: np.ndarray, background: BackgroundScore, crf: Crf
+    image_path: Path,
+    classes: np.ndarray,
+    class_maps: np.ndarray,
+    background: BackgroundScore,
+    refinement: Crf | Averaging | None,
+    device: "torch.device | str" = "cpu",
 ) -> np.ndarray:
-    """The seed after a CRF.
+    """The seed after a CRF, PAR or PAMR.
 
     Args:
         image_path: the image file.
         classes: int (K,), indices of the data set's classes, of which the image shows these.
         class_maps: (K, H, W), values in [0, 1].
         background: the background's score.
-        crf: constants of the CRF.
+        refinement: its constants; None for none.
+        device: where PAR and PAMR compute.
 
     Returns:
         uint8 (H, W): 0 background, or class index + 1.
@@ -95,7 +110,8 @@ def refined_seed(
         UserError: the image cannot be read, or is not of the maps' size.
     """
     image = read_fitting_image(image_path, class_maps)
-    return label_values(classes)[refine(image, class_maps, background, crf)]
+    refiner = refiner_of(image, len(classes) + 1, refinement, device)
+    return label_values(classes)[refiner.infer(with_background(class_maps, background)).argmax(axis=0)]
 
 
 def label_values(classes: np.ndarray) -> np.ndarray:

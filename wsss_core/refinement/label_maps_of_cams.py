@@ -21,6 +21,7 @@ def write_label_maps_of_cams(
     manifest_csv: Path,
     run: Run,
     description: str,
+    processes: int | None = None,
 ) -> None:
     """Make label maps of class maps in worker processes, and write them as ``write_label_maps`` does.
 
@@ -31,6 +32,7 @@ def write_label_maps_of_cams(
         manifest_csv: the manifest to make.
         run: how it is run; ``inputs`` are those of the whole work, for resuming.
         description: for the progress bar and the log.
+        processes: how many share the images; None: as many as the job has threads.
 
     Raises:
         UserError: the maps are of other classes, an image's worker died, or ``make`` raised it.
@@ -38,6 +40,8 @@ def write_label_maps_of_cams(
     cams.check_classes(index.classes)
     image_ids, paths = index.image_ids, index.image_paths
     made = partial(label_map_of_stored_cams, cams=cams, make=make)
-    pool: ImagePool[np.ndarray] = ImagePool(made, lambda at: (paths[at], image_ids[at]), image_ids, run.threads)
+    pool: ImagePool[np.ndarray] = ImagePool(
+        made, lambda at: (paths[at], image_ids[at]), image_ids, processes or run.threads
+    )
     with pool:
         write_label_maps(index, pool, manifest_csv, run.inputs, description)

@@ -4,17 +4,23 @@ Kept apart from what walks over a data set, so that a worker process starts with
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsss_core.config.averaging import Averaging
 from wsss_core.config.background import BackgroundScore, Saliency
 from wsss_core.config.crf import Crf
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import CamStoreReader, ImageCams
 from wsss_core.refinement.confident_labels import label_values, read_fitting_image
-from wsss_core.refinement.crf import dense_crf, with_background
+from wsss_core.refinement.crf import with_background
+from wsss_core.refinement.refined_scores import refiner_of
 from wsss_core.refinement.saliency_scores import read_fitting_saliency, saliency_scores
+
+if TYPE_CHECKING:
+    import torch
 
 
 def stored_pseudo_label_map(
@@ -23,8 +29,9 @@ def stored_pseudo_label_map(
     saliency_map: Path | None,
     stored: CamStoreReader,
     background: BackgroundScore | Saliency | None,
-    crf: Crf | None,
+    refinement: Crf | Averaging | None,
     unsure_below: float | None = None,
+    device: "torch.device | str" = "cpu",
 ) -> np.ndarray:
     """Label the pixels of an image by the maps that a store has of it; else as :func:`pseudo_label_map`.
 
@@ -34,16 +41,17 @@ def stored_pseudo_label_map(
     maps = stored.read(image_id)
     if background is None and maps.background is None:
         raise UserError(f"the maps of image '{image_id}' have no background that walked with them; make them again")
-    return pseudo_label_map(image_path, maps, background, crf, unsure_below, saliency_map)
+    return pseudo_label_map(image_path, maps, background, refinement, unsure_below, saliency_map, device)
 
 
 def pseudo_label_map(
     image_path: Path,
     maps: ImageCams,
     background: BackgroundScore | Saliency | None,
-    crf: Crf | None,
+    refinement: Crf | Averaging | None,
     unsure_below: float | None = None,
     saliency_map: Path | None = None,
+    device: "torch.device | str" = "cpu",
 ) -> np.ndarray:
     """Label the pixels of an image.
 
@@ -53,10 +61,11 @@ def pseudo_label_map(
         background: the background's score beside the maps divided by their largest value, as in IRN's
             ``step/make_sem_seg_labels.py``, or how these are joined with a saliency map; None if ``maps`` hold a
             background that walked with them, as in AffinityNet's ``infer_aff.py``, where nothing is divided.
-        crf: constants of a CRF on the scores; None for none.
-        unsure_below: pixels whose label's probability (with a CRF) or share of all scores (without)
+        refinement: constants of a CRF, PAR or PAMR on the scores; None for none.
+        unsure_below: pixels whose label's probability (with a CRF) or share of all scores (else)
             is lower get 255; None for none.
-        saliency_map: the image's saliency map, for that kind of background alone.
+        saliency_map: the image's saliency map, for that kind of background only.
+        device: where PAR and PAMR compute.
 
     Returns:
         uint8 (H, W): 0 background, class index + 1, or 255 (unsure).
@@ -71,8 +80,8 @@ def pseudo_label_map(
         return np.zeros(image.shape[:2], dtype=np.uint8)
     saliency = None if saliency_map is None else read_fitting_saliency(saliency_map, *image.shape[:2])
     scores = pseudo_label_scores(maps, background, saliency)
-    if crf is not None:
-        scores = dense_crf(image, np.clip(scores, 0, 1), crf)
+    if refinement is not None:
+        scores = refiner_of(image, len(scores), refinement, device).infer(np.clip(scores, 0, 1))
     labels = label_values(maps.classes)[scores.argmax(axis=0)]
     if unsure_below is not None:
         labels[scores.max(axis=0) < unsure_below * scores.sum(axis=0)] = ignored_in(labels)

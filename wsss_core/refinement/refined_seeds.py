@@ -1,8 +1,9 @@
-"""Stage `refined_seeds`: seeds after a dense CRF, which are scored."""
+"""Stage `refined_seeds`: seeds after a dense CRF, PAR or PAMR, which are scored."""
 
 from functools import partial
 from pathlib import Path
 
+from wsss_core.config.averaging import Averaging
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.datasets.index import DatasetIndex
@@ -10,11 +11,12 @@ from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.jobs.run import Run
 from wsss_core.refinement.confident_labels import refined_seed
 from wsss_core.refinement.label_maps_of_cams import write_label_maps_of_cams
+from wsss_core.refinement.refined_scores import place_of
 
 
 def refine_seeds(
     background: BackgroundScore,
-    crf: Crf,
+    refinement: Crf | Averaging | None,
     index_shard: DatasetIndex,
     cams: CamStoreReader,
     manifest_csv: Path,
@@ -24,7 +26,7 @@ def refine_seeds(
 
     Args:
         background: the background's score.
-        crf: constants of the CRF.
+        refinement: its constants; None for none.
         index_shard: the images.
         cams: class maps of at least these images.
         manifest_csv: the manifest to make; the label maps (see ``refined_seed``) lie beside it.
@@ -33,5 +35,6 @@ def refine_seeds(
     Raises:
         UserError: an image cannot be read, does not fit its maps, or its worker died.
     """
-    make = partial(refined_seed, background=background, crf=crf)
-    write_label_maps_of_cams(index_shard, cams, make, manifest_csv, run, "refining seeds")
+    device, processes = place_of(refinement, run)
+    make = partial(refined_seed, background=background, refinement=refinement, device=device)
+    write_label_maps_of_cams(index_shard, cams, make, manifest_csv, run, "refining seeds", processes)

@@ -1,0 +1,81 @@
+"""From a folder of masks of segments to a checked table of them, which pseudo labels are joined with."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind, write_faults
+from wsss_core.datasets.index import DatasetIndex
+from wsss_core.datasets.label_maps import write_label_manifest
+from wsss_core.datasets.sam_masks import FORM, OtherSize, Size, read_sam_masks, source_of_masks
+from wsss_core.errors import UserError
+from wsss_core.jobs.image_pool import ImagePool
+from wsss_core.jobs.progress import progress
+
+
+def state_of_masks(folder: Path) -> str:
+    """A digest of the names and times of what a folder holds: another one when masks were made again."""
+    state = []
+    for directory, folders, files in os.walk(folder):
+        # A folder's time changes with the files in it, so the PNG files themselves are not looked at.
+        named = [*folders, *(name for name in files if name.endswith(".json"))]
+        for name in named:
+            path = os.path.join(directory, name)
+            try:
+                state.append((os.path.relpath(path, folder), os.stat(path).st_mtime_ns))
+            except OSError:  # a link that leads nowhere
+                continue
+    return hashlib.sha256(repr(sorted(state)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def index_sam_masks(folder: Path, index: DatasetIndex, masks_csv: Path, threads: int = 1) -> None:
+    """Read all masks of the training images once, and write the table of where they are.
+
+    Args:
+        folder: holds ``<image id>/*.png`` or ``<image id>.json``, of the size of the images in the index or, where large
+            images were shrunk, of the original ones. An image without any mask has an empty folder or list.
+        index: the data set.
+        masks_csv: where the table goes: image id, and the folder or file of its masks.
+        threads: processes that read masks.
+
+    Raises:
+        DatasetFaults: an image has no masks, or a mask cannot be read or has another size or other values; lists all.
+    """
+    train = index.split("train")
+    image_ids = train.image_ids
+    sizes = list(zip(train.original().sizes, train.sizes, strict=True))
+    sources: dict[str, Path] = {}
+    faults: list[Fault] = []
+
+    def arguments(at: int) -> tuple[Any, ...]:
+        return folder, image_ids[at], *sizes[at]
+
+    with ImagePool(check_sam_masks, arguments, image_ids, threads) as pool:
+        for at in progress(range(len(image_ids)), "Checking masks of segments"):
+            source, fault = pool(at)
+            if fault is None:
+                sources[image_ids[at]] = Path(os.path.abspath(source))
+            else:
+                faults.append(fault)
+    table = masks_csv.with_name("faults.csv")
+    if faults:
+        write_faults(table, faults)
+        raise DatasetFaults(f"the masks of segments in {folder}", faults, table=table)
+    table.unlink(missing_ok=True)
+    write_label_manifest(sources, masks_csv)
+
+
+def check_sam_masks(folder: Path, image_id: str, original: Size, size: Size) -> tuple[Path, Fault | None]:
+    """Where an image's masks are, and what is wrong with the first one that is not right."""
+    place = folder / image_id
+    try:
+        source = source_of_masks(folder, image_id)
+        if source is None:
+            detail = f"image {image_id!r} has no masks here; expected {FORM}"
+            return place, Fault(FaultKind.MISSING_MASK, str(folder), detail, image_id)
+        read_sam_masks(source, original, None if original == size else size)
+        return source, None
+    except UserError as error:
+        kind = FaultKind.MASK_SIZE if isinstance(error, OtherSize) else FaultKind.BROKEN_MASK
+        return place, Fault(kind, str(place), str(error).removeprefix(f"{place}: "), image_id)
