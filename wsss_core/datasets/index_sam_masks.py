@@ -33,8 +33,8 @@ def index_sam_masks(folder: Path, index: DatasetIndex, masks_csv: Path, threads:
     """Read all masks of the training images once, and write the table of where they are.
 
     Args:
-        folder: holds ``<image id>/*.png`` or ``<image id>.json``, of the size of the images in the index or, where large
-            images were shrunk, of the original ones. An image without any mask has an empty folder or list.
+        folder: holds ``<image id>/*.png`` or ``<image id>.json``, of the size of the images in the index or, where
+            large images were shrunk, of the original ones. An image without any mask has an empty folder or list.
         index: the data set.
         masks_csv: where the table goes: image id, and the folder or file of its masks.
         threads: processes that read masks.

@@ -72,13 +72,15 @@ def _unfit_experiments(rules: Rules) -> Iterator[str]:
 
 
 def _unfit_sam_masks(rules: Rules) -> Iterator[str]:
-    for artifact in rules.plan.artifacts("sam_masks"):
-        folder = artifact.parameters["folder"]
-        if not os.path.isdir(folder) or not os.listdir(folder):
-            yield (
-                f"affinities.{artifact.variant}.pseudo_labels.sam_masks.folder: there are no masks in {folder}, which is "
-                f"to hold {FORM}; docs/methods/sam_masks.md says how to make them"
-            )
+    configs = [rules.config, *(point.plan.config for point in rules.points.values())]
+    for config in configs:
+        for name in {experiment.affinity: None for experiment in config.experiments.values() if experiment.affinity}:
+            masks = config.affinities[name].pseudo_labels.sam_masks
+            if masks is not None and not (os.path.isdir(masks.folder) and os.listdir(masks.folder)):
+                yield (
+                    f"affinities.{name}.pseudo_labels.sam_masks.folder: there are no masks in {masks.folder}, which is "
+                    f"to hold {FORM}"
+                )
 
 
 def _unfit_scored_list(rules: Rules) -> Iterator[str]:

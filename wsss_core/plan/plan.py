@@ -303,9 +303,8 @@ class Plan:
         upstream = {"dataset": self.dataset, "maps": maps}
         if settings.pseudo_labels.sam_masks is not None:
             folder = {"folder": settings.pseudo_labels.sam_masks.folder}
-            stages["sam_masks"] = upstream["sam_masks"] = self._artifact(
-                "sam_masks", experiment.affinity, folder, {"dataset": self.dataset}
-            )
+            masks = self._artifact("sam_masks", "segments", folder, {"dataset": self.dataset})
+            stages["sam_masks"] = upstream["sam_masks"] = masks
         if background.threshold is not None and background.threshold.fixed is None:
             stages["threshold"] = upstream["threshold"] = self._plan_threshold(background.threshold, maps)
         _add_seed_threshold(background.times_seed_threshold is not None, seed_threshold, stages, parameters, upstream)

@@ -1,6 +1,7 @@
 """PAR and PAMR: scores averaged along an image's colours again and again, without a network.
 
-PAR: Ru et al., "Learning Affinity from Attention" (AFA, CVPR 2022), section 3.3, as in AFA's and ToCo's ``model/PAR.py``.
+PAR: Ru et al., "Learning Affinity from Attention" (AFA, CVPR 2022), section 3.3, as in AFA's and ToCo's
+``model/PAR.py``.
 PAMR: Araslanov & Roth, "Single-Stage Semantic Segmentation from Image Labels" (CVPR 2020), section 4.2, as in
 1-stage-wseg's ``models/mods/pamr.py``.
 """
@@ -56,7 +57,8 @@ class LocalAveraging:
         """Average maps.
 
         Args:
-            maps: (B, C, h, w), of the images' device and dtype; brought to their size first (bilinear, corners aligned).
+            maps: (B, C, h, w), of the images' device and dtype; brought to their size first (bilinear, corners
+                aligned).
 
         Returns:
             (B, C, H, W). PAR's weights sum to ``1 + distance_weight``, so its maps have grown by that in each
