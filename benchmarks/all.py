@@ -26,7 +26,7 @@ from benchmarks.tables import machine
 from wsss_core.files.atomic import write_text
 
 REPOSITORY = Path(__file__).parents[1]
-ON_GPU = ("advcam", "multiscale", "training", "prediction", "random_walk")
+ON_GPU = ("advcam", "multiscale", "training", "prediction", "random_walk", "averaging")
 """Benchmarks that take ``--device cuda``."""
 BENCHMARKS = (*ON_GPU, "crf", "cam_store", "pair_labels", "startup")
 """In the order that they are run in."""

@@ -20,7 +20,7 @@ TINY = 1e-8
 """Added to deviations, as the authors do."""
 NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
 """Rows and columns to the eight neighbours at a dilation of 1."""
-BAND_BYTES = {"cpu": 2**22, "cuda": 2**28}
+BAND_BYTES = {"cpu": 2**23, "cuda": 2**28}
 """Memory of the weights that are computed, or used, at a time: on a CPU they should stay in its cache."""
 KEPT_BYTES = 2**30
 """Memory of all weights up to which they are kept; for larger images they are computed in each iteration."""
@@ -89,9 +89,9 @@ class LocalAveraging:
         settings = self._settings
         if isinstance(settings, Par):
             # A neighbour's deviation is that of its difference: the centre is the same for all.
-            scaled = differences / ((differences.std(0) + TINY) * settings.width)
-            weights = (-(scaled**2).mean(2)).softmax(0)
-            return weights + self._weights_of_distances(weights)
+            scaled = differences.div_((differences.std(0) + TINY) * settings.width).square_()
+            weights = (-scaled.mean(2)).softmax(0)
+            return weights.add_(self._weights_of_distances(weights))
         with_centres = torch.cat([differences, torch.zeros_like(differences[: len(settings.dilations)])])
         scaled = differences.abs() / (TINY + settings.width * with_centres.std(0))  # type: ignore[attr-defined]
         return (-scaled.mean(2)).softmax(0)
@@ -142,7 +142,8 @@ class AveragedScores:
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1)[None]
         small = (max(1, self._size[0] // settings.shrink), max(1, self._size[1] // settings.shrink))
         self._small = small
-        self._averaging = LocalAveraging(self._resized(pixels.float() / 255, small), settings)
+        # From 0 to 255: scale does not matter, and differences of whole numbers are exact.
+        self._averaging = LocalAveraging(self._resized(pixels.float(), small), settings)
 
     def infer(self, scores: np.ndarray) -> np.ndarray:
         """Average scores.
