@@ -97,7 +97,10 @@ def test_all_faults_are_told_by_name(folder, table):
 @pytest.mark.parametrize(
     ("save", "words"),
     [
-        (lambda path: Image.fromarray(MAP).convert("P").save(path), "has pixels of kind P; a saliency map is a PNG with 8-bit grey"),
+        (
+            lambda path: Image.fromarray(MAP).convert("P").save(path),
+            "has pixels of kind P; a saliency map is a PNG with 8-bit grey",
+        ),
         (lambda path: write(path, MAP.astype(np.uint16) * 257), "has pixels of kind I;16"),
         (lambda path: write(path, np.stack([MAP] * 3, axis=2)), "has pixels of kind RGB; a saliency map is a PNG"),
         (lambda path: write(path, MAP > 9), "has pixels of kind 1; a saliency map is a PNG"),

@@ -447,8 +447,8 @@ def with_saliency(raw, folder="saliency", background=None):
 
 def test_saliency_maps_change_nothing_but_labels_that_are_made_with_them():
     plan, before = plan_of(with_saliency), plan_of()
-    for name, stages in before.experiments.items():
-        assert {a.name for a in plan.experiments[name].values()} == {a.name for a in stages.values()}
+    for name, artifacts in before.experiments.items():
+        assert {a.name for a in plan.experiments[name].values()} == {a.name for a in artifacts.values()}
     assert plan.dataset.name == before.dataset.name
     salient = plan.experiments["salient"]
     assert set(salient["pseudo_labels"].upstream) == {"dataset", "maps", "saliency"}
@@ -518,7 +518,7 @@ def test_said_or_by_default_it_is_the_same_segmenter_and_with_random_layers_the_
     assert largefov_of().name == largefov_of(fully_connected="vgg16").name
     # The digest from before there was such a key, when these layers were always random.
     assert largefov_of(fully_connected="random").name == "masks-largefov-36f869ab9a"
-    with pytest.raises(ConfigError, match="largefov.fully_connected: vgg16 is for a trunk that starts from"):
+    with pytest.raises(ConfigError, match=r"largefov\.fully_connected: vgg16 is for a trunk that starts from"):
         largefov_of(fully_connected="vgg16", trunk={"weights": "scratch"})
     with pytest.raises(ConfigError, match="'channels' must divide that, not be 1000"):
         largefov_of(fully_connected="vgg16", channels=1000)

@@ -282,3 +282,13 @@ def test_labels_that_saliency_maps_were_used_for_say_so(weight, counted):
     assert told["background"] == words and told["labels"] == "image labels, saliency maps"
     assert score_conditions(stages["walked_cams"])["labels"] == "image labels"
     assert score_conditions(stages["predictions"])["background"] == f"its labels': {words}"
+
+
+@pytest.mark.parametrize(("source", "words"), [(None, ", fc6 and fc7 too"), ("random", "")])
+def test_largefov_says_that_its_layers_start_from_vgg16s(source, words):
+    raw = copy.deepcopy(DEMO)
+    raw["backbones"]["vgg"] = {"network": "vgg16", "output_stride": 8, "dilated": True}
+    raw["segmenters"]["largefov"] = {"network": "largefov", "backbone": "vgg", "fully_connected": source}
+    raw["experiments"] = {"full": {"labels": "masks", "segmenter": "largefov"}}
+    predictions = Plan(load_config(raw)).experiments["full"]["predictions"]
+    assert score_conditions(predictions)["initialisation"] == f"ImageNet (torchvision){words}"

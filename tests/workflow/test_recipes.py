@@ -37,7 +37,7 @@ def voc(root: Path) -> None:
     tree.lists = {"train": ["2007_train"], "val": ["2007_val"], "train_aug": ["2007_train", "2008_aug"]}
     tree.write_lists()
     saliency = root.parents[1] / "saliency"
-    saliency.mkdir()
+    saliency.mkdir(exist_ok=True)
     for image_id in tree.lists["train_aug"]:
         Image.new("L", SIZE[::-1], 200).save(saliency / f"{image_id}.png")
     sbd = root.parents[1] / "benchmark_RELEASE/dataset"
@@ -173,7 +173,9 @@ def test_a_recipe_is_planned_from_the_data_set_to_the_scores(workflow_of_true_si
     assert planned["train_segmenter"] == len(trained)
 
 
-@pytest.mark.parametrize("workflow", ["voc12-advcam-irn", "voc12-seenet", "coco14-advcam-irn", "coco14-aeft"], indirect=True)
+@pytest.mark.parametrize(
+    "workflow", ["voc12-advcam-irn", "voc12-seenet", "coco14-advcam-irn", "coco14-aeft"], indirect=True
+)
 def test_the_data_sets_of_the_recipes_are_read_by_them(workflow):
     workflow.run("check_dataset")
     (index,) = workflow.results.glob("dataset/*/index.csv")

@@ -11,7 +11,6 @@ from wsss_core.config.trained_on import TRAINED_ON, backbone_trained_on
 from wsss_core.config.training import Optimisation
 from wsss_core.datasets.creatures.pretext import pretext_images
 from wsss_core.datasets.transforms import normalise
-from wsss_core.errors import UserError
 from wsss_core.jobs.run import Run
 from wsss_core.networks.imagenet_weights import imagenet_weights
 from wsss_core.networks.parameter_groups import ParameterGroup

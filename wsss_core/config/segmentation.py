@@ -134,12 +134,12 @@ class LargeFov(Segmenter):
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of values that each of these two layers drops in training."""
     fully_connected: Literal["vgg16", "random"] | None = Field(None, exclude_if=lambda source: source is None)
-    """What fc6 and fc7 start from: ``vgg16``, VGG-16's own fully connected layers in torchvision's file, decimated: every
-    third row and column of fc6's 7x7 weights, and every (4096 / ``channels``)-th unit of both layers; or ``random``. By
-    default ``vgg16`` where the trunk starts from these ImageNet weights itself (a ``backbone`` with ``network: vgg16``,
-    ``weights: imagenet``) and ``channels`` divides 4096, as in the paper (section 3.1: "simple decimation"); else random.
-    Which units DeepLab's released file has is not published. fc6's rows are 3 cells of stride 32 apart, which are an
-    ``atrous_rate`` of 12 at stride 8."""
+    """What fc6 and fc7 start from: ``vgg16``, VGG-16's own fully connected layers in torchvision's file, decimated
+    (every third row and column of fc6's 7x7 weights, every (4096 / ``channels``)-th unit of both layers); or
+    ``random``. By default ``vgg16`` where the trunk itself starts from that file (a ``backbone`` with ``network:
+    vgg16``, ``weights: imagenet``) and ``channels`` divides 4096, as in the paper (section 3.1: "simple decimation");
+    else ``random``. Which units DeepLab's released file has is not published. fc6's rows are 3 cells of stride 32
+    apart, which are an ``atrous_rate`` of 12 at stride 8."""
     compared_at: Literal["labels", "scores"] = "scores"
     """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
     to the scores' (nearest, as Pillow), as DeepLab's own code does."""
@@ -157,8 +157,8 @@ class LargeFov(Segmenter):
     def _layers_can_be_decimated(self) -> "LargeFov":
         if self.fully_connected == "vgg16" and FULLY_CONNECTED_UNITS % self.channels:
             raise ValueError(
-                f"'fully_connected: vgg16' keeps every n-th of {FULLY_CONNECTED_UNITS} units, so 'channels' must divide "
-                f"that, not be {self.channels}"
+                f"'fully_connected: vgg16' keeps every n-th of {FULLY_CONNECTED_UNITS} units, so 'channels' must "
+                f"divide that, not be {self.channels}"
             )
         if self.fully_connected is not None and self.weights is not None:
             raise ValueError("'fully_connected' is for new layers, and 'weights' brings them; leave one of the two out")

@@ -16,7 +16,6 @@ from wsss_core.networks.initialisation import initialise_for_relu
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.trunks import TrunkNetwork
 
-
 FC6, FC7 = "classifier.0", "classifier.3"
 """torchvision's names of VGG-16's fully connected layers fc6 and fc7."""
 GRID, KEPT_EVERY = 7, 3

@@ -278,8 +278,8 @@ class Rules:
         folder = Path(artifact.parameters["folder"])
         if not folder.is_dir() and not os.path.exists(artifact.path("saliency.csv")):
             raise UserError(
-                f"dataset.saliency: there is no folder {folder}, which is to hold <image id>.png of each training image; "
-                "leave the key out, and the experiments whose labels need it, if you have no saliency maps"
+                f"dataset.saliency: there is no folder {folder}, which is to hold <image id>.png of each training "
+                "image; leave the key out, and the experiments whose labels need it, if you have no saliency maps"
             )
         return [str(path) for path in folders_in(folder) if "{" not in str(path)]
 

@@ -49,8 +49,8 @@ def make_pseudo_labels(
 
     Raises:
         UserError: an image, a saliency map or a mask of a segment cannot be read or has another size, its worker died,
-            the maps are of other classes or have no background where they should, an image has no saliency map, or a CRF
-            is wanted and pydensecrf is missing.
+            the maps are of other classes or have no background where they should, an image has no saliency map, or a
+            CRF is wanted and pydensecrf is missing.
     """
     maps.check_classes(index_shard.classes)
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
