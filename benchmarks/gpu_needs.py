@@ -27,7 +27,8 @@ from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.config import Config, load_config, read_yaml
 from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.config.trunk_description import trunk_of
-from wsss_core.networks.segmenter_files import build_segmenter
+from wsss_core.networks.deeplab import SegmentationNetwork
+from wsss_core.networks.segmenter_files import NETWORKS, build_segmenter
 from wsss_core.refinement.affinity_method import AFFINITY_METHODS
 
 SUSTAINED = 10e12
@@ -67,13 +68,14 @@ class Needs:
     """Memory of the GPU; None where it is less than the trainings'."""
 
 
-def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: bool = True) -> Pass:
+def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: bool = True, images: int = 1) -> Pass:
     """Count what one image costs.
 
     Args:
         build: makes the network.
         size: height and width of the image.
         trained: whether the weights' gradients are computed; if not, the image's are.
+        images: how many go through the network together, for one that cannot be trained on a single one.
     """
     kept: dict[int, int] = {}
 
@@ -84,16 +86,17 @@ def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: boo
     with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
         network = build().train(trained)
         own = {id(p.untyped_storage()) for p in (*network.parameters(), *network.buffers())}
-        images = torch.randn(1, 3, *size, requires_grad=not trained)
+        pixels = torch.randn(images, 3, *size, requires_grad=not trained)
         if not trained:
             network.requires_grad_(False)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            outputs = network(images)
+            outputs = network(pixels)
             outputs = outputs if isinstance(outputs, tuple | list) else [outputs]
             total = torch.stack([output.sum() for output in outputs]).sum()
         total.backward()  # type: ignore[no-untyped-call]
         weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    return Pass(counter.get_total_flops(), sum(n for storage, n in kept.items() if storage not in own), weights)
+    of_all = sum(n for storage, n in kept.items() if storage not in own)
+    return Pass(counter.get_total_flops() / images, of_all / images, weights)
 
 
 def needs(config: Config, images: int) -> list[Needs]:
@@ -166,9 +169,40 @@ def _of_segmenter(config: Config, name: str, images: int, classes: Sequence[str]
     settings: Any = config.segmenters[name]
     trunk = trunk_of(config.backbones[settings.backbone])
     crop, optimisation = settings.augmentation.crop, settings.optimisation
-    step = one_pass(lambda: build_segmenter(settings.network, settings.options, trunk, classes), (crop, crop))
+
+    def build() -> SegmentationNetwork:
+        return build_segmenter(settings.network, settings.options, trunk, classes)
+
+    together = NETWORKS[settings.network].least_images
+    step = one_pass(build, (crop, crop), images=together)
+    if settings.consistency is not None:
+        decoders = sum(settings.consistency.decoders.counts.values())
+        consistent = one_pass(lambda: WithAuxiliaryDecoders(build(), decoders), (crop, crop), images=together)
+        shares = {e.masks_of.share for e in config.experiments.values() if e.masks_of and e.segmenter == name}
+        others = 1 - min(share or 0 for share in shares or {0})  # of the images, those that auxiliary decoders see
+        step = Pass(
+            step.operations + others * (consistent.operations - step.operations),
+            step.kept + others * (consistent.kept - step.kept),
+            consistent.weights,
+        )
     at_once = optimisation.batch_size // optimisation.accumulate
     return _of_training(f"segmenter {name}", step, images * optimisation.epochs, at_once)
+
+
+class WithAuxiliaryDecoders(nn.Module):
+    """A segmenter in cross-consistency training: its logits, and probabilities of each auxiliary decoder."""
+
+    def __init__(self, network: SegmentationNetwork, decoders: int) -> None:
+        """Build so many decoders."""
+        super().__init__()
+        self.network = network
+        self.decoders = nn.ModuleList(network.auxiliary_decoder() for _ in range(decoders))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The segmenter's logits and the decoders' probabilities."""
+        maps = self.network.encode(images)
+        probabilities = [decoder(maps[-1]).softmax(dim=1).square() for decoder in self.decoders]
+        return [*self.network.all_logits(images, maps), *probabilities]
 
 
 def _of_training(stage: str, step: Pass, views: float, at_once: int) -> Needs:

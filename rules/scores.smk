@@ -146,6 +146,7 @@ rule score_label_maps:
         masks=ask.plan.masks.path("masks.csv"),
         classes=ask.plan.dataset.path("classes.json"),
         scored_list=ask.scored_images,
+        index_of_objects=ask.index_of_objects,
         thresholds=ask.thresholds_in_conditions,
     output:
         scores=reported(

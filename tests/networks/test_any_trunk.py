@@ -15,7 +15,7 @@ from wsss_core.config.cams import AdvCams, MultiscaleCams, SeenetCams
 from wsss_core.config.classifiers import AeftClassifier, CgnetClassifier, OrdinaryClassifier, SeenetClassifier
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import AffinityNet, Irn
-from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Prediction
+from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Prediction, PspNet
 from wsss_core.config.training import Augmentation
 from wsss_core.files.cam_store import ImageCams
 from wsss_core.networks.batch_norm import FrozenBatchNorm, freeze_batch_norm
@@ -60,6 +60,7 @@ SEGMENTERS = {
     "largefov": LargeFov(backbone="any", atrous_rate=2, channels=16),
     "deeplabv2": DeepLabV2(backbone="any", atrous_rates=(1, 2), input_scales=(0.5,)),
     "deeplabv3plus": DeepLabV3Plus(backbone="any", atrous_rates=(1, 2)),
+    "pspnet": PspNet(backbone="any"),
 }
 any_trunk = pytest.mark.parametrize("name", TRUNKS)
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from wsss_core.config.networks import Trunk
-from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov
+from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, PspNet
 from wsss_core.errors import UserError
 from wsss_core.networks.deeplab import AtrousPyramid
 from wsss_core.networks.segmenter_files import build_segmenter, load_segmenter, save_segmenter
@@ -19,6 +19,7 @@ KINDS = {
     "largefov": LargeFov(classifier="any", atrous_rate=3, channels=12),
     "deeplabv2": DeepLabV2(classifier="any", atrous_rates=(1, 3), input_scales=(0.5,)),
     "deeplabv3plus": DeepLabV3Plus(classifier="any", atrous_rates=(1, 3)),
+    "pspnet": PspNet(classifier="any", bins=(1, 3)),
 }
 
 
@@ -29,8 +30,8 @@ def build(kind, trunk=SMALL):
 
 @pytest.mark.parametrize("network", ["resnet_small", "resnet18", "resnet38_small", "vgg16_small"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_scores_come_at_the_trunks_stride_or_at_a_quarter_of_the_size(kind, network):
-    stride = 4 if kind in ("skip", "deeplabv3plus") else 8
+def test_scores_come_at_the_trunks_stride_or_a_quarter_of_the_size_or_all_of_it(kind, network):
+    stride = {"skip": 4, "deeplabv3plus": 4, "pspnet": 1}.get(kind, 8)
     segmenter = build(kind, Trunk(network=network, output_stride=8)).eval()
     for height, width in [(32, 48), (33, 41), (1, 1)]:
         logits = segmenter(torch.zeros(2, 3, height, width))

@@ -124,6 +124,7 @@ SEGMENTERS = {
     "largefov": ("vgg16_small", {"atrous_rate": 2, "channels": 8, "dropout": 0.5}),
     "deeplabv2": ("resnet_small", {"atrous_rates": (2, 4), "input_scales": (0.5,)}),
     "deeplabv3plus": ("resnet_small", {"atrous_rates": (1, 2), "dropout": 0.5}),
+    "pspnet": ("resnet_small", {"bins": (1, 2)}),
 }
 
 

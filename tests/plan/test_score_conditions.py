@@ -176,32 +176,44 @@ MIXED = {"file": "a.txt", "share": 0.5, "pseudo_weight": 0.2}
     ("experiment", "segmenter", "short", "long"),
     [
         (WEAK, {}, "pseudo", "pseudo labels cam-irn"),
-        (WEAK, {"consistency": {}}, "pseudo", "pseudo labels cam-irn; cross-consistency"),
+        (
+            WEAK,
+            {"consistency": {"weight": 9}},
+            "pseudo",
+            "pseudo labels cam-irn (0.4 in the auxiliary decoders); cross-consistency (weight 9)",
+        ),
+        (
+            WEAK,
+            {"consistency": {"pseudo_weight": 0}},
+            "pseudo",
+            "pseudo labels cam-irn; cross-consistency (weight 30)",
+        ),
         (MASKS, {}, "masks", "masks"),
         (
             {**WEAK, "masks_of": "a.txt"},
             {},
             "masks of a.txt, pseudo",
-            "masks of a.txt, pseudo labels cam-irn",
+            "masks of a.txt (weight 1), pseudo labels cam-irn (weight 1)",
         ),
         (
             {**WEAK, "masks_of": MIXED},
             {"consistency": {}},
             "masks of a.txt, pseudo",
-            "masks of a.txt (0.5 of each step), pseudo labels cam-irn (weight 0.2); cross-consistency",
+            "masks of a.txt (weight 1, 0.5 of each step), pseudo labels cam-irn (weight 0.2, 0.4 in the auxiliary "
+            "decoders); cross-consistency (weight 30)",
         ),
         (
             {**WEAK, "masks_of": {"folder": "mended"}},
             {},
             "corrected masks of mended, pseudo",
-            "corrected masks of mended, pseudo labels cam-irn",
+            "corrected masks of mended (weight 1), pseudo labels cam-irn (weight 1)",
         ),
         ({**MASKS, "masks_of": "a.txt"}, {}, "masks of a.txt", "masks of a.txt"),
         (
             {**MASKS, "masks_of": "a.txt"},
             {"consistency": {}},
             "masks of a.txt, others without label",
-            "masks of a.txt, others without label; cross-consistency",
+            "masks of a.txt, others without label; cross-consistency (weight 30)",
         ),
         (WEAK, IMPORTED, "not trained here", "not trained here"),
         (MASKS, IMPORTED, "not trained here", "not trained here"),
@@ -259,6 +271,19 @@ def test_which_training_images_are_scored(dataset, scored):
     """VOC's published figures are of its 1,464 images, whatever was trained on."""
     raw = {**copy.deepcopy(DEMO), "dataset": {"name": "mine", "root": "mine", **dataset}}
     assert load_config(raw).dataset.scored_list == scored
+
+
+def test_which_validation_images_are_scored_is_told_and_changes_nothing_that_is_made():
+    def planned(**dataset):
+        raw = copy.deepcopy(DEMO)
+        raw["dataset"] = {"format": "coco", "name": "coco14", "root": "data/coco", **dataset}
+        plan = Plan(config := load_config(raw))
+        predictions = plan.experiments["cam"]["predictions"]
+        return predictions, score_conditions(predictions, None, config.dataset.scored_val)["split"]
+
+    (some, told), (every, usual) = planned(score_val="with_objects"), planned()
+    assert some.digest == every.digest
+    assert (told, usual) == ("val (instances_val2014.json), images with objects", "val (instances_val2014.json)")
 
 
 def test_what_is_scored_decides_an_oracles_threshold_and_nothing_else():

@@ -30,6 +30,7 @@ from wsss_core.config.segmentation import (
     DeepLabV2,
     DeepLabV3Plus,
     LargeFov,
+    PspNet,
     Prediction,
     Segmenter,
     SegmenterOptimisation,
@@ -280,6 +281,9 @@ STAGES: dict[str, Stage] = {
         atrous_rates=(1, 2),
         consistency=EVERY_DECODER.model_copy(update={"pseudo_weight": 0}),
         fitted=BFLOAT16,
+    ),
+    "segmenter pspnet, consistency": segmenter(
+        PspNet, masks_of=MasksOf(file="list.txt"), bins=(1, 2), consistency=EVERY_DECODER
     ),
     "predictions": predictions("segmenter deeplab", Prediction(scales=(0.5, 1.0))),
     "predictions, probabilities": predictions(

@@ -76,6 +76,20 @@ def test_a_part_of_every_objects_box_is_cut_out(features, objects):
     assert {(0, 0, 0), (0, 3, 3)} & seen and len(seen) > 10
 
 
+def test_objects_may_be_finer_than_features(features, objects):
+    finer = objects.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
+    finer[:, 1::4], finer[:, :, 3::4] = False, True  # between the places that the nearest ones are
+    for kind in ("without_objects", "without_context"):
+        perturb = PERTURBATIONS[kind]
+        assert torch.equal(perturb(features, finer, nn.Identity()), perturb(features, objects, nn.Identity()))
+    torch.manual_seed(0)
+    solid = objects[:1].repeat_interleave(8, dim=1).repeat_interleave(8, dim=2)
+    gone = (cut_out(features[:1] + 1, solid) == 0).all(dim=1)[0]
+    # Of a box of 40 x 40 pixels, 16 x 16: two places each way, or as many as pixels 0, 8, 16, ... fall into it.
+    rows, columns = gone[:5, :5].any(dim=1).sum(), gone[:5, :5].any(dim=0).sum()
+    assert rows == 2 and columns == 2 and not (gone & ~objects[0]).any()
+
+
 def test_objects_and_context_are_kept_apart(features, objects):
     without_objects = PERTURBATIONS["without_objects"](features, objects, nn.Identity())
     without_context = PERTURBATIONS["without_context"](features, objects, nn.Identity())

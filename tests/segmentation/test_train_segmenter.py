@@ -14,6 +14,7 @@ from wsss_core.config.segmentation import (
     DeepLabV2,
     DeepLabV3Plus,
     LargeFov,
+    PspNet,
     Prediction,
     SegmenterOptimisation,
 )
@@ -56,6 +57,7 @@ KINDS = {
     "largefov": (LargeFov, {"atrous_rate": 1, "channels": 64, "dropout": 0.1}),
     "deeplabv2": (DeepLabV2, {"atrous_rates": (1, 2)}),
     "deeplabv3plus": (DeepLabV3Plus, {"atrous_rates": (1, 2), "dropout": 0.1}),
+    "pspnet": (PspNet, {"bins": (1, 2)}),
 }
 
 
@@ -96,6 +98,21 @@ def test_a_few_images_are_learned_by_heart_and_predicted(tmp_path, data, kind, a
         predicted = read_mask(path)
         assert predicted.shape == SIZES[name]
         assert (predicted == true_labels(name)).mean() > agreement
+
+
+def test_a_pspnet_of_many_classes_learns_a_few_images(tmp_path, data):
+    """With few classes, the ReLU behind its narrow layers can leave one without any gradient, as in CCT's code."""
+    index, trunk, label_maps = data
+    many = DatasetIndex((*index.classes, *(f"unseen {number}" for number in range(17))), index.table)
+    seed = {"optimisation": {"seed": 1}}
+    weights, curve = train(
+        (many, trunk, label_maps), tmp_path / "segmenter", 40, "pspnet", compared_at="labels", **seed
+    )
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0] / 5
+    manifest = tmp_path / "predictions" / "labels" / "000-of-001.csv"
+    predict(Prediction(scales=(1.0,), crf=None), many, weights, manifest, run=Run(inputs=[weights], device="cpu"))
+    predicted = read_mask(read_label_manifest([manifest])["two"])
+    assert (predicted == true_labels("two")).mean() > 0.8 > 1.2 * (true_labels("two") == 0).mean()
 
 
 def test_a_label_map_of_another_size_is_named(tmp_path, data):

@@ -18,7 +18,7 @@ with in_job(folder / "log.txt", 2, gpus=gpus):
     from wsss_core.config.classifiers import AeftClassifier, OrdinaryClassifier
     from wsss_core.config.networks import Backbone, Pretext, Trunk
     from wsss_core.config.refinement import AffinityNet, Irn
-    from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, SegmenterOptimisation
+    from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, PspNet, SegmenterOptimisation
     from wsss_core.config.semi_supervised import Consistency, MasksOf
     from wsss_core.config.training import Augmentation, Optimisation
     from wsss_core.datasets.index import DatasetIndex
@@ -79,6 +79,7 @@ with in_job(folder / "log.txt", 2, gpus=gpus):
         "segmenter": DeepLab(backbone="any", atrous_rates=(1, 2), **plain),
         "deeplabv2": DeepLabV2(backbone="any", atrous_rates=(1, 2), loss="balanced", **plain),
         "deeplabv3plus": DeepLabV3Plus(backbone="any", atrous_rates=(1, 2), dropout=0, **plain),
+        "pspnet": PspNet(backbone="any", bins=(1, 2), **plain),
         "resnet38_small": LargeFov(backbone="any", atrous_rate=2, channels=16, dropout=0, **plain),
         "vgg16_small": LargeFov(backbone="any", atrous_rate=2, channels=16, dropout=0, loss="balanced", **plain),
     }

@@ -67,7 +67,16 @@ def test_every_stage_trains_in_two_processes_as_in_one(tmp_path):
         process = start_script(Path(__file__).with_name("all_trainings.py"), folder, gpus)
         assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
     assert "training in 2 processes" in log_of(folders[1])
-    segmenters = ("segmenter", "deeplabv2", "deeplabv3plus", "resnet38_small", "vgg16_small", "semi", "parted")
+    segmenters = (
+        "segmenter",
+        "deeplabv2",
+        "deeplabv3plus",
+        "pspnet",
+        "resnet38_small",
+        "vgg16_small",
+        "semi",
+        "parted",
+    )
     stages = ("backbone", "ordinary", "aeft", "timm", "affinity", "irn", *segmenters)
     for stage in stages:
         curves = [pandas.read_csv(folder / stage / "training.csv") for folder in folders]

@@ -5,11 +5,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from wsss_core.config.background import Threshold
+from wsss_core.config.guesses import Guesses
 from wsss_core.config.numbers import Weight
 from wsss_core.config.parameters import Parameters, Scales
 
 
-class Cams(Parameters):
+class Cams(Guesses):
     """What all CAM methods have in common. Subclasses add their method's settings."""
 
     classifier: str

@@ -4,7 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wsss_core.config.numbers import BatchSize, Channels, Epochs, Weight
+from wsss_core.config.guesses import Guesses
+from wsss_core.config.numbers import BatchSize, Bins, Channels, Epochs, Weight
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.paths import WeightsFile
 from wsss_core.config.training import Augmentation, Cosine, Optimisation
@@ -13,7 +14,7 @@ AUTHORS_MOMENTUM = 5e-4
 """OC-CSE's and AEFT's optimiser receives the weight decay in momentum's place."""
 
 
-class Classifier(Parameters):
+class Classifier(Guesses):
     """A network trained on image-level labels. Subclasses add their objective's settings."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("start_from", "weights")
@@ -87,7 +88,7 @@ class AeftClassifier(Classifier):
     """Classification, attraction to the erased image, repulsion from an image without common class."""
     feature_channels: Channels = 256
     """Channels between the trunk and the class maps."""
-    bins: Annotated[tuple[Annotated[int, Field(ge=1, le=1_024)], ...], Field(max_length=32)] = (2, 4, 8, 16)
+    bins: Annotated[tuple[Bins, ...], Field(max_length=32)] = (2, 4, 8, 16)
     """Cells, each way, that the class maps are averaged over. One alone is pooled by itself; with none, the logit is
     the class map's mean (the paper's GAP baseline)."""
     fusion: Literal["gated", "ungated", "average"] = "gated"

@@ -119,6 +119,11 @@ class Dataset(Parameters):
         return self.score_on
 
     @property
+    def scored_val(self) -> Literal["all", "with_objects"]:
+        """Which validation images predictions are scored on."""
+        return "all"
+
+    @property
     def generated(self) -> Creatures | None:
         """Settings of the data set to generate first, if it is generated."""
         return None
@@ -239,6 +244,9 @@ class CocoDataset(Dataset):
     crowds: Literal["ignored", "objects"] = "ignored"
     """What masks make of regions with ``iscrowd: 1``: ``ignored`` as in MS-COCO, where they are groups that nobody took
     apart; or ``objects`` as all others. CVAT's export marks every mask that was drawn with a brush so."""
+    score_val: Literal["all", "with_objects"] = "all"
+    """Validation images that predictions are scored on: ``all``, those without any object as background (MS-COCO 2014:
+    40,504); or those ``with_objects``, which many papers score (40,137). Nothing else depends on it."""
     stuff_masks: Folder | None = None
     """Folder of COCO-Stuff's pixel maps (``<image id>.png``, also in folders by split, or as unpacked from
     ``stuffthingmaps_trainval2017.zip``): masks come from them instead of from the objects' outlines."""
@@ -247,6 +255,11 @@ class CocoDataset(Dataset):
     def class_names(self) -> tuple[str, ...]:
         """Names of the object classes without the background."""
         return self.classes
+
+    @property
+    def scored_val(self) -> Literal["all", "with_objects"]:
+        """Which validation images predictions are scored on."""
+        return self.score_val
 
     @property
     def for_masks(self) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 """Images of one step."""
 Channels = Annotated[int, Field(ge=1, le=8_192)]
 """Of a layer."""
+Bins = Annotated[int, Field(ge=1, le=1_024)]
+"""Cells of a grid, each way, that features are averaged over."""
 Dilation = Annotated[int, Field(ge=1, le=1_024)]
 """Cells between two weights of a convolution."""
 Scale = Annotated[float, Field(ge=0.05, le=8)]

@@ -1,11 +1,11 @@
-"""References to variants that exist, but cannot serve."""
+"""References of variants to others: what an experiment leads to, and what cannot serve."""
 
 from collections.abc import Iterable
 
 from wsss_core.config.cams import Cams, ClassAttentionCams, SeenetCams
 from wsss_core.config.classifiers import Classifier, MctformerClassifier
 from wsss_core.config.networks import patch_of
-from wsss_core.config.root import Config
+from wsss_core.config.root import REFERENCES, Config
 from wsss_core.config.segmentation import LargeFov, has_fully_connected
 
 OBJECTIVE_OF: dict[type[Cams], str] = {SeenetCams: "seenet", ClassAttentionCams: "mctformer"}
@@ -77,6 +77,21 @@ def _unfit_transformer(config: Config, classifier: Classifier) -> Iterable[str]:
             f"augmentation.crop: {classifier.augmentation.crop} pixels are not made of whole patches of {patch}, which "
             f"'{classifier.backbone}' has"
         )
+
+
+def used_variants(config: Config, experiment: str) -> set[tuple[str, str]]:
+    """Section and name of all variants that an experiment's settings lead to, and its own."""
+    used: set[tuple[str, str]] = set()
+    found = [("experiments", experiment)]
+    while found:
+        section, name = found.pop()
+        used.add((section, name))
+        variant = getattr(config, section)[name]
+        for key, target in REFERENCES.get(section, {}).items():
+            reference = getattr(variant, key, None)
+            if reference is not None and (target, reference) not in used:
+                found.append((target, reference))
+    return used
 
 
 def _circle(config: Config, start: str) -> list[str]:

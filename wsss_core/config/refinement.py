@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from wsss_core.config.averaging import RefinedScores
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.crf import Crf
+from wsss_core.config.guesses import Guesses
 from wsss_core.config.numbers import Factor, Power
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.paths import WeightsFile
@@ -68,7 +69,7 @@ class PseudoLabels(RefinedScores):
     """Masks of segments, such as SAM's, that the labels are joined with at the end."""
 
 
-class Affinity(Parameters):
+class Affinity(Guesses):
     """What all refinements have in common. Subclasses add their method's settings."""
 
     pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(times_seed_threshold=1))

@@ -21,7 +21,7 @@ from wsss_core.config.paths import File
 from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
 from wsss_core.config.report import Report
 from wsss_core.config.runtime import RuleResources, Runtime
-from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, Segmenter
+from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, PspNet, Segmenter
 from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.config.sweeps import Sweep
 
@@ -181,7 +181,13 @@ SECTIONS: dict[str, Section] = {
     "affinities": Section("method", {"affinitynet": AffinityNet, "irn": Irn, "none": NoAffinity}),
     "segmenters": Section(
         "network",
-        {"deeplab": DeepLab, "largefov": LargeFov, "deeplabv2": DeepLabV2, "deeplabv3plus": DeepLabV3Plus},
+        {
+            "deeplab": DeepLab,
+            "largefov": LargeFov,
+            "deeplabv2": DeepLabV2,
+            "deeplabv3plus": DeepLabV3Plus,
+            "pspnet": PspNet,
+        },
     ),
     "experiments": Section(None, {"": Experiment}),
 }

@@ -5,8 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from wsss_core.config.crf import Crf
+from wsss_core.config.guesses import Guesses
 from wsss_core.config.networks import Backbone
-from wsss_core.config.numbers import BatchSize, Channels, Dilation, Scale
+from wsss_core.config.numbers import BatchSize, Bins, Channels, Dilation, Scale
 from wsss_core.config.parameters import Parameters, Scales
 from wsss_core.config.paths import WeightsFile
 from wsss_core.config.semi_supervised import Consistency
@@ -47,7 +48,7 @@ class SegmenterOptimisation(Optimisation):
         return self
 
 
-class Segmenter(Parameters):
+class Segmenter(Guesses):
     """What all segmenters have in common. Subclasses add their network's settings."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("backbone", "classifier")
@@ -234,9 +235,46 @@ class DeepLabV3Plus(Segmenter):
 
     @model_validator(mode="after")
     def _statistics_of_several_images(self) -> "DeepLabV3Plus":
-        if self.optimisation.batch_size // self.optimisation.accumulate < 2:
-            raise ValueError(
-                "'optimisation.batch_size' / 'accumulate' must be 2 at least: the pyramid normalises over the images "
-                "of a part"
-            )
+        _check_images_of_a_part(self.optimisation)
         return self
+
+
+class PspNet(Segmenter):
+    """Pyramid pooling (PSPNet, Zhao et al., CVPR 2017) and a decoder that upsamples, as CCT has them.
+
+    The network of cross-consistency training (Ouali et al., CVPR 2020); constants are those of its code
+    (``configs/config.json``, ``base/base_dataset.py``, ``inference.py``).
+    """
+
+    architecture: ClassVar[tuple[str, ...]] = ("bins",)
+
+    network: Literal["pspnet"] = "pspnet"
+    """For ``resnet50`` with ``output_stride: 8`` and ``dilated: true``. The auxiliary decoders of ``consistency`` see
+    the pyramid's features and upsample like the main one."""
+    bins: Annotated[tuple[Bins, ...], Field(min_length=1, max_length=32)] = (1, 2, 3, 6)
+    """Cells of the pyramid's grids, each way."""
+    freeze_batch_norm: bool = False
+    """Keep batch normalisation as it comes with the trunk; that of the pyramid learns in any case."""
+    optimisation: SegmenterOptimisation = SegmenterOptimisation(
+        epochs=138, batch_size=20, learning_rate=1e-3, head_factor=10, momentum=0.9, weight_decay=1e-4
+    )
+    """How the network is fitted. CCT makes 72,960 steps of 10 images with masks and 10 others: 138 epochs of VOC's
+    10,582 images with ``masks_of.share: 0.5``."""
+    augmentation: Augmentation = Augmentation(long_side=(200, 800), crop=320)
+    """Random changes to a training image and its labels."""
+    prediction: Prediction = Prediction(crf=None)
+    """How the trained network is applied."""
+
+    @model_validator(mode="after")
+    def _statistics_of_several_images(self) -> "PspNet":
+        _check_images_of_a_part(self.optimisation)
+        return self
+
+
+def _check_images_of_a_part(optimisation: SegmenterOptimisation) -> None:
+    """Refuse parts of a step that are too small for a pyramid that normalises what it has pooled of an image."""
+    if optimisation.batch_size // optimisation.accumulate < 2:
+        raise ValueError(
+            "'optimisation.batch_size' / 'accumulate' must be 2 at least: the pyramid normalises over the images "
+            "of a part"
+        )

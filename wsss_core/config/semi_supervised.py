@@ -50,7 +50,7 @@ class MasksOf(Parameters):
 
 
 class AuxiliaryDecoders(Parameters):
-    """How many auxiliary decoders see each kind of perturbed features (from memory, the authors' numbers)."""
+    """How many auxiliary decoders see each kind of perturbed features (the authors' ``configs/config.json``)."""
 
     noise: int = Field(6, ge=0, le=100)
     """Every feature is multiplied by 1 + u, u uniform in -0.3..0.3."""
@@ -82,7 +82,7 @@ class AuxiliaryDecoders(Parameters):
 class Consistency(Parameters):
     """Cross-consistency training (Ouali et al., CVPR 2020) on the images without masks.
 
-    Auxiliary decoders see perturbed features of the trunk, and learn to give the main decoder's probabilities.
+    Auxiliary decoders see perturbed features, and learn to give the main decoder's probabilities.
     """
 
     decoders: AuxiliaryDecoders = AuxiliaryDecoders()

@@ -50,6 +50,19 @@ def listed_among(image_ids: Iterable[str], lists: Sequence[str]) -> list[str]:
     return found
 
 
+def showing_objects(image_ids: Iterable[str], index: DatasetIndex | None) -> list[str]:
+    """Those of the images that show an object, in their own order; all of them without an index.
+
+    Args:
+        image_ids: images of the index.
+        index: the data set.
+    """
+    if index is None:
+        return list(image_ids)
+    shown = dict(zip(index.image_ids, index.label_matrix.any(axis=1), strict=True))
+    return [image_id for image_id in image_ids if shown[image_id]]
+
+
 def masks_of_subset(
     subset: Path, index: DatasetIndex, masks: Mapping[str, Path], not_all: bool = False
 ) -> dict[str, Path]:

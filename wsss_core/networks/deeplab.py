@@ -46,10 +46,12 @@ class SegmentationNetwork(nn.Module, ABC):
         classes: names of the classes, ``background`` first.
         description: what the network's file says of it (:mod:`wsss_core.networks.segmenter_files`).
         least_images: the smallest batch that it can be trained on.
+        auxiliary_at_features: whether the scores of auxiliary decoders are of the features' size; else of the logits'.
     """
 
     description: dict[str, Any]
     least_images: ClassVar[int] = 1
+    auxiliary_at_features: ClassVar[bool] = True
 
     def __init__(self, trunk: TrunkNetwork, classes: Sequence[str]) -> None:
         """Hold ``trunk``; ``classes`` are the object classes, without the background."""
@@ -57,12 +59,19 @@ class SegmentationNetwork(nn.Module, ABC):
         self.classes = ("background", *classes)
         self.trunk = trunk
 
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """What decoders see of images (B, 3, H, W), normalised: feature maps, the trunk's own by default.
+
+        The last one, (B, C, h, w), is what auxiliary decoders see, perturbed.
+        """
+        return self.trunk(images)
+
     @abstractmethod
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
-        """What the layers on the trunk make of its feature maps.
+        """What the decoder makes of feature maps.
 
         Args:
-            maps: what the trunk returns for images (B, 3, H, W), normalised.
+            maps: what :meth:`encode` returns for images (B, 3, H, W), normalised.
 
         Returns:
             Logits (B, K + 1, h, w), on the network's own grid.
@@ -73,12 +82,17 @@ class SegmentationNetwork(nn.Module, ABC):
 
         Args:
             images: (B, 3, H, W), normalised.
-            maps: what the trunk returns for them; computed if not given.
+            maps: what :meth:`encode` returns for them; computed if not given.
 
         Returns:
             Logits, each (B, K + 1, h_i, w_i).
         """
-        return [self.decode(self.trunk(images) if maps is None else maps)]
+        return [self.decode(self.encode(images) if maps is None else maps)]
+
+    def auxiliary_decoder(self) -> nn.Module:
+        """A decoder for cross-consistency training, with random weights: features to class scores, by a 1x1
+        convolution."""
+        return nn.Conv2d(self.trunk.channels[-1], len(self.classes), 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K + 1, h, w), the last of :meth:`all_logits`, of images (B, 3, H, W), normalised."""

@@ -62,7 +62,7 @@ class DeepLabV2(SegmentationNetwork):
 
         Args:
             images: (B, 3, H, W) float, normalised.
-            maps: what the trunk returns for them; computed if not given.
+            maps: what ``encode`` returns for them; computed if not given.
 
         Returns:
             Logits (B, K + 1, h_i, w_i): of the image itself, of each of ``input_scales``, each at its own size, and

@@ -14,6 +14,7 @@ from wsss_core.networks.deeplab import DeepLabNetwork, SegmentationNetwork
 from wsss_core.networks.deeplabv2 import DeepLabV2
 from wsss_core.networks.deeplabv3plus import DeepLabV3PlusNetwork
 from wsss_core.networks.largefov import LargeFovNetwork
+from wsss_core.networks.pspnet import PspNetwork
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_network, read_description, save_weights
 
@@ -24,6 +25,7 @@ NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "largefov": LargeFovNetwork,
     "deeplabv2": DeepLabV2,
     "deeplabv3plus": DeepLabV3PlusNetwork,
+    "pspnet": PspNetwork,
 }
 """By the name that ``network`` has in the configuration."""
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from wsss_core.config import Config
 from wsss_core.config.background import Threshold
+from wsss_core.config.guesses import guesses_of
+from wsss_core.config.references import used_variants
 from wsss_core.config.stages import STAGES
 from wsss_core.evaluation.classifier_verdict import read_verdict, verdict_in_text
 from wsss_core.plan.artifacts import Artifact
@@ -38,6 +40,7 @@ def described(rules: Rules, config: Config, experiment: str, stages: Stages) -> 
         "seed_threshold": seed_threshold,
         "walk_threshold": walk_threshold,
         "published": settings.published.model_dump() if settings.published else None,
+        "guessed": guesses_of({(s, name): getattr(config, s)[name] for s, name in used_variants(config, experiment)}),
         "classifier": described_classifier(stages["classifier"]) if "classifier" in stages else None,
         "scores": rules.score_files(stages),
     }

@@ -85,6 +85,7 @@ class Plan:
             "splits": {"test"},
             "score_on": True,
             "saliency": True,
+            "score_val": True,
             **dict.fromkeys(dataset.for_masks, True),
         }
         return self._artifact("dataset", dataset.format, _dataset_parameters(dataset, excluded), upstream)
@@ -223,7 +224,8 @@ class Plan:
         dataset = self.config.dataset
         if dataset.test_list is None:
             return {}
-        parameters = _dataset_parameters(dataset, dict.fromkeys(("name", "generate", "score_on", "saliency"), True))
+        excluded = ("name", "generate", "score_on", "score_val", "saliency")
+        parameters = _dataset_parameters(dataset, dict.fromkeys(excluded, True))
         images = self._artifact("test_images", dataset.format, parameters, {})
         submissions = {}
         for name, stages in self.experiments.items():

@@ -313,14 +313,21 @@ class Rules:
 
     def conditions(self, wildcard: str) -> OfWildcards:
         """What the scores of an artifact, whose stage is a wildcard, are made under, in words."""
-        scored = self.config.dataset.scored_list
+        dataset = self.config.dataset
         return lambda wildcards: score_conditions(
-            self.plan.artifact(getattr(wildcards, wildcard), wildcards.artifact), scored
+            self.plan.artifact(getattr(wildcards, wildcard), wildcards.artifact),
+            dataset.scored_list,
+            dataset.scored_val,
         )
 
     def scored_images(self, wildcards: Wildcards) -> list[str]:
         """The list of the images that an artifact of a stage is scored on; none if all are."""
         return [] if wildcards.stage == "predictions" else self.scored_list
+
+    def index_of_objects(self, wildcards: Wildcards) -> list[str]:
+        """The index that tells which images show an object, if an artifact of a stage is scored on those alone."""
+        alone = wildcards.stage == "predictions" and self.config.dataset.scored_val == "with_objects"
+        return [self.plan.dataset.path("index.csv")] if alone else []
 
     def conditions_of_subset(self, wildcards: Wildcards) -> dict[str, str]:
         """The same of maps that are scored on the images of a list."""

@@ -44,12 +44,13 @@ ANY_THRESHOLD = "the row's threshold"
 """The background of class maps, which are scored at every threshold."""
 
 
-def score_conditions(artifact: Artifact, scored_list: str | None = None) -> dict[str, str]:
+def score_conditions(artifact: Artifact, scored_list: str | None = None, scored_val: str = "all") -> dict[str, str]:
     """Conditions of the scores of an artifact's maps.
 
     Args:
         artifact: of the stage ``cams``, ``walked_cams``, ``refined_seeds``, ``pseudo_labels`` or ``predictions``.
         scored_list: the list of the training images that are scored (``dataset.score_on``); None: all are.
+        scored_val: the validation images that are scored (``dataset.score_val``): ``all`` or ``with_objects``.
 
     Returns:
         By column of ``CONDITIONS``: ``split`` (and its list, if that has another name; and the size that its images
@@ -63,7 +64,7 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None) -> dict
         labels = segmenter.upstream.get("labels")
         pseudo = labels is not None and labels.stage == "pseudo_labels"
         return {
-            "split": _split_in_words(artifact, "val"),
+            "split": _split_in_words(artifact, "val") + (", images with objects" if scored_val != "all" else ""),
             # Whoever trains on pseudo labels inherits the way that their threshold was chosen in.
             "background": f"its labels': {_background_of(labels)}" if labels is not None and pseudo else "learned",
             "seen_at": _seen_at(artifact.parameters, segmenter.parameters.get("input_scales", ())),
@@ -160,14 +161,24 @@ def _seen_at(parameters: Mapping[str, Any], network_scales: Sequence[float] = ()
 
 
 def _trained_with(segmenter: Artifact) -> str:
-    """The labels that a segmenter was trained with, and how they were mixed."""
+    """The labels that a segmenter was trained with, how they were mixed, and what each part weighed."""
     mixed = segmenter.parameters.get("masks_of") or {}
+    consistency = segmenter.parameters.get("consistency") or {}
     share, weight = mixed.get("share"), mixed.get("pseudo_weight", 1)
-    listed = "" if share is None else f" ({share:g} of each step)"
-    pseudo = "pseudo labels {variant}" + _joined_with(segmenter.upstream.get("labels"))
-    pseudo += "" if weight == 1 else f" (weight {weight:g})"
-    words = _labels_of(segmenter, listed, pseudo)
-    return f"{words}; cross-consistency" if segmenter.parameters.get("consistency") else words
+    of_masks, of_pseudo = [], []
+    if mixed and "labels" in segmenter.upstream:
+        of_masks, of_pseudo = ["weight 1"], [f"weight {weight:g}"]
+    if share is not None:
+        of_masks.append(f"{share:g} of each step")
+    if consistency.get("pseudo_weight"):
+        of_pseudo.append(f"{consistency['pseudo_weight']:g} in the auxiliary decoders")
+    pseudo = f"pseudo labels {{variant}}{_joined_with(segmenter.upstream.get('labels'))}{_in_brackets(of_pseudo)}"
+    words = _labels_of(segmenter, _in_brackets(of_masks), pseudo)
+    return f"{words}; cross-consistency (weight {consistency['weight']:g})" if consistency else words
+
+
+def _in_brackets(words: Sequence[str]) -> str:
+    return f" ({', '.join(words)})" if words else ""
 
 
 def _labels_of(segmenter: Artifact, listed: str, pseudo: str) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 from wsss_core.config import Config, ConfigError, load_config
 from wsss_core.config.loading import VARIANT_NAME, unknown_name
 from wsss_core.config.parameters import overlay
-from wsss_core.config.root import REFERENCES, SECTIONS
+from wsss_core.config.references import used_variants
+from wsss_core.config.root import SECTIONS
 from wsss_core.config.sweeps import Sweep
 from wsss_core.plan.plan import Artifact, Plan
 
@@ -120,7 +121,7 @@ def _points(name: str, sweep: Sweep, raw: Mapping[str, Any], plan: Plan, faults:
             for fault in of_keys or error.faults:
                 told.setdefault(fault, _told_of_point(name, values, fault))
             continue
-        used = _used_variants(config, sweep.experiment)
+        used = used_variants(config, sweep.experiment)
         for field in values:
             section, variant, *_ = field.split(".")
             if (section, variant) not in used:
@@ -172,21 +173,6 @@ def _is_of(values: Mapping[str, Any], fault: str) -> bool:
     """Whether a fault is told of one of these keys, or of a key within its block."""
     key = fault.partition(":")[0]
     return any(f"{key}.".startswith(f"{field}.") for field in values)
-
-
-def _used_variants(config: Config, experiment: str) -> set[tuple[str, str]]:
-    """Section and name of all variants that an experiment's settings lead to, and its own."""
-    used: set[tuple[str, str]] = set()
-    found = [("experiments", experiment)]
-    while found:
-        section, name = found.pop()
-        used.add((section, name))
-        variant = getattr(config, section)[name]
-        for key, target in REFERENCES.get(section, {}).items():
-            reference = getattr(variant, key, None)
-            if reference is not None and (target, reference) not in used:
-                found.append((target, reference))
-    return used
 
 
 def _point_name(name: str, sweep: Sweep, chosen: Iterable[tuple[int, Any]]) -> str:

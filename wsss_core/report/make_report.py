@@ -28,7 +28,7 @@ from wsss_core.report.erasings import draw_erasings
 from wsss_core.report.gallery import Gallery, draw_gallery
 from wsss_core.report.pictured import Pictured
 from wsss_core.report.score_table import FIGURES, MEASURES, score_table
-from wsss_core.report.score_text import notes_in_text, oracle_mark, sources_in_text
+from wsss_core.report.score_text import marks, notes_in_text, oracle_mark, sources_in_text
 from wsss_core.report.seed_curves import class_scores, miou_over_thresholds, precision_over_recall, seed_curves
 from wsss_core.report.training_curves import training_curves
 
@@ -230,9 +230,7 @@ def table_rows(table: pandas.DataFrame) -> list[dict[str, Any]]:
                 "measured": measured,
                 "in_words": "; ".join(f"{heading}: {value}" for heading, value in said.items()),
             }
-        rows.append(
-            {"experiment": row["experiment"], "mark": oracle_mark(row), "labels": row["labels"], "cells": cells}
-        )
+        rows.append({"experiment": row["experiment"], "mark": marks(row), "labels": row["labels"], "cells": cells})
     return rows
 
 

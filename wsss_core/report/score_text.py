@@ -10,6 +10,8 @@ from wsss_core.report.score_table import FIGURES, MEASURES
 CONDITIONS_HEADING = "Every figure, and what it was scored under"
 ORACLE = "†"
 """Marks experiments that use masks to choose a threshold."""
+GUESS = "‡"
+"""Marks experiments with settings that nobody has published."""
 
 
 def figures_in_text(
@@ -19,13 +21,13 @@ def figures_in_text(
 
     Args:
         table: of :func:`wsss_core.report.score_table.score_table`, and perhaps more columns.
-        named: columns that say which experiment it is, and their headings; oracles are marked in the first.
+        named: columns that say which experiment it is, and their headings; oracles and guesses are marked in the first.
         figures: the figures to show, and their headings.
     """
     cells = [[*named.values(), *figures.values()]]
     for _, row in table.iterrows():
         name, *more = (str(row[column]) for column in named)
-        cells.append([f"{name}{oracle_mark(row)}", *more, *(percent(row[f]) + _published(row, f) for f in figures)])
+        cells.append([f"{name}{marks(row)}", *more, *(percent(row[f]) + _published(row, f) for f in figures)])
     return markdown_table(cells)
 
 
@@ -41,7 +43,8 @@ def conditions_in_text(table: pandas.DataFrame, named: Mapping[str, str]) -> lis
         for what, heading in FIGURES.items():
             if pandas.isna(row[what]):
                 continue
-            names = [str(row[column]) for column in named]
+            first, *more = (str(row[column]) for column in named)
+            names = [f"{first}{guess_mark(row)}", *more]
             published = percent(row.get(f"{what}_published"))
             measures = [percent(row[f"{what}_{measure}"]) for measure in MEASURES]
             said = [row[f"{what}_{name}"] for name in CONDITIONS]
@@ -66,7 +69,21 @@ def notes_in_text(table: pandas.DataFrame) -> list[str]:
             "Trained on masks of a list: not weak supervision alone (without more behind it, on those images alone). "
             "The scores on the training split are of all its images, the listed ones among them."
         )
-    return lines
+    return [*lines, *_guesses_in_text(rows)]
+
+
+def _guesses_in_text(rows: Sequence[pandas.Series]) -> list[str]:
+    """A line for each set of guessed settings, with the experiments that have them."""
+    experiments: dict[str, list[str]] = {}
+    for row in rows:
+        if guess_mark(row):
+            experiments.setdefault(str(row["guessed"]), []).append(str(row["experiment"]))
+    return [
+        f"{GUESS} Guessed, as nobody has published it"
+        + ("" if len(names) == len(rows) else f" (in {', '.join(names)})")
+        + f": {guessed}."
+        for guessed, names in experiments.items()
+    ]
 
 
 def sources_in_text(table: pandas.DataFrame) -> list[str]:
@@ -103,3 +120,14 @@ def _published(row: pandas.Series, what: str) -> str:
 def oracle_mark(row: pandas.Series) -> str:
     """What stands behind the name of an experiment that uses an oracle."""
     return f" {ORACLE}" if any(f"({BEST_ON_TRAIN})" in str(row[f"{what}_background"]) for what in FIGURES) else ""
+
+
+def guess_mark(row: pandas.Series) -> str:
+    """What stands behind the name of an experiment with guessed settings."""
+    guessed = row.get("guessed")
+    return "" if pandas.isna(guessed) or not guessed else f" {GUESS}"
+
+
+def marks(row: pandas.Series) -> str:
+    """All that stands behind the name of an experiment."""
+    return oracle_mark(row) + guess_mark(row)

@@ -1,4 +1,4 @@
-"""Cross-consistency training (Ouali et al., CVPR 2020): auxiliary decoders on perturbed features of the trunk."""
+"""Cross-consistency training (Ouali et al., CVPR 2020): auxiliary decoders on perturbed features."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from wsss_core.training.distributed import mean_over_processes
 
 
 class CrossConsistency(nn.Module):
-    """A segmenter and the auxiliary decoders that it is trained with: 1x1 convolutions on the trunk's last features.
+    """A segmenter and the auxiliary decoders that it is trained with (``SegmentationNetwork.auxiliary_decoder``).
 
     Attributes:
         network: the segmenter.
@@ -39,8 +39,7 @@ class CrossConsistency(nn.Module):
         super().__init__()
         self.network, self.settings = network, settings
         self.kinds = [kind for kind, count in settings.decoders.counts.items() for _ in range(count)]
-        channels = network.trunk.channels[-1]
-        self.decoders = nn.ModuleList(nn.Conv2d(channels, len(network.classes), 1) for _ in self.kinds)
+        self.decoders = nn.ModuleList(network.auxiliary_decoder() for _ in self.kinds)
         self.ramp = settings.ramp_up * passes
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
         self.done = 0
@@ -52,7 +51,7 @@ class CrossConsistency(nn.Module):
         """The losses of the auxiliary decoders, weighted, on the images that have no mask.
 
         Args:
-            maps: the trunk's feature maps of a batch; the last is (B, C, h, w).
+            maps: the network's ``encode`` of a batch; the last is (B, C, h, w).
             logits: the main decoder's (B, K + 1, h', w') for the same images; they get no gradient from here.
             labels: (B, H, W) integers, 255 where there is none.
             others: int64, the positions in the batch of images without a mask.
@@ -66,12 +65,13 @@ class CrossConsistency(nn.Module):
         self.done += 1
         self.passes += 1
         features = maps[-1][others]
+        compared = features if self.network.auxiliary_at_features else logits
+        height, width = size = (compared.shape[2], compared.shape[3])
         with torch.no_grad():
-            size = (features.shape[2], features.shape[3])
             main = resized(logits[others].float(), size)
             objects, wanted = main.argmax(dim=1) != BACKGROUND, main.softmax(dim=1)
         scores = [
-            decoder(PERTURBATIONS[kind](features, objects, decoder)).float()
+            decoder(PERTURBATIONS[kind](features, objects, decoder))[:, :, :height, :width].float()
             for kind, decoder in zip(self.kinds, self.decoders, strict=True)
         ]
         squares = torch.stack([(part.softmax(dim=1) - wanted).square().sum() for part in scores]).mean()

@@ -1,6 +1,7 @@
-"""Perturbations of a trunk's features, for cross-consistency training (Ouali et al., CVPR 2020, section 3.2).
+"""Perturbations of features, for cross-consistency training (Ouali et al., CVPR 2020, section 3.2).
 
-Sizes are those of the authors' configuration for PASCAL VOC, from memory. All draw from torch's global generators.
+Sizes are those of the authors' configuration for PASCAL VOC (CCT ``configs/config.json``, ``models/decoders.py``). All
+draw from torch's global generators.
 """
 
 from collections.abc import Callable
@@ -23,10 +24,12 @@ CUT_OUT = 0.4
 ADVERSARIAL_STEP = 2.0
 """Length of the adversarial change of an image's features."""
 PROBE = 0.1
-"""Length of the change at which the direction of that is found."""
+"""Length of the change at which the direction of that is found: the default of CCT's function. Its configuration has
+1e-6, a change that float32 cannot add to a feature, so that what is found is the direction of rounding errors."""
 
 Perturbation = Callable[[Tensor, Tensor, nn.Module], Tensor]
-"""From features (B, C, h, w), where objects are (B, h, w) bool, and the decoder, to perturbed features."""
+"""From features (B, C, h, w), where objects are (B, H, W) bool, of their size or finer, and the decoder, to perturbed
+features."""
 
 
 def noise(features: Tensor) -> Tensor:
@@ -53,18 +56,28 @@ def drop_strongest(features: Tensor) -> Tensor:
 def cut_out(features: Tensor, objects: Tensor) -> Tensor:
     """Set a random part of each object's bounding box to 0.
 
-    It waits for the device: what hangs together is found on the host.
+    It waits for the device: what hangs together is found on the host. CCT leaves out objects whose outline has 50
+    corners or fewer; here there is a part of every object.
 
     Args:
         features: (B, C, h, w).
-        objects: (B, h, w) bool; objects are what hangs together over sides.
+        objects: (B, H, W) bool, of the features' size or finer; objects are what hangs together over sides.
     """
-    kept = torch.ones(objects.shape, dtype=features.dtype)
+    kept = torch.ones(objects.shape, dtype=torch.bool)
     for image, mask in enumerate(objects.cpu().numpy()):
         for box in ndimage.find_objects(ndimage.label(mask)[0]):
             rows, columns = (_part_of(side.start, side.stop) for side in box)
             kept[image, rows, columns] = 0
-    return features * moved(kept, features.device)[:, None]
+    return features * _at_features(moved(kept, features.device), features)
+
+
+def _at_features(places: Tensor, features: Tensor) -> Tensor:
+    """Places (B, H, W) bool as (B, 1, h, w) bool of the features' size: the nearest, as CCT takes them."""
+    size = features.shape[2:]
+    places = places[:, None]
+    if places.shape[2:] == size:
+        return places
+    return functional.interpolate(places.float(), size=size, mode="nearest") > 0
 
 
 def _part_of(start: int, stop: int) -> slice:
@@ -108,8 +121,8 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "drop": lambda features, objects, decoder: drop_strongest(features),
     "dropout": lambda features, objects, decoder: functional.dropout2d(features, DROPOUT),
     "cutout": lambda features, objects, decoder: cut_out(features, objects),
-    "without_objects": lambda features, objects, decoder: features * ~objects[:, None],
-    "without_context": lambda features, objects, decoder: features * objects[:, None],
+    "without_objects": lambda features, objects, decoder: features * ~_at_features(objects, features),
+    "without_context": lambda features, objects, decoder: features * _at_features(objects, features),
     "adversarial": lambda features, objects, decoder: adversarial(features, decoder),
 }
 """By the name that ``consistency.decoders`` has for them."""

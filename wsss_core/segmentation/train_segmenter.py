@@ -139,7 +139,7 @@ def _segmentation_task(
     def loss(batch: tuple[Tensor, Tensor, Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
         images, labels, has_mask, others = batch
         weights = None if masks_of is None else torch.where(has_mask, 1.0, masks_of.pseudo_weight)
-        maps = network.trunk(images)
+        maps = network.encode(images)
         logits = network.all_logits(images, maps)
         supervised = segmentation_losses(logits, labels, parameters, weights).sum()
         if whole is None:
