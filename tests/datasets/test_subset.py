@@ -2,7 +2,8 @@
 
 import pytest
 
-from wsss_core.datasets.subset import listed_among
+from tests.datasets.coco_tree import indexed, small_coco
+from wsss_core.datasets.subset import listed_among, showing_objects
 from wsss_core.errors import UserError
 
 
@@ -19,3 +20,10 @@ def test_a_list_of_other_images_is_refused(tmp_path):
     (tmp_path / "list.txt").write_text("x\n")
     with pytest.raises(UserError, match=r"list\.txt: names none of the 2 training images"):
         listed_among(["a", "b"], [str(tmp_path / "list.txt")])
+
+
+def test_images_that_show_an_object_in_their_own_order(tmp_path):
+    index = indexed(small_coco(tmp_path / "coco").write())
+    asked = ["COCO_val2014_000000000073", "COCO_val2014_000000000042", "COCO_train2014_000000000009"]
+    assert showing_objects(asked, index) == asked[1:]
+    assert showing_objects(asked, None) == asked

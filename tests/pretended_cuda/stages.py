@@ -30,8 +30,8 @@ from wsss_core.config.segmentation import (
     DeepLabV2,
     DeepLabV3Plus,
     LargeFov,
-    PspNet,
     Prediction,
+    PspNet,
     Segmenter,
     SegmenterOptimisation,
 )

@@ -94,6 +94,19 @@ def test_the_walk_is_scored_where_its_labels_are_made(seed, times, experiments, 
     assert summary_of(experiments, tmp_path)[0].loc["weak", "walk"] == pytest.approx(100 * labels_at)
 
 
+def test_guesses_are_marked_and_listed(experiments, tmp_path):
+    assert "‡" not in summary_of(experiments, tmp_path)[1]
+    guesses = ["classifiers.cgnet.optimisation.epochs: 5", "segmenters.deeplab.optimisation"]
+    experiments["weak"]["guessed"] = guesses
+    table, text = summary_of(experiments, tmp_path)
+    assert table.loc["weak", "guessed"] == "; ".join(guesses) and pandas.isna(table.loc["full", "guessed"])
+    assert f"‡ Guessed, as nobody has published it (in weak): {'; '.join(guesses)}." in text
+    rows = re.findall(r"\| weak ‡", text)
+    assert len(rows) == 1 + 5 and "full ‡" not in text  # in the table of figures, and with the conditions of each
+    experiments["full"]["guessed"] = guesses
+    assert f"‡ Guessed, as nobody has published it: {'; '.join(guesses)}." in summary_of(experiments, tmp_path)[1]
+
+
 def test_a_list_called_oracle_is_none(experiments, tmp_path):
     source = "best on the images of oracle.txt"
     experiments["weak"]["seed_threshold"] = {**fixed(0.3), "source": source}

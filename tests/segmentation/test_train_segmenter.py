@@ -14,8 +14,8 @@ from wsss_core.config.segmentation import (
     DeepLabV2,
     DeepLabV3Plus,
     LargeFov,
-    PspNet,
     Prediction,
+    PspNet,
     SegmenterOptimisation,
 )
 from wsss_core.config.semi_supervised import AuxiliaryDecoders, MasksOf

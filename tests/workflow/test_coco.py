@@ -2,14 +2,19 @@
 
 import json
 
+import pandas
 import pytest
 from PIL import Image
 
 from tests.datasets.coco_tree import CocoTree, small_coco
 from wsss_core.config import load_config
+from wsss_core.config.dataset import COCO_CLASSES
+from wsss_core.config.networks import Trunk
+from wsss_core.config.segmentation import LargeFov
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import read_index
 from wsss_core.datasets.label_maps import read_label_manifest
+from wsss_core.networks.segmenter_files import build_segmenter, save_segmenter
 from wsss_core.plan.plan import Plan
 
 from .test_masks_are_for_scoring import BEFORE_SCORING, planned_jobs, upstream_files
@@ -85,3 +90,32 @@ def test_no_training_has_pixel_maps_upstream(workflow, tree):
         assert not of_masks or job[0] not in BEFORE_SCORING, job
         if job[0].startswith("score_") and job[0] != "score_classifier":
             assert {"stuff", "stuff/train2017"} <= files
+
+
+def test_predictions_are_scored_on_all_validation_images_or_those_with_objects(workflow, tmp_path):
+    trunk = {"network": "resnet_small", "output_stride": 8}
+    file = str(tmp_path / "imported.safetensors")
+    options = LargeFov(backbone="any", channels=8).options
+    save_segmenter(file, build_segmenter("largefov", options, Trunk(**trunk), COCO_CLASSES))
+    workflow.config["backbones"]["random"] = {**trunk, "weights": "scratch"}
+    prediction = {"crf": None, "scales": [1.0], "flip": False}
+    imported = {"network": "largefov", "backbone": "random", "channels": 8, "optimisation": {"epochs": 0}}
+    workflow.config["segmenters"] = {"imported": {**imported, "weights": file, "prediction": prediction}}
+    workflow.config["experiments"] = {"full": {"labels": "masks", "segmenter": "imported"}}
+
+    def scored():
+        predictions = Plan(load_config(workflow.config)).experiments["full"]["predictions"]
+        target = predictions.path("labels.scores.csv")
+        planned = workflow.planned(target)
+        workflow.run(target)
+        row = pandas.read_csv(workflow.folder / target).iloc[0]
+        images = pandas.read_csv(workflow.folder / predictions.path("labels.images.csv"))
+        return planned, row["images_scored"], row["split"], set(images.iloc[:, 0])
+
+    _, number, split, images = scored()
+    assert (number, split) == (2, "val (instances_val2014.json)") and len(images) == 2
+    workflow.config["dataset"]["score_val"] = "with_objects"
+    planned, number, split, images = scored()
+    assert planned == {"score_label_maps": 1}
+    assert (number, split) == (1, "val (instances_val2014.json), images with objects")
+    assert images == {"COCO_val2014_000000000042"}

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from wsss_core.config.background import Threshold
 from wsss_core.config.guesses import Guesses
 from wsss_core.config.numbers import Weight
-from wsss_core.config.parameters import Parameters, Scales
+from wsss_core.config.parameters import Scales
 
 
 class Cams(Guesses):

@@ -6,7 +6,6 @@ from pydantic import Field, model_validator
 
 from wsss_core.config.guesses import Guesses
 from wsss_core.config.numbers import BatchSize, Bins, Channels, Epochs, Weight
-from wsss_core.config.parameters import Parameters
 from wsss_core.config.paths import WeightsFile
 from wsss_core.config.training import Augmentation, Cosine, Optimisation
 

@@ -90,8 +90,7 @@ class SegmentationNetwork(nn.Module, ABC):
         return [self.decode(self.encode(images) if maps is None else maps)]
 
     def auxiliary_decoder(self) -> nn.Module:
-        """A decoder for cross-consistency training, with random weights: features to class scores, by a 1x1
-        convolution."""
+        """A 1x1 convolution from features to class scores, with random weights, for cross-consistency training."""
         return nn.Conv2d(self.trunk.channels[-1], len(self.classes), 1)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -51,7 +51,8 @@ def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFram
         experiments: by name: ``labels`` (``pseudo`` or ``masks``), ``seed_threshold`` and
             ``walk_threshold`` (each None, or ``fixed`` or the ``file`` it was chosen in, ``source``,
             and ``times``, which it is multiplied by), ``published`` (None, or a ``config.root.Published``
-            as JSON values), ``guessed`` (settings that nobody has published, in words), and ``scores``, the score files by what they score. An experiment that stops
+            as JSON values), ``guessed`` (settings that nobody
+            has published, in words), and ``scores``, the score files by what they score. An experiment that stops
             early, or a data set without masks, has fewer. An experiment with class maps has ``classifier``: see
             :func:`wsss_core.report.classifier_scores.scored_classifiers`.
 
@@ -72,7 +73,8 @@ def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFram
         if published := experiment["published"]:
             row |= {f"{what}_published": published[what] for what in PUBLISHED}
             row["published_source"] = published["source"]
-        row["guessed"] = "; ".join(experiment.get("guessed", ()))
+        if guessed := experiment.get("guessed"):
+            row["guessed"] = "; ".join(guessed)
         if experiment.get("classifier"):
             row |= _classifier(experiment["classifier"])
         rows.append(row)

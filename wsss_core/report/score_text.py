@@ -124,8 +124,7 @@ def oracle_mark(row: pandas.Series) -> str:
 
 def guess_mark(row: pandas.Series) -> str:
     """What stands behind the name of an experiment with guessed settings."""
-    guessed = row.get("guessed")
-    return "" if pandas.isna(guessed) or not guessed else f" {GUESS}"
+    return "" if pandas.isna(row.get("guessed")) else f" {GUESS}"
 
 
 def marks(row: pandas.Series) -> str:
