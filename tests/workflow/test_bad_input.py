@@ -90,9 +90,12 @@ def test_training_on_masks_that_are_not_there_is_told_before_anything_runs(tmp_p
     tree = VocTree(tmp_path / "voc", ["cat", "dog"])
     tree.add("a", ["cat"], "train", size=(20, 30))
     tree.write_lists()
-    result = voc_workflow(tmp_path, tree).attempt("--dry-run")
+    workflow = voc_workflow(tmp_path, tree)
+    workflow.config["cams"]["advcam"]["score_every_step"] = True
+    result = workflow.attempt("--dry-run")
     assert result.returncode != 0
     assert "experiments.full.labels: needs masks, but" in result.stdout and "SegmentationClass" in result.stdout
+    assert "cams.advcam.score_every_step: needs masks, but there are none" in result.stdout
 
 
 def test_an_edited_list_is_seen(tmp_path):
