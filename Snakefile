@@ -107,7 +107,7 @@ rule sweeps:
 
 rule climb_scores:
     input:
-        ask.climb_score_tables(),
+        told(ask.wanted_climb_scores),
     localrule: True
 
 

@@ -168,9 +168,16 @@ def test_a_recipe_is_planned_from_the_data_set_to_the_scores(workflow_of_true_si
         assert planned["score_climb"] == len(of_steps) and planned["report_climb_scores"] == 1
         alone = workflow.planned("climb_scores")
         assert alone["score_climb"] == len(of_steps) and "generate_cams" not in alone  # each image climbs once
-    keys = ("segmenter", "cams", "affinity")
-    trained = {tuple(map(e.get, keys)) for e in workflow.config["experiments"].values() if "segmenter" in e}
+    keys = ("segmenter", "cams", "affinity", "labels", "masks_of")
+    experiments = [experiment for experiment in workflow.config["experiments"].values() if "segmenter" in experiment]
+    trained = {str([experiment.get(key) for key in keys]) for experiment in experiments}
     assert planned["train_segmenter"] == len(trained)
+
+
+@pytest.mark.parametrize("workflow_of_true_size", ["voc12-cgnet"], indirect=True)
+def test_without_a_climb_to_score_it_says_what_to_set(workflow_of_true_size):
+    result = workflow_of_true_size.attempt("climb_scores", "--dry-run")
+    assert result.returncode != 0 and "has 'score_every_step: true'" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -391,6 +391,16 @@ class Rules:
         """The table and the plot of all of these; none if no setting asks for them."""
         return [f"{self.folder}/climb_scores.{ending}" for ending in ("csv", "png")] if self.plan.climb_scores else []
 
+    def wanted_climb_scores(self, wildcards: Wildcards) -> list[str]:
+        """The same for whoever asks for nothing else.
+
+        Raises:
+            UserError: no setting asks for them.
+        """
+        if not self.plan.climb_scores:
+            raise UserError("cams: none that an experiment uses has 'score_every_step: true' (a key of method: advcam)")
+        return self.climb_score_tables()
+
     def conditions_of_climb(self, wildcards: Wildcards) -> dict[str, str]:
         """What the maps of a climb that is scored are made under, in words."""
         scored = next(name for name, artifact in self.plan.climb_scores.items() if artifact.name == wildcards.artifact)
