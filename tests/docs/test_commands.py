@@ -30,8 +30,11 @@ SETTINGS = sorted(
 )
 NOT_PLANNED = ("--report", "--sdm", "--unlock", "--lint")
 """Options of Snakemake that are no planning: other tests run them, or conda is needed."""
-REFUSED = {"snakemake voc_submission": "dataset.splits.test: is missing"}
-"""What the demo's data set, which a command without --configfile is for, has not."""
+REFUSED = {
+    "snakemake voc_submission": "dataset.splits.test: is missing",
+    "snakemake climb_scores": "has 'score_every_step: true'",
+}
+"""What the demo, which a command without --configfile is for, has not."""
 
 
 def commands_in_comments(text):

@@ -210,7 +210,13 @@ class Plan:
         scored = {}
         for name, stages in self.experiments.items():
             variant = self.config.experiments[name].cams
-            if variant is not None and getattr(self.config.cams[variant], "score_every_step", False):
+            settings = None if variant is None else self.config.cams[variant]
+            if isinstance(settings, AdvCams) and settings.score_every_step:
+                if type(settings) is not AdvCams:
+                    raise UserError(
+                        f"cams.{variant}.score_every_step: only 'method: advcam' itself is scored after every step, and "
+                        f"'{settings.method}' is an extension's; leave it out, or set it to false"
+                    )
                 cams = stages["cams"]
                 parameters = {"cams": dict(cams.parameters)}
                 if self.config.dataset.scored_list is not None:
