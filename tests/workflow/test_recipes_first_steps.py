@@ -22,7 +22,7 @@ from wsss_core.config.stages import DEFAULT_RESOURCES
 
 from .workflow import Workflow
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
 
 RECIPES = [path for path in shipped_configurations() if path.parent != REPOSITORY]
 CLASSES_OF_AN_IMAGE = 4
@@ -175,7 +175,7 @@ def test_a_recipe_does_its_first_steps(file, tmp_path):
     if "generate" not in dataset:
         TREES[dataset.get("format", "voc")](tmp_path / dataset["root"], dataset)
     workflow = Workflow(tmp_path, content)
-    workflow.run(seconds=3000)
+    workflow.run(seconds=4 * 3600)
     assert (workflow.results / "report.html").exists()
     summary = (workflow.results / "summary.csv").read_text().splitlines()
     assert len(summary) == 1 + len(content["experiments"])

@@ -214,7 +214,7 @@ class Plan:
             if isinstance(settings, AdvCams) and settings.score_every_step:
                 if type(settings) is not AdvCams:
                     raise UserError(
-                        f"cams.{variant}.score_every_step: only 'method: advcam' itself is scored after every step, and "
+                        f"cams.{variant}.score_every_step: only 'method: advcam' itself is scored after each step, and "
                         f"'{settings.method}' is an extension's; leave it out, or set it to false"
                     )
                 cams = stages["cams"]
