@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from wsss_core.config.training import Augmentation
-from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, TrainingTransform, normalise, rescale
+from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, TrainingTransform, normalise, normalised, rescale
 
 
 def noise(height, width, seed=0):
@@ -29,6 +29,12 @@ def test_normalisation_is_float64_rounded_once():
         result = normalise(pixels)
         assert result.dtype == torch.float32 and result.is_contiguous()
         assert np.array_equal(result.numpy(), expected.transpose(2, 0, 1))
+
+
+def test_images_are_normalised_where_they_lie_as_they_are_on_the_host():
+    images = np.stack([noise(7, 5), noise(7, 5)[:, ::-1]])
+    found = normalised(torch.from_numpy(images))
+    assert torch.equal(found, torch.stack([normalise(image) for image in images])) and found.is_contiguous()
 
 
 def test_rescaling_is_pillows_bicubic_to_sizes_rounded_half_to_even():

@@ -5,7 +5,6 @@ computed: it goes on to the next images while the GPU computes, and the maps com
 maps, and writes them, waits for those alone that are not there yet.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -29,8 +28,6 @@ IMAGES_AT_ONCE = 16
 CPU_GAINS_BELOW = 2**17
 """Pixels of images and mirror images that a CPU is given at once: together small ones take a fifth less time
 (docs/appendix/performance.md); larger ones are drawn alone, which takes less memory."""
-GPU_READERS = 4
-"""Threads that read and rescale images for a GPU: 30 ms each, at VOC's size and four scales."""
 
 
 class FromDevice(NamedTuple):
@@ -47,17 +44,18 @@ class FromDevice(NamedTuple):
 class Drawing:
     """Draws the maps of a data set's images by one method."""
 
-    def __init__(self, parameters: Cams, classifier: Any, index: DatasetIndex) -> None:
+    def __init__(self, parameters: Cams, classifier: Any, index: DatasetIndex, threads: int = 1) -> None:
         """Prepare.
 
         Args:
             parameters: the CAM method and its settings.
             classifier: on its device, in evaluation mode.
             index: the images; maps are made of the classes each one is labelled with.
+            threads: that read and rescale images for a GPU: 30 ms each, at VOC's size and four scales.
         """
         name: str = parameters.method  # type: ignore[attr-defined]
         self.one, self.side_by_side = CAM_METHODS.find(name), find_side_by_side_method(name)
-        self.parameters, self.classifier = parameters, classifier
+        self.parameters, self.classifier, self.threads = parameters, classifier, threads
         self.weight = next(classifier.parameters())
         self.on_gpu = self.weight.device.type == "cuda"
         self.classes = [np.flatnonzero(labels).astype(np.int16) for labels in index.label_matrix]
@@ -71,7 +69,7 @@ class Drawing:
             UserError: an image cannot be read, or has changed its size.
         """
         batches = [batch for block in blocks for batch in self.batches(block)]
-        readers = min(GPU_READERS, os.cpu_count() or 1) if self.on_gpu else 1
+        readers = self.threads if self.on_gpu else 1
         with (
             ReadAhead(self.read, batches, threads=readers, ahead=readers) as read,
             # A thread of its own for torch, which has one for each of its computations.

@@ -41,7 +41,7 @@ def generate_cams(
     """
     device = device_for(run, parameters.arithmetic)
     classifier = prepared_for_drawing(load_classifier(classifier_weights, device, index.classes), parameters)
-    drawing = Drawing(parameters, classifier, index)
+    drawing = Drawing(parameters, classifier, index, run.threads)
     write_cams_in_blocks(shard_file, index, drawing.draw, run, parameters.precision, block_images=BLOCK_IMAGES)
 
 

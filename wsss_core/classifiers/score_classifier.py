@@ -12,12 +12,12 @@ from torch import Tensor
 
 from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.transforms import normalise
+from wsss_core.datasets.transforms import normalised
 from wsss_core.errors import images_named
 from wsss_core.evaluation.classification import ClassFigures, Classification, classify_figures
 from wsss_core.evaluation.classifier_verdict import Verdict, judge, verdict_in_text, write_verdict
 from wsss_core.files.atomic import atomic_path
-from wsss_core.jobs.devices import sent_to
+from wsss_core.jobs.devices import moved
 from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.progress import Progress
 from wsss_core.jobs.read_ahead import ReadAhead
@@ -29,8 +29,6 @@ IMAGES_AT_ONCE = 16
 """Images of one size that go through the network at once, at most."""
 PIXELS_AT_ONCE = 2**21
 """Pixels of those together: eight images of VOC's size."""
-READERS = 4
-"""Threads that read images."""
 COLUMNS = ("class", "average_precision", "chance", "f1", "precision", "recall", "positive_images")
 """Of the table of scores; shares from 0 to 1."""
 log = logging.getLogger(__name__)
@@ -67,7 +65,7 @@ def score_classifier(
             read, or has changed its size.
     """
     network = load_classifier(classifier_weights, device_for(run), index.classes)
-    figures = classify_figures(logits_of(network, index), index.label_matrix)
+    figures = classify_figures(logits_of(network, index, run.threads), index.label_matrix)
     verdict = judge(classifier, figures, index.classes, what_to_do)
     _write_scores(figures, index.classes, scores_csv)
     _log_figures(figures, index.classes)
@@ -76,22 +74,24 @@ def score_classifier(
     return verdict
 
 
-def logits_of(network: ClassMapClassifier, index: DatasetIndex) -> np.ndarray:
-    """The logits of whole images (N, K), in the order of the index."""
+def logits_of(network: ClassMapClassifier, index: DatasetIndex, threads: int = 1) -> np.ndarray:
+    """The logits of whole images (N, K), in the order of the index; ``threads`` read them."""
     logits = np.zeros((len(index), len(index.classes)))
     weight = next(network.parameters())
     paths, sizes, ids = index.image_paths, index.sizes, index.image_ids
     batches = list(_batches(sizes))
 
     def read(batch: Sequence[int]) -> Tensor:
-        return torch.stack([normalise(read_indexed_image(paths[n], sizes[n])) for n in batch])  # (B, 3, H, W)
+        images = np.stack([read_indexed_image(paths[n], sizes[n]) for n in batch])
+        return torch.from_numpy(images)  # (B, H, W, 3) uint8
 
     counter = Progress("scoring the classifier", len(index))
     try:
-        with ReadAhead(read, batches, threads=READERS) as images, torch.inference_mode():
+        with ReadAhead(read, batches, threads=threads, ahead=max(4, threads)) as images, torch.inference_mode():
             for batch, pixels in zip(batches, images, strict=True):
                 with images_named([ids[n] for n in batch]):
-                    logits[batch] = network(sent_to(weight, pixels)).double().cpu().numpy()
+                    views = normalised(moved(pixels, weight.device)).to(weight.dtype)
+                    logits[batch] = network(views).double().cpu().numpy()
                 counter.advance(len(batch))
     finally:
         counter.close()

@@ -17,7 +17,7 @@ from wsss_core.config.patches import too_coarse_patches
 from wsss_core.config.paths import written_out
 from wsss_core.config.references import unfit_references
 from wsss_core.config.root import REFERENCES, SECTIONS, Config
-from wsss_core.config.stages import DEFAULT_RESOURCES, useless_gpus
+from wsss_core.config.stages import DEFAULT_RESOURCES, GPU_THREADS, useless_gpus
 from wsss_core.config.supervision import unfit_supervision
 from wsss_core.config.values_in_words import in_words
 from wsss_core.config.wording import finding_in_words
@@ -108,7 +108,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
             faults.append(f"{key}: must be a mapping of names to settings, not {in_words(value)}")
     if isinstance(raw.get("resources"), Mapping):
         checked["resources"] = {
-            rule: {**DEFAULT_RESOURCES[rule].model_dump(), **asked}
+            rule: {**_default_resources(rule), **asked}
             if rule in DEFAULT_RESOURCES and isinstance(asked, Mapping)
             else asked
             for rule, asked in raw["resources"].items()
@@ -185,6 +185,11 @@ def _load_extensions(files: Any, faults: list[str]) -> None:
             load_extension(written_out(file))
         except (UserError, ValueError) as error:
             faults.append(f"extensions: {error}")
+
+
+def _default_resources(rule: str) -> dict[str, Any]:
+    """What a job of a rule asks for by default; the threads are left open where they depend on whether it has a GPU."""
+    return DEFAULT_RESOURCES[rule].model_dump(exclude={"threads"} if rule in GPU_THREADS else None)
 
 
 def _check_dataset(values: Mapping[str, Any], faults: list[str]) -> Dataset | None:

@@ -21,7 +21,7 @@ from wsss_core.config.report import Report
 from wsss_core.config.root import SECTIONS, Config
 from wsss_core.config.runtime import RuleResources
 from wsss_core.config.semi_supervised import MasksOf
-from wsss_core.config.stages import DEFAULT_RESOURCES
+from wsss_core.config.stages import DEFAULT_RESOURCES, GPU_THREADS
 from wsss_core.config.sweeps import Sweep
 from wsss_core.files.atomic import write_text
 
@@ -87,7 +87,8 @@ def reference_table() -> str:
     lines += _block("resources.<rule>", RuleResources)
     lines += ["", "Defaults by rule:", "", "| rule | threads | mem_mb | runtime | gpu |", "|---|---|---|---|---|"]
     for rule, asked in DEFAULT_RESOURCES.items():
-        lines.append(f"| `{rule}` | {asked.threads} | {asked.mem_mb} | {asked.runtime} | {asked.gpu} |")
+        threads = f"{asked.threads}, on a GPU {GPU_THREADS[rule]}" if rule in GPU_THREADS else asked.threads
+        lines.append(f"| `{rule}` | {threads} | {asked.mem_mb} | {asked.runtime} | {asked.gpu} |")
     return "\n".join(lines) + "\n"
 
 

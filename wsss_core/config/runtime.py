@@ -16,7 +16,8 @@ class Runtime(Parameters):
     results: Folder = Path("results")
     """Folder for everything that is made."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """``auto`` takes CUDA where there is any."""
+    """``auto`` takes CUDA where there is any. With ``cuda`` jobs ask for the threads that a GPU needs also if there is
+    none where Snakemake runs, such as on a cluster's login node."""
     deterministic: bool = False
     """Whether GPUs compute in a fixed order, so that the same work has the same bytes each time on GPUs of one kind,
     also after a kill. Slower; CPUs always do."""
@@ -46,7 +47,7 @@ class RuleResources(Parameters):
     """What one job of a rule asks the machine or the cluster for."""
 
     threads: int = Field(1, ge=1, le=4_096)
-    """CPU cores."""
+    """CPU cores. Jobs that compute on a GPU have more by default, as the table says."""
     mem_mb: MemoryMiB = 4000
     """Memory, MiB; a job's n-th attempt asks for n times as much."""
     runtime: Minutes = 240

@@ -119,6 +119,16 @@ DEFAULT_RESOURCES: dict[str, RuleResources] = {stage.rule: stage.resources for s
 """What a job of each rule asks for where ``resources`` in the configuration says nothing."""
 
 
+GPU_THREADS: dict[str, int] = {
+    **dict.fromkeys(("train_classifier", "train_affinity", "train_segmenter"), 5),
+    **dict.fromkeys(("generate_cams", "score_classifier"), 4),
+    "spread_cams": 2,
+    **dict.fromkeys(("predict", "predict_with_probabilities", "predict_test"), 8),
+}
+"""Cores, by rule, of a job that computes on a GPU: for the threads and processes that load images, compress maps and
+compute CRFs meanwhile (docs/performance.md). On CPUs the network wants all cores, and jobs have one each."""
+
+
 def figure_stages() -> dict[str, str]:
     """By what is scored (``seed``, ``val``), the stage whose artifacts the scores are of."""
     return {stage.figure[0]: name for name, stage in STAGES.items() if stage.figure is not None}

@@ -1,5 +1,7 @@
 """Images on their way into a network: normalisation, rescaling, random changes for training."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from PIL import Image
@@ -8,6 +10,7 @@ from torchvision.transforms.v2 import functional
 
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.label_values import ignored_in
+from wsss_core.jobs.devices import moved
 
 MEAN = (0.485, 0.456, 0.406)
 STANDARD_DEVIATION = (0.229, 0.224, 0.225)
@@ -31,6 +34,19 @@ def normalise(image: np.ndarray) -> Tensor:
     for channel in range(3):
         np.take(_NORMALISED[channel], image[..., channel], out=channels[channel])
     return torch.from_numpy(channels)
+
+
+def normalised(images: Tensor) -> Tensor:
+    """The same of images (N, H, W, 3) uint8, on the device where they lie: (N, 3, H, W) float32, equal to the bit."""
+    table = _table_on(images.device)
+    pixels = images.permute(0, 3, 1, 2).to(torch.int32, memory_format=torch.contiguous_format)
+    return table[pixels + torch.arange(0, 768, 256, dtype=torch.int32, device=images.device)[:, None, None]]
+
+
+@cache
+def _table_on(device: torch.device) -> Tensor:
+    """The values of red, then of green, then of blue pixels, (768,) float32."""
+    return moved(torch.from_numpy(_NORMALISED.reshape(-1)), device)
 
 
 def rescaled_size(height: int, width: int, scale: float) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Images of one size, as the network sees them: at each scale, normalised, stacked."""
+"""Images of one size on their way into a network: at each scale, as bytes, and normalised on the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsss_core.datasets.transforms import normalise, rescale
-from wsss_core.jobs.devices import sent_to
+from wsss_core.datasets.transforms import normalised, rescale
+from wsss_core.jobs.devices import moved
 
 CPU_PIXELS = 2**21
 """Pixels that go through a network at once on a CPU: with their way back a ResNet-50 needs 2 to 4 GB for them."""
@@ -19,7 +19,7 @@ ResNet-38 keeps 4.4; gradients, workspaces and the sums of maps come on top."""
 
 @dataclass(frozen=True)
 class ScaledImages:
-    """N images of one size at several scales."""
+    """N images of one size at several scales, as a network sees them."""
 
     height: int
     """Of the images, pixels."""
@@ -28,24 +28,37 @@ class ScaledImages:
     scaled: tuple[Tensor, ...]
     """(N, 3, h, w) for each scale, normalised."""
 
-    def pinned(self) -> "ScaledImages":
+
+@dataclass(frozen=True)
+class ScaledBytes:
+    """The same as they travel to the device: a byte for each number."""
+
+    height: int
+    """Of the images, pixels."""
+    width: int
+    """Of the images, pixels."""
+    scaled: tuple[Tensor, ...]
+    """(N, h, w, 3) uint8 RGB for each scale."""
+
+    def pinned(self) -> "ScaledBytes":
         """The same in memory that a GPU copies from by itself."""
-        return ScaledImages(self.height, self.width, tuple(images.pin_memory() for images in self.scaled))
+        return ScaledBytes(self.height, self.width, tuple(images.pin_memory() for images in self.scaled))
 
-    def some(self, piece: slice) -> "ScaledImages":
+    def some(self, piece: slice) -> "ScaledBytes":
         """Some of the images."""
-        return ScaledImages(self.height, self.width, tuple(images[piece] for images in self.scaled))
+        return ScaledBytes(self.height, self.width, tuple(images[piece] for images in self.scaled))
 
-    def sent_to(self, weight: Tensor) -> "ScaledImages":
-        """The same on a weight's device, in its number format; nobody waits for it."""
-        return ScaledImages(self.height, self.width, tuple(sent_to(weight, images) for images in self.scaled))
+    def sent_to(self, weight: Tensor) -> ScaledImages:
+        """Normalised on a weight's device, in its number format; nobody waits for it."""
+        there = (normalised(moved(images, weight.device)).to(weight.dtype) for images in self.scaled)
+        return ScaledImages(self.height, self.width, tuple(there))
 
 
-def scaled_images(images: Sequence[np.ndarray], scales: Sequence[float]) -> ScaledImages:
-    """Rescale and normalise images (H, W, 3) uint8 RGB of one size, on the CPU."""
+def scaled_images(images: Sequence[np.ndarray], scales: Sequence[float]) -> ScaledBytes:
+    """Rescale images (H, W, 3) uint8 RGB of one size, on the CPU."""
     height, width = images[0].shape[:2]
-    scaled = (torch.stack([normalise(rescale(image, scale)) for image in images]) for scale in scales)
-    return ScaledImages(height, width, tuple(scaled))
+    scaled = (torch.from_numpy(np.stack([rescale(image, scale) for image in images])) for scale in scales)
+    return ScaledBytes(height, width, tuple(scaled))
 
 
 def pixels_at_once(device: torch.device) -> int:

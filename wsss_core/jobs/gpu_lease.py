@@ -118,6 +118,19 @@ def usable_gpus() -> list[str]:
     return usable
 
 
+def computes_on_gpus(device: str) -> bool:
+    """Whether jobs that ask for a GPU are going to compute on one, as far as is known before they run.
+
+    In an allocation of SLURM's, and where SLURM is going to start the jobs, ``auto`` cannot know, and counts as no.
+
+    Args:
+        device: ``runtime.device``.
+    """
+    if device == "auto":
+        return "SLURM_JOB_ID" not in os.environ and not fake_gpus() and bool(usable_gpus())
+    return device == "cuda"
+
+
 def fake_gpus() -> list[str]:
     """Names that a test gives GPUs that are none."""
     return _entries(os.environ.get(FAKE_VARIABLE, ""))

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from wsss_core.config import load_config, read_yaml
-from wsss_core.config.stages import DEFAULT_RESOURCES, STAGES, averaging_stage, figure_stages
+from wsss_core.config.stages import DEFAULT_RESOURCES, GPU_THREADS, STAGES, averaging_stage, figure_stages
 from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.image_ids import folders_in
 from wsss_core.datasets.index_corrections import corrected_masks_in
 from wsss_core.datasets.index_sam_masks import state_of_masks
 from wsss_core.errors import UserError
 from wsss_core.files.shards import shard_names
+from wsss_core.jobs.gpu_lease import computes_on_gpus
 from wsss_core.jobs.gpu_memory import told_by
 from wsss_core.plan.artifacts import Artifact, averages
 from wsss_core.plan.places import unfit_places
@@ -76,6 +77,7 @@ class Rules:
         self.shrunken = [self.plan.dataset.path("images")] if self.config.dataset.long_side else []
         """The folder of the data set's shrunken images, which whatever reads images needs; none if none are shrunk."""
         self._shards_in = cache(self._find_shards)
+        self._on_gpus = computes_on_gpus(self.config.runtime.device)
 
     def log(self, job: str) -> str:
         """A job's log: ``<rule>/<what tells its jobs apart>``, with wildcards."""
@@ -86,8 +88,11 @@ class Rules:
         return f"{self.folder}/benchmarks/{job}.tsv"
 
     def threads(self, rule: str) -> int:
-        """CPU cores of a job."""
-        return self.config.resources.get(rule, DEFAULT_RESOURCES[rule]).threads
+        """CPU cores of a job: those that are asked for, or the default, which is another one beside a GPU."""
+        asked = self.config.resources.get(rule, DEFAULT_RESOURCES[rule])
+        if rule not in GPU_THREADS or (rule in self.config.resources and "threads" in asked.model_fields_set):
+            return asked.threads
+        return GPU_THREADS[rule] if asked.gpu and self._on_gpus else DEFAULT_RESOURCES[rule].threads
 
     def resources(self, rule: str) -> dict[str, Any]:
         """Memory, time and, of a rule that computes on one, GPUs that a job asks for.

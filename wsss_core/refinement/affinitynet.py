@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import AffinityNet, IrnWalk, Walk
-from wsss_core.datasets.transforms import normalise
+from wsss_core.datasets.transforms import normalised
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import ImageCams
 from wsss_core.jobs.devices import moved
@@ -99,7 +99,8 @@ class AffinityNetMethod(AffinityMethod, name="affinitynet"):
         padding = (0, -width % self.stride, 0, -height % self.stride)
         cells = functional.avg_pool2d(functional.pad(torch.from_numpy(maps), padding), self.stride)
         with torch.inference_mode():
-            features = self.network(moved(functional.pad(normalise(image), padding)[None], self.device))[0]
+            pixels = normalised(moved(torch.from_numpy(np.ascontiguousarray(image))[None], self.device))
+            features = self.network(functional.pad(pixels, padding))[0]
             affinities, offsets = self._affinities_of_walk(features)
         return random_walk(cells.numpy(), affinities, offsets, walk.beta, walk.log2_steps, self.device)
 

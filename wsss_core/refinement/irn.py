@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import Irn, IrnWalk, Walk
 from wsss_core.datasets.images import read_image
-from wsss_core.datasets.transforms import normalise
+from wsss_core.datasets.transforms import normalise, normalised
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import ImageCams
 from wsss_core.jobs.devices import moved
@@ -114,7 +114,8 @@ class IrnMethod(AffinityMethod, name="irn"):
         if not isinstance(walk, IrnWalk):
             raise UserError("the affinity network is IRN's, but the settings of the walk are another method's")
         with torch.inference_mode():
-            boundary = self.network.infer_boundary(moved(normalise(image), self.device), cut=False)
+            pixels = normalised(moved(torch.from_numpy(np.ascontiguousarray(image))[None], self.device))[0]
+            boundary = self.network.infer_boundary(pixels, cut=False)
         return walk_within_boundaries(maps, boundary, walk.radius, walk.beta, walk.log2_steps, self.device)
 
 

@@ -141,6 +141,7 @@ def walk_side_by_side(maps: Tensor, matrix: WalkMatrix, log2_steps: int) -> Tens
     Returns:
         float64 (K, n), on the same device.
     """
+    multiply: Callable[[Tensor], Tensor]
     if maps.device.type == "cuda" and torch.are_deterministic_algorithms_enabled():
         # cuSPARSE promises no order of its sums for the form of product that torch chooses.
         multiply = partial(multiplied_by_diagonals, matrix)

@@ -60,7 +60,7 @@ def spread_cams(
                 image, maps = images(position)
                 yield method.spread(image, maps, walk, walked_alpha)
 
-    with ReadAhead(read, range(len(image_ids)), threads=1) as images:
+    with ReadAhead(read, range(len(image_ids)), run.threads, max(4, run.threads)) as images:
         write_cams_in_blocks(
             shard_file,
             index_shard,

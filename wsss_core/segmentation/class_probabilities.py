@@ -14,7 +14,7 @@ from wsss_core.datasets.images import read_indexed_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import images_named
 from wsss_core.inference.pieces import in_pieces
-from wsss_core.inference.scaled_images import ScaledImages, pixels_at_once, scaled_images
+from wsss_core.inference.scaled_images import ScaledBytes, pixels_at_once, scaled_images
 from wsss_core.jobs.devices import OnTheWay
 from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.networks.deeplab import SegmentationNetwork
@@ -24,7 +24,7 @@ from wsss_core.networks.resizing import resized
 IMAGES_AT_ONCE = 8
 """That a GPU is given at most, beside their mirror images: more gain little and need memory for their probabilities."""
 BATCHES_AHEAD = 2
-"""Batches that are read while the network is busy with another one."""
+"""Batches that are read, or more if more threads do, while the network is busy with another one."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class ImageBatch:
     """Where they stand in the index."""
     images: list[np.ndarray]
     """As read: each (H, W, 3) uint8 RGB."""
-    scaled: ScaledImages
-    """The same at each scale, as the network sees them."""
+    scaled: ScaledBytes
+    """The same at each scale."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,11 @@ def batches_of(
 
 
 def scored_images(
-    network: SegmentationNetwork, index: DatasetIndex, batches: Sequence[tuple[int, ...]], parameters: Prediction
+    network: SegmentationNetwork,
+    index: DatasetIndex,
+    batches: Sequence[tuple[int, ...]],
+    parameters: Prediction,
+    threads: int = 1,
 ) -> Generator[ScoredImage]:
     """The probabilities of images, one after the other; the next ones are read meanwhile.
 
@@ -108,6 +112,7 @@ def scored_images(
         index: the images.
         batches: positions of images of one size, which go through the network together.
         parameters: scales, flip, arithmetic.
+        threads: that read and rescale images.
 
     Yields:
         All images of the batches, in their order.
@@ -125,7 +130,7 @@ def scored_images(
         return ImageBatch(batch, images, scaled.pinned() if on_gpu else scaled)
 
     under_way: list[tuple[ImageBatch, list[OnTheWay]]] = []
-    with ReadAhead(read, batches, ahead=BATCHES_AHEAD) as read_batches:
+    with ReadAhead(read, batches, threads, max(threads, BATCHES_AHEAD)) as read_batches:
         for batch in read_batches:
             with torch.inference_mode(), images_named([image_ids[position] for position in batch.positions]):
                 found = partial(_sent_probabilities, network, batch.scaled, parameters)
@@ -137,7 +142,7 @@ def scored_images(
             yield from _arrived(*started)
 
 
-def _probabilities(network: SegmentationNetwork, images: ScaledImages, parameters: Prediction) -> Tensor:
+def _probabilities(network: SegmentationNetwork, images: ScaledBytes, parameters: Prediction) -> Tensor:
     """Of B images the mean probabilities (B, K + 1, H, W) over scales and mirror images, on the network's device."""
     weight, size = next(network.parameters()), (images.height, images.width)
     number = len(images.scaled[0])
@@ -167,7 +172,7 @@ def _logits(network: SegmentationNetwork, views: Tensor, piece: slice) -> Tensor
 
 
 def _sent_probabilities(
-    network: SegmentationNetwork, images: ScaledImages, parameters: Prediction, piece: slice
+    network: SegmentationNetwork, images: ScaledBytes, parameters: Prediction, piece: slice
 ) -> OnTheWay:
     """Those of some of the images, on their way to the host."""
     return OnTheWay(_probabilities(network, images.some(piece), parameters))

@@ -104,7 +104,7 @@ class _Shard:
         device = next(self._network.parameters()).device
         batches = batches_of(self._index, label_maps, self._parameters, device)
         order = [position for batch in batches for position in batch if position in label_maps]
-        found = scored_images(self._network, self._index, batches, self._parameters)
+        found = scored_images(self._network, self._index, batches, self._parameters, self._threads)
         images = (image for image in found if image.position in label_maps)
         held: dict[int, ScoredImage] = {}  # by place in the order, from the network until the files are there
         failures: list[BaseException] = []
