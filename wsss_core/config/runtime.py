@@ -1,13 +1,15 @@
 """How the work is run: devices, shards, memory, time. Never part of an artifact's identity."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from wsss_core.config.numbers import MemoryMiB, Minutes
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.paths import Folder
+
+TrainingRule = Literal["train_classifier", "train_affinity", "train_segmenter"]
 
 
 class Runtime(Parameters):
@@ -21,6 +23,10 @@ class Runtime(Parameters):
     deterministic: bool = False
     """Whether GPUs compute in a fixed order, so that the same work has the same bytes each time on GPUs of one kind,
     also after a kill. Slower; CPUs always do."""
+    recompute: Annotated[tuple[TrainingRule, ...], Field(max_length=3)] = ()
+    """Trainings, by rule, whose residual blocks keep their input alone for the way back, and are computed a second time
+    there: much less of a GPU's memory, about a third more time, the same results. VGG-16 and timm's networks have no
+    such blocks."""
     shards: int = Field(8, ge=1, le=999)
     """Jobs that a sharded stage (CAMs, label maps, predictions) is split into. An artifact that is
     complete keeps the number it was made with."""

@@ -80,6 +80,7 @@ class Job:
             runtime.workers,
             tensorboard=runtime.tensorboard,
             deterministic=runtime.deterministic,
+            recompute=getattr(self.snakemake, "rule", None) in runtime.recompute,
             provenance=self.identity,
         )
 

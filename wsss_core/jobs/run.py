@@ -23,5 +23,8 @@ class Run:
     """Whether trainings write event files."""
     deterministic: bool = False
     """Whether a GPU computes in a fixed order: see :func:`wsss_core.jobs.numerics.apply_numerics`."""
+    recompute: bool = False
+    """Whether a training computes residual blocks a second time on the way back, which takes less memory: see
+    :func:`wsss_core.networks.recomputed.recompute_blocks`."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """The artifact's identity, for files that record it."""

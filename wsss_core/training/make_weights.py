@@ -1,5 +1,6 @@
 """What all trainings of the workflow have in common: prepared, trained, saved, and on from where a killed one was."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,15 @@ from wsss_core.files.resume import PartialWork
 from wsss_core.jobs.devices import loading_processes
 from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.run import Run
+from wsss_core.networks.recomputed import recompute_blocks
 from wsss_core.training.batches import mix_seed
 from wsss_core.training.curve import write_curve
 from wsss_core.training.distributed import decided_by_main_process, is_main_process
 from wsss_core.training.event_files import event_files
 from wsss_core.training.loop import fit
 from wsss_core.training.task import Task
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ def make_weights(
     prepared = prepare(device)
     curve: list[dict[str, float]] = []
     if prepared.task is not None:
+        if run.recompute and not recompute_blocks(prepared.task.network):
+            log.warning("'runtime.recompute' does nothing here: the network has no residual blocks that are known")
         folder = weights.parent / "tensorboard" if run.tensorboard and is_main_process() else None
         with event_files(folder) as written:
             curve = fit(prepared.task, optimisation, partial, device, loading_processes(run, device), written)
