@@ -164,7 +164,7 @@ def _run(
 def _environment(temporary: Path) -> dict[str, str]:
     """The environment of the parts, in which all packages are there; ends this process if they are not."""
     lacking, path = needed.missing(), [str(REPOSITORY)]
-    if lacking and list(needed.CARRIED.glob("*.whl")):
+    if lacking and any(needed.CARRIED.glob("*.whl")):
         print(f"{sys.executable} lacks {', '.join(lacking)}; taking the wheels in {needed.CARRIED}", flush=True)
         try:
             needed.install_carried(temporary / "packages")

