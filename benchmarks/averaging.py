@@ -1,12 +1,12 @@
 """PAR and PAMR against the dense CRF: time, and with a classifier and masks also what they are worth.
 
 ``python -m benchmarks.averaging`` refines the scores of generated scenes of VOC's size, each way with its authors'
-settings: the CRF on one core, PAR and PAMR on ``--device``. ``ratio`` is the CRF's median time over PAR's, ``deviation``
-the share of the pixels to which PAR gives another label in float64.
+settings: the CRF on one core, PAR and PAMR on ``--device``. ``ratio`` is the CRF's median time over PAR's,
+``deviation`` the share of the pixels to which PAR gives another label in float64.
 
 With ``--classifier weights.safetensors --index FOLDER --masks masks.csv`` (of a results folder) it then draws the class
-maps of ``--images`` training images, evenly spread, and scores the seed and what each refinement makes of it, all at the
-seed's best threshold on these images: an oracle, the same for all rows. The settings for small images are in ``SMALL``;
+maps of ``--images`` training images, evenly spread, and scores the seed and what each refinement makes of it, all at
+the seed's best threshold on these images: an oracle, the same for all rows. Settings for small images are ``SMALL``;
 masks of segments are Felzenszwalb and Huttenlocher's (scikit-image) at three scales, as no network such as SAM is at
 hand: they show that the way runs, not what SAM is worth.
 """

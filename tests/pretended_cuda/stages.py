@@ -15,6 +15,8 @@ from wsss_core.cams.record_erasing import record_erasing
 from wsss_core.cams.score_climb import score_climb
 from wsss_core.classifiers.score_classifier import score_classifier
 from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
+from wsss_core.config.averaging import Averaging, Pamr, Par
+from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams, SeenetCams
 from wsss_core.config.classifiers import (
     AeftClassifier,
@@ -24,7 +26,15 @@ from wsss_core.config.classifiers import (
     SeenetClassifier,
 )
 from wsss_core.config.networks import Backbone, Pretext, Trunk
-from wsss_core.config.refinement import AffinityNet, Irn, IrnWalk, LearnedAffinity, Walk
+from wsss_core.config.refinement import (
+    AffinityLabels,
+    AffinityNet,
+    Irn,
+    IrnWalk,
+    LearnedAffinity,
+    PseudoLabels,
+    Walk,
+)
 from wsss_core.config.segmentation import (
     DeepLab,
     DeepLabV2,
@@ -42,6 +52,9 @@ from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.jobs.run import Run
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import save_weights
+from wsss_core.refinement.affinity_labels import make_affinity_labels
+from wsss_core.refinement.pseudo_labels import make_pseudo_labels
+from wsss_core.refinement.refined_seeds import refine_seeds
 from wsss_core.refinement.spread_cams import spread_cams
 from wsss_core.refinement.train_affinity import train_affinity
 from wsss_core.segmentation.predict import predict
@@ -191,6 +204,24 @@ def walk(affinity: str, settings: Walk, alpha: float | None) -> Stage:
     return run
 
 
+def refined_labels(stage: str, averaging: Averaging) -> Stage:
+    """A stage whose scores are averaged: ``refined_seeds``, ``affinity_labels`` or ``pseudo_labels``."""
+    block, background = {type(averaging).__name__.lower(): averaging}, BackgroundScore(threshold=0.3)
+
+    def run(place: Place) -> None:
+        index, cams, manifest = place.inputs.index, place.inputs.cams, place.folder / "labels" / "000-of-001.csv"
+        if stage == "refined_seeds":
+            refine_seeds(background, averaging, index, cams, manifest, place.run)
+        elif stage == "affinity_labels":
+            make_affinity_labels(AffinityLabels(**block), None, index, cams, manifest, place.run)
+        else:
+            fixed = PseudoLabelBackground(threshold=Threshold(fixed=0.3))
+            settings = PseudoLabels(background=fixed, **block)
+            make_pseudo_labels(settings, background, index, cams, manifest, place.run)
+
+    return run
+
+
 def segmenter(
     kind: type[Segmenter],
     trunk: str = "resnet_small",
@@ -263,6 +294,9 @@ STAGES: dict[str, Stage] = {
     "affinity irn, boundaries": affinity(Irn, radius=3, displacement=False, fitted=BFLOAT16),
     "walk affinitynet": walk("affinity affinitynet", Walk(), 4.0),
     "walk irn": walk("affinity irn", IrnWalk(), None),
+    "refined seeds, pamr": refined_labels("refined_seeds", Pamr(shrink=1)),
+    "affinity labels, par": refined_labels("affinity_labels", Par()),
+    "pseudo labels, par": refined_labels("pseudo_labels", Par(softmax=False)),
     "segmenter deeplab": segmenter(DeepLab, atrous_rates=(1, 2)),
     "segmenter deeplab, balanced": segmenter(DeepLab, atrous_rates=(1, 2), low_level_skip=True, loss="balanced"),
     "segmenter largefov": segmenter(LargeFov, "vgg16", atrous_rate=1, channels=16),

@@ -48,7 +48,7 @@ class LocalAveraging:
         self._images = images
         self._padded = self._continued(images)
         row = len(self._offsets) * images.element_size() * images.shape[0] * max(1, images.shape[3])
-        rows = max(1, BAND_BYTES.get(images.device.type, BAND_BYTES["cuda"]) // row)
+        rows = max(1, BAND_BYTES["cpu" if images.device.type == "cpu" else "cuda"] // row)
         self._bands = [(top, min(top + rows, self._size[0])) for top in range(0, self._size[0], rows)]
         keep = row * self._size[0] <= kept_bytes
         self._kept = [self._weights(*band) for band in self._bands] if keep else None
