@@ -133,6 +133,7 @@ def scores_of_seed(config: Mapping[str, Any], processes: int) -> tuple[Scores, d
         affinity_settings = checked.affinities[AFFINITIES[0]]
         assert isinstance(affinity_settings, LearnedAffinity)
         crf = affinity_settings.labels.crf
+        assert crf is not None
         controls[method] = second_crf_scores(plan, stages, crf, processes)
         scores[method] = found
     return scores, controls
