@@ -105,7 +105,7 @@ rule index_sam_masks:
         index=ask.upstream("sam_masks", "dataset", "index.csv"),
         classes=ask.upstream("sam_masks", "dataset", "classes.json"),
     output:
-        masks=f"{FOLDER}/sam_masks/{{artifact}}/masks.csv",
+        segments=f"{FOLDER}/sam_masks/{{artifact}}/segments.csv",
     log:
         ask.log("index_sam_masks/{artifact}"),
     benchmark:

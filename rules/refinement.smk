@@ -98,7 +98,7 @@ rule make_pseudo_labels:
         seed_threshold=ask.upstream_if_any("pseudo_labels", "seed_threshold", "threshold.json"),
         threshold=ask.upstream_if_any("pseudo_labels", "threshold", "threshold.json"),
         saliency=ask.upstream_if_any("pseudo_labels", "saliency", "saliency.csv"),
-        segments=ask.upstream_if_any("pseudo_labels", "sam_masks", "masks.csv"),
+        segments=ask.upstream_if_any("pseudo_labels", "sam_masks", "segments.csv"),
     output:
         labels=f"{FOLDER}/pseudo_labels/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",
     log:

@@ -11,6 +11,6 @@ with job(snakemake) as work:
     index_sam_masks(
         Path(work.parameters["folder"]),
         read_index(snakemake.input.index, snakemake.input.classes),
-        Path(snakemake.output.masks),
+        Path(snakemake.output.segments),
         snakemake.threads,
     )

@@ -106,9 +106,9 @@ def write_all(folder):
 
 def test_the_table_names_each_images_masks(tmp_path):
     write_all(tmp_path / "masks")
-    index_sam_masks(tmp_path / "masks", index_of_images(tmp_path), tmp_path / "out" / "masks.csv")
+    index_sam_masks(tmp_path / "masks", index_of_images(tmp_path), tmp_path / "out" / "segments.csv")
     expected = {image_id: tmp_path / "masks" / image_id for image_id in SIZES}
-    assert read_label_manifest([tmp_path / "out" / "masks.csv"]) == expected
+    assert read_label_manifest([tmp_path / "out" / "segments.csv"]) == expected
 
 
 def test_all_faults_are_told_at_once(tmp_path):
@@ -118,13 +118,13 @@ def test_all_faults_are_told_at_once(tmp_path):
     (folder / "none").rename(folder / "nobody")
     Image.fromarray(np.zeros((3, 3), np.uint8)).save(folder / "one" / "1.png")
     with pytest.raises(DatasetFaults) as caught:
-        index_sam_masks(folder, index_of_images(tmp_path), tmp_path / "out" / "masks.csv")
+        index_sam_masks(folder, index_of_images(tmp_path), tmp_path / "out" / "segments.csv")
     message = str(caught.value)
     assert message.startswith(f"3 faults in the masks of segments in {folder}")
     assert "image 'none' has no masks here; expected <image id>/*.png, or <image id>.json" in message
     assert "there is also two.json" in message
     assert "a mask has another size than its image (1)" in message and "1.png: the mask has 3 x 3 pixels" in message
-    assert not (tmp_path / "out" / "masks.csv").exists() and (tmp_path / "out" / "faults.csv").exists()
+    assert not (tmp_path / "out" / "segments.csv").exists() and (tmp_path / "out" / "faults.csv").exists()
 
 
 def test_masks_of_original_and_shrunken_images_pass(tmp_path):
@@ -136,8 +136,8 @@ def test_masks_of_original_and_shrunken_images_pass(tmp_path):
     height, width = SIZES["one"]
     write_files(tmp_path / "masks" / "one", masks_of((2 * height, 2 * width)))
     index = DatasetIndex(("bird", "cat", "dog"), columns)
-    index_sam_masks(tmp_path / "masks", index, tmp_path / "out" / "masks.csv")
-    assert (tmp_path / "out" / "masks.csv").exists()
+    index_sam_masks(tmp_path / "masks", index, tmp_path / "out" / "segments.csv")
+    assert (tmp_path / "out" / "segments.csv").exists()
 
 
 def test_other_masks_are_another_state(tmp_path):

@@ -1,4 +1,4 @@
-"""PAR, PAMR and masks of segments on class maps and IRN's labels, through the workflow."""
+"""PAR, PAMR and masks of segments on class maps, through the workflow."""
 
 import shutil
 
@@ -12,20 +12,28 @@ from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.rules import Rules
+from wsss_core.plan.score_conditions import score_conditions
 
-from .workflow import Workflow
+from .workflow import Workflow, small_demo
 
-pytestmark = pytest.mark.xdist_group("finished")
 SMALL = {"shrink": 1, "dilations": [1, 2], "iterations": 3}
 
 
 @pytest.fixture(scope="module")
-def refined(finished, tmp_path_factory):
+def refined(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refined")
-    shutil.rmtree(folder)
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    workflow = Workflow(folder, finished.changed().config)
-    config = workflow.config
+    config = small_demo("cam")
+    config["dataset"]["generate"] |= {"train_images": 12, "val_images": 4, "size": 32}
+    config["backbones"] = {"small": {"network": "resnet_small", "output_stride": 8, "weights": "scratch"}}
+    config["classifiers"] = {"ordinary": config["classifiers"]["ordinary"]}
+    config["classifiers"]["ordinary"] |= {"augmentation": {"crop": 32}}
+    config["cams"] = {"cam": config["cams"]["cam"]}
+    config["affinities"] = {"irn": config["affinities"]["irn"], "crf": {"method": "none"}}
+    config["affinities"]["irn"]["augmentation"]["crop"] = 36
+    del config["segmenters"]
+    config["experiments"] = {"crf": {"cams": "cam"}}
+    workflow = Workflow(folder, config)
+    workflow.run("dataset")
     index = pandas.read_csv(next((workflow.results / "dataset").glob("*/index.csv")))
     for image_id, height, width in index.loc[index["split"] == "train", ["image_id", "height", "width"]].values:
         mask = np.zeros((height, width), np.uint8)
@@ -33,38 +41,35 @@ def refined(finished, tmp_path_factory):
         (folder / "masks" / image_id).mkdir(parents=True)
         Image.fromarray(mask).save(folder / "masks" / image_id / "0.png")
     masks = {"folder": str(folder / "masks")}
-    config["affinities"]["irn_par"] = {
-        "extends": "irn",
-        "labels": {"par": SMALL},
-        "pseudo_labels": {"pamr": SMALL, "sam_masks": masks},
-    }
     config["affinities"]["par"] = {"method": "none", "pseudo_labels": {"par": SMALL}}
     config["affinities"]["joined"] = {"method": "none", "pseudo_labels": {"crf": None, "sam_masks": masks}}
-    config["experiments"] = {name: {"cams": "cam", "affinity": name} for name in ("irn_par", "par", "joined")}
-    workflow.run()
+    config["experiments"] = {name: {"cams": "cam", "affinity": name} for name in ("par", "joined")}
+    workflow.run("pseudo_labels")
     return workflow
 
 
-@pytest.fixture(scope="module")
-def summary(refined):
-    return pandas.read_csv(refined.results / "summary.csv").set_index("experiment")
+def with_all_refinements(workflow):
+    """A changed copy, whose further experiments are only planned."""
+    changed = workflow.changed()
+    changed.config["affinities"]["irn_par"] = {
+        "extends": "irn",
+        "labels": {"par": SMALL},
+        "pseudo_labels": {"pamr": SMALL},
+    }
+    names = ("irn_par", "par", "joined", "crf")
+    changed.config["experiments"] = {name: {"cams": "cam", "affinity": name} for name in names}
+    return changed
 
 
-def test_all_is_scored_and_says_what_it_was_made_with(refined, summary):
-    assert (summary["pseudo_labels"].astype(float) > 0).all() and summary.loc["irn_par", "refined_seed"] > 0
-    scores = {
-        name: pandas.read_csv(refined.results / f"experiments/{name}/pseudo_labels/labels.scores.csv").iloc[0]
-        for name in summary.index
-    }
-    assert {name: row["crf"] for name, row in scores.items()} == {
-        "irn_par": "no, PAMR",
-        "par": "no, PAR",
-        "joined": "no",
-    }
-    joined = f"image labels, joined with the masks of {refined.folder / 'masks'}"
-    assert scores["joined"]["labels"] == scores["irn_par"]["labels"] == joined
-    assert scores["par"]["labels"] == "image labels"
-    assert refined.planned() == {}
+def test_scores_say_what_labels_were_made_with(refined):
+    experiments = Plan(load_config(with_all_refinements(refined).config)).experiments
+    said = {name: score_conditions(stages["pseudo_labels"]) for name, stages in experiments.items()}
+    crf = {name: conditions["crf"] for name, conditions in said.items()}
+    assert crf == {"irn_par": "no, PAMR", "par": "no, PAR", "joined": "no", "crf": "yes"}
+    assert score_conditions(experiments["irn_par"]["refined_seeds"])["crf"] == "no, PAR"
+    labels = {name: conditions["labels"] for name, conditions in said.items()}
+    assert labels.pop("joined") == f"image labels, joined with the masks of {refined.folder / 'masks'}"
+    assert set(labels.values()) == {"image labels"}
 
 
 def test_a_label_fills_its_segment(refined):
@@ -76,10 +81,8 @@ def test_a_label_fills_its_segment(refined):
 
 
 def test_only_averaging_asks_for_a_gpu(refined):
-    config = refined.changed().config
+    config = with_all_refinements(refined).config
     config["runtime"]["device"] = "auto"
-    config["affinities"]["crf"] = {"method": "none"}
-    config["experiments"]["crf"] = {"cams": "cam", "affinity": "crf"}
     rules = Rules(config)
 
     class Wildcards:
@@ -111,8 +114,12 @@ def test_masks_that_are_missing_are_told_before_anything_runs(refined):
     assert "affinities.joined.pseudo_labels.sam_masks.folder: there are no masks in no_masks" in result.stdout
 
 
+def test_nothing_is_left_to_do(refined):
+    assert refined.planned("pseudo_labels") == {}
+
+
 def test_changed_masks_are_looked_at_again(refined):
     image = next((refined.folder / "masks").iterdir())
     shutil.copy(image / "0.png", image / "1.png")
     planned = refined.planned("pseudo_labels")
-    assert planned["index_sam_masks"] == 1 and planned["make_pseudo_labels"] == 2
+    assert planned["index_sam_masks"] == 1 and planned["make_pseudo_labels"] == 1

@@ -70,7 +70,7 @@ STAGES: dict[str, Stage] = {
     "listed_masks": Stage("index_subset", _cpu(2, 4), files=("masks.csv",), target=False),
     "corrected_masks": Stage("index_corrections", _cpu(2), files=("masks.csv",), target=False),
     "saliency": Stage("index_saliency", _cpu(2, 4), files=("saliency.csv",), target=False),
-    "sam_masks": Stage("index_sam_masks", _cpu(4, 4), files=("masks.csv",), target=False),
+    "sam_masks": Stage("index_sam_masks", _cpu(4, 4), files=("segments.csv",), target=False),
     "backbone": Stage("prepare_backbone", _gpu(1), files=WEIGHTS, trains=True),
     "fully_connected": Stage("prepare_fully_connected", _cpu(0.5), files=("weights.safetensors",), target=False),
     "classifier": Stage("train_classifier", _gpu(12), files=(*WEIGHTS, "scores.csv", "verdict.json"), trains=True),

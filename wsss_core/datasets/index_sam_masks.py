@@ -29,14 +29,14 @@ def state_of_masks(folder: Path) -> str:
     return hashlib.sha256(repr(sorted(state)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def index_sam_masks(folder: Path, index: DatasetIndex, masks_csv: Path, threads: int = 1) -> None:
+def index_sam_masks(folder: Path, index: DatasetIndex, segments_csv: Path, threads: int = 1) -> None:
     """Read all masks of the training images once, and write the table of where they are.
 
     Args:
         folder: holds ``<image id>/*.png`` or ``<image id>.json``, of the size of the images in the index or, where
             large images were shrunk, of the original ones. An image without any mask has an empty folder or list.
         index: the data set.
-        masks_csv: where the table goes: image id, and the folder or file of its masks.
+        segments_csv: where the table goes: image id, and the folder or file of its masks.
         threads: processes that read masks.
 
     Raises:
@@ -58,12 +58,12 @@ def index_sam_masks(folder: Path, index: DatasetIndex, masks_csv: Path, threads:
                 sources[image_ids[at]] = Path(os.path.abspath(source))
             else:
                 faults.append(fault)
-    table = masks_csv.with_name("faults.csv")
+    table = segments_csv.with_name("faults.csv")
     if faults:
         write_faults(table, faults)
         raise DatasetFaults(f"the masks of segments in {folder}", faults, table=table)
     table.unlink(missing_ok=True)
-    write_label_manifest(sources, masks_csv)
+    write_label_manifest(sources, segments_csv)
 
 
 def check_sam_masks(folder: Path, image_id: str, original: Size, size: Size) -> tuple[Path, Fault | None]:
