@@ -14,7 +14,7 @@ with job(snakemake):
     label_maps, objects = read_label_manifest(snakemake.input.labels), snakemake.input.index_of_objects
     scored = showing_objects(
         listed_among(label_maps, snakemake.input.scored_list),
-        read_index(objects, snakemake.input.classes) if objects else None,
+        read_index(objects[0], snakemake.input.classes) if objects else None,
     )
     score_label_maps(
         {image_id: label_maps[image_id] for image_id in scored},

@@ -24,6 +24,7 @@ def with_guesses(*keys):
 def test_guesses_of_all_variants_that_an_experiment_leads_to():
     raw = with_guesses("optimisation.epochs", "augmentation", "prediction.scales")
     raw["classifiers"]["ordinary"]["guessed"] = ["optimisation.batch_size"]
+    raw["cams"]["advcam"]["guessed"] = ["steps"]
     config = load_config(raw)
     segmenter, classifier = config.segmenters["deeplab"], config.classifiers["ordinary"]
     of_segmenter = [
@@ -32,8 +33,9 @@ def test_guesses_of_all_variants_that_an_experiment_leads_to():
         f"segmenters.deeplab.prediction.scales: {list(segmenter.prediction.scales)}",
     ]
     of_classifier = f"classifiers.ordinary.optimisation.batch_size: {classifier.optimisation.batch_size}"
-    assert guessed_in(config, "full") == of_segmenter
     assert guessed_in(config, "cam") == [of_classifier, *of_segmenter]
+    of_maps = f"cams.advcam.steps: {config.cams['advcam'].steps}"
+    assert guessed_in(config, "advcam") == [of_maps, of_classifier, *of_segmenter]
 
 
 def test_nothing_is_made_again_for_a_guess():
