@@ -81,20 +81,20 @@ def test_a_killed_job_goes_on_after_its_last_block(tree, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BLOCK_IMAGES", 1)
     climbed, count = [], module._count
 
-    def counting(tally, classifier, index, position, *rest):
+    def counting(tally, classifier, image, parameters):
         if len(climbed) == 2:
             raise KeyboardInterrupt
-        climbed.append(position)
-        count(tally, classifier, index, position, *rest)
+        climbed.append(image.image_id)
+        count(tally, classifier, image, parameters)
 
     monkeypatch.setattr(module, "_count", counting)
     run = Run(device="cpu", inputs=[tree[2]])
     with pytest.raises(KeyboardInterrupt):
         scored(tree, tmp_path / "killed", settings(steps=3), run)
-    assert climbed == [0, 1] and not (tmp_path / "killed/scores.csv").exists()
+    assert climbed == ["image/0", "image/1"] and not (tmp_path / "killed/scores.csv").exists()
     climbed.clear()
     resumed = scored(tree, tmp_path / "killed", settings(steps=3), run)
-    assert climbed == [2]
+    assert climbed == ["image/2"]
     for one, other in zip(whole, resumed, strict=True):
         pandas.testing.assert_frame_equal(one, other)
 

@@ -6,9 +6,11 @@ of t steps are the sums of the first t of a longer climb, so that no image climb
 
 import logging
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -69,15 +71,15 @@ def score_climb(
         return
     classifier = load_classifier(classifier_weights, choose_device(run.device), index.classes)
     network = prepared_for_drawing(classifier, parameters)
-    scored = [position for position, image_id in enumerate(index.image_ids) if image_id in masks]
+    scored = _scored_images(index, masks)
     tally = _Tally(len(index.classes), parameters.steps)
     kept = partial.path("tally.npz")
     done = tally.read(kept)
     if done:
         log.info("continuing after %d images", done)
     counter = Progress("scoring climbs", len(scored), done=done)
-    for number, position in enumerate(scored[done:], start=done + 1):
-        _count(tally, network, index, position, masks[index.image_ids[position]], parameters)
+    for number, image in enumerate(scored[done:], start=done + 1):
+        _count(tally, network, image, parameters)
         if number % BLOCK_IMAGES == 0:
             tally.write(kept, number)
         counter.advance()
@@ -97,6 +99,7 @@ class _Tally:
     """What is counted of all images so far."""
 
     def __init__(self, classes: int, steps: int) -> None:
+        self.classes = classes
         self.of_steps = [ThresholdCounts(classes) for _ in range(steps)]
         self.amplification = Amplification(steps)
 
@@ -113,7 +116,7 @@ class _Tally:
     def read(self, path: Path) -> int:
         """Take over what was kept: of how many images. What is damaged counts as nothing."""
         own = self._arrays()
-        with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error):
+        with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             with np.load(path, allow_pickle=False) as kept:
                 found = {name: kept[name] for name in own}
                 images = int(kept["images"])
@@ -124,30 +127,43 @@ class _Tally:
         return 0
 
 
-def _count(
-    tally: _Tally,
-    classifier: ClimbableClassifier,
-    index: DatasetIndex,
-    position: int,
-    mask_file: Path,
-    parameters: AdvCams,
-) -> None:
+class _Scored(NamedTuple):
+    """An image that is scored."""
+
+    image_id: str
+    file: Path
+    size: tuple[int, int]
+    classes: np.ndarray
+    """(K,): numbers of the classes that it is labelled with."""
+    mask: Path
+
+
+def _scored_images(index: DatasetIndex, masks: Mapping[str, Path]) -> list[_Scored]:
+    """The images that have a mask, in the order of the index."""
+    columns = zip(index.image_ids, index.image_paths, index.sizes, index.label_matrix, strict=True)
+    return [
+        _Scored(image_id, file, size, np.flatnonzero(labels), masks[image_id])
+        for image_id, file, size, labels in columns
+        if image_id in masks
+    ]
+
+
+def _count(tally: _Tally, classifier: ClimbableClassifier, scored: _Scored, parameters: AdvCams) -> None:
     """Let an image climb, and count its maps at every number of steps."""
-    image_id = index.image_ids[position]
-    image = read_indexed_image(index.image_paths[position], index.sizes[position])
-    present = np.flatnonzero(index.label_matrix[position])
+    image = read_indexed_image(scored.file, scored.size)
+    present = scored.classes
     try:
-        mask = of_classes(read_mask(mask_file), len(index.classes))
+        mask = of_classes(read_mask(scored.mask), tally.classes)
         if not len(present):
             for counts in tally.of_steps:
                 counts.add(np.zeros((0, *image.shape[:2]), np.float32), present, mask)
             return
-        with images_named([image_id]):
+        with images_named([scored.image_id]):
             climbed = climbs_at_scales(classifier, image, present.tolist(), parameters)
         for counts, maps in zip(tally.of_steps, maps_over_steps(climbed, image.shape[:2], parameters), strict=True):
             counts.add(maps, present, mask)
     except ValueError as error:
-        raise UserError(f"image '{image_id}', mask {mask_file}: {error}") from None
+        raise UserError(f"image '{scored.image_id}', mask {scored.mask}: {error}") from None
     nearest = min(range(len(climbed)), key=lambda number: abs(parameters.scales[number] - 1))
     if climbed[nearest].shape[1] == parameters.steps:  # else the only scales are below 1, and take fewer
         for maps in climbed[nearest].float().cpu().numpy():

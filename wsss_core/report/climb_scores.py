@@ -1,6 +1,6 @@
 """How AdvCAM's seed, and the regions of its maps, change with the number of steps: as a table and as plots."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,17 +111,19 @@ def step_charts(scored: Mapping[str, Mapping[str, Any]]) -> StepCharts | None:
     if not scored:
         return None
     tables = {name: steps_table(described) for name, described in scored.items()}
-    miou = _lines(tables, {f"{heading}": column for heading, column in COLUMNS.items()})
+    miou = _lines(tables, COLUMNS)
     grown = _lines(tables, {f"{region} region": f"grown_{region}" for region in REGIONS})
-    charts = [
-        line_chart(title, lines, "steps", label, whole=True)
-        for title, lines, label in (
-            ("mIoU of the seed over AdvCAM's steps", miou, "mIoU, %"),
-            ("Pixels that have grown, over AdvCAM's steps", grown, "share of the region's pixels, %"),
-        )
-    ]
-    legends = [[(line.name, series_class(line.number)) for line in lines] for lines in (miou, grown)]
-    return StepCharts(*charts, *legends)
+    share = "share of the region's pixels, %"
+    return StepCharts(
+        line_chart("mIoU of the seed over AdvCAM's steps", miou, "steps", "mIoU, %", whole=True),
+        line_chart("Pixels that have grown, over AdvCAM's steps", grown, "steps", share, whole=True),
+        _legend(miou),
+        _legend(grown),
+    )
+
+
+def _legend(lines: Sequence[Series]) -> list[tuple[str, str]]:
+    return [(line.name, series_class(line.number)) for line in lines]
 
 
 def _lines(tables: Mapping[str, pandas.DataFrame], columns: Mapping[str, str]) -> list[Series]:
