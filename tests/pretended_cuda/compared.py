@@ -61,5 +61,8 @@ def largest_deviations(one: Path, other: Path) -> dict[str, float]:
                 found[f"{path} {name}"] = float((value != theirs[name]).mean())
                 continue
             a, b = value.astype(np.float64), theirs[name].astype(np.float64)
+            if (np.isnan(a) != np.isnan(b)).any():
+                found[f"{path} {name}"] = float("inf")
+                continue
             found[f"{path} {name}"] = float(np.nanmax(np.abs(a - b)) / (np.nanmax(np.abs(b)) + 1e-12))
     return found
