@@ -59,8 +59,8 @@ def showing_objects(image_ids: Iterable[str], index: DatasetIndex | None) -> lis
     """
     if index is None:
         return list(image_ids)
-    shown = dict(zip(index.image_ids, index.label_matrix.any(axis=1), strict=True))
-    return [image_id for image_id in image_ids if shown[image_id]]
+    labels = dict(zip(index.image_ids, index.columns["labels"], strict=True))
+    return [image_id for image_id in image_ids if labels[image_id]]
 
 
 def masks_of_subset(
