@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.refinement.tiny_data import CLASSES, SIZES, SMALL_CRF, FakeCams, true_labels, write_images
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.refinement import PseudoLabels
+from wsss_core.config.sam_masks import SamMasks
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError
@@ -106,3 +108,32 @@ def test_a_background_score_is_worked_out_from_the_settings():
     assert PseudoLabelBackground(times_seed_threshold=9).resolved(0.2, None) == BackgroundScore(threshold=0.99)
     assert PseudoLabelBackground(alpha=8).resolved(None, None) == BackgroundScore(alpha=8)
     assert PseudoLabelBackground(walked_alpha=8).resolved(None, None) is None
+
+
+@pytest.mark.parametrize("averaging", [{"par": {"shrink": 1}}, {"pamr": {"shrink": 1, "dilations": [1, 2]}}], ids=str)
+def test_averaged_labels_follow_the_objects(averaging, tmp_path):
+    index = write_images(tmp_path / "images")
+    settings = PseudoLabels(background=FIXED.background, **averaging)
+    found = make(tmp_path / "labels", index, WalkedMaps(), BackgroundScore(threshold=0.3), settings, threads=2)
+    for image_id, labels in found.items():
+        assert (labels == true_labels(image_id)).mean() > 0.9
+
+
+def test_labels_fill_the_segments_they_are_joined_with(tmp_path):
+    index, segments = write_images(tmp_path / "images"), {}
+    for image_id, (height, width) in SIZES.items():
+        segments[image_id] = tmp_path / "masks" / image_id
+        segments[image_id].mkdir(parents=True)
+        wider = np.zeros((height, width), np.uint8)
+        wider[2:20, 2:20] = 255  # the first object has rows and columns 4 to 17
+        Image.fromarray(wider).save(segments[image_id] / "0.png")
+    settings = PseudoLabels(background=FIXED.background, sam_masks=SamMasks(folder="masks"))
+    for threads in (1, 2):
+        manifest, run = tmp_path / str(threads) / "labels" / "000-of-001.csv", Run(threads=threads)
+        make_pseudo_labels(
+            settings, BackgroundScore(threshold=0.3), index, WalkedMaps(), manifest, run=run, segments=segments
+        )
+        labels = {image_id: read_mask(path) for image_id, path in read_label_manifest([manifest]).items()}
+        cat = CLASSES.index("cat") + 1
+        assert (labels["one"][2:20, 2:20] == cat).all() and np.count_nonzero(labels["one"]) == 18 * 18
+        assert not labels["none"].any()
