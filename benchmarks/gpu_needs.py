@@ -6,15 +6,19 @@ the bytes that are kept for the way back. From that, with the number of training
 
 * hours = operations of all steps / ``SUSTAINED``, what a good GPU keeps up in float32 (a V100's or an A100's peak
   without TF32 is 16 to 20 TFLOP/s). Half or twice as long would be no surprise.
-* GiB = kept bytes of a batch + weights, their gradients and momentum + ``OF_CUDA``; workspaces may add a half.
+* GiB = kept bytes of a batch + weights, their gradients and momentum + ``OF_CUDA``; workspaces may add a half. With
+  ``runtime.recompute`` the inputs of residual blocks are kept, and what is within the largest of them.
+
+Hours are those of one job of a variant, and how many jobs the experiments need stands behind them.
 
 Nothing of it was measured. CAMs are drawn of as many images at once as there is memory for, one at least. Random walk,
 predictions and the processor's work are not counted.
 """
 
 import argparse
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,9 @@ from wsss_core.config import Config, load_config, read_yaml
 from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.config.trunk_description import trunk_of
 from wsss_core.networks.deeplab import SegmentationNetwork
+from wsss_core.networks.recomputed import BLOCKS
 from wsss_core.networks.segmenter_files import NETWORKS, build_segmenter
+from wsss_core.plan.plan import Plan
 from wsss_core.refinement.affinity_method import AFFINITY_METHODS
 
 SUSTAINED = 10e12
@@ -54,6 +60,8 @@ class Pass:
     """Bytes kept for the way back."""
     weights: float
     """Bytes of the weights."""
+    recomputed: float
+    """Bytes kept for the way back where residual blocks are computed again there."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class Needs:
     """On one GPU."""
     gib: float | None
     """Memory of the GPU; None where it is less than the trainings'."""
+    jobs: int = 1
+    """How many of them the configuration's experiments need."""
 
 
 def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: bool = True, images: int = 1) -> Pass:
@@ -77,15 +87,29 @@ def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: boo
         trained: whether the weights' gradients are computed; if not, the image's are.
         images: how many go through the network together, for one that cannot be trained on a single one.
     """
-    kept: dict[int, int] = {}
+    kept: dict[int, tuple[int, nn.Module | None]] = {}  # by storage: bytes, and the residual block that keeps them
+    inputs: dict[int, int] = {}  # of the residual blocks, the same
+    under_way: list[nn.Module] = []
+    trained_parts: dict[int, bool] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[id(tensor.untyped_storage())] = tensor.untyped_storage().nbytes()
+        storage = tensor.untyped_storage()
+        kept.setdefault(id(storage), (storage.nbytes(), under_way[-1] if under_way else None))
         return tensor
+
+    def enter(block: nn.Module, given: tuple[Tensor, ...]) -> None:
+        under_way.append(block)
+        if given[0].requires_grad or trained_parts[id(block)]:
+            inputs[id(given[0].untyped_storage())] = given[0].untyped_storage().nbytes()
 
     with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
         network = build().train(trained)
         own = {id(p.untyped_storage()) for p in (*network.parameters(), *network.buffers())}
+        for part in network.modules():
+            if type(part) in BLOCKS:
+                trained_parts[id(part)] = any(p.requires_grad for p in part.parameters())
+                part.register_forward_pre_hook(enter)
+                part.register_forward_hook(lambda *given: under_way.pop() and None)
         pixels = torch.randn(images, 3, *size, requires_grad=not trained)
         if not trained:
             network.requires_grad_(False)
@@ -95,8 +119,16 @@ def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: boo
             total = torch.stack([output.sum() for output in outputs]).sum()
         total.backward()  # type: ignore[no-untyped-call]
         weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    of_all = sum(n for storage, n in kept.items() if storage not in own)
-    return Pass(counter.get_total_flops() / images, of_all / images, weights)
+    saved = {storage: facts for storage, facts in kept.items() if storage not in own}
+    within: dict[nn.Module, float] = defaultdict(float)
+    for storage, (size_of_it, block) in saved.items():
+        if block is not None and storage not in inputs:
+            within[block] += size_of_it
+    plain = sum(size_of_it for size_of_it, _ in saved.values())
+    # Of blocks their inputs, whether they were saved by themselves or not; blocks are computed again one at a time.
+    unsaved = sum(size_of_it for storage, size_of_it in inputs.items() if storage not in saved)
+    recomputed = plain + unsaved - sum(within.values()) + max(within.values(), default=0.0)
+    return Pass(counter.get_total_flops() / images, plain / images, weights, recomputed / images)
 
 
 def needs(config: Config, images: int) -> list[Needs]:
@@ -106,6 +138,23 @@ def needs(config: Config, images: int) -> list[Needs]:
         config: the configuration.
         images: how many training images there are.
     """
+    jobs = planned_jobs(config)
+    return [replace(one, jobs=jobs.get(one.stage, 1)) for one in _of_variants(config, images)]
+
+
+def planned_jobs(config: Config) -> dict[str, int]:
+    """How many trainings of each affinity and segmenter the experiments need: of those upstream, one a variant."""
+    plan = Plan(config)
+    artifacts: dict[str, set[str]] = defaultdict(set)
+    for name, experiment in config.experiments.items():
+        for stage, variant in (("affinity", experiment.affinity), ("segmenter", experiment.segmenter)):
+            if variant is not None and stage in plan.experiments[name]:
+                artifacts[f"{stage} {variant}"].add(str(plan.experiments[name][stage].directory))
+    return {stage: len(directories) for stage, directories in artifacts.items()}
+
+
+def _of_variants(config: Config, images: int) -> list[Needs]:
+    """What one job of each variant asks for."""
     classes = config.dataset.class_names or ()
     experiments = config.experiments.values()
     maps = dict.fromkeys(e.cams for e in experiments if e.cams is not None)
@@ -131,13 +180,14 @@ def _of_classifier(config: Config, name: str, images: int, classes: Sequence[str
     views, at_once = images * epochs, settings.optimisation.batch_size
     if settings.objective == "cgnet" and settings.erasing != "none":
         # The erased image goes through the frozen classifier and back to the image.
-        step = Pass(step.operations * 5 / 3, step.kept * 2, step.weights * 4 / 3)
+        # (its blocks are not computed again).
+        step = Pass(step.operations * 5 / 3, step.kept * 2, step.weights * 4 / 3, step.recomputed + step.kept)
     if settings.objective == "aeft" and settings.attraction_weight > 0:  # the erased image, too
         views += images * (epochs - settings.warmup_epochs)
         at_once = 2 * (settings.triplet_batch_size or at_once)
     elif settings.objective == "aeft":
         at_once = settings.triplet_batch_size or at_once
-    return _of_training(f"classifier {name}", step, views, at_once)
+    return _of_training(config, f"classifier {name}", step, views, at_once)
 
 
 def _of_maps(config: Config, name: str, images: int, classes: Sequence[str]) -> Needs:
@@ -162,7 +212,8 @@ def _of_affinity(config: Config, name: str, images: int) -> Needs:
     trunk = trunk_of(config.backbones[settings.backbone])
     crop, optimisation = settings.augmentation.crop, settings.optimisation
     step = one_pass(lambda: AFFINITY_METHODS.find(settings.method).build(settings, trunk).network, (crop, crop))
-    return _of_training(f"affinity {name}", step, images * optimisation.epochs, optimisation.batch_size)
+    views = images * optimisation.epochs
+    return _of_training(config, f"affinity {name}", step, views, optimisation.batch_size)
 
 
 def _of_segmenter(config: Config, name: str, images: int, classes: Sequence[str]) -> Needs:
@@ -184,9 +235,10 @@ def _of_segmenter(config: Config, name: str, images: int, classes: Sequence[str]
             step.operations + others * (consistent.operations - step.operations),
             step.kept + others * (consistent.kept - step.kept),
             consistent.weights,
+            step.recomputed + others * (consistent.recomputed - step.recomputed),
         )
     at_once = optimisation.batch_size // optimisation.accumulate
-    return _of_training(f"segmenter {name}", step, images * optimisation.epochs, at_once)
+    return _of_training(config, f"segmenter {name}", step, images * optimisation.epochs, at_once)
 
 
 class WithAuxiliaryDecoders(nn.Module):
@@ -205,10 +257,13 @@ class WithAuxiliaryDecoders(nn.Module):
         return [*self.network.all_logits(images, maps), *probabilities]
 
 
-def _of_training(stage: str, step: Pass, views: float, at_once: int) -> Needs:
+def _of_training(config: Config, stage: str, step: Pass, views: float, at_once: int) -> Needs:
     """A training that looks at ``views`` images, ``at_once`` in a step."""
-    gib = (step.kept * at_once + 3 * step.weights) / GIB + OF_CUDA
-    return Needs(stage, step.operations * views / SUSTAINED / 3600, gib)
+    recomputed = f"train_{stage.split()[0]}" in config.runtime.recompute
+    kept = step.recomputed if recomputed else step.kept
+    gib = (kept * at_once + 3 * step.weights) / GIB + OF_CUDA
+    operations = step.operations * (4 / 3 if recomputed else 1)  # a second way there
+    return Needs(stage, operations * views / SUSTAINED / 3600, gib)
 
 
 def main() -> None:
@@ -218,9 +273,12 @@ def main() -> None:
     parser.add_argument("images", type=int, help="training images")
     arguments = parser.parse_args()
     config = load_config(read_yaml(arguments.recipe))
-    for item in needs(config, arguments.images):
+    found = needs(config, arguments.images)
+    for item in found:
         memory = "" if item.gib is None else f", {item.gib:.0f} GiB"
-        print(f"#   {item.stage}: {item.hours:.1f} h{memory}")
+        number = f", {item.jobs} jobs" if item.jobs > 1 else ""
+        print(f"#   {item.stage}: {item.hours:.1f} h{memory}{number}")
+    print(f"#   all jobs together: {sum(item.hours * item.jobs for item in found):.0f} h")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,10 @@ def test_a_recipe_says_what_it_needs_of_a_gpu_and_that_this_is_an_estimate(recip
             del used["affinity"]  # nothing is learned
         for stage, name in used.items():
             memory = "" if stage == "cams" else r", \d+ GiB"
-            assert name is None or re.search(rf"^#   {stage} {name}: [\d.]+ h{memory}$", head, re.M), (stage, name)
+            assert name is None or re.search(rf"^#   {stage} {name}: [\d.]+ h{memory}(, \d+ jobs)?$", head, re.M), (
+                stage,
+                name,
+            )
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -14,7 +14,7 @@ ALLOCATOR_VARIABLES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 """torch's older and its newer name of one environment variable."""
 _IN_LIBRARIES = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 _TRAINING = (
-    "'optimisation: {precision: bfloat16}', a smaller 'augmentation.crop' or a smaller 'optimisation.batch_size'"
+    "'runtime: {recompute: [RULE]}' (the same results, more slowly), 'optimisation: {precision: bfloat16}', a smaller 'augmentation.crop' or a smaller 'optimisation.batch_size'"
 )
 _IMAGE = "'arithmetic: bfloat16', or smaller 'scales': one image alone is too much"
 _LARGE_IMAGES = "a 'long_side' of the data set, which shrinks its images: one image alone is too much"
@@ -69,7 +69,7 @@ def full_memory_told(rule: str) -> Iterator[None]:
     except Exception as error:
         if not is_full(error):
             raise
-        remedy = REMEDIES.get(rule, "less at once")
+        remedy = REMEDIES.get(rule, "less at once").replace("RULE", rule)
         raise UserError(
             f"{TOLD} ({_facts(error)}). More 'mem_mb' does not help. What does: a GPU with more memory, one that "
             f"nobody else computes on, or {remedy}"
