@@ -47,6 +47,7 @@ rule train_classifier:
         backbone=ask.upstream_if_any("classifier", "backbone", "weights.safetensors"),
         classifier=ask.starting_weights("classifier"),
         ordinary=ask.upstream_if_any("classifier", "ordinary", "weights.safetensors"),
+        texts=ask.text_features,
     output:
         weights=f"{FOLDER}/classifier/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/classifier/{{artifact}}/training.csv",

@@ -73,7 +73,7 @@ rule spread_cams:
     input:
         **ask.index("walked_cams"),
         cams=ask.upstream_shard("walked_cams", "cams"),
-        affinity=ask.upstream("walked_cams", "affinity", "weights.safetensors"),
+        affinity=ask.upstream_if_any("walked_cams", "affinity", "weights.safetensors"),
     output:
         shard=f"{FOLDER}/walked_cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
     log:

@@ -15,7 +15,8 @@ with job(snakemake) as work:
             work.parameters["walked_alpha"],
             index_of_job(snakemake, "train"),
             cams,
-            Path(snakemake.input.affinity),
+            Path(str(snakemake.input.affinity)) if snakemake.input.affinity else None,
             Path(snakemake.output.shard),
             work.run(),
+            work.parameters["method"],
         )

@@ -25,6 +25,7 @@ COMMANDS = {
     "pack": "put a trained experiment into one archive, to hand on",
     "unpack": "put such an archive into a results folder, as if it had been made there",
     "import-weights": "turn a file of another program's weights into one of this workflow",
+    "text-features": "make the features of texts that CLIP's image tower is compared with",
 }
 """What each command does. The command ``import-weights`` is the module ``wsss_core.commands.import_weights``, which is
 imported only when it is run: its docstring is the command's help, with an example; ``add_arguments(parser)`` declares

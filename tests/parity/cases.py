@@ -147,5 +147,5 @@ def authors_weights(
             value = 1 + 0.1 * normal
         else:
             value = normal * np.sqrt(2 / np.prod(shape[1:]))
-        state[name] = torch.from_numpy(CHANGES[network](name, value).astype(np.float32))
+        state[name] = torch.from_numpy(np.asarray(CHANGES[network](name, value), np.float32))
     return state

@@ -17,11 +17,13 @@ from wsss_core.classifiers.score_classifier import score_classifier
 from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
 from wsss_core.config.averaging import Averaging, Pamr, Par
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
-from wsss_core.config.cams import AdvCams, Cams, MultiscaleCams, SeenetCams
+from wsss_core.config.cams import AdvCams, Cams, ClassAttentionCams, ClipGradcamCams, MultiscaleCams, SeenetCams
 from wsss_core.config.classifiers import (
     AeftClassifier,
     CgnetClassifier,
     Classifier,
+    ClipClassifier,
+    MctformerClassifier,
     OrdinaryClassifier,
     SeenetClassifier,
 )
@@ -29,6 +31,7 @@ from wsss_core.config.networks import Backbone, Pretext, Trunk
 from wsss_core.config.refinement import (
     AffinityLabels,
     AffinityNet,
+    AttentionSpreading,
     Irn,
     IrnWalk,
     LearnedAffinity,
@@ -47,9 +50,12 @@ from wsss_core.config.segmentation import (
 )
 from wsss_core.config.semi_supervised import AuxiliaryDecoders, Consistency, MasksOf
 from wsss_core.config.training import Augmentation, Optimisation
+from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.importing.authors_formats import ImageTower
 from wsss_core.jobs.run import Run
+from wsss_core.networks.text_features import save_text_features
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import save_weights
 from wsss_core.refinement.affinity_labels import make_affinity_labels
@@ -61,6 +67,7 @@ from wsss_core.segmentation.predict import predict
 from wsss_core.segmentation.train_segmenter import StartingNetwork, TrainingLabels, train_segmenter
 
 TRUNKS = {
+    "vit": Trunk(network="timm", model="test_vit"),
     "resnet_small": TRUNK,
     "resnet38": Trunk(network="resnet38_small", output_stride=8),
     "vgg16": Trunk(network="vgg16_small"),
@@ -147,6 +154,32 @@ def classifier(
 def cams(classifier: str, settings: Cams) -> Stage:
     def run(place: Place) -> None:
         generate_cams(settings, place.inputs.index, place.inputs.made(classifier), place.shard, place.run)
+
+    return run
+
+
+def clip(place: Place) -> None:
+    """A tower of random weights, and random texts."""
+    torch.manual_seed(0)
+    tower = ImageTower(TRUNKS["vit"], 8)
+    torch.nn.init.normal_(tower.projection)
+    torch.nn.init.constant_(tower.logit_scale, 2.0)
+    files = [place.inputs.folder / f"{name}.safetensors" for name in ("tower", "texts")]
+    description = {"kind": "clip", "trunk": describe_trunk(TRUNKS["vit"]), "embedding": 8}
+    save_weights(files[0], tower, description)
+    settings = ClipClassifier(backbone="any", weights=str(files[0]), text_features=str(files[1]))
+    texts, background = settings.texts(place.inputs.index.classes), settings.background_texts()
+    features = torch.randn(len(texts), 8), torch.randn(len(background), 8)
+    save_text_features(files[1], *features, texts, background)
+    start = StartingWeights(classifier=files[0])
+    train_classifier(settings, TRUNKS["vit"], place.inputs.index, start, *place.weights, run=place.run)
+
+
+def attention(network: str) -> Stage:
+    def run(place: Place) -> None:
+        inputs, walk = place.inputs, AttentionSpreading()
+        weights = inputs.made(network)
+        spread_cams(walk, None, inputs.index, inputs.cams, weights, place.shard, place.run, "attention")
 
     return run
 
@@ -285,6 +318,11 @@ STAGES: dict[str, Stage] = {
         "classifier aeft", AdvCams(classifier="any", steps=3, scales=(1.0,), arithmetic="float64")
     ),
     "cams seenet": cams("classifier seenet", SeenetCams(classifier="any", size=32)),
+    "classifier mctformer": classifier(MctformerClassifier, "vit"),
+    "classifier clip": clip,
+    "cams class_attention": cams("classifier mctformer", ClassAttentionCams(classifier="any", scales=(1.0, 0.75))),
+    "cams clip_gradcam": cams("classifier clip", ClipGradcamCams(classifier="any")),
+    "cams advcam, mctformer": cams("classifier mctformer", AdvCams(classifier="any", steps=2, scales=(1.0,))),
     "climb": climb,
     "climb scores": climb_scores,
     "erasing": erasing,
@@ -297,6 +335,7 @@ STAGES: dict[str, Stage] = {
     "refined seeds, pamr": refined_labels("refined_seeds", Pamr(shrink=1)),
     "affinity labels, par": refined_labels("affinity_labels", Par()),
     "pseudo labels, par": refined_labels("pseudo_labels", Par(softmax=False)),
+    "walk attention": attention("classifier mctformer"),
     "segmenter deeplab": segmenter(DeepLab, atrous_rates=(1, 2)),
     "segmenter deeplab, balanced": segmenter(DeepLab, atrous_rates=(1, 2), low_level_skip=True, loss="balanced"),
     "segmenter largefov": segmenter(LargeFov, "vgg16", atrous_rate=1, channels=16),

@@ -2,8 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor
+
+from wsss_core.classifiers.starting_weights import start_from_classifier
 
 from wsss_core.config.classifiers import Classifier
 from wsss_core.config.networks import Trunk
@@ -44,6 +47,11 @@ class Objective(ABC):
         """The network that the objective trains, with random weights."""
         del parameters
         return ClassMapClassifier(trunk, classes)
+
+    @classmethod
+    def start_from(cls, path: Path, network: ClassMapClassifier, whole: bool) -> None:
+        """Put the weights of another classifier into ``network``, in place; see :func:`start_from_classifier`."""
+        start_from_classifier(path, network, whole)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """What the optimiser fits, and how fast: the trunk, and the new layers faster by ``head_factor``."""

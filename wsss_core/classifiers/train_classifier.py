@@ -3,7 +3,6 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from wsss_core.errors import UserError
 from wsss_core.jobs.run import Run
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.classifier import ClassMapClassifier
-from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
+from wsss_core.networks.classifier_files import load_classifier, save_classifier
 from wsss_core.networks.weights import load_trunk
 from wsss_core.training.distributed import number_of_processes
 from wsss_core.training.frozen import frozen_copy
@@ -88,7 +87,7 @@ def train_classifier(
         network = chosen.build_network(parameters, trunk, index.classes)
         if start.classifier is not None:
             imported = optimisation.epochs == 0
-            start_from_classifier(start.classifier, network, whole=imported)
+            chosen.start_from(start.classifier, network, whole=imported)
         elif start.backbone is not None:
             load_trunk(start.backbone, network.trunk)
             network.begin_from_trunk()
@@ -129,42 +128,3 @@ def _refuse_coupled_images(objective: Objective) -> None:
             f"on {number_of_processes()} GPUs this training would be another method, as {coupling}; set "
             "resources.train_classifier.gpu to 1"
         )
-
-
-def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) -> None:
-    """Put the weights of another classifier into ``network``, in place.
-
-    Args:
-        path: a file of :func:`save_classifier`.
-        network: any classifier with the same trunk.
-        whole: the file has to hold all of the network, for the same classes; else the trunk is enough.
-
-    Raises:
-        UserError: the file is missing, damaged or of another trunk, or ``whole`` and not all there.
-    """
-    other = load_classifier(path)
-    if whole:
-        given, wanted = (_what_is_computed(classifier) for classifier in (other, network))
-        if given != wanted:
-            differences = (f"{key} is {given[key]}, not {wanted[key]}" for key in wanted if given[key] != wanted[key])
-            raise UserError(
-                f"{path}: holds a classifier other than the one to be used without training: {'; '.join(differences)}"
-            )
-        network.load_state_dict(other.state_dict())
-        return
-    load_trunk(path, network.trunk)
-    network.begin_from_trunk()
-    if other.classes == network.classes:
-        own, given = network.state_dict(), other.state_dict()
-        fitting = {name: given[name] for name in own if name in given and own[name].shape == given[name].shape}
-        network.load_state_dict(fitting, strict=False)
-        fresh = [name for name in own if name not in fitting]
-    else:
-        fresh = [name for name in network.state_dict() if not name.startswith("trunk.")]
-    log.info("starting from %s; new layers: %s", path, ", ".join(fresh) or "none")
-
-
-def _what_is_computed(classifier: ClassMapClassifier) -> dict[str, Any]:
-    """The file's description of a classifier, but for what matters in training alone."""
-    description = classifier_description(classifier)
-    return {**description, "trunk": {key: value for key, value in description["trunk"].items() if key != "dropout"}}

@@ -8,6 +8,7 @@ from wsss_core.config.background import Threshold
 from wsss_core.config.guesses import Guesses
 from wsss_core.config.numbers import Weight
 from wsss_core.config.parameters import Scales
+from wsss_core.config.refinement import AttentionSpreading
 
 
 class Cams(Guesses):
@@ -123,3 +124,15 @@ class ClassAttentionCams(Cams):
     """Let each patch sum the values of the patches that it attends to, over all blocks."""
     arithmetic: Literal["float32", "float64"] = "float32"
     """Number format that the network computes in; ``float64`` is for comparisons."""
+
+
+class ClipGradcamCams(Cams):
+    """CLIP-ES: Grad-CAM of a class's probability among the image's classes and the background's texts."""
+
+    method: Literal["clip_gradcam"] = "clip_gradcam"
+    """CLIP-ES ``generate_cams_voc12.py`` (Lin et al., CVPR 2023); for a classifier with objective ``clip``. The image is
+    seen once, with both sides enlarged to whole patches."""
+    spread: AttentionSpreading | None = AttentionSpreading()
+    """Spread the maps along the tower's attention, as the authors' seeds are; ``null`` leaves them as they are."""
+    arithmetic: Literal["float32", "float64"] = "float32"
+    """Number format that the network computes in; ``float64`` is for comparisons. The authors' GPU code has float16."""

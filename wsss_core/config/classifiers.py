@@ -1,5 +1,6 @@
 """Settings of the stage `classifier`: one class per objective."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -9,6 +10,12 @@ from wsss_core.config.numbers import BatchSize, Bins, Channels, Epochs, Weight
 from wsss_core.config.paths import WeightsFile
 from wsss_core.config.training import Augmentation, Cosine, Optimisation
 
+CLIP_ES_BACKGROUND = (
+    *("ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea", "railway"),
+    *("railroad", "keyboard", "helmet", "cloud", "house", "mountain", "ocean", "road", "rock", "street", "valley"),
+    *("bridge", "sign"),
+)
+"""What CLIP-ES's code looks for besides VOC's classes."""
 AUTHORS_MOMENTUM = 5e-4
 """OC-CSE's and AEFT's optimiser receives the weight decay in momentum's place."""
 
@@ -265,3 +272,40 @@ class MctformerClassifier(Classifier):
     augmentation: Augmentation = Augmentation(area=(0.08, 1.0), crop=448, erasing=0.25)
     """Random changes to a training image. ``crop`` is also the size that positions are learned for. The authors also
     change colours and shapes by RandAugment, which is not here."""
+
+
+class ClipClassifier(Classifier):
+    """CLIP's image tower, and texts that say what the classes are (CLIP-ES; Lin et al., CVPR 2023). Nothing is
+    trained.
+    """
+
+    objective: Literal["clip"] = "clip"
+    """An image shows a class if it is closer to the class's text than to all texts of the background together."""
+    weights: WeightsFile
+    """Path of an image tower's file, which ``python -m wsss_core import-weights --format clip`` made."""
+    text_features: WeightsFile
+    """Path of the texts' features, a .safetensors file that ``python -m wsss_core text-features`` makes."""
+    template: str = Field("a clean origami {}.", pattern=r"^[^{}]*\{\}[^{}]*$", max_length=1_000)
+    """The sentence that a class's description is put into, at ``{}``."""
+    descriptions: dict[str, Annotated[str, Field(min_length=1, max_length=1_000)]] = {}
+    """By class, what is put there in place of its name, such as a synonym."""
+    background: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1_000)], ...], Field(min_length=1)] = (
+        CLIP_ES_BACKGROUND
+    )
+    """Descriptions of what is no class. By default those of CLIP-ES's code for VOC."""
+    optimisation: Optimisation = Optimisation(epochs=0)
+    """``epochs`` is 0: nothing is trained."""
+
+    @model_validator(mode="after")
+    def _is_not_trained(self) -> "ClipClassifier":
+        if self.optimisation.epochs > 0:
+            raise ValueError("'optimisation.epochs' must be 0: objective clip has nothing to train")
+        return self
+
+    def texts(self, classes: Sequence[str]) -> list[str]:
+        """The sentences of classes, in their order."""
+        return [self.template.replace("{}", self.descriptions.get(name, name)) for name in classes]
+
+    def background_texts(self) -> list[str]:
+        """The sentences of what is no class."""
+        return [self.template.replace("{}", description) for description in self.background]

@@ -35,6 +35,9 @@ class Crf(Parameters):
     """Colour deviation of the appearance kernel, on the 0..255 scale."""
     bilateral_compat: Weight = 10.0
     """Weight of the appearance kernel."""
+    colours: Literal["rgb", "wrapped"] = Field("rgb", exclude_if=lambda colours: colours == "rgb")
+    """What the appearance kernel compares: the image's colours; or these less their mean, with 256 added where that is
+    below 0, as deeplab-pytorch's and CLIP-ES's code has it (``wrapped``)."""
 
     def widths(self, height: int, width: int) -> tuple[float, float]:
         """``gaussian_sxy`` and ``bilateral_sxy`` for an image of this size, pixels."""

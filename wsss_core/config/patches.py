@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from wsss_core.config.networks import patch_of
 from wsss_core.config.parameters import Parameters
-from wsss_core.config.refinement import IRN_STRIDE, AffinityNet, Irn
+from wsss_core.config.refinement import IRN_STRIDE, AffinityNet, AttentionAffinity, Irn
 from wsss_core.config.root import Config
 from wsss_core.config.segmentation import DeepLab, DeepLabV3Plus
 
@@ -18,6 +18,13 @@ def too_coarse_patches(config: Config) -> Iterable[str]:
         for name, settings in variants.items():
             needed, purpose = _finest(settings)
             backbone = _backbone_of(config, settings)
+            if isinstance(settings, AttentionAffinity) and backbone and patch_of(config.backbones[backbone]) is None:
+                trunk = config.backbones[backbone]
+                yield (
+                    f"affinities.{name}: method attention looks at a vision transformer's patches, and backbones."
+                    f"{backbone} is a {trunk.model or trunk.network}; give it a classifier or backbone with one, such "
+                    "as {network: timm, model: deit_small_patch16_224}"
+                )
             patch = None if needed is None or backbone is None else patch_of(config.backbones[backbone])
             if needed is not None and patch is not None and patch > needed:
                 yield (

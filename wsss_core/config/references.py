@@ -2,15 +2,20 @@
 
 from collections.abc import Iterable
 
-from wsss_core.config.cams import Cams, ClassAttentionCams, SeenetCams
-from wsss_core.config.classifiers import Classifier, MctformerClassifier
+from wsss_core.config.cams import Cams, ClassAttentionCams, ClipGradcamCams, SeenetCams
+from wsss_core.config.classifiers import Classifier, ClipClassifier, MctformerClassifier
+from wsss_core.config.extensions import source_of
 from wsss_core.config.networks import patch_of
 from wsss_core.config.root import REFERENCES, Config
 from wsss_core.config.segmentation import LargeFov, has_fully_connected
 
-OBJECTIVE_OF: dict[type[Cams], str] = {SeenetCams: "seenet", ClassAttentionCams: "mctformer"}
+OBJECTIVE_OF: dict[type[Cams], str] = {
+    SeenetCams: "seenet",
+    ClassAttentionCams: "mctformer",
+    ClipGradcamCams: "clip",
+}
 """CAM methods that look at more than class maps, and the objective whose classifier has that."""
-OF_TOKENS = ("mctformer",)
+OF_TOKENS = ("mctformer", "clip")
 """Objectives whose classifiers look at a vision transformer's tokens."""
 
 
@@ -33,6 +38,8 @@ def unfit_references(config: Config) -> Iterable[str]:
                 f"classifiers.{name}.start_from: '{classifier.start_from}' is a {other.model or other.network}; this "
                 f"classifier's backbone is a {own.model or own.network}, which its weights do not fit"
             )
+        elif getattr(classifier, "objective") == "clip":  # noqa: B009
+            yield f"classifiers.{name}.start_from: objective clip has its 'weights' alone"
         elif own.pixels != other.pixels:
             yield (
                 f"classifiers.{name}.start_from: '{classifier.start_from}' sees pixels: {other.pixels}, this "
@@ -57,6 +64,11 @@ def unfit_references(config: Config) -> Iterable[str]:
                 f"cams.{name}.classifier: method {method} needs a classifier with objective '{needed}'; "
                 f"'{cams.classifier}' has '{objective}'"
             )
+        elif objective == "clip" and not isinstance(cams, ClipGradcamCams) and source_of(cams) is None:
+            yield (
+                f"cams.{name}.method: '{cams.classifier}' has objective 'clip', which has no class maps of its own; "
+                "its method is clip_gradcam"
+            )
         elif objective in OF_TOKENS and cams.arithmetic == "bfloat16":
             yield f"cams.{name}.arithmetic: bfloat16 is not for a classifier with objective '{objective}'; use float32"
 
@@ -72,6 +84,11 @@ def _unfit_transformer(config: Config, classifier: Classifier) -> Iterable[str]:
             f"backbone: objective {objective} needs a vision transformer, such as {{network: timm, model: "
             f"deit_small_patch16_224}}; '{classifier.backbone}' is a {trunk.model or trunk.network}"
         )
+    elif isinstance(classifier, ClipClassifier):
+        known = config.dataset.class_names
+        unknown = [name for name in classifier.descriptions if known is not None and name not in known]
+        if unknown:
+            yield f"descriptions: the data set has no class '{unknown[0]}'; it has {', '.join(known or ())}"
     elif isinstance(classifier, MctformerClassifier) and classifier.augmentation.crop % patch:
         yield (
             f"augmentation.crop: {classifier.augmentation.crop} pixels are not made of whole patches of {patch}, which "

@@ -44,15 +44,20 @@ class AffinityLabels(RefinedScores):
         return self
 
 
-class Walk(Parameters):
+class Spreading(Parameters):
+    """What all ways of spreading CAM values have in common. Subclasses add their method's settings."""
+
+    cam_power: Power = 1.0
+    """CAM values are raised to this power before they are spread: 1.5 in AdvCAM's use of IRN."""
+
+
+class Walk(Spreading):
     """Random walk that spreads CAM values along learned affinities."""
 
     beta: float = Field(8.0, ge=0.01, le=1e9)
     """Affinities are raised to this power before they become transition probabilities."""
     log2_steps: int = Field(8, ge=0, le=12)
     """The walk takes 2 ** log2_steps steps."""
-    cam_power: Power = 1.0
-    """CAM values are raised to this power before the walk: 1.5 in AdvCAM's use of IRN."""
 
 
 class PseudoLabels(RefinedScores):
@@ -62,11 +67,36 @@ class PseudoLabels(RefinedScores):
     """Background score beside the maps."""
     crf: Crf | None = None
     """Constants of a CRF on the scores; none by default."""
+    divided: bool = Field(True, exclude_if=lambda divided: divided)
+    """Divide maps by the largest value of all classes before the background's score joins them, as IRN's code does;
+    CLIP-ES's does not."""
     unsure_below: float | None = Field(None, gt=0, lt=1)
     """Pixels whose label has less than this probability get no label (255): its probability after the CRF, or,
     without a CRF, its share of all scores."""
     sam_masks: SamMasks | None = Field(None, exclude_if=lambda masks: masks is None)
     """Masks of segments, such as SAM's, that the labels are joined with at the end."""
+
+    @model_validator(mode="after")
+    def _what_is_never_divided(self) -> "PseudoLabels":
+        if not self.divided and self.background.walked_alpha is not None:
+            raise ValueError("'divided' is not for a background of 'walked_alpha', with which nothing is divided")
+        return self
+
+
+class AttentionSpreading(Spreading):
+    """How the attention of a vision transformer's patches spreads CAM values: CLIP-ES's class-aware attention-based
+    affinity (Lin et al., CVPR 2023).
+    """
+
+    layers: int = Field(8, ge=1, le=1_000)
+    """The mean of the patches' attention is taken over so many blocks, the last ones; over all if there are fewer."""
+    balancing: int = Field(3, ge=0, le=1_000)
+    """How often columns, and then rows, are divided by their sums, before the matrix is made symmetric."""
+    log2_steps: int = Field(1, ge=0, le=12)
+    """The matrix is multiplied with the maps 2 ** log2_steps times."""
+    box_threshold: float | None = Field(0.4, gt=0, lt=1)
+    """Only values inside of the boxes around a class's regions above this share of its maximum are spread; ``null``
+    spreads all."""
 
 
 class Affinity(Guesses):
@@ -118,6 +148,43 @@ class LearnedAffinity(Affinity):
             raise ValueError("give exactly one of 'backbone' and 'classifier' (whose weights it starts from)")
         if self.optimisation.epochs == 0 and self.weights is None:
             raise ValueError("'optimisation.epochs: 0' is for a network that is imported: give its 'weights'")
+        return self
+
+
+class TrainingFreeAffinity(Affinity):
+    """Class maps spread along affinities that nothing is trained for. Subclasses add their method's settings."""
+
+    alternatives: ClassVar[tuple[str, ...]] = ("backbone", "classifier")
+
+    backbone: str | None = None
+    """Variant in ``backbones`` whose network is looked at, if the method looks at one. At most one of this and
+    ``classifier``."""
+    classifier: str | None = None
+    """Variant in ``classifiers`` whose network is looked at."""
+    walk: Spreading = Spreading()
+    """How CAM values are spread."""
+
+    @model_validator(mode="after")
+    def _one_network(self) -> "TrainingFreeAffinity":
+        if self.backbone is not None and self.classifier is not None:
+            raise ValueError("give at most one of 'backbone' and 'classifier' (whose network is looked at)")
+        return self
+
+
+class AttentionAffinity(TrainingFreeAffinity):
+    """CLIP-ES's affinity (Lin et al., CVPR 2023): patches belong together that attend to each other."""
+
+    method: Literal["attention"] = "attention"
+    """Attention of a vision transformer's patches, of the classifier's or the backbone's; nothing is trained."""
+    walk: AttentionSpreading = AttentionSpreading()
+    """How CAM values are spread. Each class's map is then scaled by its minimum and maximum."""
+
+    @model_validator(mode="after")
+    def _is_of_a_network(self) -> "AttentionAffinity":
+        if self.backbone is None and self.classifier is None:
+            raise ValueError("give exactly one of 'backbone' and 'classifier' (whose attention is looked at)")
+        if self.pseudo_labels.background.walked_alpha is not None:
+            raise ValueError("'pseudo_labels.background.walked_alpha' needs a random walk; 'alpha' does not")
         return self
 
 

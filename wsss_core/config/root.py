@@ -5,11 +5,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from wsss_core.config.cams import AdvCams, Cams, ClassAttentionCams, MultiscaleCams, SeenetCams
+from wsss_core.config.cams import (
+    AdvCams,
+    Cams,
+    ClassAttentionCams,
+    ClipGradcamCams,
+    MultiscaleCams,
+    SeenetCams,
+)
 from wsss_core.config.classifiers import (
     AeftClassifier,
     CgnetClassifier,
     Classifier,
+    ClipClassifier,
     MctformerClassifier,
     OrdinaryClassifier,
     SeenetClassifier,
@@ -18,7 +26,7 @@ from wsss_core.config.dataset import Dataset
 from wsss_core.config.networks import Backbone
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.paths import File
-from wsss_core.config.refinement import Affinity, AffinityNet, Irn, NoAffinity
+from wsss_core.config.refinement import Affinity, AffinityNet, AttentionAffinity, Irn, NoAffinity
 from wsss_core.config.report import Report
 from wsss_core.config.runtime import RuleResources, Runtime
 from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, PspNet, Segmenter
@@ -167,6 +175,7 @@ SECTIONS: dict[str, Section] = {
             "aeft": AeftClassifier,
             "seenet": SeenetClassifier,
             "mctformer": MctformerClassifier,
+            "clip": ClipClassifier,
         },
     ),
     "cams": Section(
@@ -176,9 +185,12 @@ SECTIONS: dict[str, Section] = {
             "advcam": AdvCams,
             "seenet": SeenetCams,
             "class_attention": ClassAttentionCams,
+            "clip_gradcam": ClipGradcamCams,
         },
     ),
-    "affinities": Section("method", {"affinitynet": AffinityNet, "irn": Irn, "none": NoAffinity}),
+    "affinities": Section(
+        "method", {"affinitynet": AffinityNet, "irn": Irn, "attention": AttentionAffinity, "none": NoAffinity}
+    ),
     "segmenters": Section(
         "network",
         {

@@ -53,9 +53,8 @@ def _of_maps(artifact: Artifact, images: DatasetIndex) -> Iterator[tuple[str, fl
         for role in ("seed_threshold", "threshold")
         if role in artifact.upstream
     }
-    background = PseudoLabels(**parameters["pseudo_labels"]).background.resolved(
-        chosen.get("seed_threshold", fixed), chosen.get("threshold")
-    )
+    settings = PseudoLabels(**parameters["pseudo_labels"])
+    background = settings.background.resolved(chosen.get("seed_threshold", fixed), chosen.get("threshold"))
     table = artifact.upstream.get("saliency")
     saliency_maps = {} if table is None else read_saliency_table(table.path("saliency.csv"))
     with CamStoreReader(shards_of(artifact.upstream["maps"])) as maps:
@@ -66,7 +65,7 @@ def _of_maps(artifact: Artifact, images: DatasetIndex) -> Iterator[tuple[str, fl
                 continue
             file = saliency_maps.get(image_id)
             saliency = None if file is None else read_fitting_saliency(file, found.height, found.width)
-            yield image_id, share_of_highest(pseudo_label_scores(found, background, saliency))
+            yield image_id, share_of_highest(pseudo_label_scores(found, background, saliency, settings.divided))
 
 
 def _of_network(artifact: Artifact, images: DatasetIndex, device: str) -> Iterator[tuple[str, float]]:

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from wsss_core.backbones.prepare_backbone import TrunkOnly
 from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import DeepLabV2
+from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
 from wsss_core.importing import authors_names
 from wsss_core.importing.authors_names import Naming, by_beginning
+from wsss_core.importing.clip_names import tower_settings
 from wsss_core.networks.affinitynet import AffinityNetwork, save_affinitynet
 from wsss_core.networks.class_tokens import ClassTokenClassifier
 from wsss_core.networks.classifier import ClassMapClassifier
@@ -181,6 +183,29 @@ def _of_mctformer(state: Mapping[str, Tensor], path: Path | str) -> Target:
     )
 
 
+class ImageTower(TrunkOnly):
+    """CLIP's image tower as its file holds it: a trunk, what brings its tokens to texts' features, and a scale."""
+
+    def __init__(self, trunk: Trunk, embedding: int) -> None:
+        """Hold a trunk with random weights; features have the length ``embedding``."""
+        super().__init__(build_trunk(trunk))
+        self.projection = nn.Parameter(torch.empty(self.trunk.channels[-1], embedding))
+        self.logit_scale = nn.Parameter(torch.empty(()))
+
+
+def _of_clip(state: Mapping[str, Tensor], path: Path | str) -> Target:
+    """CLIP's image tower, of a state dict that has our names already."""
+    trunk = tower_settings(state, path)
+    embedding = state["projection"].shape[-1] if "projection" in state else 0
+    description = {"kind": "clip", "trunk": describe_trunk(trunk), "embedding": embedding}
+    return Target(
+        "image tower of CLIP",
+        lambda classes: ImageTower(trunk, embedding),
+        lambda file, network: save_weights(file, network, description),
+        lambda own: own,
+    )
+
+
 def _of_torchvision(state: Mapping[str, Tensor], path: Path | str) -> Target:
     """The network whose weights agree best with the file's, in names and shapes."""
     return _most_alike(state, path, "torchvision", TORCHVISION)
@@ -262,6 +287,7 @@ FORMATS: dict[str, Choice] = {
     "irn": lambda state, path: _IRN,
     "deeplab-pytorch": _of_deeplab,
     "mctformer": _of_mctformer,
+    "clip": _of_clip,
     "torchvision": _of_torchvision,
     "timm": _of_timm,
     "mxnet-params": lambda state, path: _backbone(

@@ -19,6 +19,7 @@ from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path
 from wsss_core.importing.authors_files import read_checkpoint, read_mxnet_checkpoint
 from wsss_core.importing.authors_formats import COUNTER, FORMATS, Target
+from wsss_core.importing.clip_names import clip_tower
 from wsss_core.networks.weights import describe_further
 
 TRAINED_ON = {"torchvision": "ImageNet", "mxnet-params": "ImageNet"}
@@ -61,6 +62,8 @@ def import_weights(
     state = read_mxnet_checkpoint(source) if form == "mxnet-params" else read_checkpoint(source)
     if form == "deeplab-pytorch":  # the authors' multi-scale network calls the one inside 'base'
         state = {name.removeprefix("base."): tensor for name, tensor in state.items()}
+    if form == "clip":
+        state = clip_tower(state, source)
     chosen = FORMATS[form](state, source)
     state = {**state, **chosen.added(state)}
     with torch.device("meta"):  # needs neither memory nor random weights until the file is known to fit

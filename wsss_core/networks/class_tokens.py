@@ -135,6 +135,12 @@ class ClassTokenClassifier(ClassMapClassifier):
         seen = self.see(images)
         return (seen.class_logits + seen.patch_logits) / 2
 
+    def attend(self, images: Tensor) -> tuple[list[Tensor], Grid]:
+        """How much the patches of images attend to each other; see :meth:`TokenTrunk.attend`."""
+        seen, classes = self.see(images, attention=True), len(self.classes)
+        grid = seen.maps.shape[2], seen.maps.shape[3]
+        return [found[:, classes:, classes:] for found in seen.attention], grid
+
     def _positions(self, grid: Grid) -> Tensor:
         """Positions of a grid's patches, (1, h w, C): of other grids bicubic, without antialiasing, as the authors."""
         if grid == self._own_grid:

@@ -9,7 +9,7 @@ import torch
 from wsss_core.config.extensions import file_of_extension, load_extension
 from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.errors import UserError
-from wsss_core.networks import class_tokens, gated_pyramid, self_erasing  # noqa: F401  they let their files be read
+from wsss_core.networks import class_tokens, clip, gated_pyramid, self_erasing  # noqa: F401  they let their files be read
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.weights import load_network, save_weights
 

@@ -91,9 +91,18 @@ class TokenTrunk(TrunkNetwork):
             attention: keep the blocks' attention as well, which takes B T T values a block.
         """
         patches, grid = self.patch_tokens(images)
-        embedded, prefix = self._with_positions(patches, grid)
+        embedded, prefix = self.with_positions(patches, grid)
         blocks, seen = self.through_blocks(embedded, attention)
         return Tokens(blocks, seen, prefix, grid)
+
+    def attend(self, images: Tensor) -> tuple[list[Tensor], Grid]:
+        """How much the patches of images (B, 3, H, W) attend to each other.
+
+        Returns:
+            Of each block (B, h w, h w), the mean over the heads; and h and w.
+        """
+        tokens = self.tokens(images, attention=True)
+        return [found[:, tokens.prefix :, tokens.prefix :] for found in tokens.attention], tokens.grid
 
     def patch_tokens(self, images: Tensor, incomplete: str = "pad") -> tuple[Tensor, Grid]:
         """The embedded patches, without positions.
@@ -136,7 +145,7 @@ class TokenTrunk(TrunkNetwork):
             if getattr(self.body, name, None) is not None:
                 getattr(self.body, name).requires_grad_(False)
 
-    def _with_positions(self, patches: Tensor, grid: Grid) -> tuple[Tensor, int]:
+    def with_positions(self, patches: Tensor, grid: Grid) -> tuple[Tensor, int]:
         """Tokens (B, T, C) as the first block sees them, and the number of those before the patches'."""
         body, found = self.body, [getattr(self.body, name, None) for name in _PREFIX_TOKENS]
         prefix = [token.expand(len(patches), -1, -1) for token in found if token is not None]

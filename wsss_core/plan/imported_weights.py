@@ -12,7 +12,9 @@ from typing import Any
 import safetensors
 
 from wsss_core.config import Config
+from wsss_core.config.classifiers import ClipClassifier
 from wsss_core.config.extensions import source_of
+from wsss_core.config.text_descriptions import HOW_TO_MAKE, other_texts
 from wsss_core.config.trained_on import DESCRIPTION_KEY
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
@@ -43,6 +45,27 @@ def unfit_weights(config: Config) -> Iterator[str]:
             # An extension's network may be called anything.
             if source_of(variant) is None:
                 yield from (f"{key}: {path} {fault}" for fault in _faults(config, section, variant, description))
+    yield from _unfit_texts(config)
+
+
+def _unfit_texts(config: Config) -> Iterator[str]:
+    """A line for each ``text_features`` that is no file of the texts that its classifier's settings ask for."""
+    for name, variant in config.classifiers.items():
+        if not isinstance(variant, ClipClassifier):
+            continue
+        key, path = f"classifiers.{name}.text_features", variant.text_features
+        if not Path(path).is_file():
+            yield f"{key}: there is no file {path}; {HOW_TO_MAKE}"
+            continue
+        try:
+            description = _description(path)
+        except UserError as error:
+            yield f"{key}: {error}; {HOW_TO_MAKE}"
+            continue
+        if config.dataset.class_names is not None:  # else only the data set's own files tell them
+            texts, background = variant.texts(config.dataset.class_names), variant.background_texts()
+            if fault := other_texts(path, description, texts, background):
+                yield f"{key}: {fault}"
 
 
 def _description(path: str) -> dict[str, Any]:
@@ -62,6 +85,8 @@ def _description(path: str) -> dict[str, Any]:
 def _faults(config: Config, section: str, variant: Any, description: dict[str, Any]) -> Iterator[str]:
     kinds = {"classifiers": "classifier", "segmenters": "segmenter"}
     wanted, given = kinds.get(section) or variant.method, description.get("kind", "unknown network")
+    if isinstance(variant, ClipClassifier):
+        wanted = "clip"
     if given != wanted:
         yield f"holds weights of a {given}, not of a {wanted}"
         return

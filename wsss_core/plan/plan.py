@@ -12,7 +12,7 @@ from wsss_core.config.cams import AdvCams
 from wsss_core.config.dataset import VOC_CLASSES, Dataset
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
-from wsss_core.config.refinement import LearnedAffinity
+from wsss_core.config.refinement import LearnedAffinity, TrainingFreeAffinity
 from wsss_core.config.segmentation import LargeFov
 from wsss_core.config.stages import STAGES
 from wsss_core.config.trunk_description import describe_trunk
@@ -306,6 +306,10 @@ class Plan:
         maps = cams
         if isinstance(settings, LearnedAffinity):
             maps = self._plan_walk(settings, variant, seed_threshold, stages)
+        elif isinstance(settings, TrainingFreeAffinity):
+            looked_at = settings.backbone is not None or settings.classifier is not None
+            network = self._plan_start(settings) if looked_at else None
+            maps = self._plan_walked_cams(settings, variant, cams, network, stages)
         background = settings.pseudo_labels.background
         parameters = {"pseudo_labels": settings.pseudo_labels.model_dump(mode="json")}
         upstream = {"dataset": self.dataset, "maps": maps}
@@ -351,13 +355,24 @@ class Plan:
         if settings.weights is None:
             upstream["initial"] = self._plan_start(settings)
         affinity = stages["affinity"] = self._artifact("affinity", variant, parameters, upstream)
+        return self._plan_walked_cams(settings, variant, cams, affinity, stages)
+
+    def _plan_walked_cams(
+        self,
+        settings: LearnedAffinity | TrainingFreeAffinity,
+        variant: str,
+        cams: Artifact,
+        affinity: Artifact | None,
+        stages: dict[str, Artifact],
+    ) -> Artifact:
+        """The class maps spread along affinities; ``affinity`` holds the network that these are of, if there is one."""
         parameters = {
-            "method": parameters["method"],
+            "method": settings.method,  # type: ignore[union-attr]
             "walk": settings.walk.model_dump(mode="json"),
             "walked_alpha": settings.pseudo_labels.background.walked_alpha,
             **_extension(settings),
         }
-        upstream = {"dataset": self.dataset, "cams": cams, "affinity": affinity}
+        upstream = {"dataset": self.dataset, "cams": cams, **({} if affinity is None else {"affinity": affinity})}
         stages["walked_cams"] = self._artifact("walked_cams", variant, parameters, upstream)
         return stages["walked_cams"]
 

@@ -255,6 +255,11 @@ class Rules:
 
         return found
 
+    def text_features(self, wildcards: Wildcards) -> list[str]:
+        """The file of texts' features that a classifier compares images with, if it does."""
+        file = self.plan.artifact("classifier", wildcards.artifact).parameters.get("text_features")
+        return [] if file is None else [file]
+
     def masks_of(self, stage: str) -> OfWildcards:
         """The manifest of the masks of some images that a network is trained on beside its labels, if there are any."""
 

@@ -84,7 +84,7 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None, scored_
         unsure = artifact.parameters["pseudo_labels"]["unsure_below"]
         conditions["without_label"] = "none" if unsure is None else f"below {unsure:g}"
     starts = initialisation_in_words(cams.upstream["classifier"])
-    if maps is not cams:
+    if maps is not cams and "affinity" in maps.upstream:
         starts += f"; affinity: {initialisation_in_words(maps.upstream['affinity'])}"
     saliency = ", saliency maps" if "saliency" in artifact.upstream else ""
     return {**conditions, "labels": f"image labels{saliency}{_joined_with(artifact)}", "initialisation": starts}

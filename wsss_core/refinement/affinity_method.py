@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.networks import Trunk
-from wsss_core.config.refinement import LearnedAffinity, Walk
+from wsss_core.config.refinement import LearnedAffinity, Spreading
 from wsss_core.config.registry import Registry
 from wsss_core.config.root import SECTIONS
 from wsss_core.errors import UserError
@@ -24,30 +24,101 @@ LabelReduction = Callable[[Tensor], Tensor]
 """From a label map, int64 (H, W), to one label for each cell of the grid, int64 (ceil(H / stride), ...)."""
 
 
-class AffinityMethod(ABC):
-    """A network that tells which neighbouring cells of an image belong together: its training and its use.
+class SpreadingMethod(ABC):
+    """Lets class maps spread along the affinities of an image.
 
     A subclass registers itself: ``class IrnMethod(AffinityMethod, name="irn")`` in the module
-    ``wsss_core/refinement/irn.py`` is found by the name that ``method`` has in the configuration. Files of weights
-    say the name, too.
+    ``wsss_core/refinement/irn.py`` is found by the name that ``method`` has in the configuration.
 
     Attributes:
-        network: the network; its submodule ``trunk`` starts from other weights.
         stride: pixels of the image per cell of the grid, each way.
     """
 
     name: ClassVar[str]
     """The name it is registered by."""
+    stride: int
 
-    def __init_subclass__(cls, name: str) -> None:
-        """Register the method.
+    def __init_subclass__(cls, name: str | None = None) -> None:
+        """Register the method, if it has a name.
 
         Raises:
             UserError: the name is that of another module of the package.
         """
         super().__init_subclass__()
-        AFFINITY_METHODS.add(name, cls, cls.__module__)
-        cls.name = name
+        if name is not None:
+            AFFINITY_METHODS.add(name, cls, cls.__module__)
+            cls.name = name
+
+    def spread(self, image: np.ndarray, cams: ImageCams, walk: Spreading, walked_alpha: float | None) -> ImageCams:
+        """Let the class maps of an image walk along its affinities, and the background's map, if wanted, with them.
+
+        ``walk.cam_power`` is applied to the class maps alone. The background is what these leave before that: the
+        power is there to weaken doubtful parts of objects, not to make them background.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            cams: its class maps.
+            walk: the method's settings of the walk.
+            walked_alpha: the background's map is ``(1 - largest class value) ** walked_alpha``; None for none.
+
+        Returns:
+            ``cam`` (K, h, w) and ``background`` (h, w) float32, values in [0, 1] that nothing was divided by, on the
+            method's grid, h = ceil(H / stride); no ``high_res``. Without classes, the background is 1 everywhere.
+
+        Raises:
+            UserError: ``walk`` is of another method.
+        """
+        classes = len(cams.classes)
+        if classes:
+            maps = self.maps_to_walk(cams)
+            starts = maps.astype(np.float64) ** walk.cam_power
+            if walked_alpha is not None:
+                background = background_score(maps, BackgroundScore(alpha=walked_alpha))
+                starts = np.concatenate([starts, background[None]])
+            walked = self.walk(image, starts, walk).astype(np.float32)
+        else:
+            rows, columns = (-(-side // self.stride) for side in image.shape[:2])
+            walked = np.ones((0 if walked_alpha is None else 1, rows, columns), np.float32)
+        return ImageCams(
+            cams.image_id,
+            cams.classes,
+            walked[:classes],
+            None,
+            cams.height,
+            cams.width,
+            None if walked_alpha is None else walked[classes],
+            self.stride,
+        )
+
+    @abstractmethod
+    def maps_to_walk(self, cams: ImageCams) -> np.ndarray:
+        """The class maps in the size that powers and backgrounds are taken in: float (K, h', w')."""
+
+    @abstractmethod
+    def walk(self, image: np.ndarray, maps: np.ndarray, walk: Any) -> np.ndarray:
+        """Let maps walk along the affinities of an image.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            maps: float64 (K, h', w'), K at least 1, of the size of :meth:`maps_to_walk`; values in [0, 1].
+            walk: the method's settings of the walk.
+
+        Returns:
+            float64 (K, ceil(H / stride), ceil(W / stride)), values in [0, 1].
+
+        Raises:
+            UserError: ``walk`` is of another method.
+        """
+
+
+class AffinityMethod(SpreadingMethod):
+    """A network that tells which neighbouring cells of an image belong together: its training and its use.
+
+    Files of weights say the method's name, too.
+
+    Attributes:
+        network: the network; its submodule ``trunk`` starts from other weights.
+    """
 
     def __init__(self, network: nn.Module, stride: int) -> None:
         """Keep the network and the grid's stride."""
@@ -123,70 +194,59 @@ class AffinityMethod(ABC):
             UserError: the file is broken, of another method, or its weights do not fit.
         """
 
-    def spread(self, image: np.ndarray, cams: ImageCams, walk: Walk, walked_alpha: float | None) -> ImageCams:
-        """Let the class maps of an image walk along its affinities, and the background's map, if wanted, with them.
 
-        ``walk.cam_power`` is applied to the class maps alone. The background is what these leave before that: the
-        power is there to weaken doubtful parts of objects, not to make them background.
+class TrainingFreeMethod(SpreadingMethod):
+    """Affinities that nothing is trained for: of the image itself, or of what a network that is there makes of it."""
+
+    @classmethod
+    @abstractmethod
+    def prepare(cls, walk: Any, network: Path | None, device: torch.device) -> "TrainingFreeMethod":
+        """The method, ready for use.
 
         Args:
-            image: uint8 (H, W, 3), RGB.
-            cams: its class maps.
-            walk: the method's settings of the walk.
-            walked_alpha: the background's map is ``(1 - largest class value) ** walked_alpha``; None for none.
-
-        Returns:
-            ``cam`` (K, h, w) and ``background`` (h, w) float32, values in [0, 1] that nothing was divided by, on the
-            method's grid, h = ceil(H / stride); no ``high_res``. Without classes, the background is 1 everywhere.
+            walk: the method's settings of how maps are spread.
+            network: file of the network of the settings' ``classifier`` or ``backbone``; None if they name neither.
+            device: where to compute.
 
         Raises:
-            UserError: ``walk`` is of another method.
-        """
-        classes = len(cams.classes)
-        if classes:
-            maps = self.maps_to_walk(cams)
-            starts = maps.astype(np.float64) ** walk.cam_power
-            if walked_alpha is not None:
-                background = background_score(maps, BackgroundScore(alpha=walked_alpha))
-                starts = np.concatenate([starts, background[None]])
-            walked = self.walk(image, starts, walk).astype(np.float32)
-        else:
-            rows, columns = (-(-side // self.stride) for side in image.shape[:2])
-            walked = np.ones((0 if walked_alpha is None else 1, rows, columns), np.float32)
-        return ImageCams(
-            cams.image_id,
-            cams.classes,
-            walked[:classes],
-            None,
-            cams.height,
-            cams.width,
-            None if walked_alpha is None else walked[classes],
-            self.stride,
-        )
-
-    @abstractmethod
-    def maps_to_walk(self, cams: ImageCams) -> np.ndarray:
-        """The class maps in the size that powers and backgrounds are taken in: float (K, h', w')."""
-
-    @abstractmethod
-    def walk(self, image: np.ndarray, maps: np.ndarray, walk: Any) -> np.ndarray:
-        """Let maps walk along the affinities of an image.
-
-        Args:
-            image: uint8 (H, W, 3), RGB.
-            maps: float64 (K, h', w'), K at least 1, of the size of :meth:`maps_to_walk`; values in [0, 1].
-            walk: the method's settings of the walk.
-
-        Returns:
-            float64 (K, ceil(H / stride), ceil(W / stride)), values in [0, 1].
-
-        Raises:
-            UserError: ``walk`` is of another method.
+            UserError: the method has no use for such a network, or its file is broken.
         """
 
 
-AFFINITY_METHODS: Registry[type[AffinityMethod]] = Registry("wsss_core.refinement", "affinities")
+AFFINITY_METHODS: Registry[type[SpreadingMethod]] = Registry("wsss_core.refinement", "affinities")
 """By the name that ``method`` has in the configuration."""
+
+
+def learned_method(name: str) -> type[AffinityMethod]:
+    """The method of this name, which has a network that is trained.
+
+    Raises:
+        KeyError: there is none.
+    """
+    found = AFFINITY_METHODS.find(name)
+    if not issubclass(found, AffinityMethod):
+        raise KeyError(name)
+    return found
+
+
+def spreading_method(name: str, walk: Any, network: Path | None, device: torch.device) -> SpreadingMethod:
+    """The method of an artifact of the stage `walked_cams`, for use.
+
+    Args:
+        name: that ``method`` has in the configuration.
+        walk: its settings of how maps are spread.
+        network: the affinity network's file; or of a method without training that of the network that it looks at, if
+            it does.
+        device: where to compute.
+
+    Raises:
+        UserError: the file is broken or of another network.
+    """
+    found = AFFINITY_METHODS.find(name)
+    if issubclass(found, TrainingFreeMethod):
+        return found.prepare(walk, network, device)
+    assert network is not None
+    return load_affinity(network, device)
 
 
 def load_affinity(path: Path | str, device: torch.device | str = "cpu") -> AffinityMethod:
@@ -204,7 +264,7 @@ def load_affinity(path: Path | str, device: torch.device | str = "cpu") -> Affin
     methods = [name for name, settings in kinds if issubclass(settings, LearnedAffinity)]
     if kind not in methods:
         raise UserError(f"{path}: holds weights of a {kind}, not of an affinity network ({', '.join(methods)})")
-    method = AFFINITY_METHODS.find(kind).load(path, device)
+    method = learned_method(kind).load(path, device)
     broken = [name for name, tensor in method.network.state_dict().items() if not torch.isfinite(tensor).all()]
     if broken:
         raise UserError(f"{path}: {broken[0]} and {len(broken) - 1} other weights hold values that are not finite")

@@ -12,6 +12,8 @@ from wsss_core.config.background import BackgroundScore
 from wsss_core.config.crf import Crf
 from wsss_core.errors import UserError
 
+WRAPPED_MEANS = (104.008, 116.669, 122.675)
+"""Of blue, green and red, as deeplab-pytorch and CLIP-ES subtract them."""
 SMALLEST_SCORE = 1e-5
 """Scores are clipped here before the logarithm, as in AffinityNet's code."""
 
@@ -51,7 +53,7 @@ class DenseCrf:
             self._field.addPairwiseBilateral(
                 sxy=bilateral_sxy,
                 srgb=crf.bilateral_srgb,
-                rgbim=np.ascontiguousarray(image),
+                rgbim=np.ascontiguousarray(image if crf.colours == "rgb" else wrapped_colours(image)),
                 compat=crf.bilateral_compat,
             )
 
@@ -129,6 +131,19 @@ def dense_crf(image: np.ndarray, scores: np.ndarray, crf: Crf) -> np.ndarray:
         UserError: pydensecrf is not installed.
     """
     return DenseCrf(image, scores.shape[0], crf).infer(scores)
+
+
+def wrapped_colours(image: np.ndarray) -> np.ndarray:
+    """Colours less their mean as deeplab-pytorch and CLIP-ES give them to a CRF: blue first, cast to 8 bits.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+
+    Returns:
+        uint8 (H, W, 3): what is below 0 comes out from 255 downwards.
+    """
+    centred = image[..., ::-1].astype(np.float32) - np.array(WRAPPED_MEANS, np.float32)
+    return np.trunc(centred).astype(np.int32).astype(np.uint8)
 
 
 def background_score(class_maps: np.ndarray, background: BackgroundScore) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from wsss_core.config.averaging import Averaging
 from wsss_core.config.background import BackgroundScore, Saliency
 from wsss_core.config.crf import Crf
+from wsss_core.config.refinement import PseudoLabels
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import CamStoreReader, ImageCams
@@ -29,8 +30,7 @@ def stored_pseudo_label_map(
     saliency_map: Path | None,
     stored: CamStoreReader,
     background: BackgroundScore | Saliency | None,
-    refinement: Crf | Averaging | None,
-    unsure_below: float | None = None,
+    parameters: PseudoLabels,
     device: "torch.device | str" = "cpu",
 ) -> np.ndarray:
     """Label the pixels of an image by the maps that a store has of it; else as :func:`pseudo_label_map`.
@@ -41,7 +41,8 @@ def stored_pseudo_label_map(
     maps = stored.read(image_id)
     if background is None and maps.background is None:
         raise UserError(f"the maps of image '{image_id}' have no background that walked with them; make them again")
-    return pseudo_label_map(image_path, maps, background, refinement, unsure_below, saliency_map, device)
+    wanted = (parameters.refinement, parameters.unsure_below)
+    return pseudo_label_map(image_path, maps, background, *wanted, saliency_map, device, divided=parameters.divided)
 
 
 def pseudo_label_map(
@@ -52,6 +53,7 @@ def pseudo_label_map(
     unsure_below: float | None = None,
     saliency_map: Path | None = None,
     device: "torch.device | str" = "cpu",
+    divided: bool = True,
 ) -> np.ndarray:
     """Label the pixels of an image.
 
@@ -66,6 +68,8 @@ def pseudo_label_map(
             is lower get 255; None for none.
         saliency_map: the image's saliency map, for that kind of background only.
         device: where PAR and PAMR compute.
+        divided: divide the maps by their largest value, where nothing has walked with them; else they are as they
+            are, as in CLIP-ES's ``eval_cam_with_crf.py``.
 
     Returns:
         uint8 (H, W): 0 background, class index + 1, or 255 (unsure).
@@ -79,7 +83,7 @@ def pseudo_label_map(
     if len(maps.classes) == 0:
         return np.zeros(image.shape[:2], dtype=np.uint8)
     saliency = None if saliency_map is None else read_fitting_saliency(saliency_map, *image.shape[:2])
-    scores = pseudo_label_scores(maps, background, saliency)
+    scores = pseudo_label_scores(maps, background, saliency, divided)
     if refinement is not None:
         scores = refiner_of(image, len(scores), refinement, device).infer(np.clip(scores, 0, 1))
     labels = label_values(maps.classes)[scores.argmax(axis=0)]
@@ -89,7 +93,10 @@ def pseudo_label_map(
 
 
 def pseudo_label_scores(
-    maps: ImageCams, background: BackgroundScore | Saliency | None, saliency: np.ndarray | None = None
+    maps: ImageCams,
+    background: BackgroundScore | Saliency | None,
+    saliency: np.ndarray | None = None,
+    divided: bool = True,
 ) -> np.ndarray:
     """Scores of the background and of each class: float32 (K + 1, H, W).
 
@@ -101,7 +108,7 @@ def pseudo_label_scores(
             raise ValueError(f"the background of image '{maps.image_id}' needs its saliency map")
         return saliency_scores(divided_by_largest(class_maps), saliency, background.attention_weight)
     if background is not None:
-        return with_background(divided_by_largest(class_maps), background)
+        return with_background(divided_by_largest(class_maps) if divided else class_maps, background)
     walked = maps.full_size_background()
     if walked is None:
         raise ValueError(f"the maps of image '{maps.image_id}' have no background")

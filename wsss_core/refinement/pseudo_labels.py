@@ -55,14 +55,7 @@ def make_pseudo_labels(
     maps.check_classes(index_shard.classes)
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
     device, processes = place_of(parameters.refinement, run)
-    label = partial(
-        stored_pseudo_label_map,
-        stored=maps,
-        background=background,
-        refinement=parameters.refinement,
-        unsure_below=parameters.unsure_below,
-        device=device,
-    )
+    label = partial(stored_pseudo_label_map, stored=maps, background=background, parameters=parameters, device=device)
     saliency_maps = saliency if isinstance(background, Saliency) else None
     if saliency_maps is not None:
         missing = next((image_id for image_id in image_ids if image_id not in saliency_maps), None)

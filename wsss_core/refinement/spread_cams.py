@@ -1,4 +1,4 @@
-"""Stage `walked_cams`: class maps spread along learned affinities, in HDF5."""
+"""Stage `walked_cams`: class maps spread along affinities, in HDF5."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 
 from wsss_core.config.extensions import load_source
 from wsss_core.config.parameters import settings_class
-from wsss_core.config.refinement import Walk
+from wsss_core.config.refinement import Spreading
 from wsss_core.config.root import SECTIONS
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
@@ -17,36 +17,44 @@ from wsss_core.inference.cam_blocks import BLOCK_IMAGES, Blocks, Drawn, write_ca
 from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.read_ahead import ReadAhead
 from wsss_core.jobs.run import Run
-from wsss_core.refinement.affinity_method import load_affinity
+from wsss_core.refinement.affinity_method import SpreadingMethod, load_affinity, spreading_method
 from wsss_core.refinement.confident_labels import check_size
 
 
 def spread_cams(
-    walk: Walk,
+    walk: Spreading,
     walked_alpha: float | None,
     index_shard: DatasetIndex,
     cams: CamStoreReader,
-    affinity_weights: Path,
+    affinity_weights: Path | None,
     shard_file: Path,
     run: Run = Run(),
+    method: str | None = None,
 ) -> None:
     """Write a shard's class maps after the walk, at the affinity grid; a killed run goes on after its last block.
 
     Args:
-        walk: settings of the walk, of the class that the method has.
+        walk: settings of how maps are spread, of the class that the method has.
         walked_alpha: let a background ``(1 - largest class value) ** walked_alpha`` walk with them; None for none.
         index_shard: the shard's images.
         cams: class maps of at least these images.
-        affinity_weights: file of an affinity network of any method.
+        affinity_weights: file of an affinity network of any method; of a method without training, of the network that
+            it looks at, if there is one.
         shard_file: the HDF5 file to make.
         run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        method: its name in the configuration; by default the one that the weights' file says.
 
     Raises:
         UserError: the weights are no affinity network's or of another method than the walk's settings, the maps
             are of other classes, or an image cannot be read or does not fit its maps.
     """
     cams.check_classes(index_shard.classes)
-    method = load_affinity(affinity_weights, device_for(run))
+    device = device_for(run)
+    if method is None:
+        assert affinity_weights is not None
+        spreading: SpreadingMethod = load_affinity(affinity_weights, device)
+    else:
+        spreading = spreading_method(method, walk, affinity_weights, device)
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
 
     def read(position: int) -> tuple[np.ndarray, ImageCams]:
@@ -58,7 +66,7 @@ def spread_cams(
         for block in blocks:
             for position in block:
                 image, maps = images(position)
-                yield method.spread(image, maps, walk, walked_alpha)
+                yield spreading.spread(image, maps, walk, walked_alpha)
 
     with ReadAhead(read, range(len(image_ids)), run.threads, max(4, run.threads)) as images:
         write_cams_in_blocks(
@@ -67,13 +75,13 @@ def spread_cams(
             draw,
             run,
             "float32",  # nothing is divided by the largest value, so small differences have to last
-            method.stride,
+            spreading.stride,
             "spreading class maps",
             BLOCK_IMAGES,
         )
 
 
-def walk_settings(parameters: Mapping[str, Any]) -> Walk:
+def walk_settings(parameters: Mapping[str, Any]) -> Spreading:
     """The settings of the walk of an artifact of this stage, of the class that its method has.
 
     Args:
@@ -85,5 +93,5 @@ def walk_settings(parameters: Mapping[str, Any]) -> Walk:
     load_source(parameters)
     kind = SECTIONS["affinities"].kind(parameters["method"])
     settings = settings_class(kind.model_fields["walk"].annotation)
-    assert settings is not None and issubclass(settings, Walk)
+    assert settings is not None and issubclass(settings, Spreading)
     return settings(**parameters["walk"])

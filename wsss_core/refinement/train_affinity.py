@@ -20,7 +20,7 @@ from wsss_core.errors import UserError
 from wsss_core.jobs.devices import loading_processes
 from wsss_core.jobs.run import Run
 from wsss_core.networks.weights import load_state, load_trunk, read_description
-from wsss_core.refinement.affinity_method import AFFINITY_METHODS, AffinityMethod, LabelReduction, load_affinity
+from wsss_core.refinement.affinity_method import AffinityMethod, LabelReduction, learned_method, load_affinity
 from wsss_core.training.make_weights import Prepared, make_weights
 from wsss_core.training.task import Task
 
@@ -98,7 +98,7 @@ def train_affinity(
     optimisation = parameters.optimisation
 
     def prepare(device: torch.device) -> Prepared:
-        method = AFFINITY_METHODS.find(parameters.method).build(parameters, trunk)  # type: ignore[attr-defined]
+        method = learned_method(parameters.method).build(parameters, trunk)  # type: ignore[attr-defined]
         if parameters.weights is None:
             load_trunk(initial_weights, method.network.get_submodule("trunk"))
         else:

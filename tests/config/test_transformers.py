@@ -1,0 +1,113 @@
+"""Which methods go together with vision transformers and with CLIP, and what is said of those that do not."""
+
+import itertools
+
+import pytest
+
+from tests.config.test_loading import faults_of, small
+from wsss_core.config import ConfigError, load_config
+
+BACKBONES = {
+    "trunk": {"network": "resnet50"},
+    "vit": {"network": "timm", "model": "test_vit", "weights": "scratch"},
+}
+OBJECTIVES = {
+    "ordinary": {},
+    "seenet": {},
+    "cgnet": {"ordinary": "plain"},
+    "aeft": {},
+    "mctformer": {},
+    "clip": {"weights": "weights/clip.safetensors", "text_features": "weights/texts.safetensors"},
+}
+METHODS = ("multiscale", "advcam", "seenet", "class_attention", "clip_gradcam")
+ONLY_OF = {"seenet": "seenet", "class_attention": "mctformer", "clip_gradcam": "clip"}
+OF_TOKENS = ("mctformer", "clip")
+
+
+def faults(**sections):
+    try:
+        load_config(small(**sections))
+    except ConfigError as error:
+        return error.faults
+    return []
+
+
+def with_classifier(objective: str, backbone: str, **cams):
+    classifiers = {
+        "plain": {"objective": "ordinary", "backbone": backbone},
+        "mine": {"objective": objective, "backbone": backbone, **OBJECTIVES[objective]},
+    }
+    chosen = {"cam": {"classifier": "mine", "method": "multiscale", **cams}}
+    return {"backbones": BACKBONES, "classifiers": classifiers, "cams": chosen}
+
+
+@pytest.mark.parametrize(("objective", "method", "backbone"), itertools.product(OBJECTIVES, METHODS, BACKBONES))
+def test_each_pair_is_right_or_refused_in_a_sentence(objective, method, backbone):
+    found = faults(**with_classifier(objective, backbone, method=method))
+    needed = ONLY_OF.get(method, objective)
+    expected = []
+    if objective in OF_TOKENS and backbone == "trunk":
+        expected.append(f"classifiers.mine.backbone: objective {objective} needs a vision transformer")
+    if objective != needed:
+        expected.append(f"cams.cam.classifier: method {method} needs a classifier with objective '{needed}'")
+    elif objective == "clip" and method != "clip_gradcam":
+        expected.append("cams.cam.method: 'mine' has objective 'clip', which has no class maps of its own")
+    assert len(found) == len(expected), found
+    assert all(fault.startswith(start) for fault, start in zip(found, expected, strict=True)), found
+
+
+@pytest.mark.parametrize("method", ["multiscale", "advcam"])
+def test_tokens_are_not_computed_in_bfloat16(method):
+    (fault,) = faults(**with_classifier("mctformer", "vit", method=method, arithmetic="bfloat16"))
+    assert fault.startswith("cams.cam.arithmetic: bfloat16 is not for a classifier with objective 'mctformer'")
+    (fault,) = faults(**with_classifier("mctformer", "vit", method="class_attention", arithmetic="bfloat16"))
+    assert fault.startswith("cams.cam.arithmetic: must be one of 'float32', 'float64'") or "float64" in fault
+
+
+def test_crops_of_whole_patches():
+    sections = with_classifier("mctformer", "vit")
+    sections["classifiers"]["mine"]["augmentation"] = {"crop": 40}
+    (fault,) = faults(**sections)
+    assert fault.startswith("classifiers.mine.augmentation.crop: 40 pixels are not made of whole patches of 16")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "give exactly one of 'backbone' and 'classifier' (whose attention is looked at)"),
+        ({"backbone": "vit", "classifier": "plain"}, "give at most one of 'backbone' and 'classifier'"),
+        ({"backbone": "trunk"}, "method attention looks at a vision transformer's patches, and backbones.trunk is a"),
+        (
+            {"backbone": "vit", "pseudo_labels": {"background": {"walked_alpha": 2}}},
+            "'pseudo_labels.background.walked_alpha' needs a random walk; 'alpha' does not",
+        ),
+        (
+            {"backbone": "vit", "pseudo_labels": {"background": {"walked_alpha": 2}, "divided": False}},
+            "'divided' is not for a background of 'walked_alpha'",
+        ),
+    ],
+)
+def test_attention_is_of_one_transformer(settings, told):
+    sections = with_classifier("ordinary", "vit")
+    (fault,) = faults(**sections, affinities={"a": {"method": "attention", **settings}})
+    assert fault.startswith("affinities.a") and told in fault
+
+
+def test_clip_is_not_trained_and_has_known_classes():
+    sections = with_classifier("clip", "vit", method="clip_gradcam")
+    sections["classifiers"]["mine"]["optimisation"] = {"epochs": 1}
+    (fault,) = faults(**sections)
+    assert fault == "classifiers.mine: 'optimisation.epochs' must be 0: objective clip has nothing to train"
+    sections = with_classifier("clip", "vit", method="clip_gradcam")
+    sections["classifiers"]["mine"]["descriptions"] = {"brid": "bird avian"}
+    (fault,) = faults(**sections)
+    assert fault.startswith("classifiers.mine.descriptions: the data set has no class 'brid'; it has aeroplane")
+    sections["classifiers"]["mine"] |= {"descriptions": {}, "template": "no place"}
+    assert faults(**sections)[0].startswith("classifiers.mine.template")
+
+
+def test_a_decay_by_cosine_has_no_other_beside_it():
+    for key, value in {"power": 1.0, "milestones": [0.5], "warmup_steps": 3, "decay_every": 2}.items():
+        classifier = {"objective": "mctformer", "backbone": "vit", "optimisation": {key: value}}
+        (fault,) = faults_of(backbones=BACKBONES, classifiers={"ordinary": classifier})
+        assert f"'{key}' belongs to another decay, which 'cosine' stands in place of" in fault
