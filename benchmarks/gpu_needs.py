@@ -34,8 +34,9 @@ from wsss_core.config.trunk_description import trunk_of
 from wsss_core.networks.deeplab import SegmentationNetwork
 from wsss_core.networks.recomputed import BLOCKS
 from wsss_core.networks.segmenter_files import NETWORKS, build_segmenter
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.plan.plan import Plan
-from wsss_core.refinement.affinity_method import AFFINITY_METHODS
+from wsss_core.refinement.affinity_method import learned_method
 
 SUSTAINED = 10e12
 """Floating-point operations a second."""
@@ -164,8 +165,10 @@ def _of_variants(config: Config, images: int) -> list[Needs]:
     classifiers = dict.fromkeys(config.cams[name].classifier for name in maps)
     judges = [getattr(config.classifiers[name], "ordinary", None) for name in classifiers]
     classifiers |= dict.fromkeys(name for name in judges if name is not None)
+    trained = [name for name in classifiers if config.classifiers[name].optimisation.epochs > 0]
+    learned = [name for name in affinities if isinstance(config.affinities[name], LearnedAffinity)]
     return [
-        *(_of_classifier(config, name, images, classes) for name in classifiers),
+        *(_of_classifier(config, name, images, classes) for name in trained),
         *(_of_maps(config, name, images, classes) for name in maps),
         *(_of_affinity(config, name, images) for name in learned),
         *(_of_segmenter(config, name, images, classes) for name in segmenters),
@@ -194,6 +197,9 @@ def _of_maps(config: Config, name: str, images: int, classes: Sequence[str]) -> 
     cams: Any = config.cams[name]
     settings: Any = config.classifiers[cams.classifier]
     trunk = trunk_of(config.backbones[settings.backbone])
+    if cams.method == "clip_gradcam":  # one view; the way back is that of one block
+        step = one_pass(lambda: build_trunk(trunk), PIXELS, trained=False)
+        return Needs(f"cams {name}", step.operations / 2 * images / SUSTAINED / 3600, None)
     step = one_pass(
         lambda: OBJECTIVES.find(settings.objective).build_network(settings, trunk, classes), PIXELS, trained=False
     )
@@ -211,7 +217,7 @@ def _of_affinity(config: Config, name: str, images: int) -> Needs:
     settings: Any = config.affinities[name]
     trunk = trunk_of(config.backbones[settings.backbone])
     crop, optimisation = settings.augmentation.crop, settings.optimisation
-    step = one_pass(lambda: AFFINITY_METHODS.find(settings.method).build(settings, trunk).network, (crop, crop))
+    step = one_pass(lambda: learned_method(settings.method).build(settings, trunk).network, (crop, crop))
     views = images * optimisation.epochs
     return _of_training(config, f"affinity {name}", step, views, optimisation.batch_size)
 

@@ -7,7 +7,7 @@ import yaml
 from wsss_core.config import ConfigError, load_config, read_yaml
 from wsss_core.config.background import Threshold
 from wsss_core.config.networks import Pretext
-from wsss_core.config.refinement import AffinityNet, NoAffinity
+from wsss_core.config.refinement import AffinityNet, LearnedAffinity
 from wsss_core.config.segmentation import DeepLab, DeepLabV2
 from wsss_core.config.training import Augmentation
 
@@ -50,6 +50,10 @@ RECIPES = {
     "voc12-cgnet": ("largefov", "resnet38", 20_000 * 10),
     "voc12-aeft": ("largefov", "resnet38", 20_000 * 10),
     "voc12-seenet": ("largefov", "vgg16", 6_000 * 20),
+    "voc12-mctformer": ("largefov", "resnet38", 20_000 * 10),
+    "voc12-clipes": ("deeplabv2", "resnet101", 20_000 * 10),
+    "coco14-mctformer": ("largefov", "resnet38", 100_000 * 10),
+    "coco14-clipes": ("deeplabv2", "resnet101", 100_000 * 10),
     "coco14-advcam-irn": ("deeplabv2", "resnet101", 100_000 * 10),
     "coco14-cgnet": ("largefov", "resnet38", 100_000 * 10),
     "coco14-aeft": ("largefov", "resnet38", 100_000 * 10),
@@ -72,6 +76,10 @@ FIGURES = {
     ("voc12-aeft", "aeft"): (56.0, None, 70.9, 71.7),
     ("voc12-seenet", "seenet_saliency"): (None, None, 61.1, 60.7),
     ("voc12-seenet", "seenet_saliency_resnet101"): (None, None, 63.1, 62.8),
+    ("voc12-mctformer", "mctformer"): (68.8, 76.2, 74.0, 73.6),
+    ("voc12-clipes", "clipes"): (70.8, 75.0, 71.1, 71.4),
+    ("coco14-mctformer", "mctformer"): (None, None, 45.2, None),
+    ("coco14-clipes", "clipes"): (None, None, 45.4, None),
     ("coco14-cgnet", "cgnet"): (None, None, 36.4, None),
     ("coco14-aeft", "aeft"): (None, None, 44.8, None),
 }
@@ -102,10 +110,10 @@ def test_a_recipe_says_what_it_needs_of_a_gpu_and_that_this_is_an_estimate(recip
     config = load_config(read_yaml(REPOSITORY / "configs" / f"{recipe}.yaml"))
     for experiment in config.experiments.values():
         used = {"cams": experiment.cams, "affinity": experiment.affinity, "segmenter": experiment.segmenter}
-        if experiment.cams:
+        if experiment.cams and config.classifiers[config.cams[experiment.cams].classifier].optimisation.epochs > 0:
             used["classifier"] = config.cams[experiment.cams].classifier
-        if isinstance(config.affinities.get(experiment.affinity), NoAffinity):
-            del used["affinity"]  # nothing is learned
+        if experiment.affinity and not isinstance(config.affinities[experiment.affinity], LearnedAffinity):
+            del used["affinity"]  # nothing is trained
         for stage, name in used.items():
             memory = "" if stage == "cams" else r", \d+ GiB"
             assert name is None or re.search(rf"^#   {stage} {name}: [\d.]+ h{memory}(, \d+ jobs)?$", head, re.M), (
@@ -151,7 +159,7 @@ def test_a_papers_recipe_and_the_demo_have_the_widths_of_crfs_in_pixels(recipe):
         config = load_config(read_yaml(path))
         crfs = [segmenter.prediction.crf for segmenter in config.segmenters.values()]
         for affinity in config.affinities.values():
-            crfs += [affinity.pseudo_labels.crf, *([] if isinstance(affinity, NoAffinity) else [affinity.labels.crf])]
+            crfs += [affinity.pseudo_labels.crf, *([affinity.labels.crf] if hasattr(affinity, "labels") else [])]
         assert {crf.long_side for crf in crfs if crf is not None} == {None}
 
 

@@ -63,7 +63,7 @@ class TextFeatureClassifier(ClassMapClassifier):
         """Make the projection, and room for the texts' features."""
         if not isinstance(self.trunk, TokenTrunk):
             raise UserError("objective clip needs a vision transformer as trunk")
-        self.trunk.resampling = clip_resampling
+        self.trunk.resampling, self.trunk.rounded_to = clip_resampling, torch.float16  # both as CLIP-ES's code
         self.projection = nn.Parameter(torch.randn(channels, self._embedding) * channels**-0.5)
         self.logit_scale = nn.Parameter(torch.tensor(100.0).log())
         self.register_buffer("class_texts", torch.zeros(classes, self._embedding))
@@ -97,8 +97,8 @@ class TextFeatureClassifier(ClassMapClassifier):
         return functional.normalize((patches @ self.projection).mean(dim=1), dim=1)
 
     def logits(self, features: Tensor, texts: Tensor) -> Tensor:
-        """Scaled cosines (B, T) of images' features (B, E) and texts' (T, E)."""
-        return self.logit_scale.exp() * features @ texts.T
+        """Scaled cosines (B, T) of images' features (B, E), of length 1, and texts' (T, E)."""
+        return self.logit_scale.exp() * features @ functional.normalize(texts, dim=1).T
 
     def before_the_last_block(self, images: Tensor) -> BeforeTheLastBlock:
         """Tokens and attention of images (B, 3, H, W) before the last block; whose gradient is then cheap."""
@@ -112,6 +112,5 @@ class TextFeatureClassifier(ClassMapClassifier):
 
 
 def clip_resampling(embeddings: Tensor, grid: Grid) -> Tensor:
-    """Position embeddings (C, h, w) at another grid as CLIP-ES's code has them: bilinear, and rounded to float16."""
-    resampled = functional.interpolate(embeddings[None], size=grid, mode="bilinear", align_corners=False)[0]
-    return resampled.half().to(embeddings.dtype)
+    """Position embeddings (C, h, w) at another grid, bilinearly."""
+    return functional.interpolate(embeddings[None], size=grid, mode="bilinear", align_corners=False)[0]

@@ -50,6 +50,8 @@ class TokenTrunk(TrunkNetwork):
         channels: channels of the four maps, all alike.
         strides: pixels of a patch, four times.
         patch: pixels of a patch, each way.
+        resampling: brings position embeddings to another grid.
+        rounded_to: dtype that all position embeddings are rounded to; None for their own.
     """
 
     def __init__(self, model: str, resampling: Resampling | None = None) -> None:
@@ -71,6 +73,7 @@ class TokenTrunk(TrunkNetwork):
         self.patch, depth = found.patch, found.blocks
         self.channels, self.strides = (found.channels,) * 4, (found.patch,) * 4
         self.resampling = resampling or timm_resampling
+        self.rounded_to: torch.dtype | None = None
         self._mapped = [-(-depth * quarter // 4) - 1 for quarter in (1, 2, 3, 4)]
         mean, deviation = pixel_statistics(model)
         same = mean == MEAN and deviation == STANDARD_DEVIATION
@@ -154,7 +157,7 @@ class TokenTrunk(TrunkNetwork):
             own = 0 if body.no_embed_class else number  # positions that the prefix has
             patches = patches + self.positions(grid, own)
             if own:
-                prefix = [torch.cat(prefix, dim=1) + body.pos_embed[:, :own]]
+                prefix = [torch.cat(prefix, dim=1) + self._rounded(body.pos_embed[:, :own])]
         return body.norm_pre(body.pos_drop(torch.cat([*prefix, patches], dim=1))), number
 
     def positions(self, grid: Grid, prefix: int) -> Tensor:
@@ -162,7 +165,10 @@ class TokenTrunk(TrunkNetwork):
         own: Grid = tuple(self.body.patch_embed.grid_size)
         embeddings = self.body.pos_embed[:, prefix:]
         square = embeddings[0].T.unflatten(1, own)  # (C, h, w)
-        return self.resampling(square, grid).flatten(1).T[None]
+        return self._rounded(self.resampling(square, grid).flatten(1).T[None])
+
+    def _rounded(self, positions: Tensor) -> Tensor:
+        return positions if self.rounded_to is None else positions.to(self.rounded_to).to(positions.dtype)
 
 
 def timm_resampling(embeddings: Tensor, grid: Grid) -> Tensor:
