@@ -101,7 +101,10 @@ def test_patches_are_the_output_stride():
     assert patch_of(Trunk(network="timm", model="resnet18")) is None and patch_of(Trunk()) is None
     for settings, told in (
         ({"model": "vit_small_patch32_224"}, "patches of 32 pixels: set 'output_stride: 32', not 16"),
-        ({"model": "vit_small_patch14_dinov2"}, "patches of 14 pixels, and a trunk's output_stride is one of 8, 16, 32"),
+        (
+            {"model": "vit_small_patch14_dinov2"},
+            "patches of 14 pixels, and a trunk's output_stride is one of 8, 16, 32",
+        ),
         ({"model": "test_vit", "dilated": True}, "'dilated' is for convolutions"),
         ({"model": "beit_base_patch16_224"}, "cannot be a trunk"),
     ):

@@ -21,13 +21,13 @@ from wsss_core.config.background import BackgroundScore
 from wsss_core.config.cams import ClipGradcamCams
 from wsss_core.config.crf import Crf
 from wsss_core.config.refinement import AttentionSpreading
+from wsss_core.config.trunk_description import read_trunk
+from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
 from wsss_core.files.cam_store import ImageCams
 from wsss_core.importing import clip_names
 from wsss_core.importing.pretrained import import_weights
 from wsss_core.networks.clip import TextFeatureClassifier
 from wsss_core.networks.weights import read_description, ready_for_use
-from wsss_core.config.trunk_description import read_trunk
-from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
 from wsss_core.refinement.attention import attention_affinity, box_masks, scaled, spread_by_attention, whole_patches
 from wsss_core.refinement.crf import dense_crf, wrapped_colours
 from wsss_core.refinement.pseudo_label_map import pseudo_label_map, pseudo_label_scores

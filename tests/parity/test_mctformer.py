@@ -72,8 +72,6 @@ def settings_of(case: Case) -> MctformerClassifier:
     )
 
 
-
-
 @pytest.mark.golden("mctformer_train*.npz")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_step_of_training(case: Case, network_of, dtype):
@@ -138,9 +136,7 @@ def test_what_a_view_shows(case: Case, network_of):
 @pytest.mark.parametrize("spread", [True, False])
 def test_maps_of_an_image(case: Case, network_of, spread: bool):
     network, options, classes = network_of(case), case.json("options_json"), case["keys"].tolist()
-    settings = ClassAttentionCams(
-        classifier="any", layers=options["layers"], scales=options["scales"], spread=spread
-    )
+    settings = ClassAttentionCams(classifier="any", layers=options["layers"], scales=options["scales"], spread=spread)
     _, high_res = class_attention_maps(network, case["image"], classes, settings).normalised()
     assert high_res is not None
     assert largest_difference(high_res, case.tensor("maps" if spread else "maps_unrefined")) <= MAPS

@@ -7,7 +7,6 @@ from pathlib import Path
 from torch import Tensor
 
 from wsss_core.classifiers.starting_weights import start_from_classifier
-
 from wsss_core.config.classifiers import Classifier
 from wsss_core.config.networks import Trunk
 from wsss_core.config.registry import Registry

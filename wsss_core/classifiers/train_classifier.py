@@ -17,7 +17,6 @@ from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
 from wsss_core.jobs.run import Run
 from wsss_core.networks.batch_norm import freeze_batch_norm
-from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier, save_classifier
 from wsss_core.networks.weights import load_trunk
 from wsss_core.training.distributed import number_of_processes

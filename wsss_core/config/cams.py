@@ -130,8 +130,8 @@ class ClipGradcamCams(Cams):
     """CLIP-ES: Grad-CAM of a class's probability among the image's classes and the background's texts."""
 
     method: Literal["clip_gradcam"] = "clip_gradcam"
-    """CLIP-ES ``generate_cams_voc12.py`` (Lin et al., CVPR 2023); for a classifier with objective ``clip``. The image is
-    seen once, with both sides enlarged to whole patches."""
+    """CLIP-ES ``generate_cams_voc12.py`` (Lin et al., CVPR 2023); for a classifier with objective ``clip``. The image
+    is seen once, with both sides enlarged to whole patches."""
     spread: AttentionSpreading | None = AttentionSpreading()
     """Spread the maps along the tower's attention, as the authors' seeds are; ``null`` leaves them as they are."""
     arithmetic: Literal["float32", "float64"] = "float32"

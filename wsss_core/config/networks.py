@@ -103,7 +103,7 @@ class Trunk(Parameters):
 
 
 def patch_of(trunk: Trunk) -> int | None:
-    """Pixels of a patch of a vision transformer's, each way: all of its maps have that stride. None for other trunks."""
+    """Pixels of a vision transformer's patch, each way: all of its maps have that stride. None for other trunks."""
     if trunk.model is None:
         return None
     from wsss_core.config.timm_tokens import token_layout

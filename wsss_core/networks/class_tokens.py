@@ -100,7 +100,8 @@ class ClassTokenClassifier(ClassMapClassifier):
                 return
             if number:
                 self.class_positions.copy_(body.pos_embed[:, :1].expand_as(self.class_positions))
-            times = [wanted // given if wanted % given == 0 else 0 for wanted, given in zip(self._own_grid, own)]
+            sides = zip(self._own_grid, own, strict=True)
+            times = [wanted // given if wanted % given == 0 else 0 for wanted, given in sides]
             if all(times):
                 square = body.pos_embed[0, number:].T.unflatten(1, own).repeat(1, *times)  # (C, h, w)
                 self.patch_positions.copy_(square.flatten(1).T[None])

@@ -1,7 +1,7 @@
 """Attention affinity: class maps spread along the attention of a vision transformer's patches; nothing is trained.
 
-Lin et al., "CLIP is Also an Efficient Segmenter", CVPR 2023, section 3.3 (class-aware attention-based affinity); what is
-computed is what CLIP-ES ``generate_cams_voc12.py`` computes.
+Lin et al., "CLIP is Also an Efficient Segmenter", CVPR 2023, section 3.3 (class-aware attention-based affinity); what
+is computed is what CLIP-ES ``generate_cams_voc12.py`` computes.
 """
 
 from collections.abc import Sequence
