@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from wsss_core.classifiers.objective import OBJECTIVES
@@ -88,6 +88,16 @@ def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: boo
         trained: whether the weights' gradients are computed; if not, the image's are.
         images: how many go through the network together, for one that cannot be trained on a single one.
     """
+    try:
+        return _counted(build, size, trained, images, FakeTensorMode(allow_non_fake_inputs=True))
+    except DataDependentOutputException:  # timm's vision transformers look at numbers while they are built
+        return _counted(build, size, trained, images, torch.device("meta"))
+
+
+def _counted(
+    build: Callable[[], nn.Module], size: tuple[int, int], trained: bool, images: int, without_memory: Any
+) -> Pass:
+    """The same of a network that is built, and used, within a context whose tensors take no memory."""
     kept: dict[int, tuple[int, nn.Module | None]] = {}  # by storage: bytes, and the residual block that keeps them
     inputs: dict[int, int] = {}  # of the residual blocks, the same
     under_way: list[nn.Module] = []
@@ -103,7 +113,7 @@ def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: boo
         if given[0].requires_grad or trained_parts[id(block)]:
             inputs[id(given[0].untyped_storage())] = given[0].untyped_storage().nbytes()
 
-    with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
+    with without_memory, FlopCounterMode(display=False) as counter:
         network = build().train(trained)
         own = {id(p.untyped_storage()) for p in (*network.parameters(), *network.buffers())}
         for part in network.modules():

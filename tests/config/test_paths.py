@@ -19,6 +19,13 @@ KEYS = {
     "dataset.stuff_masks": lambda path: {"dataset": {"format": "coco", "root": "data", "stuff_masks": path}},
     "backbones.trunk.weights": lambda path: {"backbones": {"trunk": {"weights": path}}},
     "classifiers.ordinary.weights": lambda path: {"classifiers": {"ordinary": {**ORDINARY, "weights": path}}},
+    "classifiers.clip.text_features": lambda path: {
+        "backbones": {"trunk": {"network": "resnet50"}, "vit": {"network": "timm", "model": "test_vit"}},
+        "classifiers": {
+            "ordinary": ORDINARY,
+            "clip": {"objective": "clip", "backbone": "vit", "weights": "w.safetensors", "text_features": path},
+        },
+    },
     "affinities.a.weights": lambda path: {"affinities": {"a": {"method": "irn", "backbone": "trunk", "weights": path}}},
     "segmenters.d.weights": lambda path: {
         "segmenters": {"d": {"network": "deeplab", "backbone": "trunk", "weights": path}}

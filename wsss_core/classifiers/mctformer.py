@@ -32,7 +32,8 @@ class MctformerObjective(Objective, name="mctformer"):
         settings = cast(MctformerClassifier, parameters)
         network = ClassTokenClassifier(trunk, classes, settings.augmentation.crop, settings.ranking_decay)
         blocks = network.trunk.body.blocks
-        for block, rate in zip(blocks, torch.linspace(0, settings.drop_path, len(blocks)).tolist(), strict=True):
+        for number, block in enumerate(blocks):
+            rate = settings.drop_path * number / max(1, len(blocks) - 1)
             block.drop_path1, block.drop_path2 = DropPath(rate), DropPath(rate)
         return network
 
