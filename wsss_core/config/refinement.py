@@ -58,6 +58,8 @@ class Walk(Spreading):
     """Affinities are raised to this power before they become transition probabilities."""
     log2_steps: int = Field(8, ge=0, le=12)
     """The walk takes 2 ** log2_steps steps."""
+    cam_power: Power = 1.0
+    """CAM values are raised to this power before the walk: 1.5 in AdvCAM's use of IRN."""
 
 
 class PseudoLabels(RefinedScores):
