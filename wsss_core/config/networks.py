@@ -97,7 +97,8 @@ class Trunk(Parameters):
             if tokens is None:
                 check_model(name, self.output_stride, self.dilated)
             else:
-                check_tokens(name, tokens, self.output_stride, self.dilated)
+                strides = get_args(type(self).model_fields["output_stride"].annotation)
+                check_tokens(name, tokens, self.output_stride, self.dilated, strides)
             object.__setattr__(self, "model", name)  # frozen for others
         return self
 

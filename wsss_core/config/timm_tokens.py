@@ -3,9 +3,10 @@
 timm is imported only when a configuration names one of its models: that takes three seconds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,15 @@ def create_tokens(model: str) -> Any:
     return _registry().create_model(model, pretrained=False, num_classes=0, dynamic_img_size=True)
 
 
-def check_tokens(model: str, layout: TokenLayout, output_stride: int, dilated: bool) -> None:
+def check_tokens(model: str, layout: TokenLayout, output_stride: int, dilated: bool, strides: Sequence[int]) -> None:
     """See to it that the trunk's settings are those of the model's patches.
+
+    Args:
+        model: timm's name.
+        layout: the model's tokens.
+        output_stride: as set, pixels.
+        dilated: as set.
+        strides: the output strides that a trunk may have, pixels.
 
     Raises:
         ValueError: they are not; the message says what would be right.
@@ -57,7 +65,6 @@ def check_tokens(model: str, layout: TokenLayout, output_stride: int, dilated: b
         raise ValueError(f"'dilated' is for convolutions, and timm's {model} is a vision transformer")
     if output_stride == layout.patch:
         return
-    strides = _strides()
     if layout.patch in strides:
         raise ValueError(
             f"timm's {model} has patches of {layout.patch} pixels: set 'output_stride: {layout.patch}', not "
@@ -67,12 +74,6 @@ def check_tokens(model: str, layout: TokenLayout, output_stride: int, dilated: b
         f"timm's {model} has patches of {layout.patch} pixels, and a trunk's output_stride is one of "
         f"{', '.join(map(str, strides))}; take a model with such patches"
     )
-
-
-def _strides() -> tuple[int, ...]:
-    from wsss_core.config.networks import Trunk
-
-    return get_args(Trunk.model_fields["output_stride"].annotation)
 
 
 def _layout_of(whole: Any) -> TokenLayout | None:
