@@ -6,7 +6,7 @@ import torch
 
 from tests.pretended_cuda.machine import numerics_restored
 from wsss_core.errors import UserError
-from wsss_core.jobs.job import in_job
+from wsss_core.jobs.job import Job, in_job
 from wsss_core.jobs.measured import forget_figures, told_figures
 from wsss_core.jobs.numerics import WORKSPACE, apply_numerics, device_for
 from wsss_core.jobs.run import Run
@@ -104,9 +104,14 @@ def test_an_operation_without_an_order_ends_a_job_in_a_sentence(tmp_path, quiet)
 
 
 def test_a_job_hands_the_key_on():
-    from wsss_core.jobs.job import Job
-
     snakemake = SimpleNamespace(config={"runtime": {"deterministic": True}}, params={}, input=[], threads=1)
     assert Job(snakemake).run().deterministic
     snakemake.config = {}
     assert not Job(snakemake).run().deterministic
+
+
+def test_blocks_are_computed_again_in_the_trainings_that_the_key_names():
+    snakemake = SimpleNamespace(config={"runtime": {"recompute": ["train_classifier"]}}, params={}, input=[], threads=1)
+    for rule, expected in (("train_classifier", True), ("train_segmenter", False)):
+        snakemake.rule = rule
+        assert Job(snakemake).run().recompute == expected
