@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NEEDED = {
-    **{"torch": "torch", "torchvision": "torchvision", "timm": "timm", "numpy": "numpy", "scipy": "scipy"},
+    **{"torch": "torch", "torchvision": "torchvision", "numpy": "numpy", "scipy": "scipy"},
     **{"pandas": "pandas", "h5py": "h5py", "PIL": "pillow", "yaml": "pyyaml", "tqdm": "tqdm"},
     **{"safetensors": "safetensors", "pydantic": "pydantic", "pydantic_core": "pydantic-core"},
     **{"annotated_types": "annotated-types", "typing_inspection": "typing-inspection"},
