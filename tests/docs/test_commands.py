@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 
 from tests import warm_python
+from tests.workflow.clip_files import write_clip_files
 from tests.workflow.test_recipes import TREES
 
 from .a_checkout import Checkout
@@ -83,6 +84,7 @@ def checkout(tmp_path_factory):
             if backbone.get("weights", "").endswith(".safetensors"):
                 (folder / "weights").mkdir(exist_ok=True)
                 (folder / backbone["weights"]).touch()
+        write_clip_files(config, folder)
     shutil.copy(REPOSITORY / "configs/folder-cpu.yaml", folder / "my.yaml")
     shutil.copy(REPOSITORY / "config.yaml", folder / "cam.yaml")
     return Checkout(folder)

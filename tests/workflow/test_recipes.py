@@ -13,6 +13,7 @@ from tests.datasets.voc_tree import VocTree
 from tests.plan.shipped_plans import shipped_content
 from wsss_core.config.dataset import COCO_CLASSES, VOC_CLASSES
 
+from .clip_files import write_clip_files
 from .workflow import REPOSITORY, Workflow
 
 CONFIGS = REPOSITORY / "configs"
@@ -23,7 +24,8 @@ RECIPES = sorted(
 )
 """Ablations, which are laid over the recipe of their name, among them."""
 EVERY_STAGE = {"index_dataset", "prepare_backbone", "train_classifier", "generate_cams", "all"}
-WITH_SEGMENTER = {"make_affinity_labels", "train_affinity", "make_pseudo_labels", "train_segmenter", "predict"}
+LEARNED = {"make_affinity_labels", "train_affinity"}
+WITH_SEGMENTER = {"make_pseudo_labels", "train_segmenter", "predict"}
 SCORED = {"index_masks", "score_cams", "score_label_maps"}
 SIZE = (24, 30)
 
@@ -154,6 +156,7 @@ def workflow_of(recipe: str, tmp_path: Path) -> Workflow:
             path = tmp_path / backbone["weights"]
             path.parent.mkdir(exist_ok=True)
             path.touch()
+    write_clip_files(config, tmp_path)
     return Workflow(tmp_path, config)
 
 
@@ -162,6 +165,10 @@ def test_a_recipe_is_planned_from_the_data_set_to_the_scores(workflow_of_true_si
     workflow = workflow_of_true_size
     planned = workflow.planned()
     assert set(planned) >= EVERY_STAGE | WITH_SEGMENTER | SCORED
+    learned = any(
+        settings["method"] != "none" for settings in workflow.config["affinities"].values() if "method" in settings
+    )
+    assert (set(planned) >= LEARNED) == learned
     assert planned["index_dataset"] == planned["index_masks"] == 1
     if any(cams.get("score_every_step") for cams in workflow.config["cams"].values()):
         of_steps = [name for name in workflow.config["cams"] if name.startswith("advcam_steps")]

@@ -22,7 +22,7 @@ _IMPLEMENTED = {
     "backbones": "a TrunkNetwork",
     "classifiers": "an Objective",
     "cams": "a function with @cam_method",
-    "affinities": "an AffinityMethod",
+    "affinities": "an AffinityMethod or TrainingFreeMethod",
 }
 """Sections that an extension can add to, and what belongs to the settings."""
 
@@ -32,8 +32,8 @@ def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
 
     Args:
         section: ``backbones``, ``classifiers``, ``cams`` or ``affinities``; the class has to be derived from
-            ``Backbone``, ``Classifier``, ``Cams`` or ``LearnedAffinity`` and to say ``network: Literal["name"] =
-            "name"``, or ``objective``, or ``method``.
+            ``Backbone``, ``Classifier``, ``Cams``, ``LearnedAffinity`` or ``TrainingFreeAffinity`` and to say
+            ``network: Literal["name"] = "name"``, or ``objective``, or ``method``.
     """
 
     def add(kind: type[Kind]) -> type[Kind]:
