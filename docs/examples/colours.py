@@ -4,16 +4,8 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
 
 from wsss_core.extend import TrainingFreeAffinity, TrainingFreeMethod, Walk, neighbour_offsets, random_walk, register
-
-
-class ColourWalk(Walk):
-    """Random walk along colours."""
-
-    tolerance: float = Field(0.1, gt=0, le=1)
-    """Difference of colours, on the 0..1 scale, at which an affinity is 1 / e."""
 
 
 @register("affinities")
@@ -21,12 +13,11 @@ class ColourAffinity(TrainingFreeAffinity):
     """Class maps walk where the image's colours change little."""
 
     method: Literal["colours"] = "colours"
-    """Similarity of colours."""
-    walk: ColourWalk = ColourWalk()
+    walk: Walk = Walk()
 
 
 class ColourMethod(TrainingFreeMethod, name="colours"):
-    """exp(-mean difference of colours / tolerance) of cells less than 5 apart."""
+    """exp(-10 x mean difference of colours, on the 0..1 scale) of cells less than 5 apart."""
 
     stride = 4
 
@@ -44,5 +35,5 @@ class ColourMethod(TrainingFreeMethod, name="colours"):
         cells = np.asarray(Image.fromarray(image).resize(maps.shape[:0:-1])) / 255
         offsets = neighbour_offsets(5)
         differences = [np.abs(cells - np.roll(cells, (-y, -x), (0, 1))).mean(axis=2) for y, x in offsets]
-        affinities = np.exp(-np.stack(differences) / walk.tolerance)
+        affinities = np.exp(-10 * np.stack(differences))
         return random_walk(maps, affinities, offsets, walk.beta, walk.log2_steps)
