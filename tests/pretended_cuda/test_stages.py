@@ -25,7 +25,8 @@ def test_a_stage_makes_on_the_device_what_it_makes_on_the_cpu(name, inputs, tmp_
     STAGES[name](Place(tmp_path / "cpu", inputs, "cpu"))
     with pretended_cuda() as seen:
         STAGES[name](Place(tmp_path / "cuda", inputs, "cuda"))
-    assert seen.operations["convolution"] + seen.operations["addcmul_"] > 0  # it was computed there
+    computed = seen.operations["convolution"] + seen.operations["addcmul_"]
+    assert (computed > 0) == (name != "classifier clip")  # it was computed there, if anything was
     in_bfloat16 = any(part in name for part in ("bfloat16", "all classes", "disjoint", "border pairs"))
     in_bfloat16 |= any(part in name for part in ("boundaries", "v3plus", "unlabelled", "after resizing", "backbone"))
     deviations = largest_deviations(tmp_path / "cpu", tmp_path / "cuda")

@@ -88,7 +88,8 @@ def clip_evidence(classifier: TextFeatureClassifier, pixels: Tensor, class_indic
         given = normalised.requires_grad_()
         tokens = before.tokens + block.ls1(block.attn(given))
         tokens = tokens + block.ls2(block.mlp(block.norm2(tokens)))
-        texts = torch.cat([classifier.class_texts[list(class_indices)], classifier.background_texts])
+        own = torch.stack([classifier.class_texts[k] for k in class_indices])  # a list's numbers would be sent
+        texts = torch.cat([own, classifier.background_texts])
         probabilities = classifier.logits(classifier.image_features(tokens), texts)[0].softmax(dim=0)
         gradients = [
             torch.autograd.grad(probabilities[position], given, retain_graph=True)[0]

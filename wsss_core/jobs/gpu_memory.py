@@ -14,8 +14,8 @@ ALLOCATOR_VARIABLES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 """torch's older and its newer name of one environment variable."""
 _IN_LIBRARIES = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 _TRAINING = (
-    "'runtime: {recompute: [RULE]}' (the same results, more slowly), 'optimisation: {precision: bfloat16}', "
-    "a smaller 'augmentation.crop' or a smaller 'optimisation.batch_size'"
+    "'runtime: {recompute: [RULE]}' (the same results, more slowly), 'optimisation: {precision: bfloat16}', a smaller "
+    "'augmentation.crop' or a smaller 'optimisation.batch_size'"
 )
 _IMAGE = "'arithmetic: bfloat16', or smaller 'scales': one image alone is too much"
 _LARGE_IMAGES = "a 'long_side' of the data set, which shrinks its images: one image alone is too much"
