@@ -212,7 +212,7 @@ def maps_over_steps(climbed: Sequence[Tensor], size: tuple[int, ...], parameters
     later = [torch.zeros_like(clean) for clean in first]
     summed = [1] * len(climbed)
     for steps in range(1, parameters.steps + 1):
-        sums = SummedMaps(*size)
+        sums = SummedMaps(size[0], size[1])
         for number, scale in enumerate(parameters.scales):
             wanted = steps_at_scale(steps, scale, parameters.steps_below_scale_1)
             for step in range(summed[number], wanted):  # in the order in which a climb of its own adds them up

@@ -187,7 +187,7 @@ def recorded_attention(blocks: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
     The blocks compute it in its plain form meanwhile: torch's fused form never has the matrix as a whole.
     """
     seen: list[Tensor] = []
-    layers = [block.get_submodule("attn") for block in blocks]
+    layers: list[Any] = [block.get_submodule("attn") for block in blocks]
     fused = [layer.fused_attn for layer in layers]
     hooks = [
         # What timm drops at random in training, and not in use: the matrices of all heads, (B, heads, T, T).

@@ -218,7 +218,7 @@ class Plan:
                         f"'{settings.method}' is an extension's; leave it out, or set it to false"
                     )
                 cams = stages["cams"]
-                parameters = {"cams": dict(cams.parameters)}
+                parameters: dict[str, Any] = {"cams": dict(cams.parameters)}
                 if self.config.dataset.scored_list is not None:
                     parameters["scored_list"] = self.config.dataset.scored_list
                 upstream = {**cams.upstream, "masks": self.masks}

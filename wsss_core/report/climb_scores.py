@@ -77,7 +77,7 @@ def steps_table(described: Mapping[str, Any]) -> pandas.DataFrame:
         above = curve[curve["threshold"] > 0]  # as thresholds are chosen
         best = above.iloc[int(above["miou"].fillna(-1).argmax())]
         values = {"seed": 100 * own["miou"], "seed_oracle": 100 * best["miou"], "best_threshold": best["threshold"]}
-        rows.append({"steps": int(steps), **values})
+        rows.append({"steps": int(curve["steps"].iloc[0]), **values})
     table = pandas.DataFrame(rows)
     grown = read_curve(described["amplification"], key="step")
     for region in REGIONS:
