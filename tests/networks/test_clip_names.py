@@ -82,7 +82,7 @@ def test_what_is_no_tower_is_told():
     del state["vision_model.encoder.layers.0.self_attn.k_proj.bias"]
     with pytest.raises(UserError, match=r"it lacks vision_model.encoder.layers.0.self_attn.k_proj.bias"):
         clip_tower(state, "file")
-    with pytest.raises(UserError, match="an image tower that is not known here .8 channels and patches of 16 pixels"):
+    with pytest.raises(UserError, match=r"an image tower that is not known here .8 channels and patches of 16 pixels"):
         tower_settings(clip_tower(openai_tower(), "file"), "file")
 
 
