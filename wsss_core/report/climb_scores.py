@@ -72,7 +72,7 @@ def steps_table(described: Mapping[str, Any]) -> pandas.DataFrame:
     if "steps" not in scores:
         raise damaged_table(described["scores"], "it has no column 'steps'")
     rows = []
-    for steps, curve in scores.groupby("steps", sort=True):
+    for _, curve in scores.groupby("steps", sort=True):
         own = curve.iloc[int((curve["threshold"] - threshold).abs().argmin())]
         above = curve[curve["threshold"] > 0]  # as thresholds are chosen
         best = above.iloc[int(above["miou"].fillna(-1).argmax())]
