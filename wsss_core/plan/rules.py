@@ -4,7 +4,6 @@ Rules declare, and this decides. Functions that depend on wildcards are returned
 takes them.
 """
 
-import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from wsss_core.config import load_config, read_yaml
-from wsss_core.config.stages import DEFAULT_RESOURCES, GPU_THREADS, STAGES, averaging_stage, figure_stages
+from wsss_core.config.stages import STAGES, figure_stages
 from wsss_core.datasets.formats import raw_dataset
-from wsss_core.datasets.image_ids import folders_in
-from wsss_core.datasets.index_corrections import corrected_masks_in
-from wsss_core.datasets.index_sam_masks import state_of_masks
 from wsss_core.errors import UserError
 from wsss_core.files.shards import shard_names
 from wsss_core.jobs.gpu_lease import computes_on_gpus
-from wsss_core.jobs.gpu_memory import told_by
-from wsss_core.plan.artifacts import Artifact, averages
+from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.job_needs import JobNeeds
+from wsss_core.plan.of_wildcards import OfWildcards, Wildcards, with_signature
 from wsss_core.plan.places import unfit_places
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.score_conditions import (
@@ -32,13 +29,10 @@ from wsss_core.plan.score_conditions import (
     threshold_files,
 )
 from wsss_core.plan.sweeps import plan_sweeps
-
-Wildcards = Any
-"""Snakemake's: an attribute for each wildcard of the rule."""
-OfWildcards = Callable[[Wildcards], Any]
+from wsss_core.plan.users_files import UsersFiles
 
 
-class Rules:
+class Rules(JobNeeds, UsersFiles):
     """A configuration's plan, as the rules see it."""
 
     def __init__(self, config: Mapping[str, Any], configuration_files: Sequence[Path | str] = ()) -> None:
@@ -77,63 +71,11 @@ class Rules:
         self.shrunken = [self.plan.dataset.path("images")] if self.config.dataset.long_side else []
         """The folder of the data set's shrunken images, which whatever reads images needs; none if none are shrunk."""
         self._shards_in = cache(self._find_shards)
-        self._on_gpus = computes_on_gpus(self.config.runtime.device)
-
-    def log(self, job: str) -> str:
-        """A job's log: ``<rule>/<what tells its jobs apart>``, with wildcards."""
-        return f"{self.folder}/logs/{job}.log"
-
-    def benchmark(self, job: str) -> str:
-        """Where Snakemake writes what a job took."""
-        return f"{self.folder}/benchmarks/{job}.tsv"
-
-    def threads(self, rule: str) -> int:
-        """CPU cores of a job: those that are asked for, or the default, which is another one beside a GPU."""
-        asked = self.config.resources.get(rule, DEFAULT_RESOURCES[rule])
-        if rule not in GPU_THREADS or (rule in self.config.resources and "threads" in asked.model_fields_set):
-            return asked.threads
-        return GPU_THREADS[rule] if asked.gpu and self._on_gpus else DEFAULT_RESOURCES[rule].threads
-
-    def resources(self, rule: str) -> dict[str, Any]:
-        """Memory, time and, of a rule that computes on one, GPUs that a job asks for.
-
-        An attempt after a failure asks for more memory and time, up to what ``runtime`` says there is; but for no more
-        memory if it was a GPU's that was full.
-        """
-        asked = self.config.resources.get(rule, DEFAULT_RESOURCES[rule])
-
-        def growing(requested: int, most: int | None) -> Any:
-            return _looked_up(lambda wildcards, attempt: min(filter(None, [attempt * requested, most])))
-
-        def memory(wildcards: Wildcards, attempt: int) -> int:
-            if attempt > 1 and asked.gpu and self._gpu_was_full(rule, wildcards):
-                attempt = 1
-            return min(filter(None, [attempt * asked.mem_mb, runtime.max_mem_mb]))
-
-        runtime = self.config.runtime
-        resources: dict[str, Any] = {
-            "mem_mb": _looked_up(memory),
-            "runtime": growing(asked.runtime, runtime.max_runtime),
-        }
-        if DEFAULT_RESOURCES[rule].gpu:
-            resources["gpu"] = 0 if runtime.device == "cpu" else asked.gpu
-        elif stage := averaging_stage(rule):
-            resources["gpu"] = 0 if runtime.device == "cpu" else self._gpu_to_average(stage)
-        return resources
-
-    def _gpu_to_average(self, stage: str) -> OfWildcards:
-        """One GPU for a job that refines scores by PAR or PAMR; a CRF computes on the CPU."""
-        averaging = {artifact.name for artifact in self.plan.artifacts(stage) if averages(artifact)}
-        return _looked_up(lambda wildcards: int(wildcards.artifact in averaging))
-
-    def _gpu_was_full(self, rule: str, wildcards: Wildcards) -> bool:
-        """Whether the attempt before, whose log is still there, ended for want of a GPU's memory."""
-        shard = f".{wildcards.shard}-of-{wildcards.shards}" if hasattr(wildcards, "shard") else ""
-        return any(told_by(log) for log in Path(self.folder, "logs", rule).glob(f"*{wildcards.artifact}{shard}.log"))
+        self.on_gpus = computes_on_gpus(self.config.runtime.device)
 
     def identity(self, stage: str) -> OfWildcards:
         """The artifact's identity, for ``params``: parameters, revision and what is upstream."""
-        return _looked_up(lambda wildcards: self.plan.artifact(stage, wildcards.artifact).identity)
+        return with_signature(lambda wildcards: self.plan.artifact(stage, wildcards.artifact).identity)
 
     def variant(self, stage: str) -> OfWildcards:
         """The name of the artifact's variant."""
@@ -155,7 +97,7 @@ class Rules:
         """A file of the artifact that plays ``role`` for the artifact of ``stage``."""
         if role == "dataset" and all(a.upstream[role] is self.plan.dataset for a in self.plan.artifacts(stage)):
             return self.plan.dataset.path(file)  # so Snakemake need not ask for each job
-        return _looked_up(lambda wildcards: self.plan.artifact(stage, wildcards.artifact).upstream[role].path(file))
+        return with_signature(lambda wildcards: self.plan.artifact(stage, wildcards.artifact).upstream[role].path(file))
 
     def upstream_if_any(self, stage: str, role: str, file: str) -> OfWildcards:
         """A file of the artifact that plays ``role`` for the artifact of ``stage``, if one does."""
@@ -164,7 +106,7 @@ class Rules:
             artifacts = self.plan.artifact(stage, wildcards.artifact).upstream
             return [artifacts[role].path(file)] if role in artifacts else []
 
-        return _looked_up(found)
+        return with_signature(found)
 
     def upstream_shards(self, stage: str, role: str) -> OfWildcards:
         """All shards of the artifact that plays ``role`` for the artifact of ``stage``."""
@@ -182,7 +124,7 @@ class Rules:
             alike = len(paths) == int(wildcards.shards)
             return [paths[int(wildcards.shard)]] if alike else paths
 
-        return _looked_up(found)
+        return with_signature(found)
 
     def shards_of(self, wildcard: str) -> OfWildcards:
         """The shards of the artifact whose stage is a wildcard."""
@@ -215,34 +157,6 @@ class Rules:
         """The final files of all artifacts of a stage that the experiments need."""
         return [file for artifact in self.plan.artifacts(stage) for file in self.final_files(artifact)]
 
-    def raw_inputs(self, paths: Iterable[Path]) -> list[str]:
-        """Those of the raw data set's folders and files that are there (or will be generated).
-
-        A missing one is no input: ``index_dataset`` names it together with all other faults. Nor is an inner folder
-        with braces in its name, which Snakemake would take for wildcards: that its files are others is not seen.
-        """
-        named = [path for path in paths if "{" not in str(path)]
-        return [str(path) for path in named if self.config.dataset.generated or path.exists()]
-
-    def backbone_file(self, wildcards: Wildcards) -> list[str]:
-        """The file that a backbone's weights are taken from, if they are.
-
-        Said here that it is missing, and not for all targets: data can be checked without weights.
-
-        Raises:
-            UserError: it is missing.
-        """
-        artifact = self.plan.artifact("backbone", wildcards.artifact)
-        weights: str = artifact.parameters["weights"]
-        if not weights.endswith(".safetensors"):
-            return []
-        if not os.path.isfile(weights):
-            raise UserError(
-                f"backbones.{artifact.variant}.weights: there is no file {weights}; "
-                "`python -m wsss_core import-weights` makes one of ImageNet weights (docs/pretrained.md)"
-            )
-        return [weights]
-
     def starting_weights(self, stage: str) -> OfWildcards:
         """The weights that a network starts from: a classifier's or a trunk's, or an imported network's; maybe none."""
 
@@ -255,11 +169,6 @@ class Rules:
 
         return found
 
-    def text_features(self, wildcards: Wildcards) -> list[str]:
-        """The file of texts' features that a classifier compares images with, if it does."""
-        file = self.plan.artifact("classifier", wildcards.artifact).parameters.get("text_features")
-        return [] if file is None else [file]
-
     def masks_of(self, stage: str) -> OfWildcards:
         """The manifest of the masks of some images that a network is trained on beside its labels, if there are any."""
 
@@ -271,32 +180,6 @@ class Rules:
 
         return found
 
-    def corrected_masks(self, wildcards: Wildcards) -> list[str]:
-        """The masks in a folder of corrected ones; those are no inputs that Snakemake would take for wildcards."""
-        folder = self.plan.artifact("corrected_masks", wildcards.artifact).parameters["folder"]
-        return [str(file) for file in corrected_masks_in(Path(folder)).values() if "{" not in str(file)]
-
-    def saliency_maps(self, wildcards: Wildcards) -> list[str]:
-        """The folders of saliency maps; those are no inputs that Snakemake would take for wildcards.
-
-        Said here that the maps are missing, and not for all targets: experiments without them do not need them.
-
-        Raises:
-            UserError: there is no such folder, and the maps have not been checked before.
-        """
-        artifact = self.plan.artifact("saliency", wildcards.artifact)
-        folder = Path(artifact.parameters["folder"])
-        if not folder.is_dir() and not os.path.exists(artifact.path("saliency.csv")):
-            raise UserError(
-                f"dataset.saliency: there is no folder {folder}, which is to hold <image id>.png of each training "
-                "image; leave the key out, and the experiments whose labels need it, if you have no saliency maps"
-            )
-        return [str(path) for path in folders_in(folder) if "{" not in str(path)]
-
-    def state_of_sam_masks(self, wildcards: Wildcards) -> str:
-        """A digest of what the folder of masks of segments holds, so that other masks are looked at again."""
-        return state_of_masks(Path(self.plan.artifact("sam_masks", wildcards.artifact).parameters["folder"]))
-
     def training_labels(self, stage: str, role: str) -> OfWildcards:
         """The label maps that a network is trained on; none if it is imported and used as it is."""
 
@@ -305,10 +188,6 @@ class Rules:
             return self.final_files(upstream[role]) if role in upstream else []
 
         return found
-
-    def subset_file(self, wildcards: Wildcards) -> str:
-        """The list of images whose masks choose a threshold or train a segmenter."""
-        return str(self.plan.artifact(wildcards.listing, wildcards.artifact).parameters["subset"])
 
     def threshold_scores(self, wildcards: Wildcards) -> str:
         """The scores that a threshold is chosen by: of all training images, or of the listed ones."""
@@ -423,12 +302,6 @@ class Rules:
             UserError: the configuration lacks something for them.
         """
         return [artifact.path("results.tgz") for artifact in self.plan.voc_submissions().values()]
-
-
-def _looked_up(function: Any) -> Any:
-    """The function, with its signature: Snakemake looks it up for every job, which takes a tenth of its planning."""
-    function.__signature__ = inspect.signature(function)
-    return function
 
 
 def directories(stages: Mapping[str, Artifact]) -> dict[str, str]:
