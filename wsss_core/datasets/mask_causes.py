@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 FEWEST = 3
 """A cause that fewer images speak for is not told."""
@@ -140,6 +139,8 @@ def _order(
     labels: np.ndarray, present: np.ndarray, everywhere: tuple[np.ndarray, np.ndarray], classes: Sequence[str]
 ) -> list[Cause]:
     """The masks number the classes in another order: that of all masks, ``everywhere``, or of these alone."""
+    from scipy.optimize import linear_sum_assignment  # here, as planning imports this module: half a second
+
     for (all_present, all_labels), fewest in ((everywhere, FEWEST), ((present, labels), CLEAR_IMAGES)):
         mask, label = all_present.astype(np.float32), all_labels.astype(np.float32)
         both = mask.T @ label  # (K values, K labels): whole numbers, exact up to 2^24
