@@ -3,7 +3,7 @@
 import pytest
 
 from wsss_core.config import ConfigError, load_config
-from wsss_core.config.averaging import Pamr, Par, refinement_in
+from wsss_core.config.averaging import ClassThresholds, Pamr, Par, refinement_in
 from wsss_core.config.crf import Crf
 
 from .test_loading import small
@@ -56,11 +56,45 @@ def test_giving_one_takes_an_inherited_other_away():
         ({"par": {"dilations": []}}, "par.dilations"),
         ({"pamr": {"shrink": 3}}, "pamr.shrink"),
         ({"par": {"width": 0}}, "par.width"),
+        ({"pamr": {"class_thresholds": {}}}, "'pamr.class_thresholds' is for 'pseudo_labels'"),
+        ({"par": {"class_thresholds": {}}}, "par.class_thresholds"),
     ],
 )
 def test_what_cannot_be_meant_is_told(labels, told):
     with pytest.raises(ConfigError) as caught:
         affinities_of(irn=irn(**labels))
+    assert told in str(caught.value)
+
+
+def test_class_thresholds_go_with_pamr():
+    thresholds = {"objects": 0.5}
+    found = affinities_of(
+        pamr={"method": "none", "pseudo_labels": {"pamr": {"class_thresholds": thresholds}}},
+        longer={"extends": "pamr", "pseudo_labels": {"pamr": {"iterations": 20}}},
+        par={"extends": "pamr", "pseudo_labels": {"par": {}}},
+        all_pixels={"extends": "pamr", "pseudo_labels": {"pamr": {"class_thresholds": None}, "unsure_below": 0.5}},
+    )
+    kept = ClassThresholds(objects=0.5, background=0.7, lowest=0.2)
+    assert found["pamr"].pseudo_labels.refinement == Pamr(class_thresholds=kept)
+    assert found["longer"].pseudo_labels.refinement == Pamr(class_thresholds=kept, iterations=20)
+    assert found["par"].pseudo_labels.refinement == Par()
+    dumped = found["all_pixels"].pseudo_labels.model_dump(mode="json")["pamr"]
+    assert dumped == Pamr().model_dump(mode="json") and "class_thresholds" not in dumped
+    parameters = found["pamr"].pseudo_labels.model_dump(mode="json")
+    assert refinement_in(parameters) == Pamr(class_thresholds=kept)
+
+
+@pytest.mark.parametrize(
+    ("pseudo_labels", "told"),
+    [
+        ({"pamr": {"class_thresholds": {}}, "unsure_below": 0.5}, "at most one of 'unsure_below' and 'pamr.class_"),
+        ({"pamr": {"class_thresholds": {"lowest": 1}}}, "pamr.class_thresholds.lowest"),
+        ({"class_thresholds": {}}, "pseudo_labels.class_thresholds"),
+    ],
+)
+def test_class_thresholds_elsewhere_are_told(pseudo_labels, told):
+    with pytest.raises(ConfigError) as caught:
+        affinities_of(none={"method": "none", "pseudo_labels": pseudo_labels})
     assert told in str(caught.value)
 
 

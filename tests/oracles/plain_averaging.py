@@ -1,4 +1,4 @@
-"""PAR and PAMR pixel by pixel, and joining labels with masks class by class, as the papers' code goes about it."""
+"""PAR and PAMR pixel by pixel, thresholds of each class, and joining labels with masks, as the papers' code has it."""
 
 import numpy as np
 
@@ -44,6 +44,22 @@ def averaged(image, maps, settings, par):
             for share, place in zip(shares[pixel], places, strict=True):
                 maps[(slice(None), *pixel)] += share * before[(slice(None), *place)]
     return maps
+
+
+def thresholded(scores, objects, background, lowest):
+    """Per pixel of scores (L, H, W), background first: the one label above its threshold, or -1."""
+    _, height, width = scores.shape
+    cuts = [
+        max(lowest, max(of_label.ravel().tolist()) * (background if at == 0 else objects))
+        for at, of_label in enumerate(scores)
+    ]
+    result = np.full((height, width), -1)
+    for y in range(height):
+        for x in range(width):
+            above = [at for at, cut in enumerate(cuts) if scores[at, y, x] > cut]
+            if len(above) == 1:
+                result[y, x] = above[0]
+    return result
 
 
 def joined(labels, masks, settings):

@@ -44,6 +44,17 @@ class Par(Averaging):
     """Share of the weights by distance, which is added to those by colour."""
 
 
+class ClassThresholds(Parameters):
+    """Thresholds of an image's labels by their own highest scores (Araslanov & Roth, CVPR 2020)."""
+
+    objects: float = Field(0.6, ge=0, lt=1)
+    """A pixel counts for a class if its score is above this share of the class's highest in the image,"""
+    background: float = Field(0.7, ge=0, lt=1)
+    """for the background, above this share of the background's,"""
+    lowest: float = Field(0.2, ge=0, lt=1)
+    """and always above this."""
+
+
 class Pamr(Averaging):
     """PAMR, pixel-adaptive mask refinement (Araslanov & Roth, CVPR 2020): defaults are the authors'."""
 
@@ -52,6 +63,9 @@ class Pamr(Averaging):
     bring the image to the size of the network's maps; 4 is that of class maps here."""
     width: Factor = 0.1
     """Width of the weights by colour, as a multiple of the neighbours' deviation."""
+    class_thresholds: ClassThresholds | None = Field(None, exclude_if=lambda thresholds: thresholds is None)
+    """For pseudo labels only: pixels get a label where just one class's score is above its own threshold, else none
+    (255). ``{}`` has the authors' thresholds; ``null``: every pixel has the label with the highest score."""
 
 
 REFINEMENTS: Mapping[str, type[Crf] | type[Par] | type[Pamr]] = {"crf": Crf, "par": Par, "pamr": Pamr}

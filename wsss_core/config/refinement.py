@@ -33,6 +33,14 @@ class AffinityLabels(RefinedScores):
     """Background score of the CRF-refined seed, which is scored and not used."""
 
     @model_validator(mode="after")
+    def _sure_by_two_backgrounds(self) -> "AffinityLabels":
+        if self.pamr is not None and self.pamr.class_thresholds is not None:
+            raise ValueError(
+                "'pamr.class_thresholds' is for 'pseudo_labels'; here 'foreground' and 'background' say what is sure"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _foreground_is_surer(self) -> "AffinityLabels":
         for key, stronger in (("threshold", max), ("times_seed_threshold", max), ("alpha", min)):
             objects, background = getattr(self.foreground, key), getattr(self.background, key)
@@ -82,6 +90,12 @@ class PseudoLabels(RefinedScores):
     def _what_is_never_divided(self) -> "PseudoLabels":
         if not self.divided and self.background.walked_alpha is not None:
             raise ValueError("'divided' is not for a background of 'walked_alpha', with which nothing is divided")
+        return self
+
+    @model_validator(mode="after")
+    def _unsure_in_one_way(self) -> "PseudoLabels":
+        if self.unsure_below is not None and self.pamr is not None and self.pamr.class_thresholds is not None:
+            raise ValueError("give at most one of 'unsure_below' and 'pamr.class_thresholds': both say what is unsure")
         return self
 
 

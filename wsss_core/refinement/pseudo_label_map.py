@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsss_core.config.averaging import Averaging
+from wsss_core.config.averaging import Averaging, Pamr
 from wsss_core.config.background import BackgroundScore, Saliency
 from wsss_core.config.crf import Crf
 from wsss_core.config.refinement import PseudoLabels
 from wsss_core.datasets.label_values import ignored_in
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import CamStoreReader, ImageCams
+from wsss_core.refinement.class_thresholds import above_class_thresholds
 from wsss_core.refinement.confident_labels import label_values, read_fitting_image
 from wsss_core.refinement.crf import with_background
 from wsss_core.refinement.refined_scores import refiner_of
@@ -63,7 +64,8 @@ def pseudo_label_map(
         background: the background's score beside the maps divided by their largest value, as in IRN's
             ``step/make_sem_seg_labels.py``, or how these are joined with a saliency map; None if ``maps`` hold a
             background that walked with them, as in AffinityNet's ``infer_aff.py``, where nothing is divided.
-        refinement: constants of a CRF, PAR or PAMR on the scores; None for none.
+        refinement: constants of a CRF, PAR or PAMR on the scores; None for none. PAMR's may have thresholds of each
+            class: pixels above none or several get 255.
         unsure_below: pixels whose label's probability (with a CRF) or share of all scores (else)
             is lower get 255; None for none.
         saliency_map: the image's saliency map, for that kind of background only.
@@ -87,6 +89,11 @@ def pseudo_label_map(
     if refinement is not None:
         scores = refiner_of(image, len(scores), refinement, device).infer(np.clip(scores, 0, 1))
     labels = label_values(maps.classes)[scores.argmax(axis=0)]
+    if isinstance(refinement, Pamr) and refinement.class_thresholds is not None:
+        # Where one label alone is above its threshold, it need not be the one with the highest score.
+        above = above_class_thresholds(scores, refinement.class_thresholds)
+        labels = label_values(maps.classes)[above.argmax(axis=0)]
+        labels[~above.any(axis=0)] = ignored_in(labels)
     if unsure_below is not None:
         labels[scores.max(axis=0) < unsure_below * scores.sum(axis=0)] = ignored_in(labels)
     return labels
