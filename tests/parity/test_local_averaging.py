@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from tests.parity.cases import Case
-from wsss_core.config.averaging import Averaging, Pamr, Par
+from wsss_core.config.averaging import Averaging, ClassThresholds, Pamr, Par
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.refinement import AffinityLabels
+from wsss_core.refinement.class_thresholds import above_class_thresholds
 from wsss_core.refinement.confident_labels import confident_label_map
 from wsss_core.refinement.local_averaging import LocalAveraging
 
@@ -56,6 +57,24 @@ def test_pamr_at_the_size_of_the_maps(case: Case):
     small = F.interpolate(images_of(case), maps.shape[2:], mode="bilinear", align_corners=True)
     averaged = LocalAveraging(small, averaging_of(case))(maps)
     np.testing.assert_allclose(averaged, case["refined_at_mask_size"], rtol=0, atol=FLOAT32)
+
+
+@pytest.mark.golden("pamr_*.npz")
+@pytest.mark.parametrize("given", [True, False], ids=["their maps", "our maps"])
+def test_labels_of_class_thresholds(case: Case, given: bool):
+    options, maps, images = case.json("options_json"), maps_of(case), images_of(case)
+    thresholds = ClassThresholds(
+        objects=options["cutoff_top"], background=options["background_scale"], lowest=options["cutoff_low"]
+    )
+    small = F.interpolate(images, maps.shape[2:], mode="bilinear", align_corners=True)
+    refined = case.tensor("refined_at_mask_size") if given else LocalAveraging(small, averaging_of(case))(maps)
+    full = F.interpolate(refined, images.shape[2:], mode="bilinear", align_corners=True).numpy()
+    for at, shown in enumerate(case["labels"].astype(bool)):
+        present = np.flatnonzero([True, *shown])
+        expected = case["pseudo_gt"][at].astype(bool)
+        found = np.zeros_like(expected)
+        found[present] = above_class_thresholds(full[at, present], thresholds)
+        assert expected.any() and (found == expected).all(axis=0).mean() >= (1 if given else 0.999)
 
 
 @pytest.mark.golden("par_*.npz")
