@@ -74,6 +74,22 @@ def test_the_background_is_told_in_words(background, threshold, words):
 
 
 @pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"unsure_below": 0.6}, "below 0.6"),
+        ({"pamr": {}}, "none"),
+        ({"pamr": {"class_thresholds": {"objects": 0.5}}}, "no class, or several, above 0.5 of their highest score"),
+    ],
+)
+def test_pixels_without_label_are_told(settings, words):
+    raw = copy.deepcopy(DEMO)
+    raw["affinities"]["irn"]["pseudo_labels"] |= {"crf": None, **settings}
+    raw["experiments"] = {"cam": raw["experiments"]["cam"]}
+    artifact = Plan(load_config(raw)).experiments["cam"]["pseudo_labels"]
+    assert score_conditions(artifact)["without_label"] == words
+
+
+@pytest.mark.parametrize(
     ("threshold", "words"),
     [(0.41, "0.27 = 0.65 x the seed's 0.41 (x)"), (0.01, "0.01 = 0.65 x the seed's 0.01 (x)")],
 )

@@ -81,8 +81,7 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None, scored_
         "crf": _crf_in_words(artifact),
     }
     if artifact.stage == "pseudo_labels":
-        unsure = artifact.parameters["pseudo_labels"]["unsure_below"]
-        conditions["without_label"] = "none" if unsure is None else f"below {unsure:g}"
+        conditions["without_label"] = _without_label(PseudoLabels(**artifact.parameters["pseudo_labels"]))
     starts = initialisation_in_words(cams.upstream["classifier"])
     if maps is not cams and "affinity" in maps.upstream:
         starts += f"; affinity: {initialisation_in_words(maps.upstream['affinity'])}"
@@ -119,6 +118,14 @@ def _background_of(artifact: Artifact) -> str:
     if artifact.stage == "refined_seeds":
         return background_in_words(BackgroundScore(**parameters["background"]), seed)
     return background_in_words(PseudoLabels(**parameters["pseudo_labels"]).background, seed)
+
+
+def _without_label(settings: PseudoLabels) -> str:
+    """Which pixels pseudo labels leave without label."""
+    thresholds = None if settings.pamr is None else settings.pamr.class_thresholds
+    if thresholds is not None:
+        return f"no class, or several, above {thresholds.objects:g} of their highest score"
+    return "none" if settings.unsure_below is None else f"below {settings.unsure_below:g}"
 
 
 def _crf_in_words(artifact: Artifact) -> str:
