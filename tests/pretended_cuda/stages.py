@@ -15,7 +15,7 @@ from wsss_core.cams.record_erasing import record_erasing
 from wsss_core.cams.score_climb import score_climb
 from wsss_core.classifiers.score_classifier import score_classifier
 from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
-from wsss_core.config.averaging import Averaging, Pamr, Par
+from wsss_core.config.averaging import Averaging, ClassThresholds, Pamr, Par
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.cams import AdvCams, Cams, ClassAttentionCams, ClipGradcamCams, MultiscaleCams, SeenetCams
 from wsss_core.config.classifiers import (
@@ -335,6 +335,7 @@ STAGES: dict[str, Stage] = {
     "refined seeds, pamr": refined_labels("refined_seeds", Pamr(shrink=1)),
     "affinity labels, par": refined_labels("affinity_labels", Par()),
     "pseudo labels, par": refined_labels("pseudo_labels", Par(softmax=False)),
+    "pseudo labels, pamr": refined_labels("pseudo_labels", Pamr(shrink=1, class_thresholds=ClassThresholds())),
     "walk attention": attention("classifier mctformer"),
     "segmenter deeplab": segmenter(DeepLab, atrous_rates=(1, 2)),
     "segmenter deeplab, balanced": segmenter(DeepLab, atrous_rates=(1, 2), low_level_skip=True, loss="balanced"),
