@@ -10,7 +10,9 @@ from PIL import Image
 from tests.refinement.tiny_data import CLASSES, TRUNK
 from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.classifiers.score_classifier import COLUMNS, logits_of, score_classifier
+from wsss_core.config.networks import Trunk
 from wsss_core.config.root import SECTIONS
+from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import normalise
@@ -19,7 +21,9 @@ from wsss_core.evaluation.classifier_verdict import what_to_do
 from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier, save_classifier
+from wsss_core.networks.text_features import save_text_features
 
+TRANSFORMER = Trunk(network="timm", model="test_vit")
 SIZES = [(40, 48), (33, 41), (40, 48), (1, 1), (33, 41), (40, 48)]
 
 
@@ -51,12 +55,26 @@ def rows_of(folder):
     return list(csv.DictReader((folder / "scores.csv").read_text(encoding="utf-8").splitlines()))
 
 
+def untrained(objective, folder):
+    """A network of each kind, of random weights."""
+    kind, trunk, more = SECTIONS["classifiers"].kinds[objective], TRUNK, {}
+    torch.manual_seed(0)
+    if objective == "cgnet":
+        more = {"ordinary": "other"}
+    elif objective == "mctformer":
+        trunk, more = TRANSFORMER, {"augmentation": Augmentation(crop=32)}
+    elif objective == "clip":
+        trunk, texts = TRANSFORMER, folder / "texts.safetensors"
+        more = {"weights": str(folder / "tower.safetensors"), "text_features": str(texts)}
+        names = kind(backbone="small", **more)
+        described = names.texts(CLASSES), names.background_texts()
+        save_text_features(texts, *(torch.randn(len(part), 8) for part in described), *described)
+    return OBJECTIVES.find(objective).build_network(kind(backbone="small", **more), trunk, CLASSES)
+
+
 @pytest.mark.parametrize("objective", SECTIONS["classifiers"].kinds)
 def test_every_kind_of_classifier_sees_whole_images_in_their_order(tmp_path, objective):
-    settings = SECTIONS["classifiers"].kinds[objective]
-    more = {"ordinary": "other"} if objective == "cgnet" else {}
-    torch.manual_seed(0)
-    network = OBJECTIVES.find(objective).build_network(settings(backbone="small", **more), TRUNK, CLASSES)
+    network = untrained(objective, tmp_path)
     network = load_classifier(saved(tmp_path / "weights.safetensors", network))
     index = images(tmp_path)
     found = logits_of(network, index)

@@ -13,7 +13,9 @@ from wsss_core.plan.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
 """Stages of the VOC server's test images; the demo has none."""
-ON_DEMAND = {"listed_masks", "corrected_masks", "saliency", "fully_connected", "erasing", "climb_scores"}
+ON_DEMAND = {
+    *("listed_masks", "corrected_masks", "saliency", "sam_masks", "fully_connected", "erasing", "climb_scores"),
+}
 """Stages that an experiment has to ask for; the demo asks for none of them."""
 STAGES = set(stages.STAGES) - SUBMITTED - ON_DEMAND
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
