@@ -17,18 +17,19 @@ from PIL import Image
 from tests.datasets.voc_tree import VocTree
 from tests.plan.shipped_plans import REPOSITORY, shipped_configurations, shipped_content
 from wsss_core.config import load_config
+from wsss_core.config.classifiers import ClipClassifier
 from wsss_core.config.dataset import COCO_CLASSES, VOC_CLASSES
 from wsss_core.config.stages import DEFAULT_RESOURCES
 
+from .clip_files import write_random_clip_files
 from .workflow import Workflow
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
 
 RECIPES = [path for path in shipped_configurations() if path.parent != REPOSITORY]
 CLASSES_OF_AN_IMAGE = 4
 SIZE = (48, 64)
-CROP, CROP_OF_PAIRS = 40, 80
-"""Pixels; an affinity's crop has to hold pairs of cells within a radius."""
+CROP, CROP_OF_PATCHES, CROP_OF_PAIRS = 40, 48, 80
+"""Pixels; a vision transformer's crop is of whole patches of 16, and an affinity's has to hold pairs of cells within a
+radius."""
 SIDES = [40, 56]
 """Of an image whose longer side is resized before it is cropped."""
 
@@ -131,8 +132,9 @@ def shortened(file: Path) -> dict[str, Any]:
     for section in ("classifiers", "affinities", "segmenters"):
         for name, variant in content.get(section, {}).items():
             whole = getattr(settings, section)[name]
-            if hasattr(whole, "optimisation"):
-                in_one_step(variant, whole)
+            if hasattr(whole, "optimisation") and not isinstance(whole, ClipClassifier):  # which has nothing to train
+                of_patches = whole.backbone is not None and settings.backbones[whole.backbone].network == "timm"
+                in_one_step(variant, whole, CROP_OF_PATCHES if of_patches else CROP)
     for name, variant in content["cams"].items():
         if hasattr(settings.cams[name], "steps"):
             variant["steps"] = 2
@@ -143,20 +145,24 @@ def shortened(file: Path) -> dict[str, Any]:
     return {**content, "resources": resources}
 
 
+def name_of(file: Path) -> str:
+    return f"{file.parent.name}-{file.stem}"
+
+
 def fields_of(sweep: dict[str, Any]) -> dict[str, Any]:
     """Two values of each key: the last one, and the one before."""
     return {key: values[-2:] for key, values in sweep["fields"].items()}
 
 
-def in_one_step(variant: dict[str, Any], whole: Any) -> None:
-    """Change a training's settings so that it makes one step of all images."""
+def in_one_step(variant: dict[str, Any], whole: Any, crop: int) -> None:
+    """Change a training's settings so that it makes one step of all images, in crops of so many pixels."""
     images = 64  # more than there are: a smaller batch is taken if it is the only one
     variant["optimisation"] = {**variant.get("optimisation", {}), "epochs": 1, "batch_size": images}
     if hasattr(whole.optimisation, "accumulate"):
         variant["optimisation"]["accumulate"] = 1
     variant["augmentation"] = {
         **variant.get("augmentation", {}),
-        "crop": CROP_OF_PAIRS if hasattr(whole, "walk") else CROP,
+        "crop": CROP_OF_PAIRS if hasattr(whole, "walk") else crop,
     }
     if whole.augmentation.long_side is not None:
         variant["augmentation"]["long_side"] = SIDES
@@ -168,17 +174,38 @@ def in_one_step(variant: dict[str, Any], whole: Any) -> None:
             variant["classified_images"] = images
 
 
-@pytest.mark.parametrize("file", RECIPES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+@pytest.mark.parametrize("file", RECIPES, ids=name_of)
+def test_what_the_first_steps_are_made_with_is_a_right_configuration(file):
+    content = shortened(file)
+    settings = load_config(content)
+    assert settings.experiments.keys() == shipped_content(file)["experiments"].keys()
+    trained = [
+        variant
+        for section in ("classifiers", "affinities", "segmenters")
+        for variant in getattr(settings, section).values()
+    ]
+    epochs = [
+        v.optimisation.epochs for v in trained if hasattr(v, "optimisation") and not isinstance(v, ClipClassifier)
+    ]
+    assert epochs and set(epochs) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+@pytest.mark.parametrize("file", RECIPES, ids=name_of)
 def test_a_recipe_does_its_first_steps(file, tmp_path):
     content = shortened(file)
     dataset = content["dataset"]
     if "generate" not in dataset:
         TREES[dataset.get("format", "voc")](tmp_path / dataset["root"], dataset)
+    write_random_clip_files(content, tmp_path)
     workflow = Workflow(tmp_path, content)
     workflow.run(seconds=4 * 3600)
     assert (workflow.results / "report.html").exists()
     summary = (workflow.results / "summary.csv").read_text().splitlines()
     assert len(summary) == 1 + len(content["experiments"])
     for curve in workflow.results.glob("*/*/training.csv"):
-        if curve.parts[-3] != "backbone":
+        variant = curve.parts[-2].rpartition("-")[0]
+        clip = curve.parts[-3] == "classifier" and content["classifiers"][variant].get("objective") == "clip"
+        if curve.parts[-3] != "backbone" and not clip:
             assert len(curve.read_text().splitlines()) == 2, curve  # one epoch, of one step
