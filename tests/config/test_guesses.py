@@ -6,6 +6,7 @@ from tests.plan.shipped_plans import REPOSITORY, shipped_configurations, shipped
 from wsss_core.config import ConfigError, load_config, read_yaml
 from wsss_core.config.guesses import guesses_of
 from wsss_core.config.references import used_variants
+from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.plan.plan import Plan
 
 DEMO = read_yaml(REPOSITORY / "config.yaml")
@@ -57,9 +58,32 @@ def test_a_guess_is_of_a_setting_that_there_is(key):
 )
 def test_schedules_of_coco_are_marked_as_guesses(file):
     config = load_config(shipped_content(file))
+    assert config.experiments
     for name, experiment in config.experiments.items():
         guessed = " ".join(guessed_in(config, name))
         classifier = config.cams[experiment.cams].classifier
-        for variant in (f"classifiers.{classifier}", f"affinities.{experiment.affinity}"):
-            assert f"{variant}.optimisation.epochs" in guessed
+        if config.classifiers[classifier].optimisation.epochs > 0:  # else it is imported
+            assert f"classifiers.{classifier}.optimisation.epochs" in guessed
+        if isinstance(config.affinities[experiment.affinity], LearnedAffinity):
+            assert f"affinities.{experiment.affinity}.optimisation.epochs" in guessed
         assert f"segmenters.{experiment.segmenter}.optimisation" in guessed
+
+
+MARKED = {
+    "coco14-clipes": ["cams.clipes.threshold", "classifiers.clip.background", "classifiers.clip.descriptions"],
+    "coco14-mctformer": ["affinities.affinitynet.labels", "cams.mctformer.threshold"],
+    "voc12-mctformer": ["cams.mctformer.threshold", "segmenters.deeplab.optimisation"],
+    "voc12-clipes": ["cams.clipes.threshold"],
+    "voc12-seenet": [
+        "affinities.saliency.pseudo_labels.background.saliency.attention_weight",
+        "segmenters.deeplab_resnet101.optimisation",
+    ],
+    "voc12-advcam-semi": ["segmenters.consistent.consistency", "segmenters.consistent.optimisation"],
+}
+
+
+@pytest.mark.parametrize("recipe", MARKED)
+def test_what_a_recipe_chose_itself_is_marked_as_a_guess(recipe):
+    config = load_config(shipped_content(REPOSITORY / "configs" / f"{recipe}.yaml"))
+    guessed = {guess.partition(":")[0] for name in config.experiments for guess in guessed_in(config, name)}
+    assert guessed >= set(MARKED[recipe])

@@ -1,4 +1,4 @@
-"""Files of CLIP's tower and of texts' features: without weights, which is all that planning needs, or with random ones."""
+"""Files of CLIP's tower and of texts' features: without weights, as planning needs none, or with random ones."""
 
 import json
 from pathlib import Path
