@@ -287,6 +287,14 @@ def test_a_small_configuration_is_completed_with_defaults():
             ],
         ),
         (
+            {
+                "affinities": {
+                    "a": {"method": "none", "pseudo_labels": {"background": {"saliency": {}}, "divided": False}}
+                }
+            },
+            ["affinities.a.pseudo_labels: 'divided: false' is not for a background of 'saliency'"],
+        ),
+        (
             {"affinities": {"a": {"method": "none", "pseudo_labels": {"background": {"saliency": {}, "alpha": 2}}}}},
             ["affinities.a.pseudo_labels.background: give exactly one of 'threshold', 'alpha'"],
         ),

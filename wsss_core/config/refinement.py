@@ -90,6 +90,10 @@ class PseudoLabels(RefinedScores):
     def _what_is_never_divided(self) -> "PseudoLabels":
         if not self.divided and self.background.walked_alpha is not None:
             raise ValueError("'divided' is not for a background of 'walked_alpha', with which nothing is divided")
+        if not self.divided and self.background.saliency is not None:
+            raise ValueError(
+                "'divided: false' is not for a background of 'saliency', with which maps are always divided"
+            )
         return self
 
     @model_validator(mode="after")
