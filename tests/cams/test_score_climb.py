@@ -8,11 +8,12 @@ from wsss_core.cams import score_climb as module
 from wsss_core.cams.advcam import advcam_class_maps
 from wsss_core.cams.amplification import Amplification
 from wsss_core.cams.generate_cams import generate_cams
-from wsss_core.cams.score_climb import climbs_at_scales, maps_over_steps, score_climb
+from wsss_core.cams.score_climb import climbs_at_scales, maps_over_steps, scale_of_regions, score_climb
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.errors import UserError
 from wsss_core.evaluation.score import score_cams
 from wsss_core.files.cam_store import CamStoreReader
+from wsss_core.files.image_cams import CAM_STRIDE, enlarged
 from wsss_core.jobs.run import Run
 
 from .test_record_climb import index_of, picture, saved_classifier, settings
@@ -33,8 +34,36 @@ def test_the_first_steps_of_a_climb_are_a_climb_of_fewer_steps(scales, high_res)
         if high_res:
             np.testing.assert_allclose(every[steps - 1], large.numpy(), atol=1e-6)
         else:
-            assert every[steps - 1].shape == (2, 22, 31)
-            np.testing.assert_allclose(every[steps - 1].max(axis=(1, 2)), cam.amax(dim=(1, 2)).numpy(), atol=0.2)
+            of_its_own = enlarged(cam.numpy(), CAM_STRIDE, 22, 31)
+            assert of_its_own.max() > 0
+            np.testing.assert_allclose(every[steps - 1], of_its_own, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scales", "wanted"),
+    [
+        ((0.5, 1.5), 1.5),
+        ((1.5, 0.5), 1.5),
+        ((0.75, 1.5), 1.5),
+        ((0.75, 1.0, 1.25), 1.0),
+        ((2.0, 1.5), 1.5),
+        ((0.5, 0.75), 0.75),
+    ],
+)
+def test_regions_are_counted_at_the_scale_nearest_to_1_that_has_all_steps(scales, wanted):
+    assert scales[scale_of_regions(settings(steps=12, scales=scales))] == wanted
+    of_all = settings(steps=12, scales=(0.75, 1.5), steps_below_scale_1="all")
+    assert scale_of_regions(of_all) == 0
+
+
+def test_without_a_scale_of_all_steps_regions_are_counted_over_those_there_are(tree, tmp_path, caplog):
+    with caplog.at_level("WARNING"):
+        _, regions = scored(tree, tmp_path / "below", settings(steps=7, scales=(0.5,)))
+    assert "counted over 5 of 7 steps" in caplog.text
+    assert regions["grown_discriminative"].notna().tolist() == [True] * 5 + [False] * 2
+    assert regions["ratio_other"].notna().tolist() == [True] * 5 + [False] * 2
+    _, regions = scored(tree, tmp_path / "beside", settings(steps=7, scales=(0.5, 1.5)))
+    assert regions["grown_discriminative"].notna().all()
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ class Amplification:
 
         Args:
             maps: (steps, h, w), of one class, not negative; the first is the clean image's. Not normalised: what counts
-                is a pixel's value against that of the same pixel before.
+                is a pixel's value against that of the same pixel before. With fewer steps, nothing is known of the
+                later ones, whose figures become NaN.
         """
         clean = maps[0].astype(np.float64)
         if clean.max() == 0:
@@ -45,8 +46,9 @@ class Amplification:
             inside = (clean >= lowest * clean.max()) & (clean < highest * clean.max())
             self.pixels[region] += inside.sum()
             ratio = maps[:, inside] / clean[inside]  # (steps, pixels)
-            self.grown[:, region] += (maps[:, inside] > maps[0][inside]).sum(axis=1)
-            self.ratios[:, region] += ratio.sum(axis=1)
+            self.grown[: len(maps), region] += (maps[:, inside] > maps[0][inside]).sum(axis=1)
+            self.ratios[: len(maps), region] += ratio.sum(axis=1)
+        self.grown[len(maps) :] = self.ratios[len(maps) :] = np.nan
 
     def shares(self) -> np.ndarray:
         """(steps, regions) float64 in [0, 1]: the share of each region's pixels that have grown; NaN without pixels."""

@@ -77,6 +77,12 @@ def score_climb(
     done = tally.read(kept)
     if done:
         log.info("continuing after %d images", done)
+    at = scale_of_regions(parameters)
+    if (counted := _steps_at(parameters, at)) < parameters.steps:
+        log.warning(
+            "growing regions are counted over %d of %d steps: no scale has more (the nearest to 1 is %g)",
+            *(counted, parameters.steps, parameters.scales[at]),
+        )
     counter = Progress("scoring climbs", len(scored), done=done)
     for number, image in enumerate(scored[done:], start=done + 1):
         _count(tally, network, image, parameters)
@@ -164,10 +170,24 @@ def _count(tally: _Tally, classifier: ClimbableClassifier, scored: _Scored, para
             counts.add(maps, present, mask)
     except ValueError as error:
         raise UserError(f"image '{scored.image_id}', mask {scored.mask}: {error}") from None
-    nearest = min(range(len(climbed)), key=lambda number: abs(parameters.scales[number] - 1))
-    if climbed[nearest].shape[1] == parameters.steps:  # else the only scales are below 1, and take fewer
-        for maps in climbed[nearest].float().cpu().numpy():
-            tally.amplification.add(maps)
+    for maps in climbed[scale_of_regions(parameters)].float().cpu().numpy():
+        tally.amplification.add(maps)
+
+
+def scale_of_regions(parameters: AdvCams) -> int:
+    """Position of the scale at which growing regions are counted.
+
+    Returns:
+        Of the scales with all steps, the nearest to 1; of two as near, the larger. Climbs below 1 may take fewer steps:
+        without any other scale, of all the nearest to 1.
+    """
+    all_steps = [n for n in range(len(parameters.scales)) if _steps_at(parameters, n) == parameters.steps]
+    candidates = all_steps or range(len(parameters.scales))
+    return min(candidates, key=lambda n: (abs(parameters.scales[n] - 1), -parameters.scales[n]))
+
+
+def _steps_at(parameters: AdvCams, number: int) -> int:
+    return steps_at_scale(parameters.steps, parameters.scales[number], parameters.steps_below_scale_1)
 
 
 def climbs_at_scales(
