@@ -176,6 +176,13 @@ def test_erasings_are_of_every_classifier_that_maps_come_from_and_of_cgnets_ordi
     assert plan_of().erasings == {} and stages_that_changed(change) == {"erasing"}
 
 
+def test_a_classifier_without_class_maps_has_nothing_to_erase():
+    raw = read_yaml(Path(__file__).parents[2] / "configs" / "voc12-clipes.yaml")
+    raw["report"] = {"erasings": 2}
+    plan = Plan(load_config(raw))
+    assert plan.experiments["clipes"]["classifier"].variant == "clip" and plan.erasings == {}
+
+
 def test_a_sweeps_points_record_no_climbs():
     plan = plan_of()
     before = len(plan.artifacts("climb"))

@@ -24,6 +24,8 @@ class Classifier(Guesses):
     """A network trained on image-level labels. Subclasses add their objective's settings."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("start_from", "weights")
+    has_class_maps: ClassVar[bool] = True
+    """Whether the network has a map for each class, besides its scores."""
 
     backbone: str
     """Name of a variant in ``backbones``: the trunk, and its weights unless one of the next two is given."""
@@ -278,6 +280,8 @@ class ClipClassifier(Classifier):
     """CLIP's image tower, and texts that say what the classes are (CLIP-ES; Lin et al., CVPR 2023). Nothing is
     trained.
     """
+
+    has_class_maps: ClassVar[bool] = False
 
     objective: Literal["clip"] = "clip"
     """An image shows a class if it is closer to the class's text than to all texts of the background together."""

@@ -194,12 +194,14 @@ class Plan:
         return climbs
 
     def _plan_erasings(self) -> dict[str, Artifact]:
-        """By classifier that maps are drawn from, or that judges a CGNet's, the record of some erasings."""
+        """By classifier that has class maps, and that maps are drawn from or that judges a CGNet's, some erasings."""
         erasings: dict[str, Artifact] = {}
         images = self.config.report.erasings
         for stages in self.experiments.values() if images > 0 else ():
             used = stages.get("classifier")
             for classifier in filter(None, [used and used.upstream.get("ordinary"), used]):
+                if not self.config.classifiers[classifier.variant].has_class_maps:
+                    continue
                 upstream = {"dataset": self.dataset, "classifier": classifier}
                 erasing = self._artifact("erasing", classifier.variant, {"images": images}, upstream)
                 erasings.setdefault(classifier.variant, erasing)
