@@ -322,7 +322,9 @@ def test_labels_that_saliency_maps_were_used_for_say_so(weight, counted):
     words = f"1 - saliency; a class has the harmonic mean of saliency and its map{counted}"
     assert told["background"] == words and told["labels"] == "image labels, saliency maps"
     assert score_conditions(stages["walked_cams"])["labels"] == "image labels"
-    assert score_conditions(stages["predictions"])["background"] == f"its labels': {words}"
+    predicted = score_conditions(stages["predictions"])
+    assert predicted["background"] == f"its labels': {words}"
+    assert predicted["labels"] == f"pseudo labels {stages['pseudo_labels'].variant}, saliency maps"
 
 
 @pytest.mark.parametrize(("source", "words"), [(None, ", fc6 and fc7 too"), ("random", "")])

@@ -94,6 +94,15 @@ def test_the_walk_is_scored_where_its_labels_are_made(seed, times, experiments, 
     assert summary_of(experiments, tmp_path)[0].loc["weak", "walk"] == pytest.approx(100 * labels_at)
 
 
+def test_labels_made_with_saliency_maps_are_marked(experiments, tmp_path):
+    assert "§" not in summary_of(experiments, tmp_path)[1]
+    at = tmp_path / "predictions.csv"
+    scores(at, miou=[0.5], labels=["pseudo labels cam-saliency, saliency maps"])
+    experiments["weak"]["scores"]["val"] = at
+    text = summary_of(experiments, tmp_path)[1]
+    assert "| weak § |" in text and "§ Labels were made with saliency maps" in text and "full §" not in text
+
+
 def test_guesses_are_marked_and_listed(experiments, tmp_path):
     assert "‡" not in summary_of(experiments, tmp_path)[1]
     guesses = ["classifiers.cgnet.optimisation.epochs: 5", "segmenters.deeplab.optimisation"]

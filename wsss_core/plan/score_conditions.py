@@ -25,6 +25,8 @@ BY_RULE = {"mean_and_deviation": "by the maps' mean and deviation, no mask used"
 """The source of a threshold that a rule chooses."""
 BEST_ON_TRAIN = "best on train: an oracle"
 """The source of a threshold that is chosen on all masks of the training images."""
+WITH_SALIENCY = ", saliency maps"
+"""Stands behind labels that saliency maps were used for."""
 _NO = Threshold(best_on="train")
 """Stands for a seed's threshold that no words will name."""
 _MULTIPLE = re.compile(r"\{([^ {}]+) x threshold\}")
@@ -85,8 +87,8 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None, scored_
     starts = initialisation_in_words(cams.upstream["classifier"])
     if maps is not cams and "affinity" in maps.upstream:
         starts += f"; affinity: {initialisation_in_words(maps.upstream['affinity'])}"
-    saliency = ", saliency maps" if "saliency" in artifact.upstream else ""
-    return {**conditions, "labels": f"image labels{saliency}{_joined_with(artifact)}", "initialisation": starts}
+    labels = f"image labels{_with_saliency(artifact)}{_joined_with(artifact)}"
+    return {**conditions, "labels": labels, "initialisation": starts}
 
 
 def subset_conditions(threshold: Artifact) -> dict[str, str]:
@@ -136,6 +138,11 @@ def _crf_in_words(artifact: Artifact) -> str:
     return "no" if refinement is None else "yes"
 
 
+def _with_saliency(pseudo_labels: Artifact | None) -> str:
+    """What to say behind labels that saliency maps were used for; else nothing."""
+    return WITH_SALIENCY if pseudo_labels is not None and "saliency" in pseudo_labels.upstream else ""
+
+
 def _joined_with(pseudo_labels: Artifact | None) -> str:
     """What to say behind labels that were joined with masks of segments; else nothing."""
     masks = None if pseudo_labels is None else pseudo_labels.upstream.get("sam_masks")
@@ -179,7 +186,8 @@ def _trained_with(segmenter: Artifact) -> str:
         of_masks.append(f"{share:g} of each step")
     if consistency.get("pseudo_weight"):
         of_pseudo.append(f"{consistency['pseudo_weight']:g} in the auxiliary decoders")
-    pseudo = f"pseudo labels {{variant}}{_joined_with(segmenter.upstream.get('labels'))}{_in_brackets(of_pseudo)}"
+    labels = segmenter.upstream.get("labels")
+    pseudo = f"pseudo labels {{variant}}{_with_saliency(labels)}{_joined_with(labels)}{_in_brackets(of_pseudo)}"
     words = _labels_of(segmenter, _in_brackets(of_masks), pseudo)
     return f"{words}; cross-consistency (weight {consistency['weight']:g})" if consistency else words
 

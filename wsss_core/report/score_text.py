@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import pandas
 
-from wsss_core.plan.score_conditions import BEST_ON_TRAIN, CONDITIONS
+from wsss_core.plan.score_conditions import BEST_ON_TRAIN, CONDITIONS, WITH_SALIENCY
 from wsss_core.report.score_table import FIGURES, MEASURES
 
 CONDITIONS_HEADING = "Every figure, and what it was scored under"
 ORACLE = "†"
 """Marks experiments that use masks to choose a threshold."""
+SALIENCY = "§"
+"""Marks experiments whose labels were made with saliency maps."""
 GUESS = "‡"
 """Marks experiments with settings that nobody has published."""
 
@@ -21,7 +23,7 @@ def figures_in_text(
 
     Args:
         table: of :func:`wsss_core.report.score_table.score_table`, and perhaps more columns.
-        named: columns that say which experiment it is, and their headings; oracles and guesses are marked in the first.
+        named: columns that say which experiment it is, and their headings; the first carries all marks.
         figures: the figures to show, and their headings.
     """
     cells = [[*named.values(), *figures.values()]]
@@ -62,6 +64,11 @@ def notes_in_text(table: pandas.DataFrame) -> list[str]:
     rows = [row for _, row in table.iterrows()]
     if any(map(oracle_mark, rows)):
         lines.append(f"{ORACLE} A threshold of this experiment was chosen so (see below): not weak supervision alone.")
+    if any(map(saliency_mark, rows)):
+        lines.append(
+            f"{SALIENCY} Labels were made with saliency maps: not from image labels alone if the network that drew "
+            "these maps has learned from masks."
+        )
     if (table["labels"] == "masks").any():
         lines.append("Trained on masks: full supervision, the upper bound of the same segmenter; not weak supervision.")
     if table["labels"].str.startswith("masks of ").any():
@@ -122,6 +129,12 @@ def oracle_mark(row: pandas.Series) -> str:
     return f" {ORACLE}" if any(f"({BEST_ON_TRAIN})" in str(row[f"{what}_background"]) for what in FIGURES) else ""
 
 
+def saliency_mark(row: pandas.Series) -> str:
+    """What stands behind the name of an experiment whose labels were made with saliency maps."""
+    used = any(WITH_SALIENCY in str(row.get(f"{what}_labels")) for what in FIGURES)
+    return f" {SALIENCY}" if used else ""
+
+
 def guess_mark(row: pandas.Series) -> str:
     """What stands behind the name of an experiment with guessed settings."""
     return "" if pandas.isna(row.get("guessed")) else f" {GUESS}"
@@ -129,4 +142,4 @@ def guess_mark(row: pandas.Series) -> str:
 
 def marks(row: pandas.Series) -> str:
     """All that stands behind the name of an experiment."""
-    return oracle_mark(row) + guess_mark(row)
+    return oracle_mark(row) + saliency_mark(row) + guess_mark(row)
