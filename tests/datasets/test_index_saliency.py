@@ -176,3 +176,12 @@ def test_a_damaged_table_is_told(tmp_path, text, words):
     (tmp_path / "saliency.csv").write_text(text)
     with pytest.raises(UserError, match=words):
         read_saliency_table(tmp_path / "saliency.csv")
+
+
+def test_two_files_of_one_name_without_a_png_are_both_named(folder, table):
+    (folder / "one.png").unlink()
+    for name in ("one.jpg", "one.jpeg"):
+        write(folder / name)
+    (fault,) = faults_of(folder, table).faults
+    assert fault.kind == FaultKind.BROKEN_SALIENCY and fault.image_id == "one"
+    assert f"'{folder}/one.jpeg' and '{folder}/one.jpg' have one id" in fault.detail

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -48,7 +48,7 @@ def index_saliency(folder: Path, index: DatasetIndex, saliency_csv: Path, thread
     """
     train = index.split("train")
     image_ids, originals = train.image_ids, train.original().sizes
-    files = _maps_in(folder)
+    files, doubled = _maps_in(folder)
     targets = [saliency_csv.parent / SHRUNKEN / f"{image_id}.png" for image_id in image_ids]
     there = [at for at, image_id in enumerate(image_ids) if image_id in files]
 
@@ -58,7 +58,8 @@ def index_saliency(folder: Path, index: DatasetIndex, saliency_csv: Path, thread
         row = there[at]
         return image_ids[row], files[image_ids[row]], targets[row], originals[row], sizes[row]
 
-    faults = _missing(folder, files, image_ids)
+    faults = [doubled[image_id] for image_id in image_ids if image_id in doubled]
+    faults += _missing(folder, files, [image_id for image_id in image_ids if image_id not in doubled])
     table: dict[str, tuple[Path, str]] = {}
     largest = 0
     threads = processes_to_decode(len(there), threads, shrink=originals != sizes)
@@ -106,11 +107,19 @@ def read_saliency_table(saliency_csv: Path | str) -> dict[str, Path]:
     return maps
 
 
-def _maps_in(folder: Path) -> dict[str, Path]:
-    """The files by image id; of two of one name the PNG is the map, and of other files reading tells what a map is."""
+def _maps_in(folder: Path) -> tuple[dict[str, Path], dict[str, Fault]]:
+    """The files by image id, of two of one name the PNG; and, by image id, what has two files and no PNG.
+
+    Of other files than PNG reading tells what a map is.
+    """
     found = find_image_files(folder)
-    doubled = {fault.image_id: folder / f"{fault.image_id}.png" for fault in found.faults}
-    return {**found.files, **{image_id: path for image_id, path in doubled.items() if image_id}}
+    files, doubled = dict(found.files), {}
+    for fault in found.faults:
+        if fault.image_id and (png := folder / f"{fault.image_id}.png").exists():
+            files[fault.image_id] = png
+        elif fault.image_id:
+            doubled[fault.image_id] = replace(fault, kind=FaultKind.BROKEN_SALIENCY)
+    return files, doubled
 
 
 def _missing(folder: Path, files: Mapping[str, Path], image_ids: Sequence[str]) -> list[Fault]:
