@@ -43,3 +43,23 @@ def test_every_published_figure_of_the_recipes_is_on_the_page():
                 published -= configured(path.stem).experiments.keys()
             missing |= {(name, e) for e in published} - {(file, e) for file, e, _ in ROWS}
     assert not missing
+
+
+def test_resnet38s_file_has_one_name_in_the_manual_and_the_recipes():
+    pages = [*(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "configs").rglob("*.yaml")]
+    names = [set(), set()]
+    for page in pages:
+        names[page.suffix == ".yaml"] |= set(re.findall(r"weights/resnet38[\w.-]*\.safetensors", page.read_text()))
+    assert names[0] == names[1] and len(names[0]) == 1
+
+
+def test_the_page_names_the_rows_of_seenet_that_need_no_saliency():
+    experiments = {e: file for file, e, _ in ROWS if file.endswith("voc12-seenet")}
+    without = set()
+    for experiment, file in experiments.items():
+        config = configured(file)
+        affinity = config.affinities[config.experiments[experiment].affinity]
+        if affinity.pseudo_labels.background.saliency is None:
+            without.add(experiment)
+    (sentence,) = re.findall(r"SeeNet's rows need\s`dataset.saliency`, but for ([^,]+),", PAGE)
+    assert without == set(re.findall("`(.+?)`", sentence)) and len(without) < len(experiments)
