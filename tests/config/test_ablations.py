@@ -66,6 +66,16 @@ def test_a_file_of_ablations_changes_nothing_of_its_recipe(file):
     recipe, laid_over = (
         load_config(content) for content in (read_yaml(file.parents[1] / file.name), shipped_content(file))
     )
-    for section in ("classifiers", "cams", "experiments"):
+    for section in ("backbones", "classifiers", "cams", "affinities", "segmenters", "experiments"):
         own = getattr(recipe, section)
         assert {name: getattr(laid_over, section)[name] for name in own} == own
+    assert laid_over.dataset == recipe.dataset
+
+
+def test_advcams_climbs_with_and_without_regularisation_differ_in_nothing_else():
+    cams = load_config(shipped_content(REPOSITORY / "configs/ablations/voc12-advcam-irn.yaml")).cams
+    with_it, without = (cams[name].model_dump() for name in ("advcam_steps", "advcam_steps_unregularised"))
+    assert {key for key in with_it if with_it[key] != without[key]} == {"regularisation"}
+    assert with_it.keys() == without.keys() and without["regularisation"] == 0
+    own = cams["advcam"].model_dump()
+    assert {key for key in own if own[key] != with_it[key]} == {"steps", "score_every_step"}
