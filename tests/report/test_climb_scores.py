@@ -56,7 +56,7 @@ def test_one_table_and_one_plot_of_all(tmp_path):
     scored = {name: made_scores(tmp_path, name) for name in ("with", "without")}
     table = report_climb_scores("pets", scored, tmp_path / "table.csv", tmp_path / "plot.png")
     written = pandas.read_csv(tmp_path / "table.csv")
-    assert written["experiment"].tolist() == ["with"] * 3 + ["without"] * 3 == table["experiment"].tolist()
+    assert written["cams"].tolist() == ["with"] * 3 + ["without"] * 3 == table["cams"].tolist()
     assert (tmp_path / "plot.png").stat().st_size > 5_000
 
 

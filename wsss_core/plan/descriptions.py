@@ -185,13 +185,14 @@ def described_erasings(rules: Rules) -> dict[str, str]:
 
 
 def described_climb_scores(rules: Rules) -> dict[str, dict[str, Any]]:
-    """By experiment, the seed's scores after every step of its climb, and the seed's threshold."""
+    """By CAM variant, the seed's scores after every step of its climb, and the seed's threshold."""
     scored = {}
     for name, artifact in rules.plan.climb_scores.items():
+        variant = str(rules.config.experiments[name].cams)
         chosen = rules.plan.experiments[name].get("seed_threshold")
-        threshold = described_threshold(rules.config.cams[str(rules.config.experiments[name].cams)].threshold, chosen)
+        threshold = described_threshold(rules.config.cams[variant].threshold, chosen)
         files = {"scores": artifact.path("scores.csv"), "amplification": artifact.path("amplification.csv")}
-        scored[name] = {**files, "threshold": threshold}
+        scored[variant] = {**files, "threshold": threshold}
     return scored
 
 

@@ -28,11 +28,11 @@ PANEL_INCHES = 3.2
 def report_climb_scores(
     dataset: str, scored: Mapping[str, Mapping[str, Any]], table_csv: Path, picture: Path
 ) -> pandas.DataFrame:
-    """Write one table of all experiments, a row for each number of steps, and draw it.
+    """Write one table of all CAM variants, a row for each number of steps, and draw it.
 
     Args:
         dataset: the data set's name.
-        scored: by experiment, the files ``scores`` and ``amplification`` of
+        scored: by CAM variant, the files ``scores`` and ``amplification`` of
             :func:`wsss_core.cams.score_climb.score_climb`, and the seed's ``threshold`` as
             :func:`wsss_core.report.score_table.threshold_in_words` takes it.
         table_csv: the table to make; shares in percent.
@@ -45,21 +45,21 @@ def report_climb_scores(
         UserError: a file is missing or damaged.
     """
     tables = {name: steps_table(described) for name, described in scored.items()}
-    table = pandas.concat([made.assign(experiment=name) for name, made in tables.items()], ignore_index=True)
-    table = table[["experiment", *(column for column in table if column != "experiment")]]
+    table = pandas.concat([made.assign(cams=name) for name, made in tables.items()], ignore_index=True)
+    table = table[["cams", *(column for column in table if column != "cams")]]
     write_table(table, table_csv)
     _draw(f"{dataset}: AdvCAM over its steps", tables, picture)
     return table
 
 
 def steps_table(described: Mapping[str, Any]) -> pandas.DataFrame:
-    """The seed and the regions of one experiment after each step.
+    """The seed and the regions of one CAM variant after each step.
 
     Args:
         described: see :func:`report_climb_scores`.
 
     Returns:
-        A row for each number of steps: ``steps``, ``seed`` (mIoU in percent, at the experiment's own threshold),
+        A row for each number of steps: ``steps``, ``seed`` (mIoU in percent, at the variant's own threshold),
         ``seed_oracle`` and ``best_threshold`` (the one that the masks say is best for so many steps), and by region
         ``grown_<region>`` (percent of its pixels above their value in the clean image's map) and ``ratio_<region>``
         (mean of value by that value). NaN where nothing was scored.
@@ -127,7 +127,7 @@ def _legend(lines: Sequence[Series]) -> list[tuple[str, str]]:
 
 
 def _lines(tables: Mapping[str, pandas.DataFrame], columns: Mapping[str, str]) -> list[Series]:
-    """A colour for each experiment; its second column is dashed."""
+    """A colour for each variant; its second column is dashed."""
     return [
         Series(
             f"{name}: {heading}",
