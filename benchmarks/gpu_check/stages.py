@@ -20,6 +20,8 @@ from benchmarks.gpu_check.random_of_the_cpu import RandomOfTheCpu
 from tests.pretended_cuda.compared import largest_deviations
 from tests.pretended_cuda.stages import STAGES, Inputs, Place, predictions
 from wsss_core.config.segmentation import Prediction
+from wsss_core.jobs.numerics import apply_numerics
+from wsss_core.jobs.run import Run
 from wsss_core.training.frozen import memory_format as order
 
 FLOAT32, CLIMB, BFLOAT16 = 1e-3, 0.02, 0.1
@@ -47,6 +49,7 @@ def compared(name: str, inputs: Inputs, folder: Path, device: torch.device) -> R
             stack.enter_context(ordered)
         stage(Place(folder / "cpu", inputs, "cpu"))
     between = time.perf_counter()
+    apply_numerics(Run(), device)  # not as the stage before left it
     with RandomOfTheCpu():
         stage(Place(folder / "device", inputs, device.type))
     end = time.perf_counter()

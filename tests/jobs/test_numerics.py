@@ -1,9 +1,11 @@
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+import wsss_core
 from tests.pretended_cuda.machine import numerics_restored
 from wsss_core.errors import UserError
 from wsss_core.jobs.job import Job, in_job
@@ -53,6 +55,7 @@ def test_a_gpu_without_tf32_says_so(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (7, 0))
     apply_numerics(Run(), CUDA, "tf32")
     assert "this GPU has no TF32" in caplog.text
+    assert told_figures()["tf32"] is False and seen()["tf32"] == {False}
 
 
 def test_a_fixed_order_leaves_no_choice_of_algorithms():
@@ -64,10 +67,12 @@ def test_a_fixed_order_leaves_no_choice_of_algorithms():
     assert not torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.deterministic
 
 
-def test_an_environment_that_rules_it_out_is_a_sentence():
+def test_an_environment_that_rules_it_out_is_a_sentence(monkeypatch):
+    monkeypatch.setattr("wsss_core.jobs.numerics.choose_device", lambda name: CPU if name == "cpu" else CUDA)
     os.environ[WORKSPACE] = ":16:8"
-    device_for(Run(deterministic=True, device="cpu"))
+    device_for(Run(deterministic=True))
     os.environ[WORKSPACE] = ":4096:2:16:8"
+    assert device_for(Run(deterministic=True, device="cpu")) == CPU  # which cuBLAS has no part in
     with pytest.raises(UserError, match=r"needs CUBLAS_WORKSPACE_CONFIG=:4096:8 .* where it is :4096:2:16:8; unset"):
         device_for(Run(deterministic=True))
 
@@ -115,3 +120,9 @@ def test_blocks_are_computed_again_in_the_trainings_that_the_key_names():
     for rule, expected in (("train_classifier", True), ("train_segmenter", False)):
         snakemake.rule = rule
         assert Job(snakemake).run().recompute == expected
+
+
+def test_no_job_or_command_chooses_its_device_without_setting_how_it_computes():
+    package = Path(wsss_core.__file__).parent
+    files = {str(file.relative_to(package)) for file in package.rglob("*.py") if "choose_device(" in file.read_text()}
+    assert files == {"jobs/devices.py", "jobs/numerics.py"}

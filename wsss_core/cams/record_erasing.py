@@ -14,7 +14,7 @@ from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import normalise
 from wsss_core.files.climb_store import ImageClimb, write_climbs
-from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier
@@ -42,7 +42,7 @@ def record_erasing(
     Raises:
         UserError: the weights are not a classifier's, or of other classes than the data set's.
     """
-    classifier = load_classifier(classifier_weights, choose_device(run.device), index.classes)
+    classifier = load_classifier(classifier_weights, device_for(run), index.classes)
     erasings = (_image_erasing(classifier, index, position) for position in evenly_labelled(index, images))
     write_climbs(erasing_h5, index.classes, run.provenance, erasings)
 

@@ -31,7 +31,7 @@ from wsss_core.files.atomic import atomic_path
 from wsss_core.files.image_cams import CAM_STRIDE, enlarged
 from wsss_core.files.resume import PartialWork
 from wsss_core.inference.scaled_images import scaled_images
-from wsss_core.jobs.devices import choose_device
+from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.progress import Progress
 from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier_files import load_classifier
@@ -69,7 +69,7 @@ def score_climb(
     partial = PartialWork(tables[0].parent, "climb_scores", run.inputs)
     if partial.restore(*tables):
         return
-    classifier = load_classifier(classifier_weights, choose_device(run.device), index.classes)
+    classifier = load_classifier(classifier_weights, device_for(run, parameters.arithmetic), index.classes)
     network = prepared_for_drawing(classifier, parameters)
     scored = _scored_images(index, masks)
     tally = _Tally(len(index.classes), parameters.steps)

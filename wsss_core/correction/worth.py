@@ -76,12 +76,14 @@ def _of_network(artifact: Artifact, images: DatasetIndex, device: str) -> Iterat
             yield image_id, share_of_highest(_stored(stores, image_id))
         return
     # Only here, as torch takes seconds to import.
-    from wsss_core.jobs.devices import choose_device
+    from wsss_core.jobs.numerics import device_for
+    from wsss_core.jobs.run import Run
     from wsss_core.networks.segmenter_files import load_segmenter
     from wsss_core.segmentation.class_probabilities import batches_of, prediction_network, scored_images
 
     weights = Path(artifact.upstream["segmenter"].path("weights.safetensors"))
-    network = prediction_network(load_segmenter(weights, choose_device(device)), parameters)
+    chosen = device_for(Run(device=device), parameters.arithmetic)
+    network = prediction_network(load_segmenter(weights, chosen), parameters)
     wanted = range(len(images))
     batches = batches_of(images, wanted, parameters, next(network.parameters()).device)
     with closing(scored_images(network, images, batches, parameters)) as found:

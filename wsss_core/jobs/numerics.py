@@ -31,10 +31,10 @@ def device_for(
         one_size: whether what is computed again and again has one size, as a training's crops have.
 
     Raises:
-        UserError: there is no such device, it lacks the precision, or the environment rules a fixed order out.
+        UserError: there is no such device, it lacks the precision, or the environment rules a fixed order out on it.
     """
-    if run.deterministic:
-        _fix_workspaces()  # here, as CUDA reads the environment at its start
+    if run.deterministic and run.device != "cpu":
+        os.environ.setdefault(WORKSPACE, FIXED_WORKSPACES[0])  # here, as CUDA reads the environment at its start
     device = choose_device(run.device)
     if precision == "bfloat16":
         check_bfloat16(device, setting)
@@ -65,11 +65,12 @@ def apply_numerics(run: Run, device: torch.device, precision: str = "float32", o
         torch.use_deterministic_algorithms(run.deterministic)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     cudnn, tf32 = torch.backends.cudnn, precision == "tf32"
+    if tf32 and torch.cuda.get_device_capability(device) < TF32_SINCE:
+        log.warning("this GPU has no TF32: it computes in float32")
+        tf32 = False
     cudnn.deterministic = run.deterministic
     cudnn.benchmark = one_size and not run.deterministic
     cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-    if tf32 and torch.cuda.get_device_capability(device) < TF32_SINCE:
-        log.warning("this GPU has no TF32: it computes in float32")
     tell_figure("deterministic", run.deterministic)
     tell_figure("tf32", tf32)
     tell_figure("cudnn_benchmark", cudnn.benchmark)

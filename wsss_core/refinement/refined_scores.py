@@ -59,13 +59,13 @@ def refiner_of(
 def place_of(refinement: Crf | Averaging | None, run: Run) -> "tuple[torch.device | str, int]":
     """Where a refinement computes: its device, and how many worker processes share the images.
 
-    PAR and PAMR compute in the job's own process, on a GPU or with all its threads.
+    PAR and PAMR compute in the job's own process, on a GPU, which is set up for it, or with all its threads.
 
     Raises:
         UserError: ``run.device`` is ``cuda`` and there is none.
     """
     if not isinstance(refinement, Averaging):
         return "cpu", run.threads
-    from wsss_core.jobs.devices import choose_device
+    from wsss_core.jobs.numerics import device_for
 
-    return choose_device(run.device), 1
+    return device_for(run), 1

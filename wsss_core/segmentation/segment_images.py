@@ -14,10 +14,11 @@ from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.shrinking import fingerprint
 from wsss_core.errors import UserError
 from wsss_core.files.probability_store import write_probabilities
-from wsss_core.jobs.devices import choose_device
 from wsss_core.jobs.image_pool import ImagePool
+from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.progress import Progress
 from wsss_core.jobs.read_ahead import ReadAhead
+from wsss_core.jobs.run import Run
 from wsss_core.networks.segmenter_files import load_segmenter
 from wsss_core.segmentation.any_size import labels_of_size, probabilities_of_views, seen_size, shrunken
 from wsss_core.segmentation.class_probabilities import prediction_network
@@ -102,8 +103,9 @@ def segment_images(
         UserError: the weights are not a segmenter's, ``out`` holds other labels, or a file cannot be written.
     """
     prediction = wanted.prediction
+    chosen = device_for(Run(device=device), prediction.arithmetic)
     # The network as it was read goes at once: in memory there is only the copy for use.
-    network = prediction_network(load_segmenter(weights, choose_device(device)), prediction)
+    network = prediction_network(load_segmenter(weights, chosen), prediction)
     folder = SegmentedFolder(out, weights, network.classes, wanted.settings)
     left = [name for name, file in files.items() if not folder.has(name, fingerprint(file.absolute()), wanted.kinds)]
     outcome = Outcome(earlier=len(files) - len(left))
