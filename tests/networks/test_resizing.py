@@ -3,11 +3,14 @@
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from wsss_core.networks.resizing import (
+    bicubic_matrix,
     pooled_to_grid,
     pooling_matrix,
     resized,
+    resized_bicubic,
     resizing_matrix,
     with_ordered_gradient,
 )
@@ -43,6 +46,44 @@ def test_the_gradient_of_resizing_to_a_size_is_torchs(given, wanted):
     assert torch.allclose(matrices[0] @ maps @ matrices[1].T, function(maps), rtol=0, atol=1e-12)
     own, other = gradients(function, maps, matrices)
     assert torch.allclose(own, other, rtol=0, atol=1e-10)
+
+
+# On the CPU, torch's antialiased form gives the first row again and again if the result has one column.
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize(("given", "wanted"), [((9, 6), (2, 3)) if w == (2, 1) else (g, w) for g, w in SIZES])
+def test_the_gradient_of_bicubic_resizing_is_torchs(given, wanted, antialias):
+    def function(maps):
+        return functional.interpolate(maps, wanted, mode="bicubic", antialias=antialias, align_corners=False)
+
+    matrices = [bicubic_matrix(old, new, antialias, CPU) for old, new in zip(given, wanted, strict=True)]
+    maps = maps_of(given)
+    assert torch.equal(resized_bicubic(maps, wanted, antialias), function(maps))
+    assert torch.allclose(matrices[0] @ maps @ matrices[1].T, function(maps), rtol=0, atol=1e-12)
+    own, other = gradients(function, maps, matrices)
+    assert torch.allclose(own, other, rtol=0, atol=1e-10)
+
+
+class Tf32OfProducts(TorchDispatchMode):
+    """Notes whether products of matrices would be computed in TF32."""
+
+    def __init__(self):
+        super().__init__()
+        self.allowed = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.bmm):
+            self.allowed.append(torch.backends.cuda.matmul.allow_tf32)
+        return function(*args, **(kwargs or {}))
+
+
+def test_ordered_gradients_of_float32_are_not_rounded_to_tf32(monkeypatch):
+    maps = maps_of((4, 4), torch.float32)
+    matrix = resizing_matrix(4, 8, 0.5, CPU)
+    result = with_ordered_gradient(maps, lambda given: resized(given, (8, 8)), matrix, matrix)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    with Tf32OfProducts() as seen:
+        torch.autograd.grad(result, maps, torch.ones_like(result))
+    assert seen.allowed == [False, False] and torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize("factor", FACTORS)

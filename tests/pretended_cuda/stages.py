@@ -319,6 +319,7 @@ STAGES: dict[str, Stage] = {
     ),
     "cams seenet": cams("classifier seenet", SeenetCams(classifier="any", size=32)),
     "classifier mctformer": classifier(MctformerClassifier, "vit"),
+    "classifier ordinary, vit": classifier(OrdinaryClassifier, "vit"),
     "classifier clip": clip,
     "cams class_attention": cams("classifier mctformer", ClassAttentionCams(classifier="any", scales=(1.0, 0.75))),
     "cams clip_gradcam": cams("classifier clip", ClipGradcamCams(classifier="any")),

@@ -38,6 +38,7 @@ WAITS = {
 """Operations whose result the host needs before it can go on."""
 UNORDERED = {
     *("upsample_bilinear2d_backward", "upsample_bicubic2d_backward", "_upsample_bilinear2d_aa_backward"),
+    "_upsample_bicubic2d_aa_backward",
     *("upsample_linear1d_backward", "upsample_trilinear3d_backward", "grid_sampler_2d_backward"),
     *("_adaptive_avg_pool2d_backward", "adaptive_max_pool2d_backward", "avg_pool3d_backward"),
     *("reflection_pad2d_backward", "put_", "histc", "median", "_ctc_loss_backward"),

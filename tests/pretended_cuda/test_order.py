@@ -52,6 +52,7 @@ def test_an_operation_without_an_order_shows(inputs, tmp_path, monkeypatch):
     ("unordered", "asked"),
     [
         (True, lambda x: torch.nn.functional.interpolate(x, (4, 5), mode="bicubic").sum().backward()),
+        (True, lambda x: torch.nn.functional.interpolate(x, (4, 5), mode="bicubic", antialias=True).sum().backward()),
         (True, lambda x: torch.nn.functional.adaptive_avg_pool2d(x, 2).sum().backward()),
         (True, lambda x: torch.nn.functional.cross_entropy(x, torch.ones(1, 3, 3, device=CUDA).long()).backward()),
         (False, lambda x: x[:, torch.zeros(2, device=CUDA).long()].sum().backward()),  # is sorted before

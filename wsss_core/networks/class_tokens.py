@@ -5,16 +5,16 @@ from the paper's formulas.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.precision import single_precision
+from wsss_core.networks.resizing import resized_bicubic
 from wsss_core.networks.token_trunk import Grid, TokenTrunk
 
 UNUSED = ("cls_token", "dist_token", "reg_token", "pos_embed", "norm.")
@@ -147,8 +147,7 @@ class ClassTokenClassifier(ClassMapClassifier):
         if grid == self._own_grid:
             return self.patch_positions
         square = self.patch_positions.transpose(1, 2).unflatten(2, self._own_grid)
-        resampled = functional.interpolate(square, size=grid, mode="bicubic", align_corners=False)
-        return cast(Tensor, resampled.flatten(2).transpose(1, 2))
+        return resized_bicubic(square, grid).flatten(2).transpose(1, 2)
 
 
 def ranked_means(maps: Tensor, decay: float) -> Tensor:

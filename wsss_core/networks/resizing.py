@@ -1,12 +1,14 @@
-"""Bilinear resizing and adaptive pooling whose gradients are added up in a fixed order, if that is asked for.
+"""Bilinear and bicubic resizing, and adaptive pooling, whose gradients add up in a fixed order, if that is asked for.
 
-CUDA adds up torch's gradients of both in an order that differs from run to run. Both are linear and separable: the
+CUDA adds up torch's gradients of them in an order that differs from run to run. They are linear and separable: the
 result is ``R X C'`` for a matrix R over rows and a matrix C over columns, so the gradient is ``R' G C``, two products
 of matrices in a fixed order. It takes the place of torch's where ``torch.use_deterministic_algorithms`` is on; what is
-computed forwards is torch's own in both cases.
+computed forwards is torch's own in any case.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -47,6 +49,28 @@ def resized(maps: Tensor, size: Sequence[int] | None = None, scale_factor: float
     return with_ordered_gradient(maps, compute, rows, columns)
 
 
+def resized_bicubic(maps: Tensor, size: Sequence[int], antialias: bool = False) -> Tensor:
+    """Maps at another size, by bicubic interpolation between the centres of cells (``align_corners=False``).
+
+    Args:
+        maps: (B, C, h, w).
+        size: height and width of the result.
+        antialias: whether all cells count that fall on a smaller one, as in Pillow.
+
+    Returns:
+        (B, C, *size), of the same dtype.
+    """
+
+    def compute(given: Tensor) -> Tensor:
+        return _bicubic(given, tuple(size), antialias)
+
+    if not (_in_fixed_order(maps) and maps.requires_grad and torch.is_grad_enabled()):
+        return compute(maps)
+    sides = zip(maps.shape[2:], size, strict=True)
+    rows, columns = (bicubic_matrix(given, wanted, antialias, maps.device) for given, wanted in sides)
+    return with_ordered_gradient(maps, compute, rows, columns)
+
+
 def pooled_to_grid(maps: Tensor, cells: int) -> Tensor:
     """The means of maps (B, C, h, w) over a grid of ``cells`` by ``cells``, which may overlap: (B, C, cells, cells)."""
 
@@ -74,6 +98,17 @@ def resizing_matrix(given: int, wanted: int, step: float, device: torch.device) 
     places = ((torch.arange(wanted, dtype=torch.float64, device=device) + 0.5) * step - 0.5).clamp(0, given - 1)
     cells = torch.arange(given, dtype=torch.float64, device=device)
     return (1 - (places[:, None] - cells).abs()).clamp(min=0)
+
+
+@lru_cache(maxsize=64)  # a training asks for the same ones in every step
+def bicubic_matrix(given: int, wanted: int, antialias: bool, device: torch.device) -> Tensor:
+    """What bicubic interpolation multiplies a row of ``given`` cells by: float64 (wanted, given); rows sum to 1."""
+    unit = torch.eye(given, dtype=torch.float64)[None, None]  # its columns keep their number, and so stay as they are
+    return _bicubic(unit, (wanted, given), antialias)[0, 0].to(device)
+
+
+def _bicubic(maps: Tensor, size: tuple[int, ...], antialias: bool) -> Tensor:
+    return functional.interpolate(maps, size, mode="bicubic", antialias=antialias, align_corners=False)
 
 
 def pooling_matrix(given: int, cells: int, device: torch.device) -> Tensor:
@@ -113,9 +148,20 @@ class _OrderedGradient(torch.autograd.Function):
         rows, columns = ctx.saved_tensors
         # Of bfloat16, sums in float32, as convolutions have them.
         precise = torch.promote_types(gradient.dtype, torch.float32)
-        with torch.autocast(gradient.device.type, enabled=False):
+        with torch.autocast(gradient.device.type, enabled=False), _without_tf32():
             found = rows.to(precise).T @ (gradient.to(precise) @ columns.to(precise))
         return found.to(ctx.dtype), None, None, None
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Multiply matrices of float32 as such: torch's own gradients, whose place they take, are never rounded to TF32."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32 = before
 
 
 def _in_fixed_order(maps: Tensor) -> bool:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from wsss_core.config.timm_models import pixel_statistics
 from wsss_core.config.timm_tokens import create_tokens, token_layout
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
+from wsss_core.networks.resizing import resized_bicubic
 from wsss_core.networks.timm_trunk import PixelStatistics
 from wsss_core.networks.trunk_network import TrunkNetwork
 
@@ -176,8 +177,7 @@ def timm_resampling(embeddings: Tensor, grid: Grid) -> Tensor:
     if embeddings.shape[1:] == grid:
         return embeddings
     wide = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))[None]
-    resampled = functional.interpolate(wide, size=grid, mode="bicubic", antialias=True, align_corners=False)
-    return resampled[0].to(embeddings.dtype)
+    return resized_bicubic(wide, grid, antialias=True)[0].to(embeddings.dtype)
 
 
 @contextmanager
