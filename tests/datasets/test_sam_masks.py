@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -144,5 +145,13 @@ def test_other_masks_are_another_state(tmp_path):
     write_all(tmp_path)
     before = state_of_masks(tmp_path)
     assert state_of_masks(tmp_path) == before
-    (tmp_path / "one" / "0.png").unlink()
+    file = tmp_path / "one" / "0.png"
+    times = file.stat()
+    Image.new("L", (40, 30), 255).save(file)  # in place
+    resized = state_of_masks(tmp_path)
+    assert resized != before
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns + 1_000_000_000))
+    before = state_of_masks(tmp_path)
+    assert before != resized
+    file.unlink()
     assert state_of_masks(tmp_path) != before

@@ -15,17 +15,21 @@ from wsss_core.jobs.progress import progress
 
 
 def state_of_masks(folder: Path) -> str:
-    """A digest of the names and times of what a folder holds: another one when masks were made again."""
+    """A digest of the names, sizes and times of what a folder holds: another one when masks were made again.
+
+    Each file is looked at: one that is overwritten in place leaves its folder's time as it was.
+    """
     state = []
     for directory, folders, files in os.walk(folder):
-        # A folder's time changes with the files in it, so the PNG files themselves are not looked at.
-        named = [*folders, *(name for name in files if name.endswith(".json"))]
-        for name in named:
+        state += [(os.path.relpath(os.path.join(directory, name), folder), 0, 0) for name in folders]
+        for name in files:
             path = os.path.join(directory, name)
-            try:
-                state.append((os.path.relpath(path, folder), os.stat(path).st_mtime_ns))
-            except OSError:  # a link that leads nowhere
-                continue
+            if name.endswith((".png", ".json")):
+                try:
+                    found = os.stat(path)
+                except OSError:  # a link that leads nowhere
+                    continue
+                state.append((os.path.relpath(path, folder), found.st_size, found.st_mtime_ns))
     return hashlib.sha256(repr(sorted(state)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
