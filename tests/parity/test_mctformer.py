@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from timm.models import register_model
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
 
 from tests.parity.cases import Case, authors_names, authors_weights, check_sums
 from tests.parity.imported import check_norms, largest_difference
@@ -15,69 +18,99 @@ from wsss_core.cams.class_attention import class_attention, class_attention_maps
 from wsss_core.classifiers.mctformer import MctformerObjective
 from wsss_core.config.cams import ClassAttentionCams
 from wsss_core.config.classifiers import MctformerClassifier
-from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.config.networks import Trunk
 from wsss_core.datasets.transforms import normalise, rescale
+from wsss_core.importing import authors_formats
 from wsss_core.importing.authors_names import MCTFORMER_CLASSIFIER, by_beginning
 from wsss_core.importing.pretrained import import_weights
 from wsss_core.networks.class_tokens import ClassTokenClassifier
-from wsss_core.networks.classifier_files import load_classifier
+from wsss_core.networks.weights import load_state, load_weights, ready_for_use
 
 pytestmark = pytest.mark.xdist_group("mctformer")
 
 LOGITS, TOKENS, LOSSES, NORMS, FUSED, MAPS = 2e-5, 3e-4, 1e-5, 1e-5, 5e-5, 1e-4
 EXACT, EXACT_MAPS = 1e-9, 1e-6
+IMAGE = 224
+"""Pixels that the positions are for which DeiT has and the classifier does not use."""
 NAMES = by_beginning(MCTFORMER_CLASSIFIER)
 
 
-def weights_of(classes: int, input_size: int) -> dict[str, Tensor]:
+def register_transformer(options: dict) -> str:
+    """Make timm know a DeiT of a case's sizes; its name."""
+    name = "golden_deit_" + "_".join(str(options[key]) for key in ("embed_dim", "depth", "heads", "patch"))
+
+    def build(pretrained: bool = False, **given) -> VisionTransformer:
+        del pretrained
+        given.pop("pretrained_cfg", None), given.pop("pretrained_cfg_overlay", None), given.pop("cache_dir", None)
+        sizes = {"embed_dim": options["embed_dim"], "depth": options["depth"], "num_heads": options["heads"]}
+        return VisionTransformer(img_size=IMAGE, patch_size=options["patch"], **sizes, **given)
+
+    build.__name__, build.__module__ = name, __name__
+    if not timm.is_model(name):
+        globals()[name] = build
+        register_model(build)
+    return name
+
+
+def weights_of(options: dict) -> dict[str, Tensor]:
     """The recipe's, for the sizes of a case."""
-    names = dict(authors_names("mctformer_plus"))
-    width, patch = names["cls_token"][2], names["patch_embed.proj.weight"][2]
+    return _weights(*(options[key] for key in ("embed_dim", "depth", "patch", "classes", "input_size")))
+
+
+@cache
+def _weights(width: int, depth: int, patch: int, classes: int, input_size: int) -> dict[str, Tensor]:
+    given = authors_names("mctformer_plus")
+    old = given["cls_token"][2]
+    names = {}
+    for name, shape in given.items():
+        layer, _, leaf = name.removeprefix("blocks.").partition(".")
+        if name.startswith("blocks.") and layer == "0":
+            for number in range(depth):
+                names[f"blocks.{number}.{leaf}"] = [side // old * width for side in shape]
+        elif not name.startswith("blocks."):
+            names[name] = [width if side == old else side for side in shape]
     names |= {name: [1, classes, width] for name in ("cls_token", "pos_embed_cls")}
     names |= {"pos_embed_pat": [1, (input_size // patch) ** 2, width]}
-    names |= {"head.weight": [classes, *names["head.weight"][1:]], "head.bias": [classes]}
+    names |= {"pos_embed": [1, (IMAGE // patch) ** 2 + 1, width], "patch_embed.proj.weight": [width, 3, patch, patch]}
+    names |= {"head.weight": [classes, width, 3, 3], "head.bias": [classes]}
     return authors_weights("mctformer_plus", names=names)
 
 
-@pytest.fixture(scope="module")
-def network_of(tmp_path_factory):
-    folder: Path = tmp_path_factory.mktemp("mctformer")
-
-    @cache
-    def made(classes: int, input_size: int) -> Path:
-        source, target = folder / "source.safetensors", folder / f"{classes}-{input_size}.safetensors"
-        save_file(weights_of(classes, input_size), source)
-        names = VOC_CLASSES if classes == len(VOC_CLASSES) else tuple(f"class{k}" for k in range(classes))
-        import_weights("mctformer", source, target, names)
-        return target
-
-    def read(case: Case) -> ClassTokenClassifier:
-        options = case.json("options_json")
-        network = load_classifier(made(options["classes"], options["input_size"]))
-        assert isinstance(network, ClassTokenClassifier) and network.ranking_decay == options["decay"]
-        return network
-
-    return read
+@pytest.fixture
+def network(case: Case, tmp_path: Path, monkeypatch) -> ClassTokenClassifier:
+    """The network of a case's options, with the recipe's weights, imported; without ImageNet's mean a second time."""
+    options = case.json("options_json")
+    trunk = {"network": "timm", "model": register_transformer(options), "output_stride": options["patch"]}
+    deit = Trunk.model_construct(**trunk)
+    monkeypatch.setattr(authors_formats, "DEIT_SMALL", deit)
+    save_file(weights_of(options), tmp_path / "source.safetensors")
+    names = tuple(f"class{k}" for k in range(options["classes"]))
+    import_weights("mctformer", tmp_path / "source.safetensors", tmp_path / "made.safetensors", names)
+    made = MctformerObjective.build_network(settings_of(case), deit, names)
+    assert isinstance(made, ClassTokenClassifier)
+    load_state(made, load_weights(tmp_path / "made.safetensors")[0], tmp_path / "made.safetensors")
+    assert made.ranking_decay == options["decay"]
+    made.trunk.pixels = nn.Identity()
+    return ready_for_use(made, "cpu")
 
 
 def settings_of(case: Case) -> MctformerClassifier:
     options = case.json("options_json")
+    named = ("contrast_layers", "contrast_weight", "drop_path")  # of training only
     return MctformerClassifier(
         backbone="any",
-        contrast_layers=options["contrast_layers"],
-        contrast_weight=options["contrast_weight"],
         ranking_decay=options["decay"],
-        drop_path=options["drop_path"],
         augmentation={"crop": options["input_size"]},
+        **{key: options[key] for key in named if key in options},
     )
 
 
 @pytest.mark.golden("mctformer_train*.npz")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_step_of_training(case: Case, network_of, dtype):
+def test_a_step_of_training(case: Case, network, dtype):
     options = case.json("options_json")
-    check_sums(weights_of(options["classes"], options["input_size"]), case)
-    network = network_of(case).to(dtype).requires_grad_(True)
+    check_sums(weights_of(options), case)
+    network = network.to(dtype).requires_grad_(True).train()
     images = torch.stack([normalise(image) for image in case["images"]]).to(dtype)
     labels = case.tensor("labels").to(dtype)
     seen = network.see(images)
@@ -110,8 +143,8 @@ def test_a_step_of_training(case: Case, network_of, dtype):
 
 
 @pytest.mark.golden("mctformer_maps*.npz")
-def test_what_a_view_shows(case: Case, network_of):
-    network, options = network_of(case), case.json("options_json")
+def test_what_a_view_shows(case: Case, network):
+    options = case.json("options_json")
     settings = ClassAttentionCams(classifier="any", layers=options["layers"])
     views = [(scale, flip) for scale in options["scales"] for flip in (False, True)]
     with torch.inference_mode():
@@ -127,15 +160,15 @@ def test_what_a_view_shows(case: Case, network_of):
             if number == 0:
                 attention = class_attention(seen, options["layers"])[0]
                 assert largest_difference(attention, case.tensor("class_attention")) <= FUSED
-                assert largest_difference(seen.maps[0].relu(), case.tensor("patch_maps").relu()) <= TOKENS
+                assert largest_difference(seen.maps[0].relu(), case.tensor("patch_maps")) <= TOKENS
                 spread = patch_attention(seen.attention, len(network.classes))[0]
                 assert largest_difference(spread, case.tensor("patch_attention")) <= FUSED
 
 
 @pytest.mark.golden("mctformer_maps*.npz")
 @pytest.mark.parametrize("spread", [True, False])
-def test_maps_of_an_image(case: Case, network_of, spread: bool):
-    network, options, classes = network_of(case), case.json("options_json"), case["keys"].tolist()
+def test_maps_of_an_image(case: Case, network, spread: bool):
+    options, classes = case.json("options_json"), case["keys"].tolist()
     settings = ClassAttentionCams(classifier="any", layers=options["layers"], scales=options["scales"], spread=spread)
     _, high_res = class_attention_maps(network, case["image"], classes, settings).normalised()
     assert high_res is not None
