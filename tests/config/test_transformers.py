@@ -6,6 +6,7 @@ import pytest
 
 from tests.config.test_loading import faults_of, small
 from wsss_core.config import ConfigError, load_config
+from wsss_core.config.training import Cosine
 
 BACKBONES = {
     "trunk": {"network": "resnet50"},
@@ -21,6 +22,7 @@ OBJECTIVES = {
 }
 METHODS = ("multiscale", "advcam", "seenet", "class_attention", "clip_gradcam")
 ONLY_OF = {"seenet": "seenet", "class_attention": "mctformer", "clip_gradcam": "clip"}
+ONLY_METHOD = {"clip": "clip_gradcam"}
 OF_TOKENS = ("mctformer", "clip")
 
 
@@ -76,6 +78,7 @@ def test_crops_of_whole_patches():
     [
         ({}, "give exactly one of 'backbone' and 'classifier' (whose attention is looked at)"),
         ({"backbone": "vit", "classifier": "plain"}, "give at most one of 'backbone' and 'classifier'"),
+        ({"backbone": "vit"}, "'vit' has weights: scratch, and nothing is trained here; give a 'classifier', or the"),
         ({"backbone": "trunk"}, "method attention looks at a vision transformer's patches, and backbones.trunk is a"),
         (
             {"backbone": "vit", "pseudo_labels": {"background": {"walked_alpha": 2}}},
@@ -111,3 +114,53 @@ def test_a_decay_by_cosine_has_no_other_beside_it():
         classifier = {"objective": "mctformer", "backbone": "vit", "optimisation": {key: value}}
         (fault,) = faults_of(backbones=BACKBONES, classifiers={"ordinary": classifier})
         assert f"'{key}' belongs to another decay, which 'cosine' stands in place of" in fault
+
+
+@pytest.mark.parametrize(
+    ("cosine", "epochs", "refused"), [({}, 6, True), ({}, 7, False), ({"warmup_epochs": 0}, 1, False)]
+)
+def test_a_warm_up_leaves_an_epoch_at_the_whole_rate(cosine, epochs, refused):
+    sections = with_classifier("mctformer", "vit")
+    sections["classifiers"]["mine"]["optimisation"] = {"epochs": epochs, "cosine": cosine}
+    found = faults(**sections)
+    assert len(found) == refused
+    assert all("'cosine.warmup_epochs: 5' is for 7 epochs or more" in fault for fault in found)
+    given = Cosine(**cosine)
+    rates = [given.rate(epoch, epochs, 0.5) for epoch in range(epochs)]
+    assert (max(rates) < 0.49) == refused
+
+
+@pytest.mark.parametrize(
+    ("objective", "settings", "told"),
+    [
+        ("clip", {"augmentation": {"crop": 64}}, "'augmentation' is for training, and objective clip has nothing"),
+        ("clip", {"optimisation": {"epochs": 0, "learning_rate": 3}}, "'optimisation.learning_rate' is for training"),
+        ("clip", {"background": ["sky", "sea", "sky"]}, "'background' has 'sky' twice"),
+        ("clip", {"background": ["sky", "cat"]}, "background: 'cat' is a class of the data set"),
+        ("mctformer", {"contrast_weight": 0, "contrast_layers": 3}, "'contrast_layers' belongs to a 'contrast_weight'"),
+    ],
+)
+def test_classifiers_settings_that_would_do_nothing(objective, settings, told):
+    sections = with_classifier(objective, "vit", method=ONLY_METHOD.get(objective, "multiscale"))
+    sections["classifiers"]["mine"] |= settings
+    (fault,) = faults(**sections)
+    assert fault.startswith("classifiers.mine") and told in fault
+
+
+def test_layers_of_evidence_that_has_none():
+    sections = with_classifier("mctformer", "vit", method="class_attention", evidence="patches", layers=3)
+    (fault,) = faults(**sections)
+    assert fault.startswith("cams.cam") and "'layers' is of the class tokens' attention" in fault
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"background": {"alpha": 1}, "sam_masks": {"folder": "m", "keep_ignored": True}}, "is for 'unsure_below'"),
+        ({"background": {"saliency": {}}, "divided": False}, "'divided' is not for a background of 'saliency'"),
+    ],
+)
+def test_labels_settings_that_would_do_nothing(labels, told):
+    sections = with_classifier("ordinary", "vit")
+    (fault,) = faults(**sections, affinities={"a": {"method": "none", "pseudo_labels": labels}})
+    assert fault.startswith("affinities.a") and told in fault

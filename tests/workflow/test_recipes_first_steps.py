@@ -158,6 +158,8 @@ def in_one_step(variant: dict[str, Any], whole: Any, crop: int) -> None:
     """Change a training's settings so that it makes one step of all images, in crops of so many pixels."""
     images = 64  # more than there are: a smaller batch is taken if it is the only one
     variant["optimisation"] = {**variant.get("optimisation", {}), "epochs": 1, "batch_size": images}
+    if getattr(whole.optimisation, "cosine", None) is not None:
+        variant["optimisation"]["cosine"] = {"warmup_epochs": 0}
     if hasattr(whole.optimisation, "accumulate"):
         variant["optimisation"]["accumulate"] = 1
     variant["augmentation"] = {

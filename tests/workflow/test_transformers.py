@@ -54,7 +54,10 @@ def finished(tmp_path_factory):
     }
     config["classifiers"] |= {
         "vit": {"objective": "ordinary", "backbone": "vit", "optimisation": BRIEF, "augmentation": CROP},
-        "mctformer": {"objective": "mctformer", "backbone": "vit", "optimisation": BRIEF, "augmentation": CROP},
+        "mctformer": {
+            **{"objective": "mctformer", "backbone": "vit", "augmentation": CROP},
+            "optimisation": {**BRIEF, "cosine": {"warmup_epochs": 0}},
+        },
         "clip": {
             **{"objective": "clip", "backbone": "clip"},
             **{"weights": "tower.safetensors", "text_features": "texts.safetensors"},

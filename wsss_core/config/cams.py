@@ -125,6 +125,12 @@ class ClassAttentionCams(Cams):
     arithmetic: Literal["float32", "float64"] = "float32"
     """Number format that the network computes in; ``float64`` is for comparisons."""
 
+    @model_validator(mode="after")
+    def _layers_are_used(self) -> "ClassAttentionCams":
+        if self.evidence == "patches" and self.layers != type(self).model_fields["layers"].default:
+            raise ValueError("'layers' is of the class tokens' attention, which 'evidence: patches' does not look at")
+        return self
+
 
 class ClipGradcamCams(Cams):
     """CLIP-ES: Grad-CAM of a class's probability among the image's classes and the background's texts."""

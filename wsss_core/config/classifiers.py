@@ -276,6 +276,13 @@ class MctformerClassifier(Classifier):
     change colours and shapes by RandAugment, which is not here."""
 
 
+    @model_validator(mode="after")
+    def _layers_are_used(self) -> "MctformerClassifier":
+        if not self.contrast_weight and self.contrast_layers != type(self).model_fields["contrast_layers"].default:
+            raise ValueError("'contrast_layers' belongs to a 'contrast_weight' above 0")
+        return self
+
+
 class ClipClassifier(Classifier):
     """CLIP's image tower, and texts that say what the classes are (CLIP-ES; Lin et al., CVPR 2023). Nothing is
     trained.
@@ -304,6 +311,22 @@ class ClipClassifier(Classifier):
     def _is_not_trained(self) -> "ClipClassifier":
         if self.optimisation.epochs > 0:
             raise ValueError("'optimisation.epochs' must be 0: objective clip has nothing to train")
+        own = type(self).model_fields
+        for key in ("augmentation", "freeze_batch_norm", "frozen_stem"):
+            if getattr(self, key) != own[key].default:
+                raise ValueError(f"'{key}' is for training, and objective clip has nothing to train; leave it out")
+        for key, default in own["optimisation"].default:
+            if key != "seed" and getattr(self.optimisation, key) != default:
+                raise ValueError(
+                    f"'optimisation.{key}' is for training, and objective clip has nothing to train; leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _background_is_there_once(self) -> "ClipClassifier":
+        twice = next((text for at, text in enumerate(self.background) if text in self.background[:at]), None)
+        if twice is not None:
+            raise ValueError(f"'background' has '{twice}' twice, which would count twice")
         return self
 
     def texts(self, classes: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from wsss_core.config.cams import Cams, ClassAttentionCams, ClipGradcamCams, See
 from wsss_core.config.classifiers import Classifier, ClipClassifier, MctformerClassifier
 from wsss_core.config.extensions import source_of
 from wsss_core.config.networks import patch_of
+from wsss_core.config.refinement import AttentionAffinity
 from wsss_core.config.root import REFERENCES, Config
 from wsss_core.config.segmentation import LargeFov, has_fully_connected
 
@@ -55,6 +56,13 @@ def unfit_references(config: Config) -> Iterable[str]:
                 )
     for name, classifier in config.classifiers.items():
         yield from (f"classifiers.{name}.{fault}" for fault in _unfit_transformer(config, classifier))
+    for name, affinity in config.affinities.items():
+        if isinstance(affinity, AttentionAffinity) and affinity.backbone is not None:
+            if config.backbones[affinity.backbone].weights == "scratch":
+                yield (
+                    f"affinities.{name}.backbone: '{affinity.backbone}' has weights: scratch, and nothing is trained "
+                    "here; give a 'classifier', or the backbone weights"
+                )
     for name, cams in config.cams.items():
         objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one
         needed = next((wanted for kind, wanted in OBJECTIVE_OF.items() if isinstance(cams, kind)), objective)
@@ -89,6 +97,9 @@ def _unfit_transformer(config: Config, classifier: Classifier) -> Iterable[str]:
         unknown = [name for name in classifier.descriptions if known is not None and name not in known]
         if unknown:
             yield f"descriptions: the data set has no class '{unknown[0]}'; it has {', '.join(known or ())}"
+        both = [text for text in classifier.background if known is not None and text in known]
+        if both:
+            yield f"background: '{both[0]}' is a class of the data set, and would compete with itself; leave it out"
     elif isinstance(classifier, MctformerClassifier) and classifier.augmentation.crop % patch:
         yield (
             f"augmentation.crop: {classifier.augmentation.crop} pixels are not made of whole patches of {patch}, which "

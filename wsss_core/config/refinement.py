@@ -98,8 +98,11 @@ class PseudoLabels(RefinedScores):
 
     @model_validator(mode="after")
     def _unsure_in_one_way(self) -> "PseudoLabels":
-        if self.unsure_below is not None and self.pamr is not None and self.pamr.class_thresholds is not None:
+        by_class = self.pamr is not None and self.pamr.class_thresholds is not None
+        if self.unsure_below is not None and by_class:
             raise ValueError("give at most one of 'unsure_below' and 'pamr.class_thresholds': both say what is unsure")
+        if self.sam_masks is not None and self.sam_masks.keep_ignored and self.unsure_below is None and not by_class:
+            raise ValueError("'sam_masks.keep_ignored' is for 'unsure_below': without it every pixel has a label")
         return self
 
 

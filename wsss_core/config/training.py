@@ -23,6 +23,11 @@ class Cosine(Parameters):
     warmup_rate: float = Field(1e-6, ge=0, le=1_000)
     """The first epoch's rate, and the second one's: like timm's, the schedule is one epoch behind."""
 
+    @property
+    def fewest_epochs(self) -> int:
+        """Epochs of the shortest training of which one has the whole rate."""
+        return self.warmup_epochs + 2 if self.warmup_epochs else 1
+
     def rate(self, epoch: int, epochs: int, learning_rate: float) -> float:
         """The rate in an epoch, from 0, of a training of so many."""
         behind = max(epoch - 1, 0)
@@ -84,6 +89,12 @@ class Optimisation(Parameters):
         for key in ("power", "decay_every"):
             if self.milestones and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"'{key}' belongs to the polynomial decay, which 'milestones' stand in place of")
+        if self.cosine is not None and 0 < self.epochs < self.cosine.fewest_epochs:
+            raise ValueError(
+                f"'cosine.warmup_epochs: {self.cosine.warmup_epochs}' is for {self.cosine.fewest_epochs} epochs or "
+                f"more, as the rate reaches 'learning_rate' one epoch later; of {self.epochs} none has it: make the "
+                "warm-up shorter, or 0"
+            )
         for key in ("power", "decay_every", "milestones", "warmup_steps"):
             if self.cosine is not None and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"'{key}' belongs to another decay, which 'cosine' stands in place of")
