@@ -9,6 +9,7 @@ from wsss_core.config import ConfigError, load_config, read_yaml, stages
 from wsss_core.config.stage_settings import stage_settings
 from wsss_core.errors import UserError
 from wsss_core.jobs.job import Job
+from wsss_core.plan.descriptions import described_climb_scores
 from wsss_core.plan.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
@@ -164,6 +165,17 @@ def test_seeds_are_scored_after_every_step_where_asked_and_no_map_changes():
     scored = plan_of(change).climb_scores["advcam"]
     assert set(scored.upstream) == {"dataset", "classifier", "masks"}
     assert stage_settings("cams", scored.parameters["cams"]).steps == DEMO["cams"]["advcam"]["steps"]
+
+
+def test_two_experiments_with_the_same_climb_are_one_line():
+    def change(raw):
+        raw["cams"]["advcam"]["score_every_step"] = True
+        raw["experiments"]["again"] = {"cams": "advcam"}
+
+    plan = plan_of(change)
+    assert {"advcam", "again"} <= plan.climb_scores.keys()
+    rules = SimpleNamespace(plan=plan, config=plan.config)
+    assert list(described_climb_scores(rules)) == ["advcam"]
 
 
 def test_erasings_are_of_every_classifier_that_maps_come_from_and_of_cgnets_ordinary_one():
@@ -507,6 +519,9 @@ def largefov_of(**settings):
         ({"fully_connected": "random"}, None),
         ({"channels": 512}, 512),
         ({"channels": 1000}, None),
+        ({"atrous_rate": 6}, None),  # fc6's weights lie 96 pixels apart
+        ({"atrous_rate": 6, "trunk": {"output_stride": 16}}, 1024),
+        ({"atrous_rate": 6, "fully_connected": "vgg16"}, 1024),
         ({"trunk": {"weights": "scratch"}}, None),
         ({"classifier": "on_vgg"}, None),  # a trunk that has learned something else since
         ({"classifier": "on_vgg", "fully_connected": "vgg16"}, 1024),

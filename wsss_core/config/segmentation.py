@@ -114,6 +114,8 @@ class DeepLab(Segmenter):
 
 FULLY_CONNECTED_UNITS = 4096
 """Of each of VGG-16's fully connected layers fc6 and fc7."""
+FULLY_CONNECTED_REACH = 96
+"""Pixels between the rows of fc6 that are kept: 3 cells of stride 32."""
 
 
 def has_fully_connected(trunk: Backbone) -> bool:
@@ -138,9 +140,9 @@ class LargeFov(Segmenter):
     """What fc6 and fc7 start from: ``vgg16``, VGG-16's own fully connected layers in torchvision's file, decimated
     (every third row and column of fc6's 7x7 weights, every (4096 / ``channels``)-th unit of both layers); or
     ``random``. By default ``vgg16`` where the trunk itself starts from that file (a ``backbone`` with ``network:
-    vgg16``, ``weights: imagenet``) and ``channels`` divides 4096, as in the paper (section 3.1: "simple decimation");
-    else ``random``. Which units DeepLab's released file has is not published. fc6's rows are 3 cells of stride 32
-    apart, which are an ``atrous_rate`` of 12 at stride 8."""
+    vgg16``, ``weights: imagenet``), ``channels`` divides 4096 and ``atrous_rate`` times the trunk's stride is 96, as in
+    the paper (section 3.1: "simple decimation"); else ``random``. Which units DeepLab's released file has is not
+    published. fc6's rows are 3 cells of stride 32 apart, which are an ``atrous_rate`` of 12 at stride 8."""
     compared_at: Literal["labels", "scores"] = "scores"
     """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
     to the scores' (nearest, as Pillow), as DeepLab's own code does."""
@@ -169,7 +171,8 @@ class LargeFov(Segmenter):
         """Whether fc6 and fc7 start from VGG-16's own, on a trunk that started from the settings ``trunk``."""
         if self.fully_connected is not None or self.weights is not None or self.backbone is None:
             return self.fully_connected == "vgg16"
-        return has_fully_connected(trunk) and FULLY_CONNECTED_UNITS % self.channels == 0
+        fits = self.atrous_rate * trunk.output_stride == FULLY_CONNECTED_REACH
+        return has_fully_connected(trunk) and FULLY_CONNECTED_UNITS % self.channels == 0 and fits
 
 
 class DeepLabV2(Segmenter):
