@@ -50,7 +50,7 @@ PARTS = {
 }
 """In the order that they are run in."""
 WHOLE = 570
-"""Seconds for everything on a GPU."""
+"""Seconds for everything on a GPU; no part takes the time of a later one (:func:`limit_of`)."""
 PATIENCE = 10
 """How many times as long everything may take on a CPU."""
 
@@ -88,8 +88,8 @@ def run_parts(
     options.out.mkdir(parents=True, exist_ok=True)
     with open(options.out / "gpu_check.log", "wb") as log:
         write_findings(options.out, machine, parts)
-        for part in parts:
-            limit = min(PARTS[part.name].limit * patience, end - time.monotonic())
+        for number, part in enumerate(parts):
+            limit = limit_of([later.name for later in parts[number:]], end - time.monotonic(), patience)
             if limit <= 0:
                 part.status, part.told = NOT_DONE, f"no time was left of the {options.limit:g} s for all parts"
             else:
@@ -115,6 +115,18 @@ def run_parts(
         file=sys.stderr,
     )
     return 1
+
+
+def limit_of(names: Sequence[str], left: float, patience: float = 1) -> float:
+    """Seconds for the first of the parts that are left: its own limit, or its share if there is too little for all.
+
+    Args:
+        names: of the parts, this one and all later ones.
+        left: seconds.
+        patience: how many times its own limit a part may take.
+    """
+    own = [PARTS[name].limit for name in names]
+    return min(own[0] * patience, left * own[0] / sum(own))
 
 
 def _judge(part, rows_file: Path, status: int | None, limit: float) -> None:  # type: ignore[no-untyped-def]
@@ -185,8 +197,9 @@ def _machine(device: str, environment: Mapping[str, str]) -> dict[str, str]:
     if ended.returncode:
         sys.exit(2)  # it has said why
     facts: dict[str, str] = json.loads(ended.stdout.splitlines()[-1])
-    if not needed.has_crf():
-        facts["without"] = "pydensecrf"
+    optional = {"pydensecrf": needed.has_crf(), "timm": needed.has_timm()}
+    if not all(optional.values()):
+        facts["without"] = ", ".join(name for name, there in optional.items() if not there)
     return facts
 
 

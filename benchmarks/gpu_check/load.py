@@ -1,12 +1,13 @@
 """Time, memory and load of the device while something runs on it."""
 
 import gc
+import os
 import shutil
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -29,6 +30,8 @@ class Load:
 
     readings: list[float] = field(default_factory=list)
     """Percent of a moment in which a kernel ran."""
+    fault: str = ""
+    """Why there is no reading where there should be some."""
 
     @property
     def mean(self) -> float | None:
@@ -46,13 +49,28 @@ def load_of(device: torch.device) -> Iterator[Load]:
         return
     card = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
     asked = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", f"--id={card}", f"--loop-ms={EVERY}"]
-    watcher = subprocess.Popen([program, *asked], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    # To a terminal programs write line by line; to a pipe or a file they may keep lines back, and lose them at the end.
+    ours, theirs = os.openpty()
+    watcher = subprocess.Popen([program, *asked], stdout=theirs, stderr=subprocess.DEVNULL)
+    os.close(theirs)
     try:
         yield load
     finally:
         watcher.terminate()
-        output, _ = watcher.communicate()
-        load.readings += [float(line) for line in output.split() if line.replace(".", "", 1).isdigit()]
+        watcher.wait()
+        load.readings += [float(line) for line in _left_in(ours).split() if line.replace(".", "", 1).isdigit()]
+        os.close(ours)
+        if not load.readings:
+            load.fault = f"{program} gave no reading of the load"
+
+
+def _left_in(terminal: int) -> str:
+    """What a program that has ended wrote to a terminal."""
+    parts = []
+    with suppress(OSError):  # at the end
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    return b"".join(parts).decode(errors="replace")
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,8 @@ class Measured:
     """That torch held of the device's memory at most; None on a CPU."""
     busy: float | None
     """Percent of the time in which a kernel ran; None if it is not known."""
+    fault: str = ""
+    """Why it is not known, if it should be."""
 
     def row(self, what: str, images: float, seconds: float | None = None, **others: float | str | None) -> Row:
         """As a row of a table.
@@ -77,7 +97,7 @@ class Measured:
         """
         speed = images / (self.seconds if seconds is None else seconds)
         figures = {"images/s": speed, "seconds an image": 1 / speed, "GiB": self.gib, "busy, %": self.busy}
-        return Row(what, {**figures, **{name.replace("_", " "): value for name, value in others.items()}})
+        return Row(what, {**figures, **{name.replace("_", " "): value for name, value in others.items()}}, self.fault)
 
 
 def measured(run: Callable[[], object], device: torch.device, first: Callable[[], object] | None = None) -> Measured:
@@ -102,4 +122,4 @@ def measured(run: Callable[[], object], device: torch.device, first: Callable[[]
             wait_for(device)
             times.append(time.perf_counter() - start)
     gib = torch.cuda.max_memory_reserved(device) / GIB if device.type == "cuda" else None
-    return Measured(statistics.fmean(times), gib, load.mean)
+    return Measured(statistics.fmean(times), gib, load.mean, load.fault)

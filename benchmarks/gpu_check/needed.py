@@ -37,6 +37,11 @@ def has_crf() -> bool:
     return _is_there("pydensecrf")
 
 
+def has_timm() -> bool:
+    """Whether timm is there; stages on vision transformers need it."""
+    return _is_there("timm")
+
+
 def install_carried(folder: Path, wheels: Path = CARRIED) -> None:
     """Install the carried wheels into a folder, and let this process import from it.
 

@@ -7,6 +7,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+_RANDOM = {
+    *("bernoulli", "bernoulli_", "native_dropout", "rand", "rand_like", "randn", "randn_like", "randint"),
+    *("randint_like", "randperm", "normal", "normal_", "normal_functional", "uniform", "uniform_", "random_"),
+    *("exponential_", "multinomial", "log_normal_", "geometric_", "cauchy_"),
+}
+"""What draws. torch's tag says so of fused attention too, which draws only where it drops, and of which the CPU lacks
+CUDA's forms."""
+
 
 class RandomOfTheCpu(TorchDispatchMode):
     """Within it, whatever is drawn on CUDA is drawn by the CPU's global generator, and sent there.
@@ -18,6 +26,13 @@ class RandomOfTheCpu(TorchDispatchMode):
         kwargs = kwargs or {}
         device = _cuda_of(args, kwargs)
         if device is None or torch.Tag.nondeterministic_seeded not in function.tags:
+            return function(*args, **kwargs)
+        if function.overloadpacket.__name__ not in _RANDOM:
+            asked = function._schema.arguments
+            named = {argument.name: argument.default_value for argument in asked}
+            named |= dict(zip(named, args, strict=False)) | kwargs
+            if named.get("dropout_p") != 0:
+                raise NotImplementedError(f"{function}, which draws")
             return function(*args, **kwargs)
         if kwargs.get("generator") is not None:
             raise NotImplementedError(f"{function} with a generator of its own")

