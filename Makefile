@@ -40,8 +40,9 @@ GPU_CHECK_VERSION := 3.12
 gpu-check-wheels:  ## What such a machine lacks for gpu-check, if it has no network: carry .gpu_check_wheels there.
 	$(GPU_PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --implementation cp \
 	    --python-version $(GPU_CHECK_VERSION) --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 \
+	    --platform manylinux_2_28_x86_64 \
 	    --constraint constraints.txt --dest .gpu_check_wheels \
-	    pydantic pydantic-core annotated-types typing-inspection typing-extensions
+	    pydantic pydantic-core annotated-types typing-inspection typing-extensions safetensors tqdm pyyaml pillow
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -16,6 +16,11 @@ NEEDED = {
     **{"annotated_types": "annotated-types", "typing_inspection": "typing-inspection"},
 }
 """Modules that parts import, and the packages that bring them."""
+FETCHED = {
+    *("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions"),
+    *("safetensors", "tqdm", "pyyaml", "pillow"),
+}
+"""The packages that ``make gpu-check-wheels`` fetches."""
 CARRIED = Path(__file__).parents[2] / ".gpu_check_wheels"
 """Where ``make gpu-check-wheels`` puts the wheels."""
 
@@ -62,8 +67,9 @@ def install_carried(folder: Path, wheels: Path = CARRIED) -> None:
 
 def told(packages: Sequence[str]) -> str:
     """A sentence on missing packages."""
+    carried = [package for package in packages if package in FETCHED] or ["pydantic and what else it can"]
     return (
         f"{sys.executable} lacks {', '.join(packages)}: install {'it' if len(packages) == 1 else 'them'}; for a "
-        f"machine without a network 'make gpu-check-wheels' fetches pydantic and what it needs into {CARRIED.name} "
+        f"machine without a network 'make gpu-check-wheels' fetches {', '.join(carried)} into {CARRIED.name} "
         "on another one, and the check installs what it finds there for itself alone"
     )

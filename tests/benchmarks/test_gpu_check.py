@@ -58,6 +58,12 @@ def test_without_a_gpu_it_says_so(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_makefile_fetches_what_is_said():
+    rule = (REPOSITORY / "Makefile").read_text().partition("gpu-check-wheels:")[2].partition("\n\n")[0]
+    assert set(rule.splitlines()[-1].split()) == needed.FETCHED
+    assert "fetches pydantic, tqdm into" in needed.told(["h5py", "pydantic", "tqdm"])
+
+
 def test_carried_wheels_are_installed_without_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     wheel = tmp_path / "wheels" / "carried_thing-1.0-py3-none-any.whl"
