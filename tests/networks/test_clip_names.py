@@ -90,3 +90,34 @@ def test_which_model_a_tower_is_its_shapes_tell(monkeypatch):
     monkeypatch.setattr(clip_names, "MODELS", ["test_vit2.r160_in1k", "test_vit.r160_in1k"])
     state = {BODY + name: tensor for name, tensor in create_tokens("test_vit.r160_in1k").state_dict().items()}
     assert tower_settings(state, "file") == Trunk(network="timm", model="test_vit.r160_in1k")
+
+
+@pytest.mark.parametrize(
+    ("tower", "name", "shape"),
+    [
+        (openai_tower, "visual.conv1.weight", []),
+        (openai_tower, "visual.proj", [LENGTH]),
+        (openai_tower, "logit_scale", [1]),
+        (hub_tower, "vision_model.encoder.layers.0.self_attn.q_proj.weight", []),
+        (hub_tower, "visual_projection.weight", [0, WIDTH]),
+    ],
+)
+def test_misshapen_weights_are_named(tower, name, shape):
+    with pytest.raises(UserError) as told:
+        tower_settings(clip_tower({**tower(), name: torch.zeros(shape)}, "file"), "file")
+    assert f"file: is no image tower of CLIP: {name} has the shape {shape}" in str(told.value)
+
+
+def test_queries_and_keys_of_different_shapes_are_named():
+    state = hub_tower()
+    state["vision_model.encoder.layers.0.self_attn.v_proj.weight"] = torch.zeros(4, 4)
+    with pytest.raises(UserError, match=r"self_attn.v_proj.weight differ: \[\[8, 8\], \[8, 8\], \[4, 4\]\]"):
+        clip_tower(state, "file")
+
+
+def test_timms_names_with_a_scale_and_fine_tuned_ones():
+    state = {"cls_token": torch.zeros(1, 1, WIDTH), "head.weight": torch.zeros(LENGTH, WIDTH)}
+    found = clip_tower({**state, "logit_scale": torch.tensor(4.0)}, "file")
+    assert set(found) == {f"{BODY}cls_token", "projection", "logit_scale"} and found["logit_scale"] == 4
+    with pytest.raises(UserError, match=r"a classifier that was fine-tuned from CLIP.*its head.bias is not 0"):
+        clip_tower({**state, "head.bias": torch.ones(LENGTH)}, "file")

@@ -10,6 +10,12 @@ import argparse
 from wsss_core.importing.authors_formats import FORMATS
 from wsss_core.importing.pretrained import import_weights, read_classes
 
+ASSUMED = (
+    "taken to be OpenAI's, whose activation is the quick GELU; no name or shape tells. LAION's have the plain GELU and "
+    "do not fit: their maps would be wrong"
+)
+"""What cannot be seen in a file of CLIP's."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -25,4 +31,6 @@ def run(options: argparse.Namespace) -> int:
     classes = None if options.classes is None else read_classes(options.classes)
     count = import_weights(options.format, options.source, options.target, classes, options.trained_on)
     print(f"{options.target}: {count} weights, {options.format}")
+    if options.format == "clip":
+        print(ASSUMED)
     return 0

@@ -170,6 +170,11 @@ def _of_mctformer(state: Mapping[str, Tensor], path: Path | str) -> Target:
         raise UserError(
             f"{path}: is no network of MCTformer+: it has no pos_embed_pat for a square of patches; {_found(state)}"
         )
+    token = state.get("cls_token")
+    if token is not None and token.dim() != 3:
+        raise UserError(
+            f"{path}: is no network of MCTformer+: cls_token has the shape {list(token.shape)}, not (1, K, C)"
+        )
     return Target(
         "network of MCTformer+ (DeiT-S)",
         lambda classes: ClassTokenClassifier(DEIT_SMALL, classes, DEIT_SMALL.output_stride * math.isqrt(patches)),

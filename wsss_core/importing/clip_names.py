@@ -47,12 +47,19 @@ def clip_tower(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tenso
     Raises:
         UserError: there is no image tower in it, or its heads of queries, keys and values are not all there.
     """
+    _check_shapes(state, path, {"logit_scale": 0})
     if "visual.class_embedding" in state:
-        renamed = _of_openai(state)
+        renamed = _of_openai(state, path)
     elif "vision_model.embeddings.class_embedding" in state:
         renamed = _of_hub(state, path)
     elif "cls_token" in state and "head.weight" in state:
-        renamed = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+        _check_shapes(state, path, {"head.weight": 2})
+        if "head.bias" in state and state["head.bias"].count_nonzero():
+            raise UserError(
+                f"{path}: is a classifier that was fine-tuned from CLIP, not CLIP: its head.bias is not 0, and its "
+                "head.weight is of classes, not what brings tokens to texts' features"
+            )
+        renamed = {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "logit_"))}
         renamed = {BODY + name: tensor for name, tensor in renamed.items()}
         renamed["projection"] = state["head.weight"].T
     else:
@@ -68,8 +75,19 @@ def clip_tower(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tenso
     return {name: tensor.float().contiguous() for name, tensor in renamed.items()}
 
 
-def _of_openai(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _check_shapes(state: Mapping[str, Tensor], path: Path | str, dimensions: Mapping[str, int]) -> None:
+    """See to it that weights, those that are there, have so many dimensions, and no side of 0."""
+    for name, number in dimensions.items():
+        if (weight := state.get(name)) is not None and (weight.dim() != number or not weight.numel()):
+            wanted = f"{number} dimensions" if number else "a single number"
+            raise UserError(
+                f"{path}: is no image tower of CLIP: {name} has the shape {list(weight.shape)}, not {wanted}"
+            )
+
+
+def _of_openai(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tensor]:
     renamed = {}
+    _check_shapes(state, path, {"visual.proj": 2, "visual.conv1.weight": 4})
     for name, tensor in state.items():
         if name == "visual.proj":
             renamed["projection"] = tensor
@@ -80,6 +98,7 @@ def _of_openai(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _of_hub(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tensor]:
     renamed = {}
+    _check_shapes(state, path, {"visual_projection.weight": 2, "vision_model.embeddings.patch_embedding.weight": 4})
     for name, tensor in state.items():
         if name == "visual_projection.weight":
             renamed["projection"] = tensor.T
@@ -94,6 +113,10 @@ def _of_hub(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tensor]:
         parts = [f"{block}self_attn.{which}_proj.{match[2]}" for which in "qkv"]
         if missing := [part for part in parts if part not in state]:
             raise UserError(f"{path}: is no image tower of CLIP: it lacks {missing[0]}")
+        _check_shapes(state, path, dict.fromkeys(parts, 2 if match[2] == "weight" else 1))
+        shapes = [list(state[part].shape) for part in parts]
+        if shapes[1:] != shapes[:-1]:
+            raise UserError(f"{path}: is no image tower of CLIP: the shapes of {', '.join(parts)} differ: {shapes}")
         renamed[f"{BODY}{match[1]}attn.qkv.{match[2]}"] = torch.cat([state[part] for part in parts])
     return renamed
 
@@ -119,8 +142,10 @@ def tower_settings(state: Mapping[str, Tensor], path: Path | str) -> Trunk:
     for model in MODELS:
         with torch.device("meta"):
             own = {name: tensor.shape for name, tensor in create_tokens(model).state_dict().items()}
-        if patch is not None and own == found:
+        if patch is not None and patch.dim() == 4 and own == found:
             return Trunk(network="timm", model=model, output_stride=patch.shape[-1])  # type: ignore[arg-type]
+    if patch is not None and patch.dim() != 4:
+        raise UserError(f"{path}: is no image tower of CLIP: patch_embed.proj.weight has the shape {list(patch.shape)}")
     size = "unknown" if patch is None else f"{patch.shape[0]} channels and patches of {patch.shape[-1]} pixels"
     raise UserError(
         f"{path}: holds an image tower that is not known here ({size}, {len(found)} weights); known are OpenAI's "
