@@ -11,6 +11,7 @@ from tests.config.test_loading import small
 from wsss_core.__main__ import main
 from wsss_core.config.classifiers import ClipClassifier
 from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.errors import UserError
 from wsss_core.networks.text_features import read_text_features, save_text_features
 
 
@@ -39,9 +40,27 @@ def encoded(texts: list[str]) -> torch.Tensor:
     return torch.tensor([[3.0, len(text), text.count("a")] for text in texts])
 
 
+class Tokenizer:
+    """A token for each word, and two at the ends, as both libraries count them."""
+
+    model_max_length = context_length = 12
+
+    def __init__(self, kind: type = dict):
+        self.kind = kind
+
+    def encode(self, text):
+        return text.split()
+
+    def __call__(self, texts, **options):
+        if self.kind is str:
+            return texts
+        lengths = torch.tensor([len(self.encode(text)) + 2 for text in texts])
+        return {"texts": texts, "attention_mask": (torch.arange(99) < lengths[:, None]).long()}
+
+
 def stand_in_for_transformers(monkeypatch):
-    tokenizer = SimpleNamespace(from_pretrained=lambda folder, **given: lambda texts, **options: {"texts": texts})
-    tower = SimpleNamespace(eval=lambda: lambda texts: SimpleNamespace(text_embeds=encoded(texts)))
+    tokenizer = SimpleNamespace(from_pretrained=lambda folder, **given: Tokenizer())
+    tower = SimpleNamespace(eval=lambda: lambda texts, **mask: SimpleNamespace(text_embeds=encoded(texts)))
     model = SimpleNamespace(from_pretrained=lambda folder, **given: tower)
     module = SimpleNamespace(CLIPTokenizer=tokenizer, CLIPTextModelWithProjection=model)
     monkeypatch.setitem(sys.modules, "transformers", module)
@@ -49,7 +68,7 @@ def stand_in_for_transformers(monkeypatch):
 
 def stand_in_for_open_clip(monkeypatch):
     network = SimpleNamespace(eval=lambda: SimpleNamespace(encode_text=encoded))
-    module = SimpleNamespace(create_model=lambda name, pretrained: network, get_tokenizer=lambda name: lambda t: t)
+    module = SimpleNamespace(create_model=lambda name, pretrained: network, get_tokenizer=lambda name: Tokenizer(str))
     monkeypatch.setitem(sys.modules, "open_clip", module)
 
 
@@ -101,3 +120,23 @@ def test_a_file_of_other_texts_is_refused(tmp_path):
     save_text_features(file, torch.zeros(2, 2), torch.ones(1, 2), ["a cat", "a dog"], ["a sky"])
     with pytest.raises(UserError, match="not finite, or 0"):
         read_text_features(file, ["a cat", "a dog"], ["a sky"])
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "tower"),
+    [(stand_in_for_transformers, "tower"), (stand_in_for_open_clip, "open.safetensors")],
+)
+def test_a_text_that_would_be_cut_is_told(place, monkeypatch, capsys, stand_in, tower):
+    stand_in(monkeypatch)
+    monkeypatch.setattr(Tokenizer, "context_length", 6)
+    monkeypatch.setattr(Tokenizer, "model_max_length", 6)
+    assert main(["text-features", "clip", "--tower", tower]) == 2
+    assert "'a clean origami bird avian.' has 7 tokens, and the tower reads 6" in capsys.readouterr().err
+    assert not (place / "texts.safetensors").exists()
+
+
+def test_features_of_two_lengths_are_refused(tmp_path):
+    path = tmp_path / "texts.safetensors"
+    save_text_features(path, torch.ones(2, 4), torch.ones(1, 5), ["a", "b"], ["c"])
+    with pytest.raises(UserError, match="features of the classes have the length 4, of the background 5"):
+        read_text_features(path, ["a", "b"], ["c"])

@@ -77,7 +77,8 @@ def _transformers(folder: Path) -> Encoder:
         raise UserError(f"{folder}: holds no CLIP that transformers can read ({_first_words(error)})") from None
 
     def encode(texts: list[str]) -> Tensor:
-        tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+        tokens = tokenizer(texts, padding=True, return_tensors="pt")
+        _check_lengths(texts, tokens["attention_mask"].sum(dim=1).tolist(), tokenizer.model_max_length)
         features: Tensor = tower(**tokens).text_embeds
         return features
 
@@ -97,10 +98,24 @@ def _open_clip(file: Path, model: str) -> Encoder:
         raise UserError(f"{file}: holds no {model} that open_clip can read ({_first_words(error)})") from None
 
     def encode(texts: list[str]) -> Tensor:
+        if hasattr(tokenizer, "encode"):  # which cuts; its own words are without the two at the ends
+            lengths = [len(tokenizer.encode(text)) + 2 for text in texts]
+            _check_lengths(texts, lengths, tokenizer.context_length)
         features: Tensor = network.encode_text(tokenizer(texts))
         return features
 
     return encode
+
+
+def _check_lengths(texts: list[str], lengths: list[int], most: int) -> None:
+    """See to it that no text has more tokens than a tower reads; the libraries would cut it.
+
+    Raises:
+        UserError: one has.
+    """
+    for text, length in zip(texts, lengths, strict=True):
+        if length > most:
+            raise UserError(f"the text '{text}' has {length} tokens, and the tower reads {most}: make it shorter")
 
 
 def _first_words(error: Exception) -> str:

@@ -55,6 +55,11 @@ def read_text_features(
         raise UserError(f"{path}: is damaged: it has to hold two matrices, 'classes' and 'background'")
     if len(state["classes"]) != len(texts) or len(state["background"]) != len(background_texts):
         raise UserError(f"{path}: is damaged: it has not as many features as texts")
+    lengths = [state[part].shape[1] for part in ("classes", "background")]
+    if lengths[0] != lengths[1]:
+        raise UserError(
+            f"{path}: is damaged: features of the classes have the length {lengths[0]}, of the background {lengths[1]}"
+        )
     classes, background = (
         found.float() / found.float().norm(dim=1, keepdim=True) for found in (state["classes"], state["background"])
     )
