@@ -2,10 +2,16 @@ import copy
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
+from tests.config.test_loading import small
+from tests.config.test_transformers import BACKBONES
 from wsss_core.config import load_config, read_yaml
+from wsss_core.config.classifiers import ClipClassifier
+from wsss_core.config.dataset import VOC_CLASSES
 from wsss_core.config.trunk_description import describe_trunk
+from wsss_core.networks.text_features import save_text_features
 from wsss_core.networks.weights import save_weights
 from wsss_core.plan.imported_weights import unfit_weights
 
@@ -61,3 +67,47 @@ def test_classifiers_and_affinities_too(tmp_path, section, variant):
     save_weights(path, nn.Linear(1, 1), {"kind": "irn"})
     (fault, *_) = faults(path, section, variant)
     assert fault.startswith(f"{section}.{variant}.weights: {path} holds weights of a irn, not of a")
+
+
+def transformer_faults(**classifier):
+    method = {"mctformer": "class_attention", "clip": "clip_gradcam"}[classifier["objective"]]
+    cams = {"cam": {"method": method, "classifier": "mine"}}
+    raw = small(backbones=BACKBONES, classifiers={"mine": {"backbone": "vit", **classifier}}, cams=cams)
+    return list(unfit_weights(load_config(raw)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, None),
+        ({"architecture": "class_maps"}, "its architecture is class_maps, not class_tokens (of mctformer)"),
+        ({"options": {"input_size": 32}}, "its input_size is 32, not 64 ('augmentation.crop')"),
+        ({"options": {"ranking_decay": 0.5}}, "its ranking_decay is 0.5, not 0.996 ('ranking_decay')"),
+    ],
+)
+def test_mctformers_that_are_used_as_they_are(tmp_path, changed, told):
+    path = tmp_path / "net.safetensors"
+    options = {"input_size": 64, "ranking_decay": 0.996}
+    save_weights(path, nn.Linear(1, 1), {"kind": "classifier", "architecture": "class_tokens", "options": options,
+                                         **changed})  # fmt: skip
+    settings = {"optimisation": {"epochs": 0}, "augmentation": {"crop": 64}, "weights": str(path)}
+    found = transformer_faults(objective="mctformer", **settings)
+    expected = [] if told is None else [f"classifiers.mine.weights: {path} is used as it is, and {told}"]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("lengths", "told"),
+    [((8, 8), None), ((8, 5), "the length 8, of the background"), ((5, 5), "are of another CLIP")],
+)
+def test_features_of_texts_have_the_towers_length(tmp_path, lengths, told):
+    tower, texts = tmp_path / "tower.safetensors", tmp_path / "texts.safetensors"
+    save_weights(tower, nn.Linear(1, 1), {"kind": "clip", "embedding": 8})
+    given = {"backbone": "vit", "weights": str(tower), "text_features": str(texts)}
+    settings = ClipClassifier(**given)
+    own, background = settings.texts(VOC_CLASSES), settings.background_texts()
+    features = [torch.ones(len(some), length) for some, length in zip((own, background), lengths, strict=True)]
+    save_text_features(texts, *features, own, background)
+    found = transformer_faults(objective="clip", **given)
+    assert len(found) == (told is not None)
+    assert all(fault.startswith("classifiers.mine.text_features: ") and told in fault for fault in found)

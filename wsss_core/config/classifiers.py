@@ -275,7 +275,6 @@ class MctformerClassifier(Classifier):
     """Random changes to a training image. ``crop`` is also the size that positions are learned for. The authors also
     change colours and shapes by RandAugment, which is not here."""
 
-
     @model_validator(mode="after")
     def _layers_are_used(self) -> "MctformerClassifier":
         if not self.contrast_weight and self.contrast_layers != type(self).model_fields["contrast_layers"].default:

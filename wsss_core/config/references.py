@@ -57,12 +57,12 @@ def unfit_references(config: Config) -> Iterable[str]:
     for name, classifier in config.classifiers.items():
         yield from (f"classifiers.{name}.{fault}" for fault in _unfit_transformer(config, classifier))
     for name, affinity in config.affinities.items():
-        if isinstance(affinity, AttentionAffinity) and affinity.backbone is not None:
-            if config.backbones[affinity.backbone].weights == "scratch":
-                yield (
-                    f"affinities.{name}.backbone: '{affinity.backbone}' has weights: scratch, and nothing is trained "
-                    "here; give a 'classifier', or the backbone weights"
-                )
+        backbone = affinity.backbone if isinstance(affinity, AttentionAffinity) else None
+        if backbone is not None and config.backbones[backbone].weights == "scratch":
+            yield (
+                f"affinities.{name}.backbone: '{backbone}' has weights: scratch, and nothing is trained here; give a "
+                "'classifier', or the backbone weights"
+            )
     for name, cams in config.cams.items():
         objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one
         needed = next((wanted for kind, wanted in OBJECTIVE_OF.items() if isinstance(cams, kind)), objective)

@@ -12,7 +12,7 @@ from typing import Any
 import safetensors
 
 from wsss_core.config import Config
-from wsss_core.config.classifiers import ClipClassifier
+from wsss_core.config.classifiers import ClipClassifier, MctformerClassifier
 from wsss_core.config.extensions import source_of
 from wsss_core.config.text_descriptions import HOW_TO_MAKE, other_texts
 from wsss_core.config.trained_on import DESCRIPTION_KEY
@@ -20,6 +20,12 @@ from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
 
 HOW_TO_IMPORT = "`python -m wsss_core import-weights` makes one of a checkpoint (docs/pretrained.md)"
+
+ARCHITECTURE = {
+    **{"ordinary": "class_maps", "cgnet": "class_maps", "aeft": "gated_pyramid", "seenet": "self_erasing"},
+    "mctformer": "class_tokens",
+}
+"""What the file of an objective's classifier calls its network."""
 
 
 def unfit_weights(config: Config) -> Iterator[str]:
@@ -66,6 +72,35 @@ def _unfit_texts(config: Config) -> Iterator[str]:
             texts, background = variant.texts(config.dataset.class_names), variant.background_texts()
             if fault := other_texts(path, description, texts, background):
                 yield f"{key}: {fault}"
+                continue
+        if fault := _other_lengths(variant):
+            yield f"{key}: {fault}"
+
+
+def _other_lengths(classifier: ClipClassifier) -> str | None:
+    """A sentence if features of the classes, the background and the tower do not all have one length."""
+    path, lengths = classifier.text_features, []
+    with safetensors.safe_open(path, framework="numpy") as file:
+        for name in ("classes", "background"):
+            shape = file.get_slice(name).get_shape() if name in file.keys() else []  # noqa: SIM118  no mapping
+            if len(shape) != 2:
+                return f"{path} is damaged: it has to hold two matrices, 'classes' and 'background'; {HOW_TO_MAKE}"
+            lengths.append(shape[1])
+    if lengths[0] != lengths[1]:
+        return (
+            f"{path} is damaged: features of the classes have the length {lengths[0]}, of the background {lengths[1]}; "
+            f"{HOW_TO_MAKE}"
+        )
+    try:
+        tower = _description(classifier.weights).get("embedding", lengths[0])
+    except UserError:  # which the key 'weights' is told of
+        return None
+    if tower != lengths[0]:
+        return (
+            f"{path} has features of the length {lengths[0]}, and the tower {classifier.weights} gives {tower}: they "
+            "are of another CLIP"
+        )
+    return None
 
 
 def _description(path: str) -> dict[str, Any]:
@@ -101,6 +136,19 @@ def _faults(config: Config, section: str, variant: Any, description: dict[str, A
     if not whole:
         return
     wanted_too: dict[str, Any] = {}
+    if section == "classifiers" and (objective := variant.objective) in ARCHITECTURE:
+        given = description.get("architecture")
+        if given is not None and given != ARCHITECTURE[objective]:
+            yield f"is used as it is, and its architecture is {given}, not {ARCHITECTURE[objective]} (of {objective})"
+            return
+    if isinstance(variant, MctformerClassifier):
+        options = description.get("options")
+        for key, option, value in (
+            ("augmentation.crop", "input_size", variant.augmentation.crop),
+            ("ranking_decay", "ranking_decay", variant.ranking_decay),
+        ):
+            if isinstance(options, dict) and options.get(option, value) != value:
+                yield f"is used as it is, and its {option} is {options[option]}, not {value} ('{key}')"
     if config.dataset.class_names is not None:  # else only the data set's own files tell them
         wanted_too["classes"] = list(config.dataset.class_names)
     if section == "segmenters":
