@@ -87,8 +87,8 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None, scored_
     starts = initialisation_in_words(cams.upstream["classifier"])
     if maps is not cams and "affinity" in maps.upstream:
         starts += f"; affinity: {initialisation_in_words(maps.upstream['affinity'])}"
-    labels = f"image labels{_with_saliency(artifact)}{_joined_with(artifact)}"
-    return {**conditions, "labels": labels, "initialisation": starts}
+    described = f"image labels{_with_saliency(artifact)}{_joined_with(artifact)}"
+    return {**conditions, "labels": described, "initialisation": starts}
 
 
 def subset_conditions(threshold: Artifact) -> dict[str, str]:
