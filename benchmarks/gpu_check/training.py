@@ -5,6 +5,7 @@ on crops and batches of the recipes' size.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from benchmarks.gpu_check.load import ARITHMETICS, GIB, load_of
 from benchmarks.training import CLASSES, FILES, write_jpegs
 from wsss_core.backbones.prepare_backbone import TrunkOnly
 from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
-from wsss_core.config.classifiers import CgnetClassifier, OrdinaryClassifier
+from wsss_core.config.classifiers import AeftClassifier, CgnetClassifier, OrdinaryClassifier
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import Irn
 from wsss_core.config.segmentation import DeepLabV2, DeepLabV3Plus, SegmenterOptimisation
@@ -99,6 +100,30 @@ def classifier(
     train_classifier(settings, inputs.trunk, index, start, *made, run=run)
 
 
+def recomputed(
+    kind: Any, inputs: Inputs, index: DatasetIndex, sizes: Sizes, precision: str, made: tuple[Path, Path], run: Run
+) -> None:
+    """Train a classifier on ResNet-38 with ``runtime.recompute``, as its recipe does on 24 GB; AEFT with triplets."""
+    small = sizes.crop < 64
+    trunk = Trunk(network="resnet38_small" if small else "resnet38", output_stride=8)
+    needs_ordinary = kind is CgnetClassifier
+    settings = kind(
+        backbone="any",
+        optimisation=Optimisation(**fitted(sizes, precision) | {"batch_size": min(sizes.images, 8)}),
+        augmentation=Augmentation(crop=sizes.crop),
+        **({"ordinary": "any"} if needs_ordinary else {"warmup_epochs": 0, "triplet_batch_size": sizes.images}),
+        **({"bins": (2, 4), "fewest_hard_triplets": 1} if small and not needs_ordinary else {}),
+    )
+    folder = made[0].parent
+    folder.mkdir(parents=True, exist_ok=True)
+    backbone, ordinary = folder / "trunk38.safetensors", folder / "ordinary38.safetensors"
+    save_weights(backbone, TrunkOnly(build_trunk(trunk)), {"kind": "backbone"})
+    if needs_ordinary:
+        save_classifier(ordinary, ClassMapClassifier(trunk, CLASSES))
+    start = StartingWeights(backbone, ordinary=ordinary if needs_ordinary else None)
+    train_classifier(settings, trunk, index, start, *made, run=replace(run, recompute=True))
+
+
 def affinity(
     inputs: Inputs, index: DatasetIndex, sizes: Sizes, precision: str, made: tuple[Path, Path], run: Run
 ) -> None:
@@ -133,9 +158,15 @@ TRAININGS: dict[str, tuple[Sizes, Train]] = {
     "segmenter deeplabv2": (Sizes(10, 321), partial(segmenter, DeepLabV2)),
     "segmenter deeplabv3plus": (Sizes(16, 321), partial(segmenter, DeepLabV3Plus)),
 }
+RECOMPUTED: dict[str, tuple[Sizes, Train]] = {
+    "classifier aeft, recomputed": (Sizes(32, 320), partial(recomputed, AeftClassifier)),
+    "classifier cgnet, recomputed": (Sizes(8, 384), partial(recomputed, CgnetClassifier)),
+}
+"""In float32, for their memory at the recipes' size; of few steps."""
 SMALL = Sizes(2, 48)
 STEPS = 30
 """Of each training; the first two do not count."""
+FEW_STEPS = 5
 
 
 def rows(given: Given) -> Iterator[Row]:
@@ -143,15 +174,17 @@ def rows(given: Given) -> Iterator[Row]:
     folder = given.folder / "inputs"
     folder.mkdir()
     inputs = Inputs(folder, given.small)
-    for number, (name, precision) in enumerate((name, each) for name in TRAININGS for each in ARITHMETICS):
+    for number, (name, precision) in enumerate(
+        [*((name, "float32") for name in RECOMPUTED), *((name, each) for name in TRAININGS for each in ARITHMETICS)]
+    ):
         made = given.folder / str(number) / "weights.safetensors", given.folder / str(number) / "training.csv"
         yield tried(f"{name}, {precision}", partial(measured_training, name, precision, inputs, made, given))
 
 
 def measured_training(name: str, precision: str, inputs: Inputs, made: tuple[Path, Path], given: Given) -> Row:
     """Train for some steps; what the stage tells of its speed, and what it takes of the device."""
-    sizes, train = TRAININGS[name]
-    sizes, steps = (SMALL, 3) if given.small else (sizes, STEPS)
+    sizes, train = (TRAININGS | RECOMPUTED)[name]
+    sizes, steps = (SMALL, 3) if given.small else (sizes, STEPS if name in TRAININGS else FEW_STEPS)
     index = inputs.index(sizes.images * steps)
     on_gpu = given.device.type == "cuda"
     if on_gpu:
