@@ -130,6 +130,16 @@ def test_a_warm_up_leaves_an_epoch_at_the_whole_rate(cosine, epochs, refused):
     assert (max(rates) < 0.49) == refused
 
 
+@pytest.mark.parametrize(("method", "refused"), [("none", False), ("attention", True)])
+def test_a_threshold_is_chosen_on_the_maps_of_the_labels(method, refused):
+    labels = {"background": {"threshold": {"best_on": "train"}}, "divided": False}
+    sections = with_classifier("ordinary", "vit")
+    given = {"method": "none"} if method == "none" else {"method": method, "classifier": "plain"}
+    found = faults(**sections, affinities={"a": {**given, "pseudo_labels": labels}})
+    assert len(found) == refused
+    assert all("'pseudo_labels.divided: false' needs a fixed 'background.threshold'" in fault for fault in found)
+
+
 @pytest.mark.parametrize(
     ("objective", "settings", "told"),
     [

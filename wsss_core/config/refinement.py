@@ -128,6 +128,17 @@ class Affinity(Guesses):
     pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(times_seed_threshold=1))
     """How maps become labels."""
 
+    @model_validator(mode="after")
+    def _threshold_is_of_these_maps(self) -> "Affinity":
+        labels = self.pseudo_labels
+        chosen = labels.background.threshold is not None and labels.background.threshold.fixed is None
+        if chosen and not labels.divided and not isinstance(self, NoAffinity):
+            raise ValueError(
+                "'pseudo_labels.divided: false' needs a fixed 'background.threshold': one is chosen on walked maps "
+                "that are divided"
+            )
+        return self
+
 
 class NoAffinity(Affinity):
     """Class maps become pseudo labels as they are, with a CRF if wanted."""
