@@ -57,10 +57,10 @@ def unfit_references(config: Config) -> Iterable[str]:
     for name, classifier in config.classifiers.items():
         yield from (f"classifiers.{name}.{fault}" for fault in _unfit_transformer(config, classifier))
     for name, affinity in config.affinities.items():
-        backbone = affinity.backbone if isinstance(affinity, AttentionAffinity) else None
-        if backbone is not None and config.backbones[backbone].weights == "scratch":
+        trunk = affinity.backbone if isinstance(affinity, AttentionAffinity) else None
+        if trunk is not None and config.backbones[trunk].weights == "scratch":
             yield (
-                f"affinities.{name}.backbone: '{backbone}' has weights: scratch, and nothing is trained here; give a "
+                f"affinities.{name}.backbone: '{trunk}' has weights: scratch, and nothing is trained here; give a "
                 "'classifier', or the backbone weights"
             )
     for name, cams in config.cams.items():
