@@ -91,7 +91,7 @@ def test_the_description_says_what_the_file_holds(tmp_path):
 def test_every_kind_has_a_name_of_its_own():
     known = {name: kind for name, kind in ClassMapClassifier.known.items() if kind.__module__.startswith("wsss_core.")}
     assert {name: kind.architecture for name, kind in known.items()} == {name: name for name in known}
-    assert set(known) == {"class_maps", "gated_pyramid", "self_erasing"}
+    assert set(known) == {"class_maps", "class_tokens", "gated_pyramid", "self_erasing", "text_features"}
 
 
 @pytest.mark.parametrize(

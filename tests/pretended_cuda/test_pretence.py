@@ -111,9 +111,9 @@ def arrived_too_early(self):
     return self.there
 
 
-def sent_nowhere(like, tensor):
+def moved_nowhere(tensor, device):
     """As if the copy had not been waited for."""
-    return torch.zeros_like(tensor, device=like.device, dtype=like.dtype if tensor.is_floating_point() else None)
+    return torch.zeros_like(tensor, device=device)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_fault_ends_a_stage(stage, owner, name, fault, said, inputs, tmp_path,
 
 def test_lost_values_show_in_what_is_made(inputs, tmp_path, monkeypatch):
     STAGES["cams multiscale"](Place(tmp_path / "cpu", inputs, "cpu"))
-    monkeypatch.setattr("wsss_core.inference.scaled_images.sent_to", sent_nowhere)
+    monkeypatch.setattr("wsss_core.inference.scaled_images.moved", moved_nowhere)
     with pretended_cuda():
         STAGES["cams multiscale"](Place(tmp_path / "cuda", inputs, "cuda"))
     assert max(largest_deviations(tmp_path / "cuda", tmp_path / "cpu").values()) > 0.01

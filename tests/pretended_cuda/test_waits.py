@@ -106,7 +106,9 @@ def test_pieces_are_halved_where_memory_is_full(name, what, inputs, tmp_path, mo
     monkeypatch.setattr(pieces, "_too_much", {})
     with caplog.at_level("INFO"), pretended_cuda(at_most=whole - 1):
         STAGES[name](Place(tmp_path / "less", inputs, "cuda"))
-    assert max(largest_deviations(tmp_path / "cpu", tmp_path / "less").values()) < 1e-4
+    # Maps are stored as float16: where pieces round otherwise, a value is at most the next one, 2^-11 away below 1.
+    step = 2**-11 if name.startswith("cams") else 1e-4
+    assert max(largest_deviations(tmp_path / "cpu", tmp_path / "less").values()) <= step
     assert any(f"{what} at once: going on with" in message for message in caplog.messages)
 
 
