@@ -9,6 +9,7 @@ REPOSITORY = Path(__file__).parents[1]
 SCRIPTS = REPOSITORY / "workflow_scripts"
 WITH_TORCH = {
     "prepare_backbone",
+    "prepare_fully_connected",
     "train_classifier",
     "score_classifier",
     "generate_cams",

@@ -38,7 +38,8 @@ def test_it_is_in_step_with_the_package():
 def test_every_method_is_cited_and_has_its_page():
     citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
     cited = " ".join(reference["notes"] for reference in citation["references"])
-    own_names = {"ordinary": "cam", "multiscale": "cam", "none": "thresholds"}
+    own_names = {"ordinary": "cam", "multiscale": "cam", "none": "thresholds", "class_attention": "mctformer"}
+    own_names |= dict.fromkeys(("clip", "clip_gradcam", "attention"), "clipes")
     for section in ("classifiers", "cams", "affinities"):
         for kind in SECTIONS[section].kinds:
             page = f"docs/methods/{own_names.get(kind, kind)}.md"
