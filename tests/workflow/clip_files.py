@@ -33,10 +33,13 @@ def write_clip_files(raw: dict[str, Any], folder: Path) -> None:
         tower = {"kind": "clip", "trunk": describe_trunk(config.backbones[settings.backbone])}
         texts = settings.texts(config.dataset.class_names or ())
         features = {"kind": KIND, "texts": texts, "background_texts": settings.background_texts()}
-        for name, description in ((settings.weights, tower), (settings.text_features, features)):
+        background = settings.background_texts()
+        matrices = {"classes": np.zeros((len(texts), EMBEDDING)), "background": np.zeros((len(background), EMBEDDING))}
+        files = ((settings.weights, tower, {"nothing": np.zeros(1)}), (settings.text_features, features, matrices))
+        for name, description, tensors in files:
             path = folder / name
             path.parent.mkdir(exist_ok=True)
-            save_file({"nothing": np.zeros(1)}, path, {DESCRIPTION_KEY: json.dumps(description)})
+            save_file(tensors, path, {DESCRIPTION_KEY: json.dumps(description)})
 
 
 def write_random_clip_files(raw: dict[str, Any], folder: Path) -> None:
