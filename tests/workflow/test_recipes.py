@@ -97,7 +97,9 @@ def voc_of_true_size(root: Path) -> None:
     ids = {"train": augmented[: VOC_IMAGES["train"]], "train_aug": augmented}
     ids |= {split: [f"2009_{split}_{number:06d}" for number in range(VOC_IMAGES[split])] for split in ("val", "test")}
     lists, sbd = root / "ImageSets/Segmentation", root.parents[1] / "benchmark_RELEASE/dataset"
-    for folder in (lists, sbd / "cls", *(root / name for name in ("JPEGImages", "Annotations", "SegmentationClass"))):
+    saliency = root.parents[1] / "saliency"
+    images = (root / name for name in ("JPEGImages", "Annotations", "SegmentationClass"))
+    for folder in (lists, sbd / "cls", saliency, *images):
         folder.mkdir(parents=True)
     for split, names in ids.items():
         write_list(lists / f"{split}.txt", names)
