@@ -11,6 +11,8 @@ from .waits import RECORD, told
 
 FLOAT32 = 1e-4
 """CPUs fuse convolutions where GPUs do not; all else is the same to the bit."""
+STORED = 2**-11
+"""Class maps are stored as float16: where they are rounded otherwise, by at most a step of those below 1."""
 BFLOAT16 = 0.1
 """The two lists of autocast differ, and rounding to 8 bits grows in two epochs."""
 DECIDED_ON_THE_HOST = [
@@ -31,7 +33,7 @@ def test_a_stage_makes_on_the_device_what_it_makes_on_the_cpu(name, inputs, tmp_
     in_bfloat16 |= any(part in name for part in ("boundaries", "v3plus", "unlabelled", "after resizing", "backbone"))
     deviations = largest_deviations(tmp_path / "cpu", tmp_path / "cuda")
     assert deviations
-    allowed = BFLOAT16 if in_bfloat16 else FLOAT32
+    allowed = BFLOAT16 if in_bfloat16 else STORED if name.startswith(("cams ", "walk ")) else FLOAT32
     assert {file: deviation for file, deviation in deviations.items() if not deviation <= allowed} == {}
 
     allowed = DECIDED_ON_THE_HOST if "consistency" in name else []
