@@ -55,7 +55,8 @@ onsuccess:
         warn_of_classifiers()
     if "check_dataset" in workflow.dag_settings.targets:
         print(f"What the data set holds: {ask.plan.dataset.path('dataset_report.html')}")
-    if "all" in workflow.dag_settings.targets or not workflow.dag_settings.targets:
+    whole = "all" in workflow.dag_settings.targets or not workflow.dag_settings.targets
+    if whole and os.path.exists(f"{FOLDER}/report.html"):  # not with --until
         print(told(last_words)(ask.plan, workflow.overwrite_configfiles))
 
 
