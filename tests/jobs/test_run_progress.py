@@ -117,7 +117,9 @@ def test_snakemakes_own_progress_is_silent_and_nothing_to_do_is_said(logger, clo
 
 def test_a_terminal_that_is_gone_ends_no_run(logger, clock):
     stream = Terminal()
-    show_one_line(logger, STATS, stream)
+    line = show_one_line(logger, STATS, stream)
     stream.close()
     begin(logger, 1, "predict", "x")
     finish(logger, 1)
+    logger.error("the disk is full")
+    assert line.done == 1 and written(logger) == "the disk is full\n"
