@@ -46,8 +46,14 @@ def test_the_control_has_the_methods_start_and_epochs():
             trained = plan.experiments[method]["classifier"]
             assert control.upstream["start_from"] is trained.upstream["start_from"]
             assert control.parameters["optimisation"]["epochs"] == trained.parameters["optimisation"]["epochs"]
-            assert plan.experiments[method]["cams"].parameters["scales"] == [1.0]
-    assert plan.experiments["advcam"]["classifier"] is plan.experiments["cam"]["classifier"]
+            assert cams_of(plan, method)["scales"] == cams_of(plan, "control")["scales"] == cams_of(plan, "cam")["scales"]
+    of_advcam = CONTROLS["advcam"]
+    assert plan.experiments["advcam"]["classifier"] is plan.experiments[of_advcam]["classifier"]
+    assert cams_of(plan, "advcam")["scales"] == cams_of(plan, of_advcam)["scales"] == [1.0]
+
+
+def cams_of(plan, experiment):
+    return plan.experiments[experiment]["cams"].parameters
 
 
 def test_only_the_upper_bound_is_made_of_masks():
@@ -63,7 +69,7 @@ def test_only_the_upper_bound_is_made_of_masks():
 def test_the_tables_hold_means_spreads_and_paired_differences():
     def scores(seed):
         made = {"oracle": 50.0 + seed, "rule": 49.0 + seed, "threshold": 0.4, "best": 0.45}
-        found = {name: dict(made) for name in (RECIPE, *METHODS, "control")}
+        found = {name: dict(made) for name in (RECIPE, *METHODS, *CONTROLS.values())}
         found["cgnet"] |= {"oracle": 53.0 + 2 * seed}
         found[RECIPE] |= {"refined_seed": 55.0, "walk": 58.0, "pseudo_labels": 60.0, "val": 54.0}
         return {**found, "full": {"val": 60.0}}
