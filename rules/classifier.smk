@@ -55,6 +55,7 @@ rule train_classifier:
         ask.log("train_classifier/{artifact}"),
     benchmark:
         ask.benchmark("train_classifier/{artifact}")
+    priority: 90  # the longest chains begin here
     conda:
         "../envs/wsss.yaml"
     threads: ask.threads("train_classifier")
