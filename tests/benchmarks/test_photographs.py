@@ -46,7 +46,9 @@ def test_the_control_has_the_methods_start_and_epochs():
             trained = plan.experiments[method]["classifier"]
             assert control.upstream["start_from"] is trained.upstream["start_from"]
             assert control.parameters["optimisation"]["epochs"] == trained.parameters["optimisation"]["epochs"]
-            assert cams_of(plan, method)["scales"] == cams_of(plan, "control")["scales"] == cams_of(plan, "cam")["scales"]
+            assert (
+                cams_of(plan, method)["scales"] == cams_of(plan, "control")["scales"] == cams_of(plan, "cam")["scales"]
+            )
     of_advcam = CONTROLS["advcam"]
     assert plan.experiments["advcam"]["classifier"] is plan.experiments[of_advcam]["classifier"]
     assert cams_of(plan, "advcam")["scales"] == cams_of(plan, of_advcam)["scales"] == [1.0]

@@ -60,7 +60,7 @@ def test_a_value_written_into_the_file_later_finds_what_the_sweep_made():
     [
         ("backbones.small.pretext.images", [64, 128], "advcam", "classifier"),
         ("classifiers.ordinary.optimisation.epochs", [1, 2], "advcam", "classifier"),
-        ("classifiers.ordinary38.optimisation.seed", [1, 2], "cgnet", "classifier"),  # what CGNet starts from
+        ("classifiers.ordinary.optimisation.seed", [1, 2], "cgnet", "classifier"),  # what CGNet starts from
         ("cams.advcam.classifier", ["aeft", "cgnet"], "advcam", "classifier"),
         ("cams.advcam.steps", [1, 2], "advcam", "cams"),
         ("affinities.irn.labels.foreground.alpha", [4, 8], "advcam", "affinity_labels"),
@@ -116,10 +116,11 @@ def test_variants_that_extend_the_swept_one_follow_as_in_the_file():
     fields = {"classifiers.ordinary.optimisation.learning_rate": [0.001, 0.002]}
 
     def both(raw):
-        raw["cams"]["advcam"]["classifier"] = "ordinary38"
+        raw["classifiers"]["again"] = {"extends": "ordinary"}
+        raw["cams"]["advcam"]["classifier"] = "again"
 
     _, points = planned(fields, change=both)  # affinity and segmenter start from 'ordinary' itself
-    rates = [point.plan.config.classifiers["ordinary38"].optimisation.learning_rate for point in points]
+    rates = [point.plan.config.classifiers["again"].optimisation.learning_rate for point in points]
     assert rates == [0.001, 0.002]
 
 
@@ -174,7 +175,10 @@ def test_a_fault_is_told_once_with_its_key_and_what_is_allowed(fields, told):
 
 
 def test_a_fault_of_several_keys_together_is_told_with_their_values():
-    (fault,) = faults_of({"cams.seenet.low_threshold": [0.1, 0.75]}, experiment="seenet")
+    def add(raw):
+        raw["experiments"]["seenet"] = {"cams": "seenet"}
+
+    (fault,) = faults_of({"cams.seenet.low_threshold": [0.1, 0.75]}, experiment="seenet", change=add)
     assert fault == "sweeps.s: with cams.seenet.low_threshold: 0.75: cams.seenet: 'low_threshold' must be below " + (
         "'high_threshold'"
     )

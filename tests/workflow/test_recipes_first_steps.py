@@ -55,6 +55,8 @@ def picture(classes: Sequence[str], known: Sequence[str]) -> tuple[np.ndarray, n
 
 def voc(root: Path, dataset: dict[str, Any]) -> None:
     """VOC as its tar unpacks: all images are in train, all but two in train_aug, whose masks are SBD's."""
+    saliency = root.parents[1] / "saliency"
+    saliency.mkdir(parents=True)
     tree, sbd = VocTree(root, VOC_CLASSES), root.parents[1] / "benchmark_RELEASE/dataset"
     (sbd / "cls").mkdir(parents=True)
     for split, images in (("train", images_of(VOC_CLASSES)), ("val", {"val_0": VOC_CLASSES[:4]})):
@@ -62,6 +64,7 @@ def voc(root: Path, dataset: dict[str, Any]) -> None:
             pixels, mask = picture(names, VOC_CLASSES)
             tree.add(image_id, names, split, size=SIZE, mask=mask)
             Image.fromarray(pixels).save(tree.image(image_id), quality=95)
+            Image.fromarray(np.where(mask == 0, 0, 224).astype(np.uint8)).save(saliency / f"{image_id}.png")
             scipy.io.savemat(sbd / "cls" / f"{image_id}.mat", {"GTcls": {"Segmentation": mask}})
     tree.lists["test"] = ["val_0"]
     tree.write_lists()

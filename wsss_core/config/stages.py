@@ -64,7 +64,7 @@ WEIGHTS = ("weights.safetensors", "training.csv")
 CLASS_MAPS, LABEL_MAPS = ("shards", ".h5"), ("labels", ".csv")
 
 STAGES: dict[str, Stage] = {
-    "generated": Stage("generate_creatures", _cpu(0.5), target=False),
+    "generated": Stage("generate_creatures", _cpu(0.5), 2, target=False),
     "dataset": Stage("index_dataset", _cpu(2, 4), 2, ("index.csv", "classes.json")),
     "masks": Stage("index_masks", _cpu(2, 4), 2, ("masks.csv",), target=False),
     "listed_masks": Stage("index_subset", _cpu(2, 4), files=("masks.csv",), target=False),
