@@ -3,9 +3,9 @@
 ``python -m benchmarks.photographs DIR`` runs the class maps of the five methods of ``configs/voc12-laptop.yaml`` on
 ``DIR`` (images/, labels.csv, masks/, perhaps splits.csv), and a control: an ordinary classifier on the same trunk that
 starts where SeeNet, CGNet and AEFT start, and trains for as many epochs. AdvCAM's control is the CAM of the same
-classifier at AdvCAM's scales. The recipe for a folder on a laptop (``configs/folder-cpu.yaml``) goes on to IRN, pseudo labels and DeepLab,
-and the same DeepLab is trained on the masks. Everything runs through the workflow itself, so a second call computes
-nothing again.
+classifier at AdvCAM's scales. The recipe for a folder on a laptop (``configs/folder-cpu.yaml``) goes on to IRN, pseudo
+labels and DeepLab, and the same DeepLab is trained on the masks. Everything runs through the workflow itself, so a
+second call computes nothing again.
 
 Seeds change the order of training, augmentation and new layers; images and pretrained weights are the same.
 Differences are paired by seed. Thresholds are those of the recipe's rule, which sees no mask, and the best ones on the
