@@ -46,7 +46,7 @@ def test_experiments_share_what_they_have_in_common():
     assert plan.experiments["cam"]["classifier"] is plan.experiments["advcam"]["classifier"]
     assert plan.experiments["cam"]["cams"] is not plan.experiments["advcam"]["cams"]
     trained = {artifact.variant for artifact in plan.artifacts("classifier")}
-    assert trained == {"ordinary", "cgnet"}
+    assert trained == {"ordinary", "seenet", "cgnet"}
 
 
 def test_a_changed_method_changes_its_maps_and_what_hangs_on_them():
@@ -183,7 +183,7 @@ def test_erasings_are_of_every_classifier_that_maps_come_from_and_of_cgnets_ordi
         raw["report"] = {"erasings": 2}
 
     erasings = plan_of(change).erasings
-    assert list(erasings) == ["ordinary", "cgnet"]
+    assert list(erasings) == ["ordinary", "seenet", "cgnet"]
     assert all(erasing.parameters == {"images": 2} for erasing in erasings.values())
     assert plan_of().erasings == {} and stages_that_changed(change) == {"erasing"}
 

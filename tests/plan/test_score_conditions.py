@@ -170,7 +170,6 @@ def test_lists_scales_and_sizes_are_told():
     def change(raw):
         raw["dataset"] = {"name": "mine", "root": "mine", "splits": {"train": "train_aug"}}
         raw["cams"]["seenet"]["size"] = 256
-        raw["experiments"]["seenet"] = {"cams": "seenet"}
         raw["segmenters"]["deeplab"] = {"network": "deeplabv2", "backbone": "small"}
 
     experiments = plan_of(change)

@@ -175,10 +175,7 @@ def test_a_fault_is_told_once_with_its_key_and_what_is_allowed(fields, told):
 
 
 def test_a_fault_of_several_keys_together_is_told_with_their_values():
-    def add(raw):
-        raw["experiments"]["seenet"] = {"cams": "seenet"}
-
-    (fault,) = faults_of({"cams.seenet.low_threshold": [0.1, 0.75]}, experiment="seenet", change=add)
+    (fault,) = faults_of({"cams.seenet.low_threshold": [0.1, 0.75]}, experiment="seenet")
     assert fault == "sweeps.s: with cams.seenet.low_threshold: 0.75: cams.seenet: 'low_threshold' must be below " + (
         "'high_threshold'"
     )

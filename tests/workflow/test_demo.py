@@ -14,7 +14,7 @@ import yaml
 from .workflow import REPOSITORY, Workflow
 
 MINUTES = 8
-METHODS = ["cam", "advcam", "cgnet"]
+METHODS = ["cam", "advcam", "seenet", "cgnet"]
 
 
 @pytest.mark.slow

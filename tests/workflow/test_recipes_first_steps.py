@@ -54,7 +54,7 @@ def picture(classes: Sequence[str], known: Sequence[str]) -> tuple[np.ndarray, n
 
 
 def voc(root: Path, dataset: dict[str, Any]) -> None:
-    """VOC as its tar unpacks: all images are in train, all but two in train_aug, whose masks are SBD's."""
+    """VOC as its tar unpacks, and SBD, whose training list has two images more than VOC's."""
     saliency = root.parents[1] / "saliency"
     saliency.mkdir(parents=True)
     tree, sbd = VocTree(root, VOC_CLASSES), root.parents[1] / "benchmark_RELEASE/dataset"
@@ -67,8 +67,9 @@ def voc(root: Path, dataset: dict[str, Any]) -> None:
             Image.fromarray(np.where(mask == 0, 0, 224).astype(np.uint8)).save(saliency / f"{image_id}.png")
             scipy.io.savemat(sbd / "cls" / f"{image_id}.mat", {"GTcls": {"Segmentation": mask}})
     tree.lists["test"] = ["val_0"]
-    tree.write_lists()
     (sbd / "train.txt").write_text("".join(f"{image_id}\n" for image_id in tree.lists["train"]))
+    tree.lists["train"] = tree.lists["train"][:-2]
+    tree.write_lists()
     (sbd / "val.txt").write_text("val_0\n")
 
 
