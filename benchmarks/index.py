@@ -18,7 +18,8 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.measuring import MEBIBYTE, heading, peak_memory, seconds
-from wsss_core.config.dataset import COCO_CLASSES, VOC_CLASSES, CocoDataset, Dataset, VocDataset
+from wsss_core.config.class_names import COCO_CLASSES, VOC_CLASSES
+from wsss_core.config.dataset import CocoDataset, Dataset, VocDataset
 from wsss_core.datasets import index_dataset as stage
 from wsss_core.datasets.faults import Fault
 from wsss_core.datasets.formats import raw_dataset

@@ -23,7 +23,8 @@ import numpy as np
 import pandas
 
 from benchmarks.measuring import MEBIBYTE, heading, seconds
-from wsss_core.config.dataset import CREATURE_CLASSES, Creatures
+from wsss_core.config.class_names import CREATURE_CLASSES
+from wsss_core.config.dataset import Creatures
 from wsss_core.datasets.creatures.creatures import generate_creatures
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex, join_labels, write_index

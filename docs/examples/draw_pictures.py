@@ -10,7 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from wsss_core.config.dataset import CREATURE_CLASSES, Creatures
+from wsss_core.config.class_names import CREATURE_CLASSES
+from wsss_core.config.dataset import Creatures
 from wsss_core.datasets.creatures.creatures import creature_picture
 
 

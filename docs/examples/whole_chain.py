@@ -14,8 +14,9 @@ from wsss_core.cams.generate_cams import generate_cams
 from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.cams import MultiscaleCams
+from wsss_core.config.class_names import CREATURE_CLASSES
 from wsss_core.config.classifiers import OrdinaryClassifier
-from wsss_core.config.dataset import CREATURE_CLASSES, Creatures, dataset_settings
+from wsss_core.config.dataset import Creatures, dataset_settings
 from wsss_core.config.networks import Backbone
 from wsss_core.config.refinement import AffinityLabels, Irn, PseudoLabels
 from wsss_core.config.segmentation import DeepLab, Prediction

@@ -3,8 +3,8 @@ import torch
 
 from tests.oracles.plain_mctformer import plain_contrast, plain_ranked_mean
 from wsss_core.classifiers.mctformer import MctformerObjective, contrast_loss
-from wsss_core.config.classifiers import MctformerClassifier
 from wsss_core.config.networks import Trunk
+from wsss_core.config.token_classifiers import MctformerClassifier
 from wsss_core.config.training import Augmentation, Cosine, Optimisation
 from wsss_core.datasets.transforms import TrainingTransform, erase, random_part
 from wsss_core.errors import UserError

@@ -9,8 +9,8 @@ import yaml
 
 from tests.config.test_loading import small
 from wsss_core.__main__ import main
-from wsss_core.config.classifiers import ClipClassifier
-from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.config.class_names import VOC_CLASSES
+from wsss_core.config.token_classifiers import ClipClassifier
 from wsss_core.errors import UserError
 from wsss_core.networks.text_features import read_text_features, save_text_features
 
@@ -113,9 +113,9 @@ def test_a_file_of_other_texts_is_refused(tmp_path):
 
     file = tmp_path / "texts.safetensors"
     save_text_features(file, torch.eye(2), torch.ones(1, 2), ["a cat", "a dog"], ["a sky"])
-    with pytest.raises(UserError, match="is of the classes' text 'a dog' where the settings ask for 'a bird'"):
+    with pytest.raises(UserError, match="has the class text 'a dog' where the settings have 'a bird'"):
         read_text_features(file, ["a cat", "a bird"], ["a sky"])
-    with pytest.raises(UserError, match="has 1 texts of the background; the settings ask for 2"):
+    with pytest.raises(UserError, match="has 1 background texts; the settings have 2"):
         read_text_features(file, ["a cat", "a dog"], ["a sky", "a sea"])
     save_text_features(file, torch.zeros(2, 2), torch.ones(1, 2), ["a cat", "a dog"], ["a sky"])
     with pytest.raises(UserError, match="not finite, or 0"):

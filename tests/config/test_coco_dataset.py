@@ -4,7 +4,8 @@ import pytest
 
 from tests.config.test_loading import faults_of, small
 from wsss_core.config import load_config
-from wsss_core.config.dataset import COCO_CLASSES, CocoDataset
+from wsss_core.config.class_names import COCO_CLASSES
+from wsss_core.config.dataset import CocoDataset
 from wsss_core.plan.plan import Plan
 
 COCO = {"format": "coco", "root": "data/coco", "name": "coco14"}

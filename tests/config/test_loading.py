@@ -251,7 +251,7 @@ def test_a_small_configuration_is_completed_with_defaults():
         ),
         (
             {"affinities": {"a": {"method": "irn", "backbone": "trunk", "optimisation": {"epochs": 0}}}},
-            ["affinities.a: 'optimisation.epochs: 0' is for a network that is imported"],
+            ["affinities.a: 'optimisation.epochs: 0' is for an imported network"],
         ),
         (
             {
@@ -292,7 +292,7 @@ def test_a_small_configuration_is_completed_with_defaults():
                     "a": {"method": "none", "pseudo_labels": {"background": {"saliency": {}}, "divided": False}}
                 }
             },
-            ["affinities.a.pseudo_labels: 'divided: false' is not for a background of 'saliency'"],
+            ["affinities.a.pseudo_labels: 'divided: false' is not for 'background.saliency'"],
         ),
         (
             {"affinities": {"a": {"method": "none", "pseudo_labels": {"background": {"saliency": {}, "alpha": 2}}}}},
@@ -362,11 +362,11 @@ def test_a_small_configuration_is_completed_with_defaults():
                     "d": {"network": "deeplabv3plus", "backbone": "trunk", "optimisation": {"accumulate": 16}}
                 }
             },
-            ["segmenters.d: 'optimisation.batch_size' / 'accumulate' must be 2 at least"],
+            ["segmenters.d: 'optimisation.batch_size' / 'accumulate' must be at least 2"],
         ),
         (
             {"segmenters": {"d": {"network": "deeplabv2", "backbone": "trunk", "optimisation": {"epochs": 0}}}},
-            ["segmenters.d: 'optimisation.epochs: 0' is for a network that is imported"],
+            ["segmenters.d: 'optimisation.epochs: 0' is for an imported network"],
         ),
         (
             {"backbones": {"trunk": {"network": "resnet18", "pixels": "caffe", "weights": "scratch"}}},
@@ -397,7 +397,7 @@ def test_a_small_configuration_is_completed_with_defaults():
         ),
         (
             {"classifiers": {"ordinary": {**ORDINARY, "optimisation": {"epochs": 0}}}},
-            ["classifiers.ordinary: 'optimisation.epochs: 0' is for a classifier that is imported: give its 'weights'"],
+            ["classifiers.ordinary: 'optimisation.epochs: 0' is for an imported classifier: give its 'weights'"],
         ),
         (
             {"classifiers": {"ordinary": {**ORDINARY, "start_from": "ordinary", "weights": "w.safetensors"}}},
@@ -635,7 +635,7 @@ def test_published_figures_are_read():
     [
         ({"seed": 55.6}, "experiments.cam.published.source: is missing"),
         ({"source": "a paper"}, "give at least one of 'seed'"),
-        ({**PUBLISHED, "val": 60}, "'published.val' is of a stage that this experiment does not come to"),
+        ({**PUBLISHED, "val": 60}, "'published.val' is of a stage that this experiment does not reach"),
         ({**PUBLISHED, "seed": 101}, "experiments.cam.published.seed: should be less than or equal to 100, not 101"),
         ({**PUBLISHED, "sede": 1}, "did you mean 'seed'?"),
     ],

@@ -70,13 +70,16 @@ def test_crops_of_whole_patches():
     sections = with_classifier("mctformer", "vit")
     sections["classifiers"]["mine"]["augmentation"] = {"crop": 40}
     (fault,) = faults(**sections)
-    assert fault.startswith("classifiers.mine.augmentation.crop: 40 pixels are not made of whole patches of 16")
+    expected = "classifiers.mine.augmentation.crop: 40 pixels are not a multiple of the patches of 'vit', 16 pixels"
+    assert fault.startswith(expected)
+        "classifiers.mine.augmentation.crop: 40 pixels are not a multiple of the patches of 'vit', 16 pixels"
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({}, "give exactly one of 'backbone' and 'classifier' (whose attention is looked at)"),
+        ({}, "give exactly one of 'backbone' and 'classifier' (whose attention is used)"),
         ({"backbone": "vit", "classifier": "plain"}, "give at most one of 'backbone' and 'classifier'"),
         ({"backbone": "vit"}, "'vit' has weights: scratch, and nothing is trained here; give a 'classifier', or the"),
         ({"backbone": "trunk"}, "method attention looks at a vision transformer's patches, and backbones.trunk is a"),
@@ -86,7 +89,7 @@ def test_crops_of_whole_patches():
         ),
         (
             {"backbone": "vit", "pseudo_labels": {"background": {"walked_alpha": 2}, "divided": False}},
-            "'divided' is not for a background of 'walked_alpha'",
+            "'divided' is not for 'background.walked_alpha'",
         ),
     ],
 )
@@ -113,7 +116,7 @@ def test_a_decay_by_cosine_has_no_other_beside_it():
     for key, value in {"power": 1.0, "milestones": [0.5], "warmup_steps": 3, "decay_every": 2}.items():
         classifier = {"objective": "mctformer", "backbone": "vit", "optimisation": {key: value}}
         (fault,) = faults_of(backbones=BACKBONES, classifiers={"ordinary": classifier})
-        assert f"'{key}' belongs to another decay, which 'cosine' stands in place of" in fault
+        assert f"'{key}' belongs to another decay, which 'cosine' replaces" in fault
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ def test_a_warm_up_is_over_before_the_last_epoch(cosine, epochs, refused):
     sections["classifiers"]["mine"]["optimisation"] = {"epochs": epochs, "cosine": cosine}
     found = faults(**sections)
     assert len(found) == refused
-    assert all("'cosine.warmup_epochs: 5' is for 7 epochs or more" in fault for fault in found)
+    assert all("'cosine.warmup_epochs: 5' needs at least 7 epochs" in fault for fault in found)
     given = Cosine(**cosine)
     rates = [given.rate(epoch, epochs, 0.5) for epoch in range(epochs)]
     assert (rates[-1] == max(rates) and epochs > 1) == refused  # it still rises
@@ -160,14 +163,14 @@ def test_classifiers_settings_that_would_do_nothing(objective, settings, told):
 def test_layers_of_evidence_that_has_none():
     sections = with_classifier("mctformer", "vit", method="class_attention", evidence="patches", layers=3)
     (fault,) = faults(**sections)
-    assert fault.startswith("cams.cam") and "'layers' is of the class tokens' attention" in fault
+    assert fault.startswith("cams.cam") and "'layers' is for the class tokens' attention" in fault
 
 
 @pytest.mark.parametrize(
     ("labels", "told"),
     [
         ({"background": {"alpha": 1}, "sam_masks": {"folder": "m", "keep_ignored": True}}, "is for 'unsure_below'"),
-        ({"background": {"saliency": {}}, "divided": False}, "'divided: false' is not for a background of 'saliency'"),
+        ({"background": {"saliency": {}}, "divided": False}, "'divided: false' is not for 'background.saliency'"),
     ],
 )
 def test_labels_settings_that_would_do_nothing(labels, told):

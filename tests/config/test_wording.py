@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from wsss_core.config.loading import ConfigError, load_config
+from wsss_core.config.loading import load_config
+from wsss_core.config.yaml_files import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -11,21 +12,21 @@ from wsss_core.config.loading import ConfigError, load_config
     [
         (
             "classes: [no, yes]",
-            "classes.0: must be a text, not false; YAML reads no, off and false so: put the word in quo",
+            "classes.0: must be a text, not false; YAML reads no, off and false as false: put the word in quo",
         ),
         (
             "classes: [cat, on]",
-            "classes.1: must be a text, not true; YAML reads yes, on and true so: put the word in quot",
+            "classes.1: must be a text, not true; YAML reads yes, on and true as true: put the word in quot",
         ),
         ("classes: [1, 2]", "classes.0: must be a text, not 1; YAML reads a number here: put it in quotes, '1'"),
         (
             "classes: [~]",
-            "classes.0: must be a text, not null; YAML reads null, ~ and nothing so: put the word in quotes",
+            "classes.0: must be a text, not null; YAML reads null, ~ and nothing as null: put the word in quotes",
         ),
-        ("classes: cat", "classes: must be a list, such as [a, b], not 'cat'; of one alone: [cat]"),
+        ("classes: cat", "classes: must be a list, such as [a, b], not 'cat'; with one item: [cat]"),
         (
             "classes: {cat: 1, dog: 2}",
-            "classes: must be a list, such as [a, b], not {'cat': 1, 'dog': 2}; their names as ",
+            "classes: must be a list, such as [a, b], not {'cat': 1, 'dog': 2}; as a list of names",
         ),
         ("classes: []", "classes: must have at least 1, and has 0"),
         ("name: 2024", "name: must be a text, not 2024; YAML reads a number here: put it in quotes, '2024'"),
@@ -36,11 +37,11 @@ from wsss_core.config.loading import ConfigError, load_config
         ("root: [data]", "root: must be a path, a text, not ['data']; leave the brackets out"),
         (
             "root: no",
-            "root: must be a path, a text, not false; YAML reads no, off and false so: put the word in quotes",
+            "root: must be a path, a text, not false; YAML reads no, off and false as false: put the word in quotes",
         ),
         (
             "name: my data",
-            "name: must be letters, digits, '_', '.' and '-' alone, and begin with a letter or digit, not 'my data'",
+            "name: must have only letters, digits, '_', '.' and '-', and begin with a letter or digit, not 'my data'",
         ),
         ("long_side: large", "long_side: must be a whole number, not 'large'"),
         ("val_share: a fifth", "val_share: must be a number, not 'a fifth'"),

@@ -10,7 +10,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests.datasets.voc_tree import index_into
-from wsss_core.config.dataset import COCO_CLASSES, CocoDataset
+from wsss_core.config.class_names import COCO_CLASSES
+from wsss_core.config.dataset import CocoDataset
 from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex, read_index

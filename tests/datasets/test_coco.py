@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.datasets.coco_tree import COCO_IDS, CocoTree, indexed, small_coco, square
 from tests.datasets.voc_tree import cut_short, faults_of, index_into
-from wsss_core.config.dataset import COCO_CLASSES, CocoDataset
+from wsss_core.config.class_names import COCO_CLASSES
+from wsss_core.config.dataset import CocoDataset
 from wsss_core.datasets.coco.coco_file_names import image_id_of
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.formats import raw_dataset

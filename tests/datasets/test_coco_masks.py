@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 
 from tests.datasets.coco_tree import CocoTree, encoded, indexed, masked, small_coco, square
 from tests.datasets.voc_tree import faults_of
-from wsss_core.config.dataset import COCO_CLASSES
+from wsss_core.config.class_names import COCO_CLASSES
 from wsss_core.datasets.coco.coco_masks import draw_stuff, run_lengths
 from wsss_core.datasets.faults import FaultKind
 from wsss_core.datasets.formats import raw_dataset

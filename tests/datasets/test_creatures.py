@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsss_core.config.dataset import CREATURE_CLASSES, VOC_CLASSES, Creatures, VocDataset
+from wsss_core.config.class_names import CREATURE_CLASSES, VOC_CLASSES
+from wsss_core.config.dataset import Creatures, VocDataset
 from wsss_core.datasets.creatures import creatures
 from wsss_core.datasets.creatures.creature_drawing import BACKGROUNDS, SMALLEST_VISIBLE
 from wsss_core.datasets.creatures.creatures import FIRST_VAL_NUMBER, creature_picture, generate_creatures

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsss_core.config.dataset import COCO_CLASSES
+from wsss_core.config.class_names import COCO_CLASSES
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.index import COLUMNS, DatasetIndex, join_labels
 from wsss_core.datasets.report.dataset_counts import class_counts, images_together, size_map, strongest_pairs

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from wsss_core.config.background import BackgroundScore
-from wsss_core.config.dataset import MOST_CLASSES
+from wsss_core.config.class_names import MOST_CLASSES
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.class_names import MOST_HINTS
 from wsss_core.datasets.faults import DatasetFaults

@@ -10,7 +10,8 @@ from scipy.io import savemat
 
 from tests.datasets.sbd_tree import write_mat, write_png_masks, write_sbd
 from tests.datasets.voc_tree import VocTree, cut_short, faults_of, index_into, indexed, masked
-from wsss_core.config.dataset import VOC_CLASSES, Creatures, Splits, VocDataset
+from wsss_core.config.class_names import VOC_CLASSES
+from wsss_core.config.dataset import Creatures, Splits, VocDataset
 from wsss_core.datasets.faults import FaultKind
 from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.images import read_mask

@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.datasets.sbd_tree import write_mat
 from tests.datasets.voc_tree import VocTree, index_into
-from wsss_core.config.dataset import VOC_CLASSES, Splits, VocDataset
+from wsss_core.config.class_names import VOC_CLASSES
+from wsss_core.config.dataset import Splits, VocDataset
 from wsss_core.datasets.faults import FaultKind
 from wsss_core.datasets.formats import raw_dataset
 from wsss_core.datasets.index import DatasetIndex, read_index

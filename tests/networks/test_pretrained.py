@@ -19,8 +19,8 @@ from tests.parity.test_psa import radius_of_pairs
 from wsss_core.__main__ import main
 from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.classifiers.starting_weights import start_from_classifier
+from wsss_core.config.class_names import VOC_CLASSES
 from wsss_core.config.classifiers import AeftClassifier, Classifier, OrdinaryClassifier, SeenetClassifier
-from wsss_core.config.dataset import VOC_CLASSES
 from wsss_core.config.networks import Trunk
 from wsss_core.config.trained_on import trained_on
 from wsss_core.datasets.transforms import normalise

@@ -21,7 +21,7 @@ from wsss_core.classifiers.clip import ClipObjective
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.cams import ClipGradcamCams
 from wsss_core.config.crf import Crf
-from wsss_core.config.refinement import AttentionSpreading
+from wsss_core.config.spreading import AttentionSpreading
 from wsss_core.config.timm_tokens import create_tokens
 from wsss_core.config.trunk_description import read_trunk
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION

@@ -11,7 +11,8 @@ from tests.parity.cases import Case, authors_weights
 from tests.parity.imported import Imported
 from wsss_core.config.background import BackgroundScore
 from wsss_core.config.networks import Trunk
-from wsss_core.config.refinement import Irn, IrnWalk
+from wsss_core.config.refinement import Irn
+from wsss_core.config.spreading import IrnWalk
 from wsss_core.datasets.transforms import normalise
 from wsss_core.files.cam_store import ImageCams
 from wsss_core.files.image_cams import enlarged

@@ -17,8 +17,8 @@ from tests.parity.imported import check_norms, largest_difference
 from wsss_core.cams.class_attention import class_attention, class_attention_maps, joined_maps, patch_attention
 from wsss_core.classifiers.mctformer import MctformerObjective
 from wsss_core.config.cams import ClassAttentionCams
-from wsss_core.config.classifiers import MctformerClassifier
 from wsss_core.config.networks import Trunk
+from wsss_core.config.token_classifiers import MctformerClassifier
 from wsss_core.datasets.transforms import normalise, rescale
 from wsss_core.importing import authors_formats
 from wsss_core.importing.authors_names import MCTFORMER_CLASSIFIER, by_beginning

@@ -11,7 +11,7 @@ from torch.nn import functional
 from tests.parity.cases import Case
 from tests.parity.imported import Imported, largest_difference
 from wsss_core.config.background import BackgroundScore
-from wsss_core.config.refinement import Walk
+from wsss_core.config.spreading import Walk
 from wsss_core.files.cam_store import ImageCams
 from wsss_core.files.image_cams import enlarged
 from wsss_core.networks.affinitynet import load_affinitynet

@@ -17,7 +17,7 @@ from tests.parity.imported import Imported
 from tests.parity.test_advcam import EXACT
 from tests.parity.test_irn_cam import MAPS
 from tests.workflow.workflow import Workflow
-from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.config.class_names import VOC_CLASSES
 from wsss_core.files.cam_store import CamStoreReader, ImageCams
 
 pytestmark = pytest.mark.xdist_group("advcam")

@@ -8,8 +8,8 @@ from torch import nn
 from tests.config.test_loading import small
 from tests.config.test_transformers import BACKBONES
 from wsss_core.config import load_config, read_yaml
-from wsss_core.config.classifiers import ClipClassifier
-from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.config.class_names import VOC_CLASSES
+from wsss_core.config.token_classifiers import ClipClassifier
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.networks.text_features import save_text_features
 from wsss_core.networks.weights import save_weights

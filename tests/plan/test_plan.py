@@ -546,5 +546,5 @@ def test_said_or_by_default_it_is_the_same_segmenter_and_with_random_layers_the_
         largefov_of(fully_connected="vgg16", trunk={"weights": "scratch"})
     with pytest.raises(ConfigError, match="'channels' must divide that, not be 1000"):
         largefov_of(fully_connected="vgg16", channels=1000)
-    with pytest.raises(ConfigError, match="'fully_connected' is for new layers, and 'weights' brings them"):
+    with pytest.raises(ConfigError, match="'fully_connected' is for new layers, but 'weights' has them"):
         largefov_of(fully_connected="random", weights="a.safetensors")

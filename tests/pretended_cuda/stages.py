@@ -23,22 +23,11 @@ from wsss_core.config.classifiers import (
     AeftClassifier,
     CgnetClassifier,
     Classifier,
-    ClipClassifier,
-    MctformerClassifier,
     OrdinaryClassifier,
     SeenetClassifier,
 )
 from wsss_core.config.networks import Backbone, Pretext, Trunk
-from wsss_core.config.refinement import (
-    AffinityLabels,
-    AffinityNet,
-    AttentionSpreading,
-    Irn,
-    IrnWalk,
-    LearnedAffinity,
-    PseudoLabels,
-    Walk,
-)
+from wsss_core.config.refinement import AffinityLabels, AffinityNet, Irn, LearnedAffinity, PseudoLabels
 from wsss_core.config.segmentation import (
     DeepLab,
     DeepLabV2,
@@ -50,6 +39,8 @@ from wsss_core.config.segmentation import (
     SegmenterOptimisation,
 )
 from wsss_core.config.semi_supervised import AuxiliaryDecoders, Consistency, MasksOf
+from wsss_core.config.spreading import AttentionSpreading, IrnWalk, Walk
+from wsss_core.config.token_classifiers import ClipClassifier, MctformerClassifier
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.datasets.palette import write_label_map

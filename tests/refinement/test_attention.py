@@ -7,7 +7,7 @@ import torch
 from tests.refinement.tiny_data import SIZES, TRUNK, FakeCams
 from wsss_core.backbones.prepare_backbone import TrunkOnly
 from wsss_core.config.networks import Backbone, Trunk
-from wsss_core.config.refinement import AttentionSpreading, Walk
+from wsss_core.config.spreading import AttentionSpreading, Walk
 from wsss_core.errors import UserError
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import save_weights

@@ -13,7 +13,7 @@ from torch import nn
 from tests.oracles import affinity_pairs, boundary_paths
 from tests.oracles.dense_random_walk import walk_along_pairs
 from tests.refinement.tiny_data import CLASSES, LABELS, SIZES, TRUNK, FakeCams, write_images, write_trunk
-from wsss_core.config.refinement import IrnWalk, Walk
+from wsss_core.config.spreading import IrnWalk, Walk
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError

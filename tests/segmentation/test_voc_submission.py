@@ -6,7 +6,7 @@ import pandas
 import pytest
 from PIL import Image
 
-from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.config.class_names import VOC_CLASSES
 from wsss_core.datasets.index import COLUMNS, DatasetIndex
 from wsss_core.datasets.palette import label_image, write_label_map
 from wsss_core.errors import UserError

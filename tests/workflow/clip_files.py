@@ -9,9 +9,9 @@ import torch
 from safetensors.numpy import save_file
 
 from wsss_core.config import load_config
-from wsss_core.config.classifiers import ClipClassifier
 from wsss_core.config.networks import Trunk
 from wsss_core.config.text_descriptions import KIND
+from wsss_core.config.token_classifiers import ClipClassifier
 from wsss_core.config.trained_on import DESCRIPTION_KEY
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.importing.authors_formats import ImageTower

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.datasets.coco_tree import CocoTree, small_coco
 from wsss_core.config import load_config
-from wsss_core.config.dataset import COCO_CLASSES
+from wsss_core.config.class_names import COCO_CLASSES
 from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import LargeFov
 from wsss_core.datasets.images import read_mask

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.datasets.voc_tree import VocTree
 from tests.plan.shipped_plans import shipped_content
-from wsss_core.config.dataset import COCO_CLASSES, VOC_CLASSES
+from wsss_core.config.class_names import COCO_CLASSES, VOC_CLASSES
 
 from .clip_files import write_clip_files
 from .workflow import REPOSITORY, Workflow

@@ -17,9 +17,9 @@ from PIL import Image
 from tests.datasets.voc_tree import VocTree
 from tests.plan.shipped_plans import REPOSITORY, shipped_configurations, shipped_content
 from wsss_core.config import load_config
-from wsss_core.config.classifiers import ClipClassifier
-from wsss_core.config.dataset import COCO_CLASSES, VOC_CLASSES
+from wsss_core.config.class_names import COCO_CLASSES, VOC_CLASSES
 from wsss_core.config.stages import DEFAULT_RESOURCES
+from wsss_core.config.token_classifiers import ClipClassifier
 
 from .clip_files import write_random_clip_files
 from .workflow import Workflow

@@ -4,7 +4,7 @@ import csv
 
 import h5py
 
-from wsss_core.config.dataset import CREATURE_CLASSES
+from wsss_core.config.class_names import CREATURE_CLASSES
 from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import LargeFov
 from wsss_core.networks.segmenter_files import build_segmenter, save_segmenter

@@ -11,8 +11,8 @@ import torch
 
 from tests.workflow.workflow import REPOSITORY, Workflow, small_demo
 from wsss_core.config import load_config
-from wsss_core.config.classifiers import ClipClassifier
 from wsss_core.config.networks import Trunk
+from wsss_core.config.token_classifiers import ClipClassifier
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.datasets.label_maps import read_label_map
 from wsss_core.importing.authors_formats import ImageTower
@@ -139,7 +139,7 @@ def test_other_texts_are_told_before_anything_runs(finished):
     changed = finished.changed()
     changed.config["classifiers"]["clip"]["template"] = "a photo of a {}."
     output = changed.attempt("--dry-run").stdout
-    assert "classifiers.clip.text_features: texts.safetensors: is of the classes' text" in output
+    assert "classifiers.clip.text_features: texts.safetensors: has the class text" in output
     assert "python -m wsss_core text-features" in output
     changed.config["classifiers"]["clip"]["text_features"] = "gone.safetensors"
     assert "classifiers.clip.text_features: there is no file gone.safetensors" in changed.attempt("--dry-run").stdout

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.datasets.voc_tree import VocTree
-from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.config.class_names import VOC_CLASSES
 from wsss_core.config.networks import Trunk
 from wsss_core.config.segmentation import LargeFov
 from wsss_core.networks.segmenter_files import build_segmenter, save_segmenter

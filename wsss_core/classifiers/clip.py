@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from wsss_core.classifiers.objective import Objective
-from wsss_core.config.classifiers import Classifier, ClipClassifier
+from wsss_core.config.classifiers import Classifier
 from wsss_core.config.networks import Trunk
+from wsss_core.config.token_classifiers import ClipClassifier
 from wsss_core.errors import UserError
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.clip import TextFeatureClassifier

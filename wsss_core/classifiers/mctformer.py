@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from wsss_core.classifiers.objective import Objective
-from wsss_core.config.classifiers import Classifier, MctformerClassifier
+from wsss_core.config.classifiers import Classifier
 from wsss_core.config.networks import Trunk
+from wsss_core.config.token_classifiers import MctformerClassifier
 from wsss_core.networks.class_tokens import ClassTokenClassifier
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.parameter_groups import ParameterGroup

@@ -10,7 +10,7 @@ import argparse
 import os
 
 from wsss_core.commands.configfile import add_configfile, plan_of
-from wsss_core.config.classifiers import ClipClassifier
+from wsss_core.config.token_classifiers import ClipClassifier
 from wsss_core.errors import UserError
 
 

@@ -1,4 +1,4 @@
-"""Settings that say where objects end and the background begins."""
+"""Settings that separate objects from the background."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -14,7 +14,7 @@ THRESHOLD_STEPS = 100
 
 
 class Threshold(Parameters):
-    """A threshold and where it comes from. A number alone is short for ``fixed``."""
+    """A threshold, or how it is chosen. A plain number is short for ``fixed``."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("fixed", "rule", "best_on")
     belongs_to: ClassVar[Mapping[str, str]] = {"subset": "best_on"}
@@ -23,17 +23,17 @@ class Threshold(Parameters):
     fixed: float | None = Field(None, gt=0, lt=1)
     """The threshold itself, with two decimals."""
     rule: Literal["mean_and_deviation"] | None = Field(None, exclude_if=lambda rule: rule is None)
-    """Choose one without masks: 0.65 standard deviations above the mean of the values that the class maps of all
-    training images have. Each method then gets its own."""
+    """Choose one without masks: 0.65 standard deviations above the mean of all values in the class maps of the training
+    images. Each method then gets its own."""
     best_on: Literal["train", "subset"] | None = None
     """Choose the one with the highest mIoU: on all training images with a mask (an oracle: the result is no longer
     weakly supervised), or on the images listed in ``subset``."""
     subset: File | None = None
-    """With ``best_on: subset``, a text file with ids of training images that have masks, one a line."""
+    """With ``best_on: subset``, a text file with ids of training images that have masks, one per line."""
 
     @model_validator(mode="before")
     @classmethod
-    def _number_alone(cls, settings: Any) -> Any:
+    def _plain_number(cls, settings: Any) -> Any:
         if isinstance(settings, Mapping):
             return settings
         number = as_number(settings)
@@ -46,17 +46,17 @@ class Threshold(Parameters):
         if (self.subset is not None) != (self.best_on == "subset"):
             raise ValueError("'subset', a file with image ids, belongs to best_on: subset")
         if self.fixed is not None and abs(self.fixed * THRESHOLD_STEPS - round(self.fixed * THRESHOLD_STEPS)) > 1e-9:
-            raise ValueError("a threshold must be a multiple of 0.01: seeds are scored at those")
+            raise ValueError("a threshold must be a multiple of 0.01, as seeds are scored at those")
         return self
 
     @classmethod
     def of_artifact(cls, parameters: Mapping[str, Any]) -> "Threshold":
-        """The choice that an artifact of the stage ``threshold`` was planned for, without its other parameters."""
+        """The threshold's settings among the parameters of an artifact of the stage ``threshold``."""
         return cls(**{key: value for key, value in parameters.items() if key in cls.model_fields})
 
 
 class BackgroundScore(Parameters):
-    """The background's score beside the class maps: a constant, or what the class maps leave."""
+    """The background's score next to the class maps: a constant, or what the class maps leave over."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("threshold", "alpha", "times_seed_threshold")
 
@@ -65,8 +65,8 @@ class BackgroundScore(Parameters):
     alpha: Power | None = None
     """``(1 - largest class value) ** alpha``, as in AffinityNet; a larger alpha leaves more foreground."""
     times_seed_threshold: float | None = Field(None, ge=0.01, le=100)
-    """The same score at every pixel: this multiple of the CAMs' own ``threshold``, to two decimals. It follows the
-    method."""
+    """The same score at every pixel: this multiple of the CAMs' own ``threshold``, rounded to two decimals. It follows
+    the method."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "BackgroundScore":
@@ -74,39 +74,39 @@ class BackgroundScore(Parameters):
         return self
 
     def resolved(self, seed_threshold: float | None) -> "BackgroundScore":
-        """The score with ``times_seed_threshold`` worked out.
+        """The score with ``times_seed_threshold`` replaced by its value.
 
         Args:
-            seed_threshold: the CAMs' threshold; needed by that kind alone.
+            seed_threshold: the CAMs' threshold; needed only for ``times_seed_threshold``.
         """
         return BackgroundScore(**_resolved(self, seed_threshold)) if self.times_seed_threshold else self
 
 
 class Saliency(Parameters):
-    """Scores from class maps and a saliency map, as SeeNet's proxy labels."""
+    """Scores from class maps and a saliency map, as for SeeNet's proxy labels."""
 
     attention_weight: float = Field(1.0, ge=0.01, le=100)
-    """Weight of a class map in its harmonic mean with the saliency map, whose own weight is 1. SeeNet's, as far as is
-    known (from memory of its section on semantic segmentation), is 1."""
+    """Weight of a class map in its harmonic mean with the saliency map, whose weight is 1. SeeNet probably has 1 (from
+    memory of its section on semantic segmentation)."""
 
 
 class PseudoLabelBackground(Parameters):
-    """The background's score beside the maps that pseudo labels are made from."""
+    """The background's score next to the maps that pseudo labels are made from."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("threshold", "alpha", "times_seed_threshold", "walked_alpha", "saliency")
 
     threshold: Threshold | None = None
-    """The same score at every pixel, after the maps were divided by the largest value of all classes (IRN, AdvCAM)."""
+    """The same score at every pixel. The maps are first divided by the largest value of all classes (IRN, AdvCAM)."""
     alpha: Power | None = None
-    """``(1 - largest class value) ** alpha`` of the maps divided so."""
+    """``(1 - largest class value) ** alpha`` of the maps, divided in the same way."""
     times_seed_threshold: float | None = Field(None, ge=0.01, le=100)
-    """The same score at every pixel: this multiple of the CAMs' own ``threshold``, to two decimals."""
+    """The same score at every pixel: this multiple of the CAMs' own ``threshold``, rounded to two decimals."""
     walked_alpha: Power | None = None
-    """``(1 - largest class value) ** walked_alpha`` of the class maps before the walk, a map that walks along with
-    them; nothing is divided (AffinityNet's code)."""
+    """``(1 - largest class value) ** walked_alpha`` of the class maps before the walk. This map walks along with them,
+    and nothing is divided (AffinityNet's code)."""
     saliency: Saliency | None = Field(None, exclude_if=lambda saliency: saliency is None)
     """``1 - saliency``, from the maps in ``dataset.saliency``; a class's score is then the harmonic mean of its map and
-    the saliency (SeeNet, after Chaudhry et al., BMVC 2017). ``{}`` takes its defaults."""
+    the saliency (SeeNet, after Chaudhry et al., BMVC 2017). ``{}`` takes the defaults."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "PseudoLabelBackground":
@@ -114,11 +114,11 @@ class PseudoLabelBackground(Parameters):
         return self
 
     def resolved(self, seed_threshold: float | None, threshold: float | None) -> BackgroundScore | Saliency | None:
-        """The score beside the maps after the walk; None where the background has walked along.
+        """The score next to the maps after the walk; None if the background walked along.
 
         Args:
-            seed_threshold: the CAMs' threshold; needed by ``times_seed_threshold`` alone.
-            threshold: the chosen one, where ``threshold`` is not fixed.
+            seed_threshold: the CAMs' threshold; needed only for ``times_seed_threshold``.
+            threshold: the chosen threshold, if ``threshold`` is not fixed.
         """
         if self.walked_alpha is not None:
             return None
@@ -130,7 +130,7 @@ class PseudoLabelBackground(Parameters):
 
 
 def multiple_of(times: float, seed_threshold: float) -> float:
-    """A multiple of a seed's threshold: one of 0.01, ..., 0.99, the nearest."""
+    """A multiple of a seed's threshold, rounded to the nearest of 0.01, ..., 0.99."""
     hundredths = round(times * seed_threshold * THRESHOLD_STEPS)
     return min(max(hundredths, 1), THRESHOLD_STEPS - 1) / THRESHOLD_STEPS
 
@@ -151,5 +151,5 @@ def _resolved(
     if settings.times_seed_threshold is None:
         return {"alpha": settings.alpha}
     if seed_threshold is None:
-        raise ValueError("a multiple of the seed's threshold needs that")
+        raise ValueError("'times_seed_threshold' needs the seed's threshold")
     return {"threshold": multiple_of(settings.times_seed_threshold, seed_threshold)}

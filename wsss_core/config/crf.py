@@ -15,16 +15,16 @@ class Crf(Parameters):
     belongs_to: ClassVar[Mapping[str, str]] = {"certainty": "unary"}
 
     unary: Literal["scores", "labels"] = "scores"
-    """What the CRF starts from: every label's score (AffinityNet, OC-CSE, AEFT), or only the label with the largest
-    one (IRN, AdvCAM)."""
+    """What the CRF starts from: every label's score (AffinityNet, OC-CSE, AEFT), or only the label with the highest
+    score (IRN, AdvCAM)."""
     certainty: float = Field(0.7, ge=0.5, lt=1)
     """With ``unary: labels``, the probability that the label is right; the others share the rest equally."""
     iterations: int = Field(10, ge=1, le=1_000)
     """Mean-field iterations."""
     long_side: int | None = Field(500, ge=1, le=100_000)
-    """Longer side of the images that the two spatial deviations are meant for, pixels; in a smaller or larger image
-    they shrink or grow with its longer side. 500 is most of VOC's, on which all authors' constants were chosen.
-    ``null``: pixels of the image at hand, whatever its size, as in all authors' code."""
+    """Longer side, in pixels, of the images that the two spatial deviations are meant for; in other images they scale
+    with the longer side. Most VOC images have 500, and all authors chose their constants on VOC. ``null``: the
+    deviations do not scale, as in all authors' code."""
     gaussian_sxy: Deviation = 3.0
     """Spatial deviation of the smoothness kernel, pixels."""
     gaussian_compat: Weight = 3.0
@@ -36,8 +36,8 @@ class Crf(Parameters):
     bilateral_compat: Weight = 10.0
     """Weight of the appearance kernel."""
     colours: Literal["rgb", "wrapped"] = Field("rgb", exclude_if=lambda colours: colours == "rgb")
-    """What the appearance kernel compares: the image's colours; or these less their mean, with 256 added where that is
-    below 0, as deeplab-pytorch's and CLIP-ES's code has it (``wrapped``)."""
+    """What the appearance kernel compares. ``rgb``: the image's colours. ``wrapped``: the colours minus their mean,
+    plus 256 where that is negative, as in the code of deeplab-pytorch and CLIP-ES."""
 
     def widths(self, height: int, width: int) -> tuple[float, float]:
         """``gaussian_sxy`` and ``bilateral_sxy`` for an image of this size, pixels."""

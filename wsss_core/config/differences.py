@@ -1,4 +1,4 @@
-"""What a configuration says, setting by setting, beside what it would be if it were not said."""
+"""The settings of a configuration next to their defaults."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.root import Config
 
-NOT_TOLD = ("runtime", "resources", "report")
+NOT_LISTED = ("runtime", "resources", "report")
 """How things run and are shown, which changes no result."""
 
 
@@ -19,19 +19,19 @@ def all_settings(config: Config) -> list[dict[str, Any]]:
         config: a checked configuration.
 
     Returns:
-        Each setting's ``key`` (its path), ``value`` and ``default``, as JSON values; ``given`` says whether it has no
-        default, ``differs`` whether it has one and is another.
+        Each setting's ``key`` (its path), ``value`` and ``default``, as JSON values; ``given`` says that it has no
+        default, ``differs`` that it has one and is not equal to it.
     """
     return [
         setting
         for name in type(config).model_fields
-        if name not in NOT_TOLD
+        if name not in NOT_LISTED
         for setting in _settings(name, getattr(config, name), PydanticUndefined)
     ]
 
 
 def _settings(key: str, value: Any, default: Any) -> Iterator[dict[str, Any]]:
-    """The settings of a block, of named variants, or the one that a value is."""
+    """The settings in a block or in named variants; a plain value is one setting."""
     if isinstance(value, Parameters):
         like = default if type(default) is type(value) else None
         if default is None:

@@ -1,4 +1,4 @@
-"""Files of one's own that add a trunk, an objective, a CAM method or an affinity, without a change to the package."""
+"""Users' files that add a trunk, an objective, a CAM method or an affinity, without a change to the package."""
 
 import hashlib
 import importlib.util
@@ -15,24 +15,24 @@ from wsss_core.errors import UserError
 
 Kind = TypeVar("Kind", bound=Parameters)
 _loaded: dict[str, str] = {}
-"""By file, the digest of what was loaded from it."""
+"""By file, the digest of the content that was loaded."""
 _SOURCES: dict[type[Parameters], dict[str, str]] = {}
-"""By settings class, the file it comes from and the digest of that."""
+"""By settings class, the file it comes from and the file's digest."""
 _IMPLEMENTED = {
     "backbones": "a TrunkNetwork",
     "classifiers": "an Objective",
     "cams": "a function with @cam_method",
     "affinities": "an AffinityMethod or TrainingFreeMethod",
 }
-"""Sections that an extension can add to, and what belongs to the settings."""
+"""Sections that an extension can add to, and the code that its settings need."""
 
 
 def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
-    """Class decorator: make a settings class one of the kinds of variants of a section.
+    """Class decorator: make a settings class a kind of variant of a section.
 
     Args:
-        section: ``backbones``, ``classifiers``, ``cams`` or ``affinities``; the class has to be derived from
-            ``Backbone``, ``Classifier``, ``Cams``, ``LearnedAffinity`` or ``TrainingFreeAffinity`` and to say
+        section: ``backbones``, ``classifiers``, ``cams`` or ``affinities``; the class must be derived from
+            ``Backbone``, ``Classifier``, ``Cams``, ``LearnedAffinity`` or ``TrainingFreeAffinity`` and declare
             ``network: Literal["name"] = "name"``, or ``objective``, or ``method``.
     """
 
@@ -54,10 +54,10 @@ def register(section: str) -> Callable[[type[Kind]], type[Kind]]:
 
 
 def load_extension(file: str) -> None:
-    """Run a file that registers settings and the code that belongs to them; once in a process.
+    """Run a file that registers settings and their code; once per process.
 
     Raises:
-        UserError: the file is missing or fails, takes a name of the package's, or lacks code for its settings.
+        UserError: the file is missing or fails, uses a name of the package, or lacks code for its settings.
     """
     path = Path(file)
     try:
@@ -80,7 +80,7 @@ def load_extension(file: str) -> None:
     except (Exception, SystemExit) as error:
         raise UserError(f"{file}: the extension fails: {type(error).__name__}: {error}") from error
     for section, what in _IMPLEMENTED.items():
-        # Looked up, not imported: whoever implements something has imported its registry.
+        # Looked up, not imported: an extension that implements something has imported the registry.
         registry = Registry.of_sections.get(section)
         names = {} if registry is None else registry.known
         for kind_name, kind in SECTIONS[section].kinds.items():
@@ -95,7 +95,7 @@ def load_extension(file: str) -> None:
 def source_of(settings: Parameters) -> Mapping[str, str] | None:
     """File and digest of the extension that a variant's kind comes from; None for the package's own.
 
-    Part of the identity of what is made with it: a changed extension makes its artifacts anew.
+    Part of the identity of what is made with it: after a change of the extension its artifacts are made again.
     """
     return _SOURCES.get(type(settings))
 
@@ -115,7 +115,7 @@ def load_source(parameters: Mapping[str, Any]) -> None:
 
 
 def file_of_extension(module: str) -> str | None:
-    """The file of the extension that was loaded as the module of this name; None if it is none."""
+    """The file of the extension that was loaded as the module of this name; None if there is none."""
     return next((file for file in _loaded if _module_name(file) == module), None)
 
 

@@ -1,4 +1,4 @@
-"""Settings of a variant that are guesses: a paper used some value, and nobody has published which."""
+"""Settings of a variant that are guesses, as nobody has published the paper's values."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,10 +9,10 @@ from wsss_core.config.values_in_words import in_words
 
 
 class Guesses(Parameters):
-    """The base of variants that say of themselves what is guessed."""
+    """Base of variants that list which of their settings are guesses."""
 
     guessed: tuple[str, ...] = Field((), max_length=100, exclude=True)
-    """Keys of this variant, such as ``optimisation.epochs``, whose values are guesses: nobody has published them. No
+    """Keys of this variant, such as ``optimisation.epochs``, whose values are guesses, as nobody has published them. No
     result depends on this; the summary marks the experiments that use the variant, and lists these keys and values."""
 
     @model_validator(mode="after")
@@ -29,7 +29,7 @@ class Guesses(Parameters):
         return self
 
     def guesses(self) -> Iterator[str]:
-        """Each guessed key with its value, in words; of a block the key alone."""
+        """Each guessed key with its value, in words; only the key for a block."""
         for key in self.guessed:
             value: object = self
             for part in key.split("."):
@@ -38,7 +38,7 @@ class Guesses(Parameters):
 
 
 def guesses_of(variants: Mapping[tuple[str, str], object]) -> list[str]:
-    """What is guessed in some variants.
+    """The guessed settings of several variants.
 
     Args:
         variants: by section and name, the variants' settings.

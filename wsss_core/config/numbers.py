@@ -1,7 +1,7 @@
 """Numbers in the configuration: what counts as one, and ranges that several settings share.
 
-Every number has a range. It is wide: it keeps out what no one can mean (a crop of 10^30 pixels, images at 1e-300 of
-their size), which a job would find out hours later, or never.
+Every number has a wide range. It excludes only what nobody can mean (a crop of 10^30 pixels, images at 1e-300 of their
+size), because a job would fail on that hours later, or never.
 """
 
 import re
@@ -11,25 +11,25 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, Field
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""Of random numbers."""
+"""Seed of random numbers."""
 Epochs = Annotated[int, Field(ge=0, le=100_000)]
 """Passes over the training images."""
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 """Images of one step."""
 Channels = Annotated[int, Field(ge=1, le=8_192)]
-"""Of a layer."""
+"""Channels of a layer."""
 Bins = Annotated[int, Field(ge=1, le=1_024)]
-"""Cells of a grid, each way, that features are averaged over."""
+"""Cells, each way, of a grid that features are averaged over."""
 Dilation = Annotated[int, Field(ge=1, le=1_024)]
 """Cells between two weights of a convolution."""
 Scale = Annotated[float, Field(ge=0.05, le=8)]
-"""Multiple of its size that an image is seen at."""
+"""Multiple of an image's size."""
 Power = Annotated[float, Field(ge=0.01, le=1_000)]
 """Exponent."""
 Factor = Annotated[float, Field(ge=1e-4, le=1e4)]
 """Multiple of something."""
 Weight = Annotated[float, Field(ge=0, le=1e6)]
-"""Of a term in a sum."""
+"""Weight of a term in a sum."""
 Deviation = Annotated[float, Field(ge=0.01, le=10_000)]
 """Width of a Gaussian."""
 MemoryMiB = Annotated[int, Field(ge=100, le=1_000_000_000)]
@@ -38,7 +38,7 @@ Minutes = Annotated[int, Field(ge=1, le=10_000_000)]
 """Time limit of a job."""
 
 _WITH_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
-"""``1e-3`` is a number to people and in YAML 1.2; YAML 1.1, which Python's reader knows, takes it for text."""
+"""``1e-3`` is a number to people and in YAML 1.2, but text in YAML 1.1, which Python reads."""
 
 
 @cache
@@ -48,10 +48,10 @@ def numeric_fields(model: type[BaseModel]) -> frozenset[str]:
 
 
 def as_number(value: Any) -> Any:
-    """A value of a numeric key, where ``1e-3`` is a number.
+    """A value of a numeric key, with ``1e-3`` as a number.
 
     Raises:
-        ValueError: it is, or holds, true or false, which Python would take for 1 and 0, or bytes.
+        ValueError: it is or contains bytes, or true or false, which Python would take for 1 and 0.
     """
     if isinstance(value, bool):
         raise ValueError(f"must be a number, not {str(value).lower()}")

@@ -15,31 +15,31 @@ def _different_scales(scales: tuple[float, ...]) -> tuple[float, ...]:
 
 
 Scales = Annotated[tuple[Scale, ...], Field(min_length=1, max_length=32), AfterValidator(_different_scales)]
-"""Multiples of its size that an image is seen at."""
+"""Multiples of an image's size."""
 
 
 class Parameters(BaseModel):
     """A block of settings: typed, immutable, and closed (an unknown key is an error).
 
-    The docstring under each field is its description: in the JSON schema that editors read
-    and in the reference table of ``docs/configuration.md``.
+    The docstring under each field is its description in the JSON schema that editors read and in the reference table
+    of ``docs/configuration.md``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     alternatives: ClassVar[tuple[str, ...]] = ()
-    """Keys that exclude each other: to give one is to take an inherited other one away."""
+    """Keys that exclude each other: giving one removes an inherited other one."""
     belongs_to: ClassVar[Mapping[str, str]] = {}
-    """Keys that go with a choice made under another key: an inherited one goes when that changes."""
+    """Keys that depend on a choice under another key: an inherited one is removed when the choice changes."""
     short_for: ClassVar[str | None] = None
-    """The key that a text alone, in place of the block, is short for; a block laid over it keeps that key."""
+    """The key that a plain text in place of the block is short for; a block laid over the text keeps that key."""
     short_type: ClassVar[str | None] = None
-    """JSON type of a value alone that is short for the block, for the schema."""
+    """JSON type of a plain value that is short for the block, for the schema."""
 
     @model_validator(mode="before")
     @classmethod
     def _complete_blocks(cls, settings: Any) -> Any:
-        """Lay a block that is given in part over the default that this place has for it."""
+        """Complete a block that is given in part, from its default in this class."""
         settings = in_full(settings, cls)
         if not isinstance(settings, Mapping):
             return settings
@@ -62,8 +62,8 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any], block: type[Base
 
     Args:
         below: inherited or default settings.
-        above: the settings given; blocks are merged key by key, all else is replaced.
-        block: the class of the settings, if known; says which keys exclude each other.
+        above: the given settings; blocks are merged key by key, everything else is replaced.
+        block: the class of the settings, if known; it says which keys exclude each other.
     """
     alternatives: tuple[str, ...] = getattr(block, "alternatives", ())
     belongs_to: Mapping[str, str] = getattr(block, "belongs_to", {})
@@ -86,7 +86,7 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any], block: type[Base
 
 
 def in_full(settings: Any, block: type[BaseModel] | None) -> Any:
-    """A value that is short for a block, as that block; all else as it is."""
+    """A plain value that is short for a block, as that block; other values unchanged."""
     key = getattr(block, "short_for", None)
     return {key: settings} if key is not None and isinstance(settings, str) else settings
 

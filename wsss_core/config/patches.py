@@ -1,4 +1,4 @@
-"""Variants on a vision transformer, whose maps all have the stride of its patches, that need finer ones."""
+"""Variants that need finer maps than their vision transformer has: all its maps have the stride of its patches."""
 
 from collections.abc import Iterable
 
@@ -9,11 +9,11 @@ from wsss_core.config.root import Config
 from wsss_core.config.segmentation import DeepLab, DeepLabV3Plus
 
 LOW_LEVEL = 4
-"""Stride of the maps that a segmenter's skip joins."""
+"""Stride of the maps that a segmenter's skip connection adds."""
 
 
 def too_coarse_patches(config: Config) -> Iterable[str]:
-    """A line for each affinity or segmenter that needs maps of a finer stride than its transformer's patches."""
+    """A line for each affinity or segmenter that needs finer maps than its transformer's patches give."""
     for section, variants in (("affinities", config.affinities), ("segmenters", config.segmenters)):
         for name, settings in variants.items():
             needed, purpose = _finest(settings)
@@ -35,7 +35,7 @@ def too_coarse_patches(config: Config) -> Iterable[str]:
 
 
 def _finest(settings: Parameters) -> tuple[int | None, str]:
-    """The finest stride of maps that a variant needs, if it needs any finer than its trunk's last; and what does."""
+    """The stride of the finest maps that a variant needs besides its trunk's last ones, if any, and what needs them."""
     if isinstance(settings, Irn):
         return IRN_STRIDE, "the boundaries of method irn need"
     if isinstance(settings, AffinityNet):

@@ -1,4 +1,4 @@
-"""Paths in the configuration: ``~`` is the home folder, and what no file can be named is refused with its key."""
+"""Paths in the configuration: ``~`` is the home folder; a path that no file can have is refused."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _VARIABLE = re.compile(r"\$(\w+|\{\w+\})(/|$)")
 
 
 def written_out(path: Any) -> Any:
-    """A path with the home folder in place of ``~`` (or ``~name``); what is no text or path as it is.
+    """A path with the home folder in place of ``~`` (or ``~name``); values of other types unchanged.
 
     Raises:
         ValueError: there is no such home folder, or no file could have this path.
@@ -53,6 +53,6 @@ def written_out(path: Any) -> Any:
 Folder = Annotated[Path, BeforeValidator(written_out)]
 """The path of a folder."""
 File = Annotated[str, Field(min_length=1), BeforeValidator(written_out)]
-"""The path of a file; text, as it is part of identities."""
+"""The path of a file; a text, because it is part of identities."""
 WeightsFile = Annotated[str, Field(pattern=r"\.safetensors$"), BeforeValidator(written_out)]
 """The path of a network's weights."""

@@ -1,7 +1,7 @@
 """The configuration's JSON schema and its reference table, generated from the settings classes.
 
-``python -m wsss_core.config.reference`` writes both into ``docs/``, and into the pages of ``docs/methods`` the tables
-of their settings; a test keeps them in step.
+``python -m wsss_core.config.reference`` writes both into ``docs/``, and the tables of settings into the pages of
+``docs/methods``; a test checks that they are up to date.
 """
 
 import json
@@ -29,14 +29,14 @@ SCHEMA_FILE = "config.schema.json"
 TABLE_FILE = "configuration.md"
 METHODS_FOLDER = "methods"
 _SETTINGS_OF = re.compile(r"^(<!-- settings of (\w+) -->)\n.*?^(?=<!-- end of settings -->$)", re.M | re.S)
-"""In a page of the manual: what is replaced by a table of the settings of a class."""
+"""The part of a page that is replaced by a table of a class's settings."""
 
 
 def json_schema() -> dict[str, Any]:
     """The schema that editors check and complete ``config.yaml`` with.
 
-    In a section of variants every key of every kind of variant is known; which ones a kind may
-    have is checked when the configuration is loaded.
+    In a section of variants it allows the keys of every kind; which ones a kind may have is checked when the
+    configuration is loaded.
     """
     kinds = {kind for section in SECTIONS.values() for kind in section.kinds.values()} | {*DATASET_FORMATS.values()}
     models = [(model, "validation") for model in (Config, *sorted(kinds, key=lambda kind: kind.__name__))]
@@ -69,11 +69,11 @@ def reference_table() -> str:
         "# Configuration reference",
         "",
         "Generated from the settings classes by `python -m wsss_core.config.reference`. A key that is not listed",
-        "here is an error, and so is a value outside its range; all errors of a file are told at once.",
+        "here is an error, and so is a value outside its range; all errors of a file are reported together.",
         "",
         "Sections of variants (`backbones`, `classifiers`, `cams`, `affinities`, `segmenters`, `experiments`) map",
-        "names to settings. `extends: <name>` takes over another variant's settings of the same section; blocks are",
-        "merged key by key, a value `null` takes an inherited optional value away.",
+        "names to settings. `extends: <name>` inherits the settings of another variant of the same section; blocks are",
+        "merged key by key, and `null` removes an inherited optional value.",
     ]
     for name, layout in DATASET_FORMATS.items():
         lines += _block("dataset", layout, f" with `format: {name}`")
@@ -93,16 +93,16 @@ def reference_table() -> str:
 
 
 def with_settings(page: str) -> str:
-    """A page of the manual with the tables of the settings that it asks for.
+    """A page of the manual with its tables of settings filled in.
 
-    Between ``<!-- settings of AdvCams -->`` and ``<!-- end of settings -->`` stands what the class itself declares;
+    Between ``<!-- settings of AdvCams -->`` and ``<!-- end of settings -->`` comes what the class itself declares;
     what it inherits is in the reference table.
 
     Args:
         page: Markdown.
 
     Raises:
-        KeyError: there is no settings class of a name.
+        KeyError: there is no settings class of that name.
     """
     classes = {kind.__name__: kind for kind in _all_classes(Parameters)}
 
@@ -122,7 +122,7 @@ def _all_classes(base: type[Parameters]) -> Iterator[type[Parameters]]:
 
 
 def _short(default: Any) -> str:
-    """A default; of a block, what differs from the block's own defaults."""
+    """A default; for a block, what differs from the block's own defaults."""
     if default is PydanticUndefined:
         return "**required**"
     if not isinstance(default, BaseModel):
@@ -130,7 +130,7 @@ def _short(default: Any) -> str:
     given = ", ".join(
         f"{key}: {_plain_value(value)}" for key, value in default.model_dump(exclude_defaults=True).items()
     )
-    return f"`{{{given}}}`" if given else "the block's own"
+    return f"`{{{given}}}`" if given else "the block's defaults"
 
 
 def _plain_value(value: Any) -> str:

@@ -1,51 +1,35 @@
-"""References of variants to others: what an experiment leads to, and what cannot serve."""
+"""References between variants: which ones an experiment uses, and which ones do not fit."""
 
 from collections.abc import Iterable
 
 from wsss_core.config.cams import Cams, ClassAttentionCams, ClipGradcamCams, SeenetCams
-from wsss_core.config.classifiers import Classifier, ClipClassifier, MctformerClassifier
+from wsss_core.config.classifiers import Classifier
 from wsss_core.config.extensions import source_of
 from wsss_core.config.networks import patch_of
 from wsss_core.config.refinement import AttentionAffinity
 from wsss_core.config.root import REFERENCES, Config
 from wsss_core.config.segmentation import LargeFov, has_fully_connected
+from wsss_core.config.token_classifiers import ClipClassifier, MctformerClassifier
 
 OBJECTIVE_OF: dict[type[Cams], str] = {
     SeenetCams: "seenet",
     ClassAttentionCams: "mctformer",
     ClipGradcamCams: "clip",
 }
-"""CAM methods that look at more than class maps, and the objective whose classifier has that."""
+"""CAM methods that need more than class maps, and the objective whose classifier has it."""
 OF_TOKENS = ("mctformer", "clip")
-"""Objectives whose classifiers look at a vision transformer's tokens."""
+"""Objectives whose classifiers use a vision transformer's tokens."""
 
 
 def unfit_references(config: Config) -> Iterable[str]:
-    """A line for each reference, in any variant, to one that cannot serve it."""
-    circular = False
-    for name in config.classifiers:
-        if circle := _circle(config, name):
-            circular = True
-            yield f"classifiers.{name}: needs itself to be trained first: {' -> '.join(circle)}"
-    if circular:
+    """A line for each reference, in any variant, to a variant that does not fit."""
+    circles = {name: circle for name in config.classifiers if (circle := _circle(config, name))}
+    for name, circle in circles.items():
+        yield f"classifiers.{name}: needs itself to be trained first: {' -> '.join(circle)}"
+    if circles:
         return
     for name, classifier in config.classifiers.items():
-        if classifier.start_from is None:
-            continue
-        own = config.backbones[classifier.backbone]
-        other = config.backbones[config.classifiers[classifier.start_from].backbone]
-        if (own.network, own.model) != (other.network, other.model):
-            yield (
-                f"classifiers.{name}.start_from: '{classifier.start_from}' is a {other.model or other.network}; this "
-                f"classifier's backbone is a {own.model or own.network}, which its weights do not fit"
-            )
-        elif getattr(classifier, "objective") == "clip":  # noqa: B009
-            yield f"classifiers.{name}.start_from: objective clip has its 'weights' alone"
-        elif own.pixels != other.pixels:
-            yield (
-                f"classifiers.{name}.start_from: '{classifier.start_from}' sees pixels: {other.pixels}, this "
-                f"classifier's backbone pixels: {own.pixels}"
-            )
+        yield from (f"classifiers.{name}.start_from: {fault}" for fault in _unfit_start(config, classifier))
     for name, segmenter in config.segmenters.items():
         if isinstance(segmenter, LargeFov) and segmenter.fully_connected == "vgg16":
             backbone = segmenter.backbone or config.classifiers[segmenter.classifier or ""].backbone
@@ -64,29 +48,56 @@ def unfit_references(config: Config) -> Iterable[str]:
                 "'classifier', or the backbone weights"
             )
     for name, cams in config.cams.items():
-        objective = getattr(config.classifiers[cams.classifier], "objective")  # noqa: B009  every subclass has one
-        needed = next((wanted for kind, wanted in OBJECTIVE_OF.items() if isinstance(cams, kind)), objective)
-        if objective != needed:
-            method = cams.method  # type: ignore[attr-defined]
-            yield (
-                f"cams.{name}.classifier: method {method} needs a classifier with objective '{needed}'; "
-                f"'{cams.classifier}' has '{objective}'"
-            )
-        elif objective == "clip" and not isinstance(cams, ClipGradcamCams) and source_of(cams) is None:
-            yield (
-                f"cams.{name}.method: '{cams.classifier}' has objective 'clip', which has no class maps of its own; "
-                "its method is clip_gradcam"
-            )
-        elif objective in OF_TOKENS and cams.arithmetic == "bfloat16":
-            yield f"cams.{name}.arithmetic: bfloat16 is not for a classifier with objective '{objective}'; use float32"
+        yield from (f"cams.{name}.{fault}" for fault in _unfit_cams(config, cams))
+
+
+def _unfit_start(config: Config, classifier: Classifier) -> Iterable[str]:
+    """What is wrong with the classifier that a classifier starts from, if anything is."""
+    if classifier.start_from is None:
+        return
+    own = config.backbones[classifier.backbone]
+    other = config.backbones[config.classifiers[classifier.start_from].backbone]
+    if (own.network, own.model) != (other.network, other.model):
+        yield (
+            f"'{classifier.start_from}' is a {other.model or other.network}; this classifier's backbone is a "
+            f"{own.model or own.network}, which its weights do not fit"
+        )
+    elif _objective(classifier) == "clip":
+        yield "objective clip starts only from its 'weights'"
+    elif own.pixels != other.pixels:
+        yield (
+            f"'{classifier.start_from}' has pixels: {other.pixels}, but this classifier's backbone has pixels: "
+            f"{own.pixels}"
+        )
+
+
+def _unfit_cams(config: Config, cams: Cams) -> Iterable[str]:
+    """What is wrong with the classifier of CAMs, if anything is."""
+    objective = _objective(config.classifiers[cams.classifier])
+    needed = next((wanted for kind, wanted in OBJECTIVE_OF.items() if isinstance(cams, kind)), objective)
+    if objective != needed:
+        method = cams.method  # type: ignore[attr-defined]
+        yield (
+            f"classifier: method {method} needs a classifier with objective '{needed}'; '{cams.classifier}' has "
+            f"'{objective}'"
+        )
+    elif objective == "clip" and not isinstance(cams, ClipGradcamCams) and source_of(cams) is None:
+        yield f"method: '{cams.classifier}' has objective 'clip', which has no class maps of its own; use clip_gradcam"
+    elif objective in OF_TOKENS and cams.arithmetic == "bfloat16":
+        yield f"arithmetic: bfloat16 is not for a classifier with objective '{objective}'; use float32"
+
+
+def _objective(classifier: Classifier) -> str:
+    return getattr(classifier, "objective")  # type: ignore[no-any-return]  # noqa: B009  every subclass has one
 
 
 def _unfit_transformer(config: Config, classifier: Classifier) -> Iterable[str]:
-    """What is wrong with the backbone or the crop of a classifier of tokens, if anything is."""
-    if getattr(classifier, "objective") not in OF_TOKENS:  # noqa: B009
+    """What is wrong with the backbone, the crop or the texts of a classifier that uses tokens, if anything is."""
+    objective = _objective(classifier)
+    if objective not in OF_TOKENS:
         return
     trunk = config.backbones[classifier.backbone]
-    patch, objective = patch_of(trunk), getattr(classifier, "objective")  # noqa: B009
+    patch = patch_of(trunk)
     if patch is None:
         yield (
             f"backbone: objective {objective} needs a vision transformer, such as {{network: timm, model: "
@@ -102,13 +113,13 @@ def _unfit_transformer(config: Config, classifier: Classifier) -> Iterable[str]:
             yield f"background: '{both[0]}' is a class of the data set, and would compete with itself; leave it out"
     elif isinstance(classifier, MctformerClassifier) and classifier.augmentation.crop % patch:
         yield (
-            f"augmentation.crop: {classifier.augmentation.crop} pixels are not made of whole patches of {patch}, which "
-            f"'{classifier.backbone}' has"
+            f"augmentation.crop: {classifier.augmentation.crop} pixels are not a multiple of the patches of "
+            f"'{classifier.backbone}', {patch} pixels"
         )
 
 
 def used_variants(config: Config, experiment: str) -> set[tuple[str, str]]:
-    """Section and name of all variants that an experiment's settings lead to, and its own."""
+    """Section and name of the experiment and of all variants that it uses, directly or through others."""
     used: set[tuple[str, str]] = set()
     found = [("experiments", experiment)]
     while found:
@@ -123,7 +134,7 @@ def used_variants(config: Config, experiment: str) -> set[tuple[str, str]]:
 
 
 def _circle(config: Config, start: str) -> list[str]:
-    """The way from a classifier over those it needs back to itself; empty if there is none."""
+    """The way from a classifier through those it needs back to itself; empty if there is none."""
     ways = [[start]]
     seen: set[str] = set()
     while ways:

@@ -8,10 +8,10 @@ from wsss_core.config.averaging import RefinedScores
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.crf import Crf
 from wsss_core.config.guesses import Guesses
-from wsss_core.config.numbers import Factor, Power
-from wsss_core.config.parameters import Parameters
+from wsss_core.config.numbers import Factor
 from wsss_core.config.paths import WeightsFile
 from wsss_core.config.sam_masks import SamMasks
+from wsss_core.config.spreading import AttentionSpreading, IrnWalk, Spreading, Walk
 from wsss_core.config.training import Augmentation, Optimisation
 
 IRN_STRIDE = 4
@@ -19,21 +19,22 @@ IRN_STRIDE = 4
 
 
 class AffinityLabels(RefinedScores):
-    """Which pixels are surely an object or surely background: what affinity is learned from."""
+    """Pixels that are confidently an object or background: affinity is learned from them."""
 
     foreground: BackgroundScore = BackgroundScore(alpha=4)
-    """Background score of the first CRF; where an object still wins, its class is confident."""
+    """Background score of the first CRF; pixels where an object still wins are confidently this object."""
     background: BackgroundScore = BackgroundScore(alpha=32)
-    """Background score of the second CRF; where the background still wins, it is confident."""
+    """Background score of the second CRF; pixels where the background still wins are confidently background."""
     conflicts: Literal["object", "background"] = "background"
-    """What a pixel is that both CRFs are confident of: as in IRN's code (``object``), or AffinityNet's."""
+    """What a pixel is if both CRFs are confident of it: ``object`` as in IRN's code, ``background`` as in
+    AffinityNet's."""
     crf: Crf | None = Crf()
-    """Constants of both CRFs, and of the CRF-refined seed's; ``null``, or ``par`` or ``pamr`` in its place: none."""
+    """Constants of both CRFs and of the CRF-refined seed. ``null``, or ``par`` or ``pamr`` instead: no CRF."""
     refined_seed: BackgroundScore = BackgroundScore(times_seed_threshold=1)
-    """Background score of the CRF-refined seed, which is scored and not used."""
+    """Background score of the CRF-refined seed, which is only scored, not used."""
 
     @model_validator(mode="after")
-    def _sure_by_two_backgrounds(self) -> "AffinityLabels":
+    def _no_class_thresholds(self) -> "AffinityLabels":
         if self.pamr is not None and self.pamr.class_thresholds is not None:
             raise ValueError(
                 "'pamr.class_thresholds' is for 'pseudo_labels'; here 'foreground' and 'background' say what is sure"
@@ -46,54 +47,34 @@ class AffinityLabels(RefinedScores):
             objects, background = getattr(self.foreground, key), getattr(self.background, key)
             if objects is not None and background is not None and stronger(objects, background) != objects:
                 raise ValueError(
-                    f"'foreground.{key}' of {objects:g} lets more be an object than 'background.{key}' of "
-                    f"{background:g} does; the background has to be stronger where objects are to be sure"
+                    f"'foreground.{key}' of {objects:g} makes more pixels objects than 'background.{key}' of "
+                    f"{background:g}; the background score must be the stronger one in 'foreground'"
                 )
         return self
-
-
-class Spreading(Parameters):
-    """What all ways of spreading CAM values have in common. Subclasses add their method's settings."""
-
-    cam_power: Power = 1.0
-    """CAM values are raised to this power before they are spread: 1.5 in AdvCAM's use of IRN."""
-
-
-class Walk(Spreading):
-    """Random walk that spreads CAM values along learned affinities."""
-
-    beta: float = Field(8.0, ge=0.01, le=1e9)
-    """Affinities are raised to this power before they become transition probabilities."""
-    log2_steps: int = Field(8, ge=0, le=12)
-    """The walk takes 2 ** log2_steps steps."""
-    cam_power: Power = 1.0
-    """CAM values are raised to this power before the walk: 1.5 in AdvCAM's use of IRN."""
 
 
 class PseudoLabels(RefinedScores):
     """From maps to one label per pixel."""
 
     background: PseudoLabelBackground
-    """Background score beside the maps."""
+    """Background score next to the maps."""
     crf: Crf | None = None
     """Constants of a CRF on the scores; none by default."""
     divided: bool = Field(True, exclude_if=lambda divided: divided)
-    """Divide maps by the largest value of all classes before the background's score joins them, as IRN's code does;
+    """Divide the maps by the largest value of all classes before the background's score is added, as IRN's code does;
     CLIP-ES's does not."""
     unsure_below: float | None = Field(None, gt=0, lt=1)
-    """Pixels whose label has less than this probability get no label (255): its probability after the CRF, or,
-    without a CRF, its share of all scores."""
+    """Pixels whose label has a lower probability than this get no label (255). The probability is that after the CRF;
+    without a CRF, it is the label's share of all scores."""
     sam_masks: SamMasks | None = Field(None, exclude_if=lambda masks: masks is None)
     """Masks of segments, such as SAM's, that the labels are joined with at the end."""
 
     @model_validator(mode="after")
-    def _what_is_never_divided(self) -> "PseudoLabels":
+    def _divided_is_used(self) -> "PseudoLabels":
         if not self.divided and self.background.walked_alpha is not None:
-            raise ValueError("'divided' is not for a background of 'walked_alpha', with which nothing is divided")
+            raise ValueError("'divided' is not for 'background.walked_alpha', which never divides the maps")
         if not self.divided and self.background.saliency is not None:
-            raise ValueError(
-                "'divided: false' is not for a background of 'saliency', with which maps are always divided"
-            )
+            raise ValueError("'divided: false' is not for 'background.saliency', which always divides the maps")
         return self
 
     @model_validator(mode="after")
@@ -106,45 +87,29 @@ class PseudoLabels(RefinedScores):
         return self
 
 
-class AttentionSpreading(Spreading):
-    """How the attention of a vision transformer's patches spreads CAM values: CLIP-ES's class-aware attention-based
-    affinity (Lin et al., CVPR 2023).
-    """
-
-    layers: int = Field(8, ge=1, le=1_000)
-    """The mean of the patches' attention is taken over so many blocks, the last ones; over all if there are fewer."""
-    balancing: int = Field(3, ge=0, le=1_000)
-    """How often columns, and then rows, are divided by their sums, before the matrix is made symmetric."""
-    log2_steps: int = Field(1, ge=0, le=12)
-    """The matrix is multiplied with the maps 2 ** log2_steps times."""
-    box_threshold: float | None = Field(0.4, gt=0, lt=1)
-    """Only values inside of the boxes around a class's regions above this share of its maximum are spread; ``null``
-    spreads all."""
-
-
 class Affinity(Guesses):
-    """What all refinements have in common. Subclasses add their method's settings."""
+    """The settings that all refinements share. Subclasses add their method's settings."""
 
     pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(times_seed_threshold=1))
     """How maps become labels."""
 
     @model_validator(mode="after")
-    def _threshold_is_of_these_maps(self) -> "Affinity":
+    def _threshold_is_for_these_maps(self) -> "Affinity":
         labels = self.pseudo_labels
         chosen = labels.background.threshold is not None and labels.background.threshold.fixed is None
         if chosen and not labels.divided and not isinstance(self, NoAffinity):
             raise ValueError(
-                "'pseudo_labels.divided: false' needs a fixed 'background.threshold': one is chosen on walked maps "
-                "that are divided"
+                "'pseudo_labels.divided: false' needs a fixed 'background.threshold', as thresholds are chosen on "
+                "divided maps"
             )
         return self
 
 
 class NoAffinity(Affinity):
-    """Class maps become pseudo labels as they are, with a CRF if wanted."""
+    """Class maps become pseudo labels without spreading, with a CRF by default."""
 
     method: Literal["none"] = "none"
-    """Nothing is learned and nothing walks."""
+    """Nothing is learned and nothing is spread."""
     pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(times_seed_threshold=1), crf=Crf())
     """How maps become labels."""
 
@@ -156,7 +121,9 @@ class NoAffinity(Affinity):
 
 
 class LearnedAffinity(Affinity):
-    """A network learns which pixels belong together, and class maps walk along. Subclasses add their method's."""
+    """A network learns which pixels belong together, and class maps spread along them. Subclasses add their method's
+    settings.
+    """
 
     alternatives: ClassVar[tuple[str, ...]] = ("backbone", "classifier")
 
@@ -166,9 +133,9 @@ class LearnedAffinity(Affinity):
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
     weights: WeightsFile | None = None
     """Path of an affinity network's file that the whole network starts from instead, such as an authors' checkpoint
-    that ``python -m wsss_core import-weights`` turned into one. With ``epochs: 0`` it is used as it is."""
+    converted by ``python -m wsss_core import-weights``. With ``epochs: 0`` it is used as it is."""
     optimisation: Optimisation = Optimisation()
-    """How the network is fitted."""
+    """How the network is trained."""
     augmentation: Augmentation = Augmentation()
     """Random changes to a training image."""
     labels: AffinityLabels = AffinityLabels()
@@ -181,63 +148,63 @@ class LearnedAffinity(Affinity):
         if (self.backbone is None) == (self.classifier is None):
             raise ValueError("give exactly one of 'backbone' and 'classifier' (whose weights it starts from)")
         if self.optimisation.epochs == 0 and self.weights is None:
-            raise ValueError("'optimisation.epochs: 0' is for a network that is imported: give its 'weights'")
+            raise ValueError("'optimisation.epochs: 0' is for an imported network: give its 'weights'")
         return self
 
 
 class TrainingFreeAffinity(Affinity):
-    """Class maps spread along affinities that nothing is trained for. Subclasses add their method's settings."""
+    """Class maps spread along affinities that need no training. Subclasses add their method's settings."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("backbone", "classifier")
 
     backbone: str | None = None
-    """Variant in ``backbones`` whose network is looked at, if the method looks at one. At most one of this and
+    """Variant in ``backbones`` whose network is used, if the method needs one. At most one of this and
     ``classifier``."""
     classifier: str | None = None
-    """Variant in ``classifiers`` whose network is looked at."""
+    """Variant in ``classifiers`` whose network is used."""
     walk: Spreading = Spreading()
     """How CAM values are spread."""
 
     @model_validator(mode="after")
     def _one_network(self) -> "TrainingFreeAffinity":
         if self.backbone is not None and self.classifier is not None:
-            raise ValueError("give at most one of 'backbone' and 'classifier' (whose network is looked at)")
+            raise ValueError("give at most one of 'backbone' and 'classifier' (whose network is used)")
         return self
 
 
 class AttentionAffinity(TrainingFreeAffinity):
-    """CLIP-ES's affinity (Lin et al., CVPR 2023): patches belong together that attend to each other."""
+    """CLIP-ES's affinity (Lin et al., CVPR 2023): patches that attend to each other belong together."""
 
     method: Literal["attention"] = "attention"
-    """Attention of a vision transformer's patches, of the classifier's or the backbone's; nothing is trained."""
+    """Attention of the patches of the classifier's or backbone's vision transformer; nothing is trained."""
     walk: AttentionSpreading = AttentionSpreading()
     """How CAM values are spread. Each class's map is then scaled by its minimum and maximum."""
 
     @model_validator(mode="after")
-    def _is_of_a_network(self) -> "AttentionAffinity":
+    def _has_a_network(self) -> "AttentionAffinity":
         if self.backbone is None and self.classifier is None:
-            raise ValueError("give exactly one of 'backbone' and 'classifier' (whose attention is looked at)")
+            raise ValueError("give exactly one of 'backbone' and 'classifier' (whose attention is used)")
         if self.pseudo_labels.background.walked_alpha is not None:
             raise ValueError("'pseudo_labels.background.walked_alpha' needs a random walk; 'alpha' does not")
         return self
 
 
-def _pairs_fit(crop: int, stride: int, radius: int) -> None:
-    """See to it that a training crop has first cells with all of their pairs.
+def _check_pairs(crop: int, stride: int, radius: int) -> None:
+    """Check that a training crop has cells with all of their pairs.
 
     Raises:
-        ValueError: it has none, so that nothing would be learned.
+        ValueError: it has none, so nothing would be learned.
     """
     cells, needed = -(-crop // stride), 2 * radius - 1
     if cells < needed:
         raise ValueError(
             f"'augmentation.crop' of {crop} pixels has {cells} cells each way; pairs within a radius of {radius} "
-            f"need {needed}: a crop of {(needed - 1) * stride + 1} at least, or a smaller radius"
+            f"need {needed}: a crop of at least {(needed - 1) * stride + 1}, or a smaller radius"
         )
 
 
 class AffinityNet(LearnedAffinity):
-    """AffinityNet (Ahn & Kwak, CVPR 2018): pixel features whose distances tell apart regions."""
+    """AffinityNet (Ahn & Kwak, CVPR 2018): pixel features whose distances separate regions."""
 
     method: Literal["affinitynet"] = "affinitynet"
     """Semantic affinity of neighbouring pixels, learned from the confident labels."""
@@ -246,15 +213,14 @@ class AffinityNet(LearnedAffinity):
     radius: int = Field(5, ge=2, le=16)
     """Pairs of cells closer than this get an affinity."""
     border_pairs: bool = False
-    """Pair the cells near the left, right and lower border as well. The authors' code leaves out first cells that
-    have not all of their pairs in the grid, in training and in the walk."""
+    """Also pair the cells near the left, right and lower border. The authors' code leaves out cells that lack some of
+    their pairs in the grid, in training and in the walk."""
     freeze_batch_norm: bool = True
-    """Keep batch normalisation as it comes with the trunk."""
+    """Keep the trunk's batch normalisation as it is."""
     frozen_stem: bool = True
-    """Keep the first convolution and stage as they come with the trunk, of timm's models all up to the map of stride
-    4."""
+    """Do not train the trunk's first convolution and stage (in timm's models everything up to the map of stride 4)."""
     optimisation: Optimisation = Optimisation(epochs=8, batch_size=8, weight_decay=5e-4, momentum=5e-4)
-    """How the network is fitted. The authors' optimiser receives the weight decay in momentum's place."""
+    """How the network is trained. The authors' optimiser receives the weight decay in momentum's place."""
     augmentation: Augmentation = Augmentation(crop=448, colour_jitter=0.3, hue_jitter=0.1)
     """Random changes to a training image."""
     pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(walked_alpha=16))
@@ -263,17 +229,8 @@ class AffinityNet(LearnedAffinity):
     @model_validator(mode="after")
     def _pairs_in_crops(self) -> "AffinityNet":
         if not self.border_pairs:
-            _pairs_fit(self.augmentation.crop, self.stride, self.radius)
+            _check_pairs(self.augmentation.crop, self.stride, self.radius)
         return self
-
-
-class IrnWalk(Walk):
-    """Random walk that spreads CAM values, but not across boundaries."""
-
-    beta: float = Field(10.0, ge=0.01, le=1e9)
-    """Affinities are raised to this power before they become transition probabilities."""
-    radius: int = Field(5, ge=2, le=16)
-    """Pairs of cells (of 4 pixels) closer than this are steps of the walk."""
 
 
 class Irn(LearnedAffinity):
@@ -284,10 +241,10 @@ class Irn(LearnedAffinity):
     radius: int = Field(10, ge=2, le=16)
     """Pairs of cells (of 4 pixels) closer than this are trained on."""
     displacement: bool = True
-    """Train the branch that points to objects' centres. Pseudo labels do not depend on it: it serves instance
-    segmentation, which this program does not do, and whoever imports the weights elsewhere."""
+    """Also train the branch that points to objects' centres. Pseudo labels do not depend on it; it is for instance
+    segmentation, which this program does not do, and for using the weights elsewhere."""
     displacement_factor: Factor = 10.0
-    """Multiple of the boundary branch's learning rate that the displacement branch is trained with."""
+    """The displacement branch learns at the boundary branch's rate times this."""
     optimisation: Optimisation = Optimisation(epochs=3, batch_size=32, head_factor=1, momentum=1e-4)
     """How both branches are fitted; the trunk is not. The authors' optimiser receives the weight decay in momentum's
     place."""
@@ -299,7 +256,7 @@ class Irn(LearnedAffinity):
         conflicts="object",
         crf=Crf(unary="labels", bilateral_sxy=50, bilateral_srgb=5),
     )
-    """What the network learns from. AdvCAM has 0.35 and 0.15."""
+    """What the network learns from. AdvCAM has the thresholds 0.35 and 0.15."""
     walk: IrnWalk = IrnWalk()
     """How CAM values are spread."""
     pseudo_labels: PseudoLabels = PseudoLabels(background=PseudoLabelBackground(threshold=Threshold(fixed=0.25)))
@@ -313,5 +270,5 @@ class Irn(LearnedAffinity):
 
     @model_validator(mode="after")
     def _pairs_in_crops(self) -> "Irn":
-        _pairs_fit(self.augmentation.crop, IRN_STRIDE, self.radius)
+        _check_pairs(self.augmentation.crop, IRN_STRIDE, self.radius)
         return self

@@ -1,4 +1,4 @@
-"""What settings choose by a name: the package's own, in modules of that name, and what extensions add."""
+"""Implementations that settings choose by name: the package's own, and those that extensions add."""
 
 import importlib.util
 from importlib import import_module
@@ -13,14 +13,15 @@ class Registry(Generic[Thing]):
     """Implementations by the name that the configuration gives them."""
 
     of_sections: ClassVar[dict[str, "Registry[object]"]] = {}
-    """Those that have been imported, by the section of the settings that choose from them."""
+    """The registries that have been imported, by the configuration's section that chooses from them."""
 
     def __init__(self, package: str, section: str | None = None) -> None:
-        """Begin empty.
+        """Start empty.
 
         Args:
-            package: where the package's own are: each in a module of its name, which registers it when it is imported.
-            section: of the configuration; None if another registry is the section's.
+            package: the package of the own implementations. Each is in a module of its name, which registers it on
+                import.
+            section: of the configuration; None if another registry serves the section.
         """
         self.package = package
         self.known: dict[str, Thing] = {}
@@ -29,7 +30,7 @@ class Registry(Generic[Thing]):
             Registry.of_sections[section] = self  # type: ignore[assignment]
 
     def add(self, name: str, thing: Thing, module: str) -> None:
-        """Register an implementation of the module ``module``, in place of an earlier one of this name.
+        """Register an implementation from the module ``module``, in place of an earlier one of this name.
 
         Raises:
             UserError: the name is that of another module of the package.

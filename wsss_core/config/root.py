@@ -1,4 +1,4 @@
-"""The whole configuration, and which kinds of variants each of its sections may hold."""
+"""The whole configuration, and the kinds of variants in each of its sections."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -17,8 +17,6 @@ from wsss_core.config.classifiers import (
     AeftClassifier,
     CgnetClassifier,
     Classifier,
-    ClipClassifier,
-    MctformerClassifier,
     OrdinaryClassifier,
     SeenetClassifier,
 )
@@ -32,12 +30,13 @@ from wsss_core.config.runtime import RuleResources, Runtime
 from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, PspNet, Segmenter
 from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.config.sweeps import Sweep
+from wsss_core.config.token_classifiers import ClipClassifier, MctformerClassifier
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class Published(Parameters):
-    """What a paper reports for an experiment, mIoU in percent; the summary shows it beside what came out here."""
+    """What a paper reports for an experiment, mIoU in percent; the summary shows it next to the result here."""
 
     seed: Percent | None = None
     """The class maps' seed, on the training images."""
@@ -46,9 +45,9 @@ class Published(Parameters):
     val: Percent | None = None
     """The segmenter's predictions, on the validation images."""
     test: Percent | None = None
-    """The segmenter's predictions on VOC's test images, which its server alone can score."""
+    """The segmenter's predictions on VOC's test images, which only its server can score."""
     source: str = Field(min_length=1)
-    """Who reports it, and what they did otherwise."""
+    """Who reports it, and what they did differently."""
 
     @model_validator(mode="after")
     def _has_a_figure(self) -> "Published":
@@ -58,7 +57,7 @@ class Published(Parameters):
 
     @property
     def figures(self) -> dict[str, float]:
-        """The figures that are given, by what they score."""
+        """The given figures, by what they score."""
         return self.model_dump(exclude={"source"}, exclude_none=True)
 
 
@@ -75,13 +74,13 @@ class Experiment(Parameters):
     """What the segmenter is trained on. ``masks`` is full supervision: the upper bound, not WSSS."""
     competition: Literal["comp5", "comp6"] = "comp6"
     """The VOC server's competition that ``snakemake voc_submission`` makes the archive for: ``comp5`` if all weights
-    were trained on VOC's own images alone, ``comp6`` if other data helped, as ImageNet weights do."""
+    were trained only on VOC's own images, ``comp6`` if other data helped, such as ImageNet weights."""
     published: Published | None = None
     """Published figures to compare with; no result depends on them."""
     masks_of: MasksOf | None = None
-    """Semi-supervision: the segmenter is trained on the masks of these images, and on pseudo labels of the others. With
-    ``labels: masks``, on these masks alone; a segmenter with ``consistency`` also sees the other images, without
-    label."""
+    """Semi-supervision: the segmenter is trained on the masks of these images and on pseudo labels of the others. With
+    ``labels: masks`` it is trained only on these masks; with ``consistency`` it also sees the other images, without
+    labels."""
 
     @model_validator(mode="after")
     def _chain_is_whole(self) -> "Experiment":
@@ -89,7 +88,7 @@ class Experiment(Parameters):
             if self.cams or self.affinity or not self.segmenter:
                 raise ValueError("labels: masks needs a 'segmenter' and neither 'cams' nor 'affinity'")
         elif self.cams is None:
-            raise ValueError("'cams' is missing (only labels: masks goes without)")
+            raise ValueError("'cams' is missing (only labels: masks does without)")
         elif self.segmenter is not None and self.affinity is None:
             raise ValueError("'affinity' is missing: the segmenter is trained on its pseudo labels")
         if self.masks_of is not None:
@@ -110,7 +109,7 @@ class Experiment(Parameters):
         made = {"seed": self.cams, "pseudo_labels": self.affinity, "val": self.segmenter, "test": self.segmenter}
         for figure in self.published.figures if self.published else ():
             if made[figure] is None:
-                raise ValueError(f"'published.{figure}' is of a stage that this experiment does not come to")
+                raise ValueError(f"'published.{figure}' is of a stage that this experiment does not reach")
         return self
 
 
@@ -140,16 +139,17 @@ class Config(Parameters):
     resources: dict[str, RuleResources] = {}
     """Memory, time, threads and GPUs by rule, where the defaults do not fit."""
     extensions: tuple[File, ...] = ()
-    """Paths of Python files that add a trunk, an objective, a CAM method or an affinity of your own; see the README."""
+    """Paths of Python files that add a trunk, an objective, a CAM method or an affinity of your own; see
+    ``docs/adding_a_method.md``."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of named variants: which key chooses a variant's kind, and the kinds."""
+    """A section of named variants: the key that chooses a variant's kind, and the kinds."""
 
     kind_key: str | None
     kinds: dict[str, type[Parameters]]
-    """By the value of ``kind_key``; the one named "" is for all other values."""
+    """By the value of ``kind_key``; "" is for all other values."""
 
     def kind(self, name: object) -> type[Parameters]:
         """The settings class for this value of ``kind_key`` (KeyError if there is none)."""
@@ -203,7 +203,7 @@ SECTIONS: dict[str, Section] = {
     ),
     "experiments": Section(None, {"": Experiment}),
 }
-"""The sections whose entries are named variants."""
+"""The sections with named variants."""
 
 REFERENCES: dict[str, dict[str, str]] = {
     "classifiers": {"backbone": "backbones", "start_from": "classifiers", "ordinary": "classifiers"},
@@ -212,4 +212,4 @@ REFERENCES: dict[str, dict[str, str]] = {
     "segmenters": {"backbone": "backbones", "classifier": "classifiers"},
     "experiments": {"cams": "cams", "affinity": "affinities", "segmenter": "segmenters"},
 }
-"""For each section, which of its fields name a variant of which other section."""
+"""For each section, its fields that name a variant, and the section that this variant is in."""

@@ -21,25 +21,25 @@ class Prediction(Parameters):
     """How a trained segmenter is applied to an image."""
 
     scales: Scales = (0.5, 0.75, 1.0, 1.25, 1.5)
-    """The image is seen at these multiples of its size; class probabilities are averaged."""
+    """The network sees the image at these multiples of its size; class probabilities are averaged."""
     flip: bool = True
-    """See the mirrored image too."""
+    """Also run the mirrored image."""
     crf: Crf | None = Crf(gaussian_sxy=1, gaussian_compat=3, bilateral_sxy=67, bilateral_srgb=3, bilateral_compat=4)
     """Constants of the CRF on the probabilities (DeepLab's by default); ``null`` for none."""
     keep_probabilities: bool = False
-    """Keep the probabilities, as they are before the CRF, in HDF5 beside the label maps (``probabilities/``)."""
+    """Also keep the probabilities before the CRF, in HDF5 next to the label maps (``probabilities/``)."""
     arithmetic: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """Number format that the network computes in. ``tf32`` lets GPUs since NVIDIA's Ampere round the factors of
+    """Dtype that the network computes in. ``tf32`` lets GPUs since NVIDIA's Ampere round the factors of
     convolutions to 11 bits; other devices compute in float32. ``bfloat16`` (autocast) is faster on GPUs that have it.
-    What both change is in ``docs/performance.md``."""
+    ``docs/performance.md`` shows what both change."""
 
 
 class SegmenterOptimisation(Optimisation):
     """How a segmenter's weights are fitted."""
 
     accumulate: BatchSize = 1
-    """Parts that a step's images are computed in, one after the other: as much less memory. The loss is the mean of
-    the parts' losses (deeplab-pytorch: 2 parts of 5 images)."""
+    """Number of parts that a step's images are computed in, one after the other, to save memory. The loss is the mean
+    of the parts' losses (deeplab-pytorch: 2 parts of 5 images)."""
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "SegmenterOptimisation":
@@ -49,7 +49,7 @@ class SegmenterOptimisation(Optimisation):
 
 
 class Segmenter(Guesses):
-    """What all segmenters have in common. Subclasses add their network's settings."""
+    """The settings that all segmenters share. Subclasses add their network's settings."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("backbone", "classifier")
     architecture: ClassVar[tuple[str, ...]] = ()
@@ -60,20 +60,20 @@ class Segmenter(Guesses):
     classifier: str | None = None
     """Variant in ``classifiers`` whose trunk's weights the trunk starts from."""
     weights: WeightsFile | None = None
-    """Path of a segmenter's file that the whole network starts from instead, such as a checkpoint that ``python -m
-    wsss_core import-weights`` turned into one. With ``epochs: 0`` it is used as it is."""
+    """Path of a segmenter's file that the whole network starts from instead, such as a checkpoint converted by
+    ``python -m wsss_core import-weights``. With ``epochs: 0`` it is used as it is."""
     freeze_batch_norm: bool = True
-    """Keep batch normalisation as it comes with the trunk."""
+    """Keep the trunk's batch normalisation as it is."""
     loss: Literal["cross_entropy", "balanced"] = "cross_entropy"
     """Mean cross-entropy over the labelled pixels; or ``balanced``: half the mean over pixels of the background and
     half the mean over those of objects."""
     consistency: Consistency | None = None
-    """Cross-consistency training on the images without masks; ``null`` for none."""
+    """Cross-consistency training on the images without masks; ``null``: none."""
     compared_at: Literal["labels", "scores"] = "labels"
-    """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
-    to the scores' (nearest, as Pillow), as DeepLab's own code does."""
+    """The size at which the loss is computed. ``labels``: scores are enlarged to it (bilinear). ``scores``: labels are
+    reduced to it (nearest, as in Pillow), as in DeepLab's own code."""
     optimisation: SegmenterOptimisation = SegmenterOptimisation()
-    """How the network is fitted."""
+    """How the network is trained."""
     augmentation: Augmentation = Augmentation(scale=(0.5, 1.5), crop=321)
     """Random changes to a training image and its labels."""
     prediction: Prediction = Prediction()
@@ -84,19 +84,19 @@ class Segmenter(Guesses):
         if (self.backbone is None) == (self.classifier is None):
             raise ValueError("give exactly one of 'backbone' and 'classifier' (whose weights it starts from)")
         if self.optimisation.epochs == 0 and self.weights is None:
-            raise ValueError("'optimisation.epochs: 0' is for a network that is imported: give its 'weights'")
+            raise ValueError("'optimisation.epochs: 0' is for an imported network: give its 'weights'")
         if self.optimisation.epochs == 0 and self.consistency is not None:
             raise ValueError("'consistency' is a way of training, and 'optimisation.epochs' is 0")
         return self
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the network is built from, beside the trunk and the classes, as JSON values."""
+        """What the network is built from besides the trunk and the classes, as JSON values."""
         return self.model_dump(mode="json", include=set(self.architecture))
 
 
 class DeepLab(Segmenter):
-    """DeepLab in a small form, the demo's: atrous spatial pyramid pooling on a trunk."""
+    """The demo's small form of DeepLab: atrous spatial pyramid pooling on a trunk."""
 
     architecture: ClassVar[tuple[str, ...]] = ("atrous_rates", "low_level_skip")
 
@@ -105,21 +105,21 @@ class DeepLab(Segmenter):
     atrous_rates: Rates = (6, 12, 18, 24)
     """Dilations of the parallel convolutions."""
     low_level_skip: bool = False
-    """Join features at a quarter of the image's size to the result, for sharper borders, as DeepLabV3+ does."""
+    """Add features at a quarter of the image's size to the result, for sharper borders, as DeepLabV3+ does."""
     optimisation: SegmenterOptimisation = SegmenterOptimisation(
         epochs=20, batch_size=10, learning_rate=2.5e-4, momentum=0.9, weight_decay=5e-4
     )
-    """How the network is fitted."""
+    """How the network is trained."""
 
 
 FULLY_CONNECTED_UNITS = 4096
-"""Of each of VGG-16's fully connected layers fc6 and fc7."""
+"""Units of each of VGG-16's fully connected layers fc6 and fc7."""
 FULLY_CONNECTED_REACH = 96
 """Pixels between the rows of fc6 that are kept: 3 cells of stride 32."""
 
 
 def has_fully_connected(trunk: Backbone) -> bool:
-    """Whether a trunk starts from a file that has VGG-16's fully connected layers as well: torchvision's."""
+    """Whether a trunk starts from torchvision's file of VGG-16, which also has the fully connected layers."""
     return trunk.network == "vgg16" and trunk.weights == "imagenet"
 
 
@@ -137,20 +137,20 @@ class LargeFov(Segmenter):
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of values that each of these two layers drops in training."""
     fully_connected: Literal["vgg16", "random"] | None = Field(None, exclude_if=lambda source: source is None)
-    """What fc6 and fc7 start from: ``vgg16``, VGG-16's own fully connected layers in torchvision's file, decimated
-    (every third row and column of fc6's 7x7 weights, every (4096 / ``channels``)-th unit of both layers); or
-    ``random``. By default ``vgg16`` where the trunk itself starts from that file (a ``backbone`` with ``network:
-    vgg16``, ``weights: imagenet``), ``channels`` divides 4096 and ``atrous_rate`` times the trunk's stride is 96, as in
-    the paper (section 3.1: "simple decimation"); else ``random``. Which units DeepLab's released file has is not
-    published. fc6's rows are 3 cells of stride 32 apart, which are an ``atrous_rate`` of 12 at stride 8."""
+    """What fc6 and fc7 start from. ``vgg16``: VGG-16's fully connected layers in torchvision's file, decimated (every
+    third row and column of fc6's 7x7 weights, every (4096 / ``channels``)-th unit of both layers). ``random``: random
+    weights. Default: ``vgg16`` if the trunk itself starts from that file (a ``backbone`` with ``network: vgg16``,
+    ``weights: imagenet``), ``channels`` divides 4096, and ``atrous_rate`` times the trunk's stride is 96, as in the
+    paper (section 3.1: "simple decimation"); otherwise ``random``. The kept rows of fc6 are 3 cells of stride 32 apart,
+    which is an ``atrous_rate`` of 12 at stride 8. Which units DeepLab's released file has is not published."""
     compared_at: Literal["labels", "scores"] = "scores"
-    """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
-    to the scores' (nearest, as Pillow), as DeepLab's own code does."""
+    """The size at which the loss is computed. ``labels``: scores are enlarged to it (bilinear). ``scores``: labels are
+    reduced to it (nearest, as in Pillow), as in DeepLab's own code."""
     optimisation: SegmenterOptimisation = SegmenterOptimisation(
         epochs=12, batch_size=20, learning_rate=1e-3, momentum=0.9, weight_decay=5e-4, milestones=(0.3333, 0.6667)
     )
-    """How the network is fitted. The paper makes 6,000 steps of 20 images: 12 epochs of VOC's 10,582. The last layer
-    learns at ``head_factor`` times the rate, all biases at twice their layer's and without decay."""
+    """How the network is trained. The paper makes 6,000 steps of 20 images: 12 epochs of VOC's 10,582. The last layer
+    learns at ``head_factor`` times the rate, all biases at twice their layer's rate and without weight decay."""
     augmentation: Augmentation = Augmentation(crop=321)
     """Random changes to a training image and its labels."""
     prediction: Prediction = Prediction(scales=(1.0,), flip=False)
@@ -164,7 +164,7 @@ class LargeFov(Segmenter):
                 f"divide that, not be {self.channels}"
             )
         if self.fully_connected is not None and self.weights is not None:
-            raise ValueError("'fully_connected' is for new layers, and 'weights' brings them; leave one of the two out")
+            raise ValueError("'fully_connected' is for new layers, but 'weights' has them; leave one of them out")
         return self
 
     def takes_fully_connected(self, trunk: Backbone) -> bool:
@@ -181,16 +181,16 @@ class DeepLabV2(Segmenter):
     architecture: ClassVar[tuple[str, ...]] = ("atrous_rates", "input_scales")
 
     network: Literal["deeplabv2"] = "deeplabv2"
-    """Sum of parallel dilated convolutions; the largest score over several sizes of the image counts. For ``resnet101``
-    with ``output_stride: 8`` and ``dilated: true``."""
+    """Sum of parallel dilated convolutions; the largest score over several image sizes counts. For ``resnet101`` with
+    ``output_stride: 8`` and ``dilated: true``."""
     atrous_rates: Rates = (6, 12, 18, 24)
     """Dilations of the parallel convolutions."""
     input_scales: Annotated[tuple[Scale, ...], Field(max_length=32)] = (0.5, 0.75)
-    """Further sizes, as multiples of the image's own, that the network sees at once, in training and in use. The loss
-    is the sum of each size's and that of the largest scores."""
+    """Further image sizes, as multiples of the image's own, that the network sees together with it, in training and in
+    use. The loss is the sum of the losses of each size and of the largest scores."""
     compared_at: Literal["labels", "scores"] = "scores"
-    """The size at which the loss is taken: the scores are enlarged to the labels' (bilinear), or the labels reduced
-    to the scores' (nearest, as Pillow), as DeepLab's own code does."""
+    """The size at which the loss is computed. ``labels``: scores are enlarged to it (bilinear). ``scores``: labels are
+    reduced to it (nearest, as in Pillow), as in DeepLab's own code."""
     optimisation: SegmenterOptimisation = SegmenterOptimisation(
         epochs=19,
         batch_size=10,
@@ -200,12 +200,12 @@ class DeepLabV2(Segmenter):
         weight_decay=5e-4,
         decay_every=10,
     )
-    """How the network is fitted. The reference makes 20,000 steps of 10 images: 19 epochs of VOC's 10,582. The
-    pyramid's weights learn at ``head_factor`` times the rate, its biases at twice that and without decay."""
+    """How the network is trained. The reference makes 20,000 steps of 10 images: 19 epochs of VOC's 10,582. The
+    pyramid's weights learn at ``head_factor`` times the rate, its biases at twice that and without weight decay."""
     augmentation: Augmentation = Augmentation(scales=(0.5, 0.75, 1.0, 1.25, 1.5), crop=321)
     """Random changes to a training image and its labels."""
     prediction: Prediction = Prediction(scales=(1.0,), flip=False)
-    """How the trained network is applied; its own ``input_scales`` come on top."""
+    """How the trained network is applied, in addition to its ``input_scales``."""
 
     @model_validator(mode="after")
     def _further_scales(self) -> "DeepLabV2":
@@ -220,17 +220,17 @@ class DeepLabV3Plus(Segmenter):
     architecture: ClassVar[tuple[str, ...]] = ("atrous_rates", "dropout")
 
     network: Literal["deeplabv3plus"] = "deeplabv3plus"
-    """Pyramid with image pooling, and a decoder that joins features at a quarter of the image's size."""
+    """Pyramid with image pooling, and a decoder that adds features at a quarter of the image's size."""
     atrous_rates: Rates = (6, 12, 18)
     """Dilations of the pyramid's 3x3 convolutions."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Share of values that the pyramid drops in training."""
     freeze_batch_norm: bool = False
-    """Keep batch normalisation as it comes with the trunk; that of the pyramid and the decoder learns in any case."""
+    """Keep the trunk's batch normalisation as it is; the pyramid's and the decoder's is always trained."""
     optimisation: SegmenterOptimisation = SegmenterOptimisation(
         epochs=46, batch_size=16, learning_rate=7e-3, head_factor=1, momentum=0.9, weight_decay=4e-5
     )
-    """How the network is fitted. The paper makes 30,000 steps of 16 images: 46 epochs of VOC's 10,582."""
+    """How the network is trained. The paper makes 30,000 steps of 16 images: 46 epochs of VOC's 10,582."""
     augmentation: Augmentation = Augmentation(scale=(0.5, 2.0), crop=513)
     """Random changes to a training image and its labels."""
     prediction: Prediction = Prediction(scales=(1.0,), flip=False, crf=None)
@@ -257,11 +257,11 @@ class PspNet(Segmenter):
     bins: Annotated[tuple[Bins, ...], Field(min_length=1, max_length=32)] = (1, 2, 3, 6)
     """Cells of the pyramid's grids, each way."""
     freeze_batch_norm: bool = False
-    """Keep batch normalisation as it comes with the trunk; that of the pyramid learns in any case."""
+    """Keep the trunk's batch normalisation as it is; the pyramid's is always trained."""
     optimisation: SegmenterOptimisation = SegmenterOptimisation(
         epochs=138, batch_size=20, learning_rate=1e-3, head_factor=10, momentum=0.9, weight_decay=1e-4
     )
-    """How the network is fitted. CCT makes 72,960 steps of 10 images with masks and 10 others: 138 epochs of VOC's
+    """How the network is trained. CCT makes 72,960 steps of 10 images with masks and 10 others: 138 epochs of VOC's
     10,582 images with ``masks_of.share: 0.5``."""
     augmentation: Augmentation = Augmentation(long_side=(200, 800), crop=320)
     """Random changes to a training image and its labels."""
@@ -275,9 +275,9 @@ class PspNet(Segmenter):
 
 
 def _check_images_of_a_part(optimisation: SegmenterOptimisation) -> None:
-    """Refuse parts of a step that are too small for a pyramid that normalises what it has pooled of an image."""
+    """Refuse parts of one image: the pyramid pools each image to single values, which need others to be normalised."""
     if optimisation.batch_size // optimisation.accumulate < 2:
         raise ValueError(
-            "'optimisation.batch_size' / 'accumulate' must be 2 at least: the pyramid normalises over the images "
-            "of a part"
+            "'optimisation.batch_size' / 'accumulate' must be at least 2, as the pyramid normalises over the images of "
+            "a part"
         )

@@ -1,4 +1,4 @@
-"""Settings of training on full masks of some images and less of the others."""
+"""Settings of training on the masks of some images, and on pseudo labels or nothing for the others."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -19,17 +19,17 @@ class MasksOf(Parameters):
     alternatives: ClassVar[tuple[str, ...]] = ("file", "folder")
 
     file: File | None = None
-    """A text file with ids of training images that have masks, one a line. A path alone in place of the block is short
-    for this. Exactly one of this and ``folder``."""
+    """A text file with ids of training images that have masks, one per line. A plain path in place of the block is
+    short for this. Exactly one of this and ``folder``."""
     folder: File | None = None
-    """A folder of masks that a person has corrected, ``<image id>.png``, as ``python -m wsss_core labels import`` makes
-    it. The data set itself needs no masks for it."""
+    """A folder of masks that a person corrected, ``<image id>.png``, as ``python -m wsss_core labels import`` makes it.
+    The data set itself needs no masks."""
     share: float | None = Field(None, ge=0.001, le=0.999)
-    """Share of these images among those of each step, to within one image, and exactly on average over the epochs; an
-    epoch has as many steps as without it. Default: every image comes once in an epoch."""
+    """Share of these images in each step, to within one image, and exactly on average over the epochs; an epoch has as
+    many steps as without it. Default: every image comes once per epoch."""
     pseudo_weight: Weight = 1.0
-    """How much a pixel of a pseudo label counts in the loss; one of a mask counts 1. Their weighted sum is divided by
-    their number, so that a step of pseudo labels alone is as much smaller; 0 leaves them out of the number too."""
+    """Weight of a pseudo label's pixel in the loss; a mask's pixel has 1. The weighted sum is divided by the number of
+    pixels, so that the loss of a step with only pseudo labels is smaller; with 0 they are not counted either."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "MasksOf":
@@ -39,7 +39,7 @@ class MasksOf(Parameters):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The settings that determine a training, as JSON values; of ``file`` and ``folder`` only the one given."""
+        """The settings that determine a training, as JSON values; only the given one of ``file`` and ``folder``."""
         unused = "folder" if self.folder is None else "file"
         return self.model_dump(mode="json", exclude={unused})
 
@@ -63,7 +63,7 @@ class AuxiliaryDecoders(Parameters):
     without_objects: int = Field(2, ge=0, le=100)
     """Places that the main decoder takes for objects are set to 0."""
     without_context: int = Field(2, ge=0, le=100)
-    """Places that it takes for background are set to 0."""
+    """Places that the main decoder takes for background are set to 0."""
     adversarial: int = Field(2, ge=0, le=100)
     """A step of length 2 is added in the direction that changes the auxiliary decoder's result most."""
 
@@ -90,7 +90,7 @@ class Consistency(Parameters):
     weight: float = Field(30.0, ge=1e-6, le=1e6)
     """Weight of the mean squared difference of probabilities, after the ramp-up."""
     pseudo_weight: Weight = 0.4
-    """Weight, after the ramp-up, of the auxiliary decoders' own loss on pseudo labels; images without label have
-    none."""
+    """Weight, after the ramp-up, of the auxiliary decoders' own loss on pseudo labels; images without labels have no
+    such loss."""
     ramp_up: float = Field(0.1, ge=0, le=1)
     """Share of all steps over which both weights rise, as exp(-5 (1 - t)^2) for t from 0 to 1."""

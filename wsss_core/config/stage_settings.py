@@ -1,4 +1,4 @@
-"""From an artifact's parameters back to the settings they came from."""
+"""From an artifact's parameters back to its settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ def stage_settings(section: str, parameters: Mapping[str, Any]) -> Any:
             segmenter's ``masks_of`` is its experiment's.
 
     Returns:
-        An object of the section's settings class. The references that it must have read ``upstream``.
+        An object of the section's settings class. Its required references are ``upstream``.
 
     Raises:
         UserError: the extension that the settings class comes from is gone or has changed.

@@ -1,4 +1,4 @@
-"""The stages, one row each: what the configuration, the plan, the rules and the pages know of them.
+"""The stages, one row each: all that the configuration, the plan, the rules and the pages know about them.
 
 A new stage is a row here, a rule in ``rules/``, a script in ``workflow_scripts/`` and a function of the same name.
 """
@@ -18,25 +18,24 @@ class Stage:
     resources: RuleResources
     """What a job of the rule asks for by default."""
     revision: int = 1
-    """Raise it when the stage's code gives results of another meaning: they are then made again."""
+    """Raise it when the stage's results change meaning: they are then made again."""
     files: tuple[str, ...] = ()
-    """Files that make an artifact complete; those of shards come on top."""
+    """Files that make an artifact complete, in addition to those of its shards."""
     shards: tuple[str, str] | None = None
-    """Folder and suffix of the files that images are shared out to, if they are: ``.h5`` class maps, ``.csv`` label
-    maps."""
+    """Folder and suffix of the shards' files, if it has shards: ``.h5`` class maps, ``.csv`` label maps."""
     figure: tuple[str, str] | None = None
-    """What its scores against masks are called in tables, and the column's heading; None if nothing is scored."""
+    """Name of its scores against masks in tables, and the column's heading; None if nothing is scored."""
     picture: str = ""
     """What a picture of it shows, in the report's gallery."""
     trains: bool = False
     """Whether its jobs can share the images of a step among several GPUs."""
     averages: bool = False
-    """Whether its jobs compute on a GPU where PAR or PAMR stands in for the CRF."""
+    """Whether its jobs compute on a GPU if PAR or PAMR replaces the CRF."""
     target: bool = True
     """Whether ``snakemake <stage>`` makes it, and stops there."""
     upstream: tuple[str, ...] = ()
-    """Of a stage without settings: the stages it is made from. Each experiment that passes through them passes through
-    this one, too. What depends on settings is planned in :class:`wsss_core.plan.plan.Plan`."""
+    """For a stage without settings: the stages it is made from. Every experiment that has those stages has this one,
+    too. Stages with settings are planned in :class:`wsss_core.plan.plan.Plan`."""
 
     @property
     def scores_file(self) -> str | None:
@@ -47,7 +46,7 @@ class Stage:
 
     @property
     def images_file(self) -> str | None:
-        """The file of the single images' scores, if there are any."""
+        """The file of each image's scores, if there are any."""
         scores = self.scores_file
         return None if scores is None else scores.replace("scores", "images")
 
@@ -105,7 +104,7 @@ STAGES: dict[str, Stage] = {
     "test_predictions": Stage("predict_test", _gpu(12), shards=LABEL_MAPS, target=False),
     "voc_submission": Stage("make_voc_submission", _cpu(1), target=False),
 }
-"""By the stage's name: the folder of its artifacts, and the target that makes them."""
+"""By the stage's name, which is also the folder of its artifacts and the target that makes them."""
 
 _SCORING: dict[str, RuleResources] = {
     "score_classifier": _gpu(4),
@@ -116,7 +115,7 @@ _SCORING: dict[str, RuleResources] = {
 """Rules that add to what a stage's own rule makes."""
 
 DEFAULT_RESOURCES: dict[str, RuleResources] = {stage.rule: stage.resources for stage in STAGES.values()} | _SCORING
-"""What a job of each rule asks for where ``resources`` in the configuration says nothing."""
+"""What a job of each rule asks for if the configuration's ``resources`` say nothing."""
 
 
 GPU_THREADS: dict[str, int] = {
@@ -125,12 +124,12 @@ GPU_THREADS: dict[str, int] = {
     "spread_cams": 2,
     **dict.fromkeys(("predict", "predict_with_probabilities", "predict_test"), 8),
 }
-"""Cores, by rule, of a job that computes on a GPU: for the threads and processes that load images, compress maps and
-compute CRFs meanwhile (docs/performance.md). On CPUs the network wants all cores, and jobs have one each."""
+"""Cores, by rule, of a job that computes on a GPU: for the threads and processes that meanwhile load images, compress
+maps and compute CRFs (docs/performance.md). On CPUs the network uses all cores, and jobs ask for one each."""
 
 
 def figure_stages() -> dict[str, str]:
-    """By what is scored (``seed``, ``val``), the stage whose artifacts the scores are of."""
+    """The stages that are scored, by the name of their figure (``seed``, ``val``)."""
     return {stage.figure[0]: name for name, stage in STAGES.items() if stage.figure is not None}
 
 
@@ -140,12 +139,12 @@ def scored_stages(suffix: str) -> list[str]:
 
 
 def averaging_stage(rule: str) -> str | None:
-    """The stage that a rule makes, if its jobs compute on a GPU where PAR or PAMR stands in for the CRF."""
+    """The stage that a rule makes, if its jobs compute on a GPU when PAR or PAMR replaces the CRF."""
     return next((name for name, stage in STAGES.items() if stage.averages and stage.rule == rule), None)
 
 
 def useless_gpus(resources: Mapping[str, RuleResources]) -> list[str]:
-    """A sentence for each rule that asks for GPUs which its jobs would leave idle.
+    """A sentence for each rule that asks for GPUs that its jobs would leave idle.
 
     Args:
         resources: what the configuration asks for, by rule.

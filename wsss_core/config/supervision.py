@@ -1,4 +1,4 @@
-"""Experiments whose masks, saliency maps, pseudo labels and segmenter do not go together."""
+"""Checks that an experiment's masks, saliency maps, pseudo labels and segmenter go together."""
 
 from collections.abc import Iterable
 
@@ -34,12 +34,12 @@ def _faults(experiment: Experiment, segmenter: Segmenter, which: str) -> Iterabl
             yield "segmenter", f"{which}.consistency is for images without masks, and labels: masks leaves none"
         return
     if segmenter.optimisation.epochs == 0:
-        yield "masks_of", f"{which} is not trained ('epochs: 0'), so that no mask is used"
+        yield "masks_of", f"{which} is not trained ('epochs: 0'), so no mask is used"
     if segmenter.consistency is None:
         if experiment.labels == "masks" and chosen.share is not None:
             yield "masks_of.share", f"all images of each step have masks, as {which} has no 'consistency'"
         if experiment.labels == "pseudo" and chosen.pseudo_weight == 0:
             yield (
                 "masks_of.pseudo_weight",
-                f"must be above 0, as {which} has no 'consistency'; labels: masks trains on the listed masks alone",
+                f"must be above 0, as {which} has no 'consistency'; labels: masks trains only on the listed masks",
             )

@@ -1,24 +1,24 @@
-"""Whether a file of texts' features is of the texts that settings ask for; without torch, as planning asks for it."""
+"""Checks that a file of text features was made from the settings' texts; without torch, as planning does this."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 KIND = "text features"
-"""What a file's description calls them."""
+"""Their kind in a file's description."""
 HOW_TO_MAKE = "`python -m wsss_core text-features` makes one of the settings' texts (docs/methods/clipes.md)"
 
 
 def other_texts(
     path: Path | str, description: Mapping[str, Any], texts: Sequence[str], background_texts: Sequence[str]
 ) -> str | None:
-    """A sentence if a file's description is not of these texts; None if it is.
+    """A sentence if a file was not made from these texts; None if it was.
 
     Args:
         path: the file.
-        description: what it says of itself.
-        texts: those of the classes, in their order.
-        background_texts: those of the background.
+        description: the file's description.
+        texts: the classes' texts, in their order.
+        background_texts: the background's texts.
     """
     if description.get("kind") != KIND:
         return f"{path}: holds {description.get('kind', 'an unknown network')}, not {KIND}; {HOW_TO_MAKE}"
@@ -26,11 +26,11 @@ def other_texts(
         given = description.get(key)
         if given == wanted:
             continue
-        of = "classes" if key == "texts" else "background"
+        kind = "class" if key == "texts" else "background"
         pairs = zip(given, wanted, strict=False) if isinstance(given, list) else ()
         for one, other in pairs:
             if one != other:
-                return f"{path}: is of the {of}' text '{one}' where the settings ask for '{other}'; {HOW_TO_MAKE}"
+                return f"{path}: has the {kind} text '{one}' where the settings have '{other}'; {HOW_TO_MAKE}"
         number = len(given) if isinstance(given, list) else 0
-        return f"{path}: has {number} texts of the {of}; the settings ask for {len(wanted)}; {HOW_TO_MAKE}"
+        return f"{path}: has {number} {kind} texts; the settings have {len(wanted)}; {HOW_TO_MAKE}"
     return None

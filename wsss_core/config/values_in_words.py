@@ -1,4 +1,4 @@
-"""A value of a configuration in a message: as YAML would have it, and never longer than a line."""
+"""A value of a configuration in a message: as YAML writes it, and never longer than a line."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -10,7 +10,7 @@ _WORDS = {None: "null", True: "true", False: "false"}
 
 
 def in_words(value: Any) -> str:
-    """A value as YAML would have it, text in quotes; cut after ``LONGEST`` characters."""
+    """A value as YAML writes it, with text in quotes; cut after ``LONGEST`` characters."""
     words = _words(value, LONGEST)
     return words if len(words) <= LONGEST else f"{words[: LONGEST - 4]} ..."
 
@@ -32,7 +32,7 @@ def _words(value: Any, longest: int) -> str:
 
 
 def _joined(parts: Any, longest: int) -> str:
-    """As many of the parts as fit, so that a block that holds itself has an end."""
+    """As many of the parts as fit, so that a block that contains itself has an end."""
     words = ""
     for part in parts:
         words += f", {part}" if words else part

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a value, in words for people who write YAML."""
+"""Pydantic's findings in words for people who write YAML."""
 
 import datetime
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from wsss_core.config.values_in_words import in_words
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-"""Pattern of a name that folders are named by."""
+"""Pattern of a name that folders can have."""
 _WANTED = {
     "string_type": "must be a text",
     "int_type": "must be a whole number",
@@ -31,7 +31,7 @@ _WANTED = {
     "too_long": "must have at most {max_length}, and has {actual_length}",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "must be written so: {pattern}",
+    "string_pattern_mismatch": "must match {pattern}",
 }
 """By the type of pydantic's finding."""
 
@@ -55,21 +55,21 @@ def finding_in_words(finding: Mapping[str, Any]) -> str:
     elif kind in ("string_type", "path_type") and isinstance(value, bool | int | float | datetime.date):
         hint = _quotes_needed(value)
     elif kind == "string_type" and value is None and isinstance(finding["loc"][-1], int):
-        hint = "; YAML reads null, ~ and nothing so: put the word in quotes, 'null'"
+        hint = "; YAML reads null, ~ and nothing as null: put the word in quotes, 'null'"
     elif kind in ("string_type", "path_type") and isinstance(value, list) and len(value) == 1:
         hint = "; leave the brackets out"
     elif kind in ("tuple_type", "list_type") and isinstance(value, Mapping):
         names = [str(key) for key in value]
-        hint = f"; their names as a list: [{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}]"
+        hint = f"; as a list of names: [{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}]"
     elif kind in ("tuple_type", "list_type") and isinstance(value, str):
-        hint = f"; of one alone: [{value}]"
+        hint = f"; with one item: [{value}]"
     return f"{wanted}{'' if kind in ('too_short', 'too_long') else f', not {in_words(value)}'}{hint}"
 
 
 def _of_form(pattern: str) -> tuple[str, str]:
-    """What a text must be, by the regular expression for it, and a hint."""
+    """What a text must be to match a regular expression, and a hint."""
     if pattern == NAME:
-        return "must be letters, digits, '_', '.' and '-' alone, and begin with a letter or digit", ""
+        return "must have only letters, digits, '_', '.' and '-', and begin with a letter or digit", ""
     if not pattern.rstrip(")$").endswith(r"\.safetensors"):
         return _WANTED["string_pattern_mismatch"].format(pattern=pattern), ""
     words = "".join(f"{word}, " for word in pattern.strip("^()$").split("|")[:-1])
@@ -78,9 +78,9 @@ def _of_form(pattern: str) -> tuple[str, str]:
 
 
 def _quotes_needed(value: bool | int | float | datetime.date) -> str:
-    """Why a word of YAML is no text, and how it becomes one."""
+    """Why YAML does not read a word as text, and how to make it text."""
     if isinstance(value, bool):
         words, quoted = ("yes, on and true", "yes") if value else ("no, off and false", "no")
-        return f"; YAML reads {words} so: put the word in quotes, '{quoted}'"
+        return f"; YAML reads {words} as {str(value).lower()}: put the word in quotes, '{quoted}'"
     what = "date" if isinstance(value, datetime.date) else "number"
     return f"; YAML reads a {what} here: put it in quotes, '{value}'"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas
 
-from wsss_core.config.dataset import check_class_names
+from wsss_core.config.class_names import check_class_names
 from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind, write_faults
 from wsss_core.datasets.image_check import Size, check_images
 from wsss_core.datasets.image_ids import label_map_clashes, unwritable_label_maps

@@ -13,7 +13,7 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
-from wsss_core.config.dataset import VOC_CLASSES
+from wsss_core.config.class_names import VOC_CLASSES
 from wsss_core.config.trained_on import TRAINED_ON as TRAINED_ON_KEY
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path

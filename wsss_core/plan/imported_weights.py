@@ -12,9 +12,9 @@ from typing import Any
 import safetensors
 
 from wsss_core.config import Config
-from wsss_core.config.classifiers import ClipClassifier, MctformerClassifier
 from wsss_core.config.extensions import source_of
 from wsss_core.config.text_descriptions import HOW_TO_MAKE, other_texts
+from wsss_core.config.token_classifiers import ClipClassifier, MctformerClassifier
 from wsss_core.config.trained_on import DESCRIPTION_KEY
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError

@@ -9,7 +9,8 @@ from wsss_core.config import Config, Experiment
 from wsss_core.config.averaging import REFINEMENTS
 from wsss_core.config.background import Threshold
 from wsss_core.config.cams import AdvCams
-from wsss_core.config.dataset import VOC_CLASSES, Dataset
+from wsss_core.config.class_names import VOC_CLASSES
+from wsss_core.config.dataset import Dataset
 from wsss_core.config.extensions import source_of
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.refinement import LearnedAffinity, TrainingFreeAffinity

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from wsss_core.config.networks import Trunk
-from wsss_core.config.refinement import AffinityNet, IrnWalk, Walk
+from wsss_core.config.refinement import AffinityNet
+from wsss_core.config.spreading import IrnWalk, Walk
 from wsss_core.datasets.transforms import normalised
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import ImageCams

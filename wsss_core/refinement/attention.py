@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from wsss_core.config.networks import OF_WEIGHTS
-from wsss_core.config.refinement import AttentionSpreading
+from wsss_core.config.spreading import AttentionSpreading
 from wsss_core.config.trunk_description import read_trunk
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError

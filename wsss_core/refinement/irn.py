@@ -11,7 +11,8 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from wsss_core.config.networks import Trunk
-from wsss_core.config.refinement import Irn, IrnWalk, Walk
+from wsss_core.config.refinement import Irn
+from wsss_core.config.spreading import IrnWalk, Walk
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise, normalised
 from wsss_core.errors import UserError

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from wsss_core.config.dataset import CREATURE_CLASSES, Creatures
+from wsss_core.config.class_names import CREATURE_CLASSES
+from wsss_core.config.dataset import Creatures
 from wsss_core.datasets.creatures.creature_drawing import DrawnObject, Picture, draw_picture
 from wsss_core.datasets.palette import label_image
 from wsss_core.datasets.voc.voc_layout import ANNOTATIONS, IMAGES, MASKS

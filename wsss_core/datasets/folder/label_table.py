@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsss_core.config.dataset import MOST_CLASSES, check_class_names
+from wsss_core.config.class_names import MOST_CLASSES, check_class_names
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.folder.csv_table import CsvTable, TableRow, folded, read_csv_table
 from wsss_core.datasets.folder.label_cells import labels_in

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wsss_core.config.dataset import VOC_CLASSES, VocDataset
+from wsss_core.config.class_names import VOC_CLASSES
+from wsss_core.config.dataset import VocDataset
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.voc.sbd import Sbd
 from wsss_core.datasets.voc.voc_layout import LISTS, list_file, read_ids
