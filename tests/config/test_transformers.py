@@ -72,8 +72,6 @@ def test_crops_of_whole_patches():
     (fault,) = faults(**sections)
     expected = "classifiers.mine.augmentation.crop: 40 pixels are not a multiple of the patches of 'vit', 16 pixels"
     assert fault.startswith(expected)
-        "classifiers.mine.augmentation.crop: 40 pixels are not a multiple of the patches of 'vit', 16 pixels"
-    )
 
 
 @pytest.mark.parametrize(

@@ -82,5 +82,5 @@ def test_a_table_of_something_else_is_refused(tmp_path):
         steps_table(described)
     described = made_scores(tmp_path, "advcam")
     pandas.read_csv(described["amplification"]).head(2).to_csv(described["amplification"], index=False)
-    with pytest.raises(UserError, match="'grown_discriminative' is not there for 3 steps"):
+    with pytest.raises(UserError, match="'grown_discriminative' does not have 3 steps"):
         steps_table(described)

@@ -106,7 +106,7 @@ def test_pages_hold_so_many_images_and_so_many_characters(tmp_path):
 
 
 def test_a_label_map_is_told_in_words():
-    assert label_map_in_words(block(0, 0), ["cat"]) == "background alone"
+    assert label_map_in_words(block(0, 0), ["cat"]) == "only background"
     labels = block(1, 6)
     labels[20:] = 255
     assert label_map_in_words(labels, ["cat"]) == "cat 25 %, ignored 17 %"

@@ -55,7 +55,7 @@ def test_the_table_stands_in_columns_under_its_warnings(plan):
 
 def test_the_next_commands_can_be_pasted(plan, tmp_path):
     text = last_words(plan({"bound": {"segmenter": 1}, "cam": {"cams": 1}}), ["my sets/a.yaml"])
-    assert f"What came out: {tmp_path / 'report.html'}" in text
+    assert f"The report: {tmp_path / 'report.html'}" in text
     assert "python -m wsss_core show cams 'summer trip/Köln 1' --configfile 'my sets/a.yaml'\n" in text
     segment = "python -m wsss_core segment --experiment bound --configfile 'my sets/a.yaml' IMAGES --out labelled\n"
     assert segment in text

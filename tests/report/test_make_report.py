@@ -109,7 +109,7 @@ def test_how_good_the_classifiers_are_stands_on_the_page_and_beside_their_curve(
     assert "classifiers" in page.ids and 'class="warning"' not in text
     assert "ordinary 81.2 40.0 60.0 70.0 55.0 the classifier has learned enough" in page.text
     assert "cat 1 81.2 60.0 <dog> & co 0 – –" in page.text
-    assert "images a second; on the validation images mAP 81.2 % (chance 40.0 %), F1 60.0 %" in page.text
+    assert "images per second; on the validation images mAP 81.2 % (chance 40.0 %), F1 60.0 %" in page.text
 
 
 def test_a_classifier_that_learned_nothing_is_the_first_thing_on_the_page(tmp_path):

@@ -58,7 +58,7 @@ addEventListener("load", () => {
   const climb = document.querySelector(".climb"), slider = climb && climb.querySelector(".step");
   if (climb) {
     const strip = getComputedStyle(climb.querySelector(".strip"));
-    const seen = () => [climb.querySelector(".told").textContent, strip.backgroundPositionX];
+    const seen = () => [climb.querySelector(".status").textContent, strip.backgroundPositionX];
     found.climb_first = seen();
     slider.value = 2; slider.dispatchEvent(new Event("input")); found.climb_third = seen();
     climb.querySelector(".play").click(); found.playing = climb.querySelector(".play").textContent;

@@ -85,13 +85,16 @@ def test_the_picture_goes_where_it_is_wanted(plan, capsys):
     [
         (["cams", "imag_1", "--experiments", "cam"], "has no image 'imag_1'; the nearest of its 6: image_1"),
         (["cams", "image_1", "--experiments", "advcm"], "no such experiment: 'advcm'; did you mean 'advcam'?"),
-        (["cams", "image_1", "--experiments", "full"], "'full' has no stage 'cams'; those that have: cam, advcam"),
+        (["cams", "image_1", "--experiments", "full"], "'full' has no stage 'cams'; these have it: cam, advcam"),
         (["cams", "image_1", "--experiments", "advcam"], "is not made yet; `snakemake cams` makes it"),
         (["refined_seeds", "image_1"], "no experiment of the configuration has the stage 'refined_seeds'"),
         (["predictions", "image_5"], "is not made yet; `snakemake predictions` makes it"),
-        (["cams", "image_5", "--experiments", "cam"], "has no cams of image 'image_5', which is of the split 'val'"),
+        (["cams", "image_5", "--experiments", "cam"], "has no cams of image 'image_5', which is in the split 'val'"),
         (["cams", "image_1", "--configfile", "other.yaml"], "other.yaml: cannot be read"),
-        (["cams", "image_1", "--output", "here.jpg"], "--output: here.jpg is no PNG file; its name has to end in .png"),
+        (
+            ["cams", "image_1", "--output", "here.jpg"],
+            "--output: here.jpg is not a PNG file; its name must end in .png",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_what_would_be_right(plan, capsys, arguments, told):
@@ -113,7 +116,7 @@ def test_dollars_begin_no_formula_and_letters_that_no_font_has_become_their_numb
         warnings.simplefilter("error")
         _draw(cells, "\u732b #1 50% $^$ (train)", tmp_path / "x.png")
     assert (tmp_path / "x.png").exists()
-    assert "no font that is installed here has the letters \u732b \N{DOG}; the picture has their numbers" in caplog.text
+    assert "no installed font has the letters \u732b \N{DOG}; the picture shows their numbers" in caplog.text
 
 
 def test_letters_come_from_another_font_where_one_has_them(caplog, monkeypatch):

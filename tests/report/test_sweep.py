@@ -92,4 +92,4 @@ def test_an_oracle_is_marked(reported, tmp_path):
     points = [point(tmp_path, i, 0.5, steps=i) for i in (1, 2)]
     points[1]["described"]["seed_threshold"] = {"fixed": 0.2, "file": None, "source": "best on train: an oracle"}
     text = reported(points)[1]
-    assert "| 2 † | 50.0 |" in text and "| 1 | 40.0 |" in text and "not weak supervision alone" in text
+    assert "| 2 † | 50.0 |" in text and "| 1 | 40.0 |" in text and "not purely weak supervision" in text

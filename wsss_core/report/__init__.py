@@ -1,1 +1,1 @@
-"""What people look at: the summary and the overview picture."""
+"""What people look at: the report's page, the summary, pictures and tables."""

@@ -1,4 +1,4 @@
-"""The former name of ``python -m wsss_core show``, which goes with the next release."""
+"""The former name of ``python -m wsss_core show``; the next release removes it."""
 
 import runpy
 import sys

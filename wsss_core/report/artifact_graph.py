@@ -1,4 +1,4 @@
-"""Which artifact is made from which, as an inline SVG: columns from the data to the predictions."""
+"""What artifacts are made from, as an inline SVG: columns from the data to the predictions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,17 +9,17 @@ NODE_WIDTH, NODE_HEIGHT = 156, 36
 COLUMN, ROW = 204, 46
 MARGIN = 8
 SHOWN = 21
-"""Characters of a name that a node has room for."""
+"""Characters of a name that fit into a node."""
 
 
 def columns_of(upstream: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """The nodes of a graph without circles, in columns: each right of all that it is made from.
+    """The nodes of a graph without circles, in columns: each node is to the right of all that it is made from.
 
     Args:
         upstream: by node, what it is made from; nodes that are not keys are left out.
 
     Returns:
-        Nodes by column; within a column near to what they are made from.
+        Nodes by column; within a column they are near what they are made from.
     """
     depth: dict[str, int] = {}
 
@@ -35,7 +35,7 @@ def columns_of(upstream: Mapping[str, Sequence[str]]) -> list[list[str]]:
         columns[depth[node]].append(node)
     row: dict[str, int] = {}
     for column in columns:
-        # A node lies where the lowest of what it is made from lies; what is made from nothing stays where it is.
+        # A node is in the row of the lowest node that it is made from; without any it stays where it is.
         wanted = {node: max((row[other] for other in upstream[node] if other in row), default=0) for node in column}
         column.sort(key=wanted.__getitem__)
         row |= {node: position for position, node in enumerate(column)}
@@ -43,7 +43,7 @@ def columns_of(upstream: Mapping[str, Sequence[str]]) -> list[list[str]]:
 
 
 def without_detours(upstream: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The same graph with the edges alone that do not follow from others: what a node needs by way of another goes."""
+    """The same graph without the edges that follow from others: no edge to what another source already needs."""
     above: dict[str, set[str]] = {}
 
     def all_above(node: str) -> set[str]:
@@ -69,8 +69,9 @@ def artifact_graph(artifacts: Sequence[Mapping[str, Any]], stages: Mapping[str, 
         An ``<svg>`` element. A node's ``data-experiments`` names, as positions in ``stages``, the experiments that
         need it.
     """
-    upstream = {artifact["directory"]: list(dict.fromkeys(artifact["upstream"].values())) for artifact in artifacts}
-    users = _users(upstream, stages)
+    upstream = upstream_of(artifacts)
+    needed = list(needed_artifacts(upstream, stages).values())
+    users = {node: [number for number, nodes in enumerate(needed) if node in nodes] for node in upstream}
     columns = columns_of(upstream)
     tallest = max(map(len, columns), default=0)
     place = {
@@ -102,19 +103,35 @@ def artifact_graph(artifacts: Sequence[Mapping[str, Any]], stages: Mapping[str, 
     return Markup("\n".join([*parts, "</svg>"]))
 
 
-def _users(upstream: Mapping[str, Sequence[str]], stages: Mapping[str, Mapping[str, str]]) -> dict[str, list[int]]:
-    """By artifact, the positions of the experiments that need it."""
-    users: dict[str, list[int]] = {node: [] for node in upstream}
-    for position, directories in enumerate(stages.values()):
-        needed: set[str] = set()
+def upstream_of(artifacts: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """By artifact's directory, the directories that it is made from.
+
+    Args:
+        artifacts: each with its ``directory`` and, by role, the directories ``upstream``.
+    """
+    return {artifact["directory"]: list(dict.fromkeys(artifact["upstream"].values())) for artifact in artifacts}
+
+
+def needed_artifacts(
+    upstream: Mapping[str, Sequence[str]], stages: Mapping[str, Mapping[str, str]]
+) -> dict[str, set[str]]:
+    """By experiment, all artifacts that it needs.
+
+    Args:
+        upstream: see :func:`upstream_of`.
+        stages: by experiment and stage, the artifact's directory.
+    """
+    needed: dict[str, set[str]] = {}
+    for name, directories in stages.items():
+        found: set[str] = set()
         waiting = list(directories.values())
         while waiting:
             node = waiting.pop()
-            if node in users and node not in needed:
-                needed.add(node)
-                users[node].append(position)
+            if node in upstream and node not in found:
+                found.add(node)
                 waiting += upstream[node]
-    return users
+        needed[name] = found
+    return needed
 
 
 def _listed(numbers: Sequence[int]) -> str:

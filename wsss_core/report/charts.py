@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 COLOURS = 8
-"""Colours that the style sheet has for series; later series have the same ones, dashed."""
+"""Colours of series in the style sheet; further series have the same ones, dashed."""
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 46
 TICKS = 6
-"""About so many ticks an axis."""
+"""Approximate number of ticks of an axis."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Series:
     name: str
     """What it is, in words."""
     number: int
-    """Which colour it has, and which dashes."""
+    """Chooses the colour and the dashes."""
     points: Sequence[tuple[float, float]]
-    """Pairs of x and y; a pair with a number that is none breaks the line."""
+    """Pairs of x and y; a pair with NaN breaks the line."""
     mark: tuple[float, float] | None = None
     """A point of it to mark."""
     mark_title: str = ""
@@ -36,7 +36,7 @@ def series_class(number: int) -> str:
 
 
 def ticks(low: float, high: float, about: int = TICKS, whole: bool = False) -> list[float]:
-    """Round numbers, or whole ones, from ``low`` to ``high``, about so many; one of them where the two are the same."""
+    """About ``about`` round numbers, or whole ones, from ``low`` to ``high``; only ``low`` if the two are the same."""
     if not high > low:
         return [low]
     rough = (high - low) / about
@@ -57,16 +57,16 @@ def line_chart(
     lowest: float | None = None,
     whole: bool = False,
 ) -> Markup:
-    """A chart of lines over common axes that fit what is drawn.
+    """A chart of lines over common axes that fit the points.
 
     Args:
-        title: what it shows, for those who hear the page.
-        series: the lines; without a single finite point there is nothing to draw.
+        title: what it shows, for screen readers.
+        series: the lines; without any finite point nothing is drawn.
         x_label: below the horizontal axis.
-        y_label: beside the vertical axis.
+        y_label: next to the vertical axis.
         size: width and height, in the units of the SVG.
         lowest: where the vertical axis begins, if not at the lowest point.
-        whole: the horizontal axis counts, so that it has whole numbers alone.
+        whole: whether the horizontal axis has only whole numbers.
 
     Returns:
         An ``<svg>`` element, or nothing.
@@ -129,7 +129,7 @@ def _finite(point: tuple[float, float]) -> bool:
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
-    """The ends of an axis: they differ."""
+    """The ends of an axis, which must differ."""
     if high > low:
         return low, high
     margin = abs(low) * 0.1 or 0.5

@@ -1,4 +1,4 @@
-"""How well the classifiers tell the classes of validation images, for the summary and the page about the run."""
+"""How well the classifiers recognise the classes of validation images, for the summary and the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ FIGURES = {
 }
 """Columns of a classifier's scores, and the headings of their means."""
 NOTE = (
-    "On the validation images, from their image-level labels: no mask is needed. mAP is the mean over the classes of "
-    "the average precision (AP), and by chance what shuffled labels reach; F1, precision and recall are at a "
-    "probability of one half, means over the classes. Nothing that is trained or drawn depends on these figures."
+    "On the validation images, from their image-level labels: no mask is needed. mAP is the mean of the classes' "
+    "average precision (AP); by chance is what shuffled labels reach. F1, precision and recall are means over the "
+    "classes at a probability of one half. Nothing that is trained or drawn depends on these figures."
 )
 
 
 @dataclass(frozen=True)
 class ScoredClassifier:
-    """The scores of one classifier, in percent; None where the images could not tell."""
+    """The scores of one classifier, in percent; None where the images do not suffice."""
 
     variant: str
     verdict: Verdict
@@ -60,11 +60,11 @@ def _scored(classifier: Mapping[str, str]) -> ScoredClassifier:
             {row["class"]: int(row["positive_images"]) for row in rows},
         )
     except (ValueError, KeyError) as error:
-        raise UserError(f"{classifier['scores']}: holds no scores ({error}); delete it and make it again") from None
+        raise UserError(f"{classifier['scores']}: has no scores ({error}); delete it and make it again") from None
 
 
 def _percent(row: Mapping[str, str]) -> dict[str, float | None]:
     shares = {figure: float(row[figure]) if row[figure] else None for figure in FIGURES}
     if wrong := [figure for figure, share in shares.items() if share is not None and not 0 <= share <= 1]:
-        raise ValueError(f"'{wrong[0]}' does not lie in [0, 1]")
+        raise ValueError(f"'{wrong[0]}' is not in [0, 1]")
     return {figure: None if share is None else 100 * share for figure, share in shares.items()}

@@ -28,15 +28,15 @@ PANEL_INCHES = 3.2
 def report_climb_scores(
     dataset: str, scored: Mapping[str, Mapping[str, Any]], table_csv: Path, picture: Path
 ) -> pandas.DataFrame:
-    """Write one table of all CAM variants, a row for each number of steps, and draw it.
+    """Write one table of all CAM variants, with a row for each number of steps, and draw it.
 
     Args:
         dataset: the data set's name.
         scored: by CAM variant, the files ``scores`` and ``amplification`` of
-            :func:`wsss_core.cams.score_climb.score_climb`, and the seed's ``threshold`` as
-            :func:`wsss_core.report.score_table.threshold_in_words` takes it.
-        table_csv: the table to make; shares in percent.
-        picture: the plot to make, PNG: mIoU over the steps, and the share of each region's pixels that have grown.
+            :func:`wsss_core.cams.score_climb.score_climb`, and the seed's ``threshold``, described as in
+            :func:`wsss_core.report.score_table.threshold_in_words`.
+        table_csv: the table to write; shares in percent.
+        picture: the plot to write, PNG: mIoU over the steps, and the share of each region's pixels that have grown.
 
     Returns:
         The table.
@@ -60,9 +60,9 @@ def steps_table(described: Mapping[str, Any]) -> pandas.DataFrame:
 
     Returns:
         A row for each number of steps: ``steps``, ``seed`` (mIoU in percent, at the variant's own threshold),
-        ``seed_oracle`` and ``best_threshold`` (the one that the masks say is best for so many steps), and by region
+        ``seed_oracle`` and ``best_threshold`` (the best one for that number of steps, by the masks), and by region
         ``grown_<region>`` (percent of its pixels above their value in the clean image's map) and ``ratio_<region>``
-        (mean of value by that value). NaN where nothing was scored.
+        (mean of value divided by that value). NaN where nothing was scored.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -70,7 +70,7 @@ def steps_table(described: Mapping[str, Any]) -> pandas.DataFrame:
     threshold, _ = threshold_in_words(described["threshold"])
     scores = read_scores(described["scores"], thresholds=True)
     if "steps" not in scores:
-        raise damaged_table(described["scores"], "it has no column 'steps'")
+        raise damaged_table(described["scores"], "there is no column 'steps'")
     rows = []
     for _, curve in scores.groupby("steps", sort=True):
         own = curve.iloc[int((curve["threshold"] - threshold).abs().argmin())]
@@ -83,7 +83,7 @@ def steps_table(described: Mapping[str, Any]) -> pandas.DataFrame:
     for region in REGIONS:
         for column, factor in ((f"grown_{region}", 100), (f"ratio_{region}", 1)):
             if column not in grown or len(grown) != len(table):
-                raise damaged_table(described["amplification"], f"'{column}' is not there for {len(table)} steps")
+                raise damaged_table(described["amplification"], f"'{column}' does not have {len(table)} steps")
             table[column] = factor * grown[column]
     return table
 
@@ -99,7 +99,7 @@ class StepCharts:
     miou_legend: list[tuple[str, str]]
     """Name and look of each line of the first chart."""
     grown_legend: list[tuple[str, str]]
-    """Of the second."""
+    """The same for the second chart."""
 
 
 def step_charts(scored: Mapping[str, Mapping[str, Any]]) -> StepCharts | None:
@@ -127,7 +127,7 @@ def _legend(lines: Sequence[Series]) -> list[tuple[str, str]]:
 
 
 def _lines(tables: Mapping[str, pandas.DataFrame], columns: Mapping[str, str]) -> list[Series]:
-    """A colour for each variant; its second column is dashed."""
+    """The columns of all tables: a colour for each variant, with its second column dashed."""
     return [
         Series(
             f"{name}: {heading}",
@@ -146,14 +146,14 @@ def _draw(title: str, tables: Mapping[str, pandas.DataFrame], picture: Path) -> 
     }
     with lettering([title, *tables]) as written:
         figure, axes = pyplot.subplots(1, len(panels), figsize=(2 * PANEL_INCHES * 1.4, PANEL_INCHES * 1.4))
-        for axis, (label, columns) in zip(axes, panels.items(), strict=True):
+        for axis, (y_label, columns) in zip(axes, panels.items(), strict=True):
             for number, (name, table) in enumerate(tables.items()):
                 colour = matplotlib.colormaps["tab10"](number % 10)
                 for style, (heading, column) in zip(("-", "--"), columns.items(), strict=True):
-                    told = written(f"{name}: {heading}")
-                    axis.plot(table["steps"], table[column], style, color=colour, label=told, linewidth=1.5)
+                    label = written(f"{name}: {heading}")
+                    axis.plot(table["steps"], table[column], style, color=colour, label=label, linewidth=1.5)
             axis.set_xlabel("steps")
-            axis.set_ylabel(label)
+            axis.set_ylabel(y_label)
             axis.xaxis.get_major_locator().set_params(integer=True)
             axis.grid(alpha=0.3)
             axis.legend(fontsize=7, frameon=False)

@@ -1,4 +1,4 @@
-"""AdvCAM's climb as pictures to step through: the image, the map of each step, and the sum so far."""
+"""AdvCAM's climb as pictures to step through: the image, the map, and the sum so far, at each step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from wsss_core.report.score_table import threshold_in_words
 from wsss_core.report.thumbnails import heat_strip, image_strip, thumbnail_size
 
 MOST_FRAMES = 32
-"""Steps that are shown of a longer climb, evenly spread, the first and the last among them."""
+"""Steps that are shown of a longer climb: evenly spread, including the first and the last."""
 EPSILON = 1e-5
-"""What class maps are normalised with."""
+"""Added to the maximum that class maps are divided by."""
 CHART = (320, 190)
 """Width and height of a climb's charts."""
 
@@ -35,23 +35,23 @@ class Climb:
     image_id: str
     class_name: str
     ratio: str
-    """The image's width to its height, as CSS has it."""
+    """The image's ratio of width to height, in CSS."""
     steps: Sequence[int]
-    """The steps that are shown, counted from 1."""
+    """The shown steps, counted from 1."""
     all_steps: int
-    """How many there are."""
+    """Number of all steps."""
     scores: Sequence[float]
-    """The class's score at each step that is shown."""
+    """The class's score at each shown step."""
     iou: Sequence[float]
-    """The IoU of the sum so far with the class in the mask, at each step that is shown; empty without a mask."""
+    """The IoU of the sum so far with the class in the mask, at each shown step; empty without a mask."""
     threshold: str
-    """What the sum has to be above to count as the class, in words."""
+    """The threshold above which the sum counts as the class, in words."""
     images: str
-    """The ``data:`` address of the images, step beside step."""
+    """The ``data:`` address of the images, step by step side by side."""
     maps: str
-    """That of the steps' maps."""
+    """The same for the steps' maps."""
     sums: str
-    """That of the sums up to each step."""
+    """The same for the sums up to each step."""
     score_chart: Markup
     iou_chart: Markup
     grown_chart: Markup
@@ -59,7 +59,7 @@ class Climb:
 
 
 def draw_climbs(climbs: Mapping[str, Mapping[str, Any]], masks_csv: str | None) -> list[Climb]:
-    """Draw all recorded climbs, image by image, so that the variants' climbs of an image stand side by side.
+    """Draw all recorded climbs, image by image, so that the variants' climbs of an image are side by side.
 
     Args:
         climbs: by CAM variant, the ``file`` of its climbs and its seed's ``threshold``, described as in
@@ -135,15 +135,15 @@ def _grown_chart(maps: np.ndarray) -> Markup:
 
 
 def normalised(maps: np.ndarray) -> np.ndarray:
-    """A map (h, w) divided by its maximum, plus a little."""
+    """A map (h, w) divided by its maximum plus ``EPSILON``."""
     return maps / (maps.max() + EPSILON)
 
 
 def class_iou(values: np.ndarray, mask: np.ndarray, value: int, threshold: float) -> float:
-    """IoU of the pixels where a class's map is above a threshold, with those that the mask gives the class.
+    """IoU of the pixels where a class's map is above a threshold with the class's pixels in the mask.
 
     Args:
-        values: the map (h, w), brought to the mask's size bilinearly.
+        values: the map (h, w), resized to the mask's size bilinearly.
         mask: (H, W); ignored pixels do not count.
         value: the class's value in the mask.
         threshold: what is not above it is background.

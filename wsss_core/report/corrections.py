@@ -1,4 +1,4 @@
-"""What corrected masks were worth: an experiment with them beside the same one without."""
+"""What corrected masks were worth: an experiment with them next to the same one without them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ class Correction:
 
     experiment: str
     masks: int
-    """How many masks were corrected."""
+    """Number of corrected masks."""
     folder: str
     """Where they come from."""
     changed: float | None
     """Share of these images' pixels, in percent, whose pseudo label was another one; None without pseudo labels."""
     without: str | None
-    """The experiment that is the same but for the corrections; None if the configuration has none."""
+    """The same experiment without the corrections; None if the configuration has none."""
     scores: Sequence[tuple[str, float, float]]
-    """mIoU and IoU by class, in percent, on the validation images: what, without and with the corrections. Empty
-    without masks to score by, or nothing to compare with."""
+    """mIoU and IoU by class, in percent, on the validation images: what is scored, the score without the corrections
+    and the score with them. Empty without masks, or without an experiment to compare with."""
 
 
 def corrections(described: Sequence[Mapping[str, Any]]) -> list[Correction]:
-    """Compare what each experiment with corrections came to.
+    """Compare each experiment with corrections to the same one without them.
 
     Args:
         described: see :func:`wsss_core.plan.descriptions.described_corrections`.
@@ -52,7 +52,7 @@ def corrections(described: Sequence[Mapping[str, Any]]) -> list[Correction]:
 
 
 def _changed(mask: np.ndarray, pseudo: np.ndarray) -> tuple[int, int]:
-    """Pixels that the mask has another label for, and all that it has one for."""
+    """Number of pixels that the mask labels differently, and of all that it labels."""
     counted = mask != ignored_in(mask)
     return int(np.count_nonzero((mask != pseudo) & counted)), int(np.count_nonzero(counted))
 

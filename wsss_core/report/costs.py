@@ -1,4 +1,4 @@
-"""What the work cost: time, memory and GPU time of every rule's jobs, and of every experiment."""
+"""Costs of the work: time, memory and GPU time of every rule's jobs, and of every experiment."""
 
 import csv
 import math
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss_core.files.provenance import recorded_jobs
+from wsss_core.report.artifact_graph import needed_artifacts, upstream_of
 
 SHARD = re.compile(r"\.\d{3}-of-(\d{3})$")
 DIGEST = re.compile(r"-([0-9a-f]{10})$")
@@ -16,27 +17,26 @@ DIGEST = re.compile(r"-([0-9a-f]{10})$")
 
 @dataclass(frozen=True)
 class JobCost:
-    """What one job cost."""
+    """The cost of one job."""
 
     rule: str
-    """The rule it is a job of."""
     digest: str
-    """Digest of the artifact it made, or scored."""
+    """Digest of the artifact that it made or scored."""
     artifact: str
     """The artifact's directory name."""
     seconds: float
     """From its start to its end."""
     cpu_seconds: float
-    """Of all its processors; NaN where it was not measured."""
+    """Sum over its processors; NaN if it was not measured."""
     memory: float
-    """Largest resident memory, MiB; NaN where it was not measured."""
+    """Largest resident memory, MiB; NaN if it was not measured."""
     gpu_seconds: float
-    """Its time, if it computed on a GPU; else 0."""
+    """The job's time if it computed on a GPU, else 0."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What jobs cost together."""
+    """The cost of several jobs."""
 
     name: str
     """A rule, or an experiment."""
@@ -44,14 +44,14 @@ class Cost:
     seconds: float
     cpu_seconds: float
     memory: float
-    """The largest of the jobs', MiB."""
+    """The largest of the jobs' memory, MiB."""
     gpu_seconds: float
 
 
 def job_costs(folder: Path, artifacts: Sequence[Mapping[str, Any]]) -> list[JobCost]:
     """The costs of all jobs that made or scored artifacts, as Snakemake measured them.
 
-    Of an artifact that was made twice, with other numbers of shards, the newest jobs count.
+    If an artifact was made twice, with different numbers of shards, only the newest jobs count.
 
     Args:
         folder: ``results/<dataset>``, with the folder ``benchmarks``.
@@ -81,7 +81,7 @@ def job_costs(folder: Path, artifacts: Sequence[Mapping[str, Any]]) -> list[JobC
 
 
 def costs_of_rules(jobs: Sequence[JobCost]) -> list[Cost]:
-    """What the jobs of each rule cost together, the dearest rule first."""
+    """The cost of each rule's jobs, the most expensive rule first."""
     rules = dict.fromkeys(job.rule for job in jobs)
     return sorted(
         (_together(rule, [job for job in jobs if job.rule == rule]) for rule in rules), key=lambda cost: -cost.seconds
@@ -91,23 +91,16 @@ def costs_of_rules(jobs: Sequence[JobCost]) -> list[Cost]:
 def costs_of_experiments(
     jobs: Sequence[JobCost], artifacts: Sequence[Mapping[str, Any]], stages: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Cost]:
-    """What each experiment would have cost alone: all that it needs, also what it shares with others.
+    """What each experiment would have cost by itself: all that it needs, including what it shares with others.
 
     Args:
         jobs: the costs.
         artifacts: each with its ``directory`` and, by role, the directories ``upstream``.
         stages: by experiment and stage, the artifact's directory.
     """
-    upstream = {artifact["directory"]: list(artifact["upstream"].values()) for artifact in artifacts}
     costs = {}
-    for name, directories in stages.items():
-        needed, waiting = set(), list(directories.values())
-        while waiting:
-            directory = waiting.pop()
-            if directory not in needed:
-                needed.add(directory)
-                waiting += upstream.get(directory, [])
-        names = {Path(directory).name for directory in needed}
+    for name, directories in needed_artifacts(upstream_of(artifacts), stages).items():
+        names = {Path(directory).name for directory in directories}
         costs[name] = _together(name, [job for job in jobs if job.artifact in names])
     return costs
 
@@ -129,7 +122,7 @@ def _shards_of(file: Path) -> str:
 
 
 def _measured(file: Path) -> tuple[float, float, float] | None:
-    """Seconds, processor seconds and memory of a benchmark file; None of one that Snakemake has not filled."""
+    """Seconds, processor seconds and memory in a benchmark file; None if Snakemake has not filled it."""
     with open(file, newline="", encoding="utf-8", errors="replace") as table:
         rows = list(csv.DictReader((line.replace("\0", "") for line in table), delimiter="\t", quoting=csv.QUOTE_NONE))
     if not rows or math.isnan(_number(rows[-1].get("s"))):
@@ -138,7 +131,7 @@ def _measured(file: Path) -> tuple[float, float, float] | None:
 
 
 def _number(text: str | None) -> float:
-    """A number of a benchmark file, which says NA or - of a job too short to be measured."""
+    """A number in a benchmark file, which has NA or - for a job too short to be measured."""
     try:
         return float(text or "nan")
     except ValueError:
@@ -146,6 +139,6 @@ def _number(text: str | None) -> float:
 
 
 def _gpu_seconds(directory: Path) -> dict[str, float]:
-    """By job, the seconds of an artifact's jobs that computed on a GPU, from its provenance."""
+    """The seconds of an artifact's jobs that computed on a GPU, by job, from its provenance."""
     jobs = recorded_jobs(directory / "provenance.json")
     return {name: float(job["seconds"]) for name, job in jobs.items() if not job["device"].startswith("CPU")}

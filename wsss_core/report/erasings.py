@@ -1,4 +1,4 @@
-"""Recursive erasing as rows of pictures: what a classifier still finds once all that it has found is erased."""
+"""Recursive erasing as rows of pictures: what a classifier still finds after all that it found is erased."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class ErasingRound:
     image: str
     """The ``data:`` address of the image, as erased so far."""
     map: str
-    """That of the class map in this round, divided by its maximum."""
+    """The ``data:`` address of this round's class map, divided by its maximum."""
     probability: float
-    """Of the class, in percent."""
+    """The class's probability, in percent."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Erasing:
     image_id: str
     class_name: str
     ratio: str
-    """The image's width to its height, as CSS has it."""
+    """The image's ratio of width to height, in CSS."""
     rounds: list[ErasingRound]
 
 
 def draw_erasings(files: Mapping[str, str]) -> list[Erasing]:
-    """Draw all recorded erasings, so that the classifiers' of one image and class stand one below the other.
+    """Draw all recorded erasings, so that those of all classifiers for one image and class follow each other.
 
     Args:
         files: by classifier, its file of :func:`wsss_core.cams.record_erasing.record_erasing`.

@@ -1,4 +1,4 @@
-"""The gallery: of chosen images, what every method made of them, step by step and side by side."""
+"""The gallery: what every method made of chosen images, step by step and side by side."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -26,9 +26,9 @@ SEED = "seed"
 HEADINGS = {SEED: "seed", **{name: stage.picture for name, stage in STAGES.items() if stage.picture}}
 """What a picture shows, by the stage it comes from."""
 PAGE_CARDS = 240
-"""Images of a page, at most."""
+"""Most images on a page."""
 PAGE_BYTES = 10_000_000
-"""Characters of a page's pictures, at most; a page of this size opens in a second."""
+"""Most characters of a page's pictures; a page of this size opens in a second."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,21 @@ class Cell:
     picture: str
     """Its ``data:`` address."""
     words: str
-    """What is to be seen, by the classes' names."""
+    """The names of the classes that it shows."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """What one experiment made of an image, or several that share all of it."""
+    """What one experiment made of an image, or several experiments that share it."""
 
     names: Sequence[str]
     """The experiments' names."""
     experiments: Sequence[int]
-    """Their positions among all."""
+    """Their positions among all experiments."""
     iou: float | None
-    """The mean IoU of the last label map, by the mask."""
+    """The mean IoU of the last label map with the mask."""
     cells: Sequence[Cell]
-    """The steps, in their order."""
+    """The pictures, in the order of the steps."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Card:
     picture: str
     """The image's ``data:`` address."""
     ratio: str
-    """Its width to its height, as CSS has it."""
+    """Its ratio of width to height, in CSS."""
     classes: Sequence[int]
-    """Positions of the classes that it is labelled with."""
+    """Positions of its labels among the classes."""
     class_names: Sequence[str]
-    """Their names."""
+    """The names of its labels."""
     mask: Cell | None
     methods: Sequence[Method]
     iou: Sequence[float | None]
@@ -90,13 +90,13 @@ class Gallery:
     """All that a gallery shows."""
 
     pages: Sequence[Sequence[Card]]
-    """The images, page by page; no page where no image is shown."""
+    """The images, page by page; no pages if there are no images."""
     experiments: Sequence[str]
     """The experiments' names."""
     classes: Sequence[tuple[str, str]]
     """Names and colours of the classes."""
     images: int
-    """How many images the data set has."""
+    """Number of images in the data set."""
 
     @property
     def scored(self) -> bool:
@@ -108,7 +108,7 @@ def draw_gallery(pictured: Pictured) -> Gallery:
     """Choose the images and draw their pictures.
 
     Args:
-        pictured: where everything lies.
+        pictured: the files to draw from.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -125,7 +125,7 @@ def draw_gallery(pictured: Pictured) -> Gallery:
 
 
 def pages_of(cards: Sequence[Card], most: int = PAGE_CARDS, size: int = PAGE_BYTES) -> Iterator[list[Card]]:
-    """Distribute cards to pages of at most so many cards and, unless a card alone is larger, so many characters."""
+    """Distribute cards to pages of at most ``most`` cards and ``size`` characters; a larger card gets its own page."""
     page: list[Card] = []
     for card in cards:
         if page and (len(page) == most or sum(other.size for other in page) + card.size > size):
@@ -158,7 +158,7 @@ def _card(pictures: OpenPictures, split: DatasetIndex, score: ImageScore) -> Car
 
 
 def _methods(pictures: OpenPictures, image_id: str, score: ImageScore, size: tuple[int, int]) -> list[Method]:
-    """What experiments made of an image; those that share all of it are told together."""
+    """What experiments made of an image; those that share it are joined."""
     sharing: dict[tuple[Any, ...], list[str]] = {}
     for name in pictures.experiments:
         labels: dict[str, Labels] = dict(pictures.label_maps(name, image_id))
@@ -173,7 +173,7 @@ def _methods(pictures: OpenPictures, image_id: str, score: ImageScore, size: tup
             cams = reader.read(image_id)
             shown = [pictures.index.classes[k] for k in cams.classes]
             strongest = cams.full_size().max(axis=0, initial=0)  # (H, W)
-            words = f"the strongest of {', '.join(shown)}" if len(shown) > 1 else "".join(shown) or "no class"
+            words = f"the maximum of {', '.join(shown)}" if len(shown) > 1 else "".join(shown) or "no class"
             cells.append(Cell(HEADINGS[CAMS], heat_thumbnail(strongest, size), words))
         for stage, made in label_maps:
             cells.append(_label_cell(HEADINGS[stage], pictures.read_labels(made), pictures.index.classes, size))
@@ -198,4 +198,4 @@ def label_map_in_words(labels: np.ndarray, classes: Sequence[str]) -> str:
             said.append(f"unknown class {value} {share:.0f} %")
         elif value > 0:
             said.append(f"{classes[value - 1]} {share:.0f} %")
-    return ", ".join(said) or "background alone"
+    return ", ".join(said) or "only background"

@@ -1,4 +1,4 @@
-"""Which images a gallery shows: the worst, the best, those that methods disagree about, and some of all."""
+"""Which images a gallery shows: the worst, the best, those that methods disagree about, and a sample of all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from wsss_core.evaluation.confusion import confusion_matrix, scores_of
 from wsss_core.report.pictured import OpenPictures
 
 LOOKED_AT = 500
-"""Images of a split, evenly spread, that are scored to choose from, at least; if there are as many."""
+"""At least this many images of a split, evenly spread, are scored to choose from; all if there are fewer."""
 EXTREMES = 5
-"""One of so many that are shown is one of the worst, one of the best, and one that methods disagree about."""
+"""A fifth of the shown images are the worst, a fifth the best, and a fifth those that methods disagree about."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ImageScore:
     iou: Mapping[str, float]
     """By experiment with a label map or a seed, the mean IoU of the classes in the mask; empty without a mask."""
     disagreement: float | None
-    """Mean share, over pairs of label maps, of pixels that have not the same class; None of fewer than two."""
+    """Mean share, over pairs of label maps, of pixels with different classes; None with fewer than two maps."""
 
     @property
     def mean_iou(self) -> float | None:
@@ -36,12 +36,12 @@ class ImageScore:
 
 
 def image_scores(pictures: OpenPictures, split: DatasetIndex, shown: int) -> list[ImageScore]:
-    """Score the last label map of every experiment, or its seed, on evenly spread images of a split.
+    """Score every experiment's last label map, or its seed, on evenly spread images of a split.
 
     Args:
         pictures: the images, and what was made of them.
         split: the images to choose from.
-        shown: how many of them will be shown; 0 asks for none.
+        shown: number of images that will be shown; 0 for none.
     """
     ids = split.image_ids
     looked_at = max(LOOKED_AT, shown) if shown else 0
@@ -49,17 +49,17 @@ def image_scores(pictures: OpenPictures, split: DatasetIndex, shown: int) -> lis
 
 
 def evenly(length: int, most: int) -> list[int]:
-    """At most so many positions of a list, as evenly spread as can be."""
+    """At most ``most`` positions in a list, spread as evenly as possible."""
     number = min(length, most)
     return [k * length // number for k in range(number)]
 
 
 def choose_images(scores: Sequence[ImageScore], most: int) -> list[ImageScore]:
-    """Those to show, in the order of the split.
+    """The images to show, in the order of the split.
 
     Args:
         scores: of the images to choose from.
-        most: how many are shown.
+        most: number of images to show, at most.
     """
     extremes = -(-most // EXTREMES)
     chosen: dict[int, ImageScore] = {}
@@ -79,7 +79,7 @@ def choose_images(scores: Sequence[ImageScore], most: int) -> list[ImageScore]:
 
 
 def disagreement_of(labels: Sequence[np.ndarray]) -> float | None:
-    """Mean share, over pairs of label maps (H, W), of pixels that differ; None of fewer than two maps."""
+    """Mean share, over pairs of label maps (H, W), of pixels that differ; None with fewer than two maps."""
     if len(labels) < 2:
         return None
     return fmean(float((one != other).mean()) for one, other in combinations(labels, 2))

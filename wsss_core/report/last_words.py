@@ -1,4 +1,4 @@
-"""What a finished run says on the terminal: the table of scores, where the report is, and what to do next."""
+"""What a finished run prints: the table of scores, where the report is, and what to do next."""
 
 import shlex
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from wsss_core.plan.plan import Plan
 
 
 def last_words(plan: Plan, configfiles: Sequence[Path | str]) -> str:
-    """The first table of ``summary.md``, aligned, the report's place, and a few commands to go on with.
+    """The first table of ``summary.md``, aligned, the report's path, and a few commands for what comes next.
 
     Args:
-        plan: of a run that has made everything.
-        configfiles: those given on the command line, which the commands need as well.
+        plan: of a run that made everything.
+        configfiles: the files given on the command line, which the commands need as well.
 
     Raises:
         UserError: the index of the data set is damaged.
@@ -30,7 +30,7 @@ def last_words(plan: Plan, configfiles: Sequence[Path | str]) -> str:
         commands.insert(0, ("an image, large:", command))
     width = max(len(what) for what, _ in commands)
     lines = ["", *_first_table((plan.folder / "summary.md").read_text(encoding="utf-8")), ""]
-    lines += [f"What came out: {plan.folder / 'report.html'}", "What to do next:"]
+    lines += [f"The report: {plan.folder / 'report.html'}", "What to do next:"]
     return "\n".join([*lines, *(f"  {what.ljust(width)} {' '.join(command.split())}" for what, command in commands)])
 
 

@@ -1,4 +1,4 @@
-"""Texts in pictures, whatever is in them: dollars that begin no formula, and letters that the usual font lacks."""
+"""Any text in pictures: with dollar signs that begin no formula, and letters that the usual font lacks."""
 
 import logging
 import unicodedata
@@ -9,33 +9,33 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-_MOST_TOLD = 12
-"""Letters that the log names."""
+_MOST_NAMED = 12
+"""Most letters that the log names."""
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def lettering(texts: Iterable[str]) -> Iterator[Callable[[str], str]]:
-    """Let matplotlib draw texts as they are in the body, with fonts that are installed here.
+    """Within this context, let matplotlib draw texts as they are, with fonts that are installed here.
 
     Args:
         texts: all that will be drawn.
 
     Yields:
-        What makes a text one that can be drawn: letters that no font here has become their numbers, ``[U+732B]``; the
-        log tells which.
+        A function that makes a text drawable: it replaces letters that no installed font has by their numbers,
+        ``[U+732B]``. The log says which ones.
     """
     usual = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
     lacking = {letter for text in texts for letter in text} - set(map(chr, usual.get_charmap())) - {"\n"}
     lacking, families = _further_fonts(lacking)
-    # Joiners and the like change letters beside them, and are nothing by themselves.
+    # Joiners and the like change the letters next to them, and show nothing themselves.
     silent = {letter for letter in lacking if unicodedata.category(letter) in ("Cf", "Mn", "Me", "Cc")}
-    if told := sorted(lacking - silent):
-        further = f" and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+    if unknown := sorted(lacking - silent):
+        further = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""
         log.warning(
-            "no font that is installed here has the letters %s%s; the picture has their numbers, such as %s. Install a "
-            "font of their script (of Chinese, Japanese and Korean on Debian: fonts-noto-cjk)",
-            *(" ".join(told[:_MOST_TOLD]), further, _number(told[0])),
+            "no installed font has the letters %s%s; the picture shows their numbers, such as %s. Install a font of "
+            "their script (for Chinese, Japanese and Korean on Debian: fonts-noto-cjk)",
+            *(" ".join(unknown[:_MOST_NAMED]), further, _number(unknown[0])),
         )
     replaced = {ord(letter): "" if letter in silent else _number(letter) for letter in lacking}
     with matplotlib.rc_context(
@@ -45,16 +45,16 @@ def lettering(texts: Iterable[str]) -> Iterator[Callable[[str], str]]:
 
 
 def _further_fonts(lacking: set[str]) -> tuple[set[str], list[str]]:
-    """Which of the letters still lack a font, and the families of installed fonts that have the others."""
+    """The letters that still lack a font, and the families of installed fonts that have the others."""
     families: list[str] = []
     for path in sorted(font_manager.findSystemFonts()) if lacking else ():
         try:
             font = FT2Font(path)
-            # Of a font of bitmaps, as those of coloured emoji are, matplotlib draws nothing.
+            # Matplotlib cannot draw fonts of bitmaps, such as those of coloured emoji.
             had = lacking & set(map(chr, font.get_charmap())) if font.scalable else set()
             if had:
                 font_manager.fontManager.addfont(path)
-        except (OSError, RuntimeError, ValueError):  # a font that is damaged, or of a kind that is not read
+        except (OSError, RuntimeError, ValueError):  # a damaged font, or one of an unknown kind
             continue
         if had:
             lacking = lacking - had

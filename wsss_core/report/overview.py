@@ -32,11 +32,11 @@ def draw_overview(
     """Draw a row per image: image, mask, and each experiment's class maps and pseudo labels.
 
     Args:
-        index: the training images; for each class the first that shows it alone is drawn.
+        index: the training images; for each class the first one that shows only it is drawn.
         masks: masks by image id; may be empty.
         experiments: by name, the CAM shards (``cams``) and the manifests of ``pseudo_labels``, as far as it has them.
         picture: the PNG file.
-        images: number of rows, at most.
+        images: most rows.
     """
     positions = _one_of_each_class(index)[:images]
     with ExitStack() as opened:
@@ -61,7 +61,7 @@ def draw_overview(
 
 
 def _one_of_each_class(index: DatasetIndex) -> list[int]:
-    """For each class the position of the first image with the fewest classes that shows it."""
+    """For each class, the position of the first of the images that show it with the fewest other classes."""
     labels = index.label_matrix
     order = np.argsort(labels.sum(axis=1), kind="stable")
     firsts = [order[labels[order, k]][:1] for k in range(len(index.classes))]
@@ -71,7 +71,7 @@ def _one_of_each_class(index: DatasetIndex) -> list[int]:
 def _columns(
     masks: Mapping[str, Path], experiments: Mapping[str, Mapping[str, Sequence[str]]], opened: ExitStack
 ) -> list[tuple[str, Any]]:
-    """Titles, and functions from image id and image (H, W, 3) to the picture of a cell.
+    """Titles, and functions from an image's id and pixels (H, W, 3) to the picture of a cell.
 
     The files of class maps are closed with ``opened``.
     """
@@ -92,7 +92,7 @@ def _columns(
 
 
 def _heat(image: np.ndarray, cams: CamStoreReader, image_id: str) -> np.ndarray:
-    """The image (H, W, 3) under the largest class map, in [0, 1]."""
+    """The image (H, W, 3) under the maximum of its class maps, in [0, 1]."""
     strongest = cams.read(image_id).full_size().max(axis=0).clip(0, 1)  # (H, W)
     heat = matplotlib.colormaps["jet"](strongest)[..., :3]
     return 0.45 * image / 255 + 0.55 * heat

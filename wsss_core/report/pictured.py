@@ -17,14 +17,14 @@ from wsss_core.files.cam_store import CamStoreReader, ImageCams
 from wsss_core.report.score_table import threshold_in_words
 
 CAMS = "cams"
-"""The stage whose maps are no label maps."""
+"""The stage whose maps are class maps, not label maps."""
 LABEL_STAGES = tuple(name for name, stage in STAGES.items() if stage.picture and name != CAMS)
-"""The stages that make label maps, the last one that an image has being the experiment's word on it."""
+"""The stages that make label maps. The last one that has an image is the experiment's result for it."""
 
 
 @dataclass(frozen=True)
 class Pictured:
-    """Where the pictures lie."""
+    """The files that pictures are drawn from."""
 
     index_csv: str
     """The index of the data set."""
@@ -33,15 +33,15 @@ class Pictured:
     masks_csv: str | None
     """The manifest of the masks, if there are any."""
     maps: Mapping[str, Mapping[str, Sequence[str]]]
-    """By experiment and stage (``cams`` and ``LABEL_STAGES``) the shards or manifests; stages it lacks are missing."""
+    """The shards or manifests, by experiment and stage (``cams`` and ``LABEL_STAGES``), as far as it has the stage."""
     seed_thresholds: Mapping[str, Mapping[str, Any]]
     """By experiment with class maps, the seed's threshold, described as in ``threshold_in_words``."""
     shown: int
-    """Images of a split that are shown, at most."""
+    """Most images of a split that are shown."""
 
 
 Labels = Path | tuple[CamStoreReader, str, float]
-"""Where a label map is from: a file, or class maps, an image's id in them and the seed's threshold."""
+"""The source of a label map: a file; or class maps, an image's id in them and the seed's threshold."""
 
 
 class OpenPictures:
@@ -88,17 +88,17 @@ class OpenPictures:
         return reader if image_id in image_ids else None
 
     def label_maps(self, experiment: str, image_id: str) -> dict[str, Path]:
-        """By stage, the label maps that an experiment has of an image."""
+        """An experiment's label maps of an image, by stage."""
         found = {stage: self._labels.get((experiment, stage), {}).get(image_id) for stage in LABEL_STAGES}
         return {stage: path for stage, path in found.items() if path is not None}
 
     def last_labels(self, experiment: str, image_id: str) -> Labels | None:
-        """An experiment's last word on an image: the label map of its last stage or, if it has none, the seed."""
+        """An experiment's result for an image: the label map of its last stage or, if it has none, the seed."""
         label_maps = self.label_maps(experiment, image_id)
         return next(reversed(label_maps.values())) if label_maps else self.seed(experiment, image_id)
 
     def seed(self, experiment: str, image_id: str) -> Labels | None:
-        """The seed of an image, if the experiment has class maps of it."""
+        """The seed of an image, if the experiment has its class maps."""
         reader = self.cams(experiment, image_id)
         return None if reader is None else (reader, image_id, self._thresholds[experiment])
 
@@ -116,7 +116,7 @@ def seed_labels(cams: ImageCams, threshold: float, classes: int) -> np.ndarray:
     Args:
         cams: the image's class maps.
         threshold: the seed's.
-        classes: how many classes the data set has, which decides the data type.
+        classes: number of classes in the data set, which decides the dtype.
 
     Returns:
         (H, W) uint8 or uint16.

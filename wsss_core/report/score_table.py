@@ -16,7 +16,7 @@ from wsss_core.report.classifier_scores import scored_classifiers
 
 _SCORED = dict(stage.figure for stage in STAGES.values() if stage.figure)
 FIGURES = {"seed": _SCORED["seed"], "seed_oracle": "seed at its best threshold*", **_SCORED}
-"""What is scored: columns with the mIoU, and their headings for people."""
+"""What is scored: columns with the mIoU, and their headings."""
 MEASURES = {
     "precision": "precision",
     "recall": "recall",
@@ -28,7 +28,7 @@ PUBLISHED = ("seed", "pseudo_labels", "val", "test")
 """What papers report; columns ``<figure>_published``."""
 CLASSIFIER = ("classifier", "classifier_map", "classifier_map_by_chance", "classifier_f1", "classifier_learned")
 """Columns about the classifier that the maps are drawn from, on the validation images; scores in percent. The last one
-is ``nothing``, ``little``, ``enough`` or ``unknown``."""
+says what it has learned: ``nothing``, ``little``, ``enough`` or ``unknown``."""
 COLUMNS = (
     *("experiment", "labels", *FIGURES),
     *(f"{figure}_published" for figure in PUBLISHED),
@@ -37,22 +37,21 @@ COLUMNS = (
     *(f"{figure}_{more}" for figure in FIGURES for more in (*MEASURES, *CONDITIONS)),
     *CLASSIFIER,
 )
-"""Columns of :func:`score_table`; all scores in percent. Before those of the classifier stands what each figure was
-scored under."""
+"""Columns of :func:`score_table`; all scores in percent. The conditions of each figure come before the classifier's
+columns."""
 
 
 def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFrame:
-    """A row per experiment: scores in percent after each step, beside what papers report for it.
+    """A row per experiment: scores in percent after each step, next to what papers report for it.
 
-    Seed, CRF-refined seed, walked maps and pseudo labels are scored on the training split, the
-    segmenter's predictions on the validation split.
+    Seed, CRF-refined seed, walked maps and pseudo labels are scored on the training split, the segmenter's predictions
+    on the validation split.
 
     Args:
-        experiments: by name: ``labels`` (``pseudo`` or ``masks``), ``seed_threshold`` and
-            ``walk_threshold`` (each None, or ``fixed`` or the ``file`` it was chosen in, ``source``,
-            and ``times``, which it is multiplied by), ``published`` (None, or a ``config.root.Published``
-            as JSON values), ``guessed`` (settings that nobody
-            has published, in words), and ``scores``, the score files by what they score. An experiment that stops
+        experiments: by name: ``labels`` (``pseudo`` or ``masks``); ``seed_threshold`` and ``walk_threshold`` (each
+            None, or ``fixed`` or the ``file`` it was chosen in, ``source``, and ``times``, which it is multiplied by);
+            ``published`` (None, or a ``config.root.Published`` as JSON values); ``guessed`` (settings that nobody has
+            published, in words); and ``scores``, the score files by what they score, of which an experiment that stops
             early, or a data set without masks, has fewer. An experiment with class maps has ``classifier``: see
             :func:`wsss_core.report.classifier_scores.scored_classifiers`.
 
@@ -82,13 +81,13 @@ def score_table(experiments: Mapping[str, Mapping[str, Any]]) -> pandas.DataFram
 
 
 def write_table(table: pandas.DataFrame, table_csv: Path) -> None:
-    """Write a table of scores for programs."""
+    """Write a table of scores as CSV."""
     with atomic_path(table_csv) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
 
 
 def _figure(what: str, scored: pandas.Series, background: str | None = None) -> dict[str, Any]:
-    """The columns of one figure, from its row of a table of scores; ``background`` stands for what is said there."""
+    """The columns of one figure, from its row in a table of scores; ``background`` replaces the condition there."""
     columns = {what: 100 * float(scored["miou"])}
     columns |= {f"{what}_{measure}": 100 * float(scored[measure]) for measure in MEASURES if measure in scored}
     said: dict[str, Any] = {f"{what}_{name}": scored[name] for name in CONDITIONS if name in scored}
@@ -112,8 +111,8 @@ def threshold_in_words(described: Mapping[str, Any]) -> tuple[float, str]:
     return threshold, words if times == 1 else f"{threshold:.2f} = {times:g} x the seed's {words}"
 
 
-def _at(curve: pandas.DataFrame, threshold: float) -> pandas.Series:
-    """The row of the nearest threshold."""
+def nearest_row(curve: pandas.DataFrame, threshold: float) -> pandas.Series:
+    """The row of a table of scores whose threshold is nearest."""
     return curve.iloc[int((curve["threshold"] - threshold).abs().argmin())]
 
 
@@ -125,16 +124,16 @@ def _seed(curve: pandas.DataFrame, described: Mapping[str, Any]) -> dict[str, An
     curve = curve[curve["threshold"] > 0]  # as thresholds are chosen
     best = curve.iloc[int(curve["miou"].argmax())]
     return {
-        **_figure("seed", _at(curve, threshold), words),
+        **_figure("seed", nearest_row(curve, threshold), words),
         **_figure("seed_oracle", best, f"{best['threshold']:.2f} (the best one, by the masks)"),
     }
 
 
 def _walk(curve: pandas.DataFrame, described: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The scores of walked maps: at the pseudo labels' threshold, or with the background that walked along."""
+    """The scores of walked maps, at the pseudo labels' threshold or with the background that walked along."""
     if curve["threshold"].isna().all():
         return _figure("walk", curve.iloc[0])
     if described is None:
         return {}
     threshold, words = threshold_in_words(described)
-    return _figure("walk", _at(curve, threshold), words)
+    return _figure("walk", nearest_row(curve, threshold), words)

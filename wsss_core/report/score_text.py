@@ -1,4 +1,4 @@
-"""A table of scores for people: Markdown with one decimal, and what its figures mean."""
+"""A table of scores as Markdown, with one decimal, and what its figures mean."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ import pandas
 from wsss_core.plan.score_conditions import BEST_ON_TRAIN, CONDITIONS, WITH_SALIENCY
 from wsss_core.report.score_table import FIGURES, MEASURES
 
-CONDITIONS_HEADING = "Every figure, and what it was scored under"
+CONDITIONS_HEADING = "Every figure and its conditions"
 ORACLE = "†"
 """Marks experiments that use masks to choose a threshold."""
 SALIENCY = "§"
@@ -19,11 +19,11 @@ GUESS = "‡"
 def figures_in_text(
     table: pandas.DataFrame, named: Mapping[str, str], figures: Mapping[str, str] = FIGURES
 ) -> list[str]:
-    """Markdown table with the mIoU of each figure of each experiment, published ones beside them in brackets.
+    """Markdown table with the mIoU of each figure of each experiment, followed by published ones in brackets.
 
     Args:
-        table: of :func:`wsss_core.report.score_table.score_table`, and perhaps more columns.
-        named: columns that say which experiment it is, and their headings; the first carries all marks.
+        table: of :func:`wsss_core.report.score_table.score_table`; it may have more columns.
+        named: columns that name the experiment, and their headings; the first column gets all marks.
         figures: the figures to show, and their headings.
     """
     cells = [[*named.values(), *figures.values()]]
@@ -34,11 +34,11 @@ def figures_in_text(
 
 
 def conditions_in_text(table: pandas.DataFrame, named: Mapping[str, str]) -> list[str]:
-    """Markdown table with a line for each figure of each experiment: all that was scored, and under which conditions.
+    """Markdown table with a line for each figure of each experiment: all its scores, and their conditions.
 
     Args:
         table: as for :func:`figures_in_text`.
-        named: columns that say which experiment it is, and their headings.
+        named: columns that name the experiment, and their headings.
     """
     cells = [[*named.values(), "figure", "mIoU", "published", *MEASURES.values(), *CONDITIONS.values()]]
     for _, row in table.iterrows():
@@ -50,31 +50,31 @@ def conditions_in_text(table: pandas.DataFrame, named: Mapping[str, str]) -> lis
             published = percent(row.get(f"{what}_published"))
             measures = [percent(row[f"{what}_{measure}"]) for measure in MEASURES]
             said = [row[f"{what}_{name}"] for name in CONDITIONS]
-            told = ["–" if pandas.isna(value) else str(value) for value in said]
-            cells.append([*names, heading, percent(row[what]), published, *measures, *told])
+            conditions = ["–" if pandas.isna(value) else str(value) for value in said]
+            cells.append([*names, heading, percent(row[what]), published, *measures, *conditions])
     return markdown_table(cells)
 
 
 def notes_in_text(table: pandas.DataFrame) -> list[str]:
-    """Lines below a table of scores: what they were taken on, and what is not weak supervision."""
+    """Lines below a table of scores: the splits that were scored, and what is not weak supervision."""
     lines = [
         "Seed, + CRF, walk (without a CRF after it) and pseudo labels: training split. DeepLab: validation split.",
         "*Best on train: chosen with the masks, an oracle.",
     ]
     rows = [row for _, row in table.iterrows()]
     if any(map(oracle_mark, rows)):
-        lines.append(f"{ORACLE} A threshold of this experiment was chosen so (see below): not weak supervision alone.")
+        lines.append(f"{ORACLE} A threshold was chosen with masks (see below): not purely weak supervision.")
     if any(map(saliency_mark, rows)):
         lines.append(
-            f"{SALIENCY} Labels were made with saliency maps: not from image labels alone if the network that drew "
-            "these maps has learned from masks."
+            f"{SALIENCY} Labels were made with saliency maps: not purely weak supervision if the network that drew "
+            "these maps learned from masks."
         )
     if (table["labels"] == "masks").any():
         lines.append("Trained on masks: full supervision, the upper bound of the same segmenter; not weak supervision.")
     if table["labels"].str.startswith("masks of ").any():
         lines.append(
-            "Trained on masks of a list: not weak supervision alone (without more behind it, on those images alone). "
-            "The scores on the training split are of all its images, the listed ones among them."
+            "Trained on the listed masks: not purely weak supervision (if nothing follows them, only on those images). "
+            "The scores on the training split include the listed images."
         )
     return [*lines, *_guesses_in_text(rows)]
 
@@ -105,7 +105,7 @@ def sources_in_text(table: pandas.DataFrame) -> list[str]:
 
 
 def markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table, its first line the headings."""
+    """Lines of a Markdown table; the first row of cells has the headings."""
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
@@ -125,21 +125,21 @@ def _published(row: pandas.Series, what: str) -> str:
 
 
 def oracle_mark(row: pandas.Series) -> str:
-    """What stands behind the name of an experiment that uses an oracle."""
+    """What follows the name of an experiment that uses an oracle."""
     return f" {ORACLE}" if any(f"({BEST_ON_TRAIN})" in str(row[f"{what}_background"]) for what in FIGURES) else ""
 
 
 def saliency_mark(row: pandas.Series) -> str:
-    """What stands behind the name of an experiment whose labels were made with saliency maps."""
+    """What follows the name of an experiment whose labels were made with saliency maps."""
     used = any(WITH_SALIENCY in str(row.get(f"{what}_labels")) for what in FIGURES)
     return f" {SALIENCY}" if used else ""
 
 
 def guess_mark(row: pandas.Series) -> str:
-    """What stands behind the name of an experiment with guessed settings."""
+    """What follows the name of an experiment with guessed settings."""
     return "" if pandas.isna(row.get("guessed")) else f" {GUESS}"
 
 
 def marks(row: pandas.Series) -> str:
-    """All that stands behind the name of an experiment."""
+    """All marks that follow the name of an experiment."""
     return oracle_mark(row) + saliency_mark(row) + guess_mark(row)

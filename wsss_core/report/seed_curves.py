@@ -1,4 +1,4 @@
-"""How good the seed is at every threshold, by class maps, and each class's IoU after each step."""
+"""The seed's scores at every threshold, and each class's IoU after each step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import pandas
 from wsss_core.evaluation.score_file import IOU, read_scores
 from wsss_core.plan.score_conditions import CONDITIONS
 from wsss_core.report.charts import Series
-from wsss_core.report.score_table import FIGURES, threshold_in_words
+from wsss_core.report.score_table import FIGURES, nearest_row, threshold_in_words
 
 HEATED = ("seed", "pseudo_labels", "val")
-"""The figures whose classes are told one by one."""
+"""The figures that are shown class by class."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SeedCurve:
     @property
     def at_threshold(self) -> pandas.Series:
         """The row of the seed's threshold."""
-        return _nearest(self.table, self.threshold)
+        return nearest_row(self.table, self.threshold)
 
 
 def seed_curves(experiments: Mapping[str, Mapping[str, Any]]) -> list[SeedCurve]:
@@ -88,7 +88,7 @@ def precision_over_recall(curves: Sequence[SeedCurve]) -> list[Series]:
     for curve in curves:
         if {"precision", "recall"} <= set(curve.table.columns):
             at = curve.at_threshold
-            # Where nothing but background is left, precision falls to what that alone has: no end of a curve.
+            # At threshold 0, where only background is left, precision falls to the background's: no part of the curve.
             table = curve.table[curve.table["threshold"] > 0]
             lines.append(
                 Series(
@@ -104,7 +104,7 @@ def precision_over_recall(curves: Sequence[SeedCurve]) -> list[Series]:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The IoU of every class, by experiment, of one figure."""
+    """The IoU of every class in one figure, by experiment."""
 
     heading: str
     """What is scored."""
@@ -113,7 +113,7 @@ class ClassScores:
     rows: Sequence[tuple[str, Sequence[float | None]]]
     """A class and its IoU in percent, by experiment; None for a class that no mask shows."""
     said: Sequence[str]
-    """By experiment, what the figures were scored under."""
+    """By experiment, the conditions of the scores."""
 
 
 def class_scores(experiments: Mapping[str, Mapping[str, Any]]) -> list[ClassScores]:
@@ -130,16 +130,16 @@ def class_scores(experiments: Mapping[str, Mapping[str, Any]]) -> list[ClassScor
             if figure in experiment["scores"]:
                 table = read_scores(experiment["scores"][figure], thresholds=figure == "seed")
                 threshold = experiment["seed_threshold"] if figure == "seed" else None
-                row = _nearest(table, threshold_in_words(threshold)[0]) if threshold else table.iloc[0]
+                row = nearest_row(table, threshold_in_words(threshold)[0]) if threshold else table.iloc[0]
                 if not pandas.isna(row["miou"]):
                     columns[name] = row
                     conditions = {key: row.get(key) for key in CONDITIONS}
                     if threshold:
                         conditions["background"] = threshold_in_words(threshold)[1]
-                    told = (
+                    words = (
                         f"{CONDITIONS[key]}: {value}" for key, value in conditions.items() if not pandas.isna(value)
                     )
-                    said.append("; ".join(told))
+                    said.append("; ".join(words))
         classes = dict.fromkeys(c for row in columns.values() for c in row.index if c.startswith(IOU))
         rows = [
             (column.removeprefix(IOU), [_percent(row.get(column)) for row in columns.values()]) for column in classes
@@ -147,10 +147,6 @@ def class_scores(experiments: Mapping[str, Mapping[str, Any]]) -> list[ClassScor
         if rows:
             found.append(ClassScores(FIGURES[figure], list(columns), rows, said))
     return found
-
-
-def _nearest(table: pandas.DataFrame, threshold: float) -> pandas.Series:
-    return table.iloc[int((table["threshold"] - threshold).abs().argmin())]
 
 
 def _percent(value: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""One image, large: what experiments made of it, stage by stage, in one picture."""
+"""One image, large: what experiments made of it, stage by stage, as one picture."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -30,37 +30,36 @@ from matplotlib import pyplot
 SHOWN_STAGES = (CAMS, *LABEL_STAGES)
 """What can be shown."""
 NEAREST = 5
-"""Ids that an unknown one may have meant, at most."""
+"""Most ids that are suggested for an unknown one."""
 CELL_INCHES = 2.4
 WORDS = 30
-"""Characters of a line below a picture."""
+"""Characters per line below a picture."""
 TITLE = 28
-"""Characters of a line above all, for each picture side by side."""
+"""Characters per line of the title, for each picture in a row."""
 
 
 def show_image(
     plan: Plan, stage: str, image_id: str, experiments: Sequence[str], output: Path | None, options: str = ""
 ) -> Path:
-    """Draw an image and its mask, and a row per experiment: class maps, and all label maps that there are.
+    """Draw an image and its mask, and a row per experiment: class maps, and all label maps that exist.
 
     Args:
         plan: of the configuration.
-        stage: one of ``SHOWN_STAGES``, which has to be there of every experiment that is named; others are shown if
-            they are.
+        stage: one of ``SHOWN_STAGES``, which every named experiment must have; other stages are shown if they exist.
         image_id: the image.
-        experiments: names of experiments; none stands for all of which the stage is made.
-        output: the PNG file; by default one of the image's name in ``results/<dataset>/shown``.
-        options: what Snakemake is called with for this configuration, for a command that makes what is missing.
+        experiments: names of experiments; without any, all whose stage is made.
+        output: the PNG file; by default one named after the image in ``results/<dataset>/shown``.
+        options: Snakemake's options for this configuration, for a command that makes what is missing.
 
     Returns:
         The path of the picture.
 
     Raises:
         UserError: the image or an experiment is unknown, an experiment has no such stage, it is not made yet, or the
-            file is no PNG.
+            file is not a PNG.
     """
     if output is not None and output.suffix.lower() != ".png":
-        raise UserError(f"--output: {output} is no PNG file; its name has to end in .png")
+        raise UserError(f"--output: {output} is not a PNG file; its name must end in .png")
     names = _experiments(plan, stage, experiments)
     index_csv, classes_json = (plan.dataset.path(name) for name in ("index.csv", "classes.json"))
     if not Path(index_csv).exists():
@@ -82,7 +81,7 @@ def show_image(
 
 
 def _experiments(plan: Plan, stage: str, wanted: Sequence[str]) -> list[str]:
-    """The experiments to show, all of which have the stage."""
+    """The experiments to show; all have the stage."""
     able = [name for name, stages in plan.experiments.items() if stage in stages]
     if not able:
         raise UserError(f"no experiment of the configuration has the stage '{stage}'")
@@ -90,12 +89,12 @@ def _experiments(plan: Plan, stage: str, wanted: Sequence[str]) -> list[str]:
         if name not in plan.experiments:
             raise UserError(unknown_name(("--experiments",), "no such experiment", name, plan.experiments))
         if name not in able:
-            raise UserError(f"--experiments: '{name}' has no stage '{stage}'; those that have: {', '.join(able)}")
+            raise UserError(f"--experiments: '{name}' has no stage '{stage}'; these have it: {', '.join(able)}")
     return list(dict.fromkeys(wanted)) or [name for name in able if _made(plan, name, stage)] or able
 
 
 def _made(plan: Plan, experiment: str, stage: str) -> list[str]:
-    """The shards or manifests of an experiment's stage, if all are there; else none."""
+    """The shards or manifests of an experiment's stage; none unless all exist."""
     artifact = plan.experiments[experiment].get(stage)
     if artifact is None:
         return []
@@ -127,13 +126,13 @@ def _check_image(pictures: OpenPictures, experiment: str, stage: str, image_id: 
     )
     if there is None:
         raise UserError(
-            f"experiment '{experiment}' has no {stage} of image '{image_id}', which is of the split '{split}': class "
-            "maps, CRF labels and pseudo labels are of the training images, predictions of the validation images"
+            f"experiment '{experiment}' has no {stage} of image '{image_id}', which is in the split '{split}': "
+            "training images have class maps, CRF labels and pseudo labels; validation images have predictions"
         )
 
 
 Cell = tuple[str, str, np.ndarray]
-"""A heading, what is to be seen in words, and the picture (H, W, 3)."""
+"""A heading, what the picture shows in words, and the picture (H, W, 3)."""
 
 
 def _given(pictures: OpenPictures, row: Any) -> list[Cell]:
@@ -181,8 +180,8 @@ def _draw(rows: Iterable[Sequence[Cell]], title: str, output: Path) -> None:
             for axis, (heading, words, picture) in zip(line, row, strict=False):
                 axis.imshow(picture, interpolation="nearest")
                 axis.set_title(written(heading), fontsize=9)
-                told = fill(written(words).replace(" %", "\N{NO-BREAK SPACE}%"), WORDS)
-                axis.text(0.5, -0.03, told, transform=axis.transAxes, fontsize=8, ha="center", va="top")
+                below = fill(written(words).replace(" %", "\N{NO-BREAK SPACE}%"), WORDS)
+                axis.text(0.5, -0.03, below, transform=axis.transAxes, fontsize=8, ha="center", va="top")
         with atomic_path(output) as temporary:
             figure.savefig(temporary, dpi=130, metadata={"Software": None})
     pyplot.close(figure)

@@ -1,4 +1,4 @@
-"""The summary of all experiments: what each step was worth, and under which conditions."""
+"""The summary of all experiments: the scores of each step, and their conditions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,13 +29,13 @@ def summarise(
     text_markdown: Path,
     classifiers: Sequence[Mapping[str, str]] = (),
 ) -> pandas.DataFrame:
-    """Write the scores of all experiments side by side, and first what is wrong with a classifier.
+    """Write the scores of all experiments side by side, after warnings about classifiers.
 
     Args:
         dataset: the data set's name.
         experiments: see :func:`wsss_core.report.score_table.score_table`.
-        table_csv: where the table goes for programs.
-        text_markdown: where it goes for people.
+        table_csv: the table to write, for programs.
+        text_markdown: the table to write, for people.
         classifiers: see :func:`wsss_core.report.classifier_scores.scored_classifiers`.
 
     Returns:

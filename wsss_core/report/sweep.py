@@ -1,4 +1,4 @@
-"""A sweep's table and plot: what every step was worth at each combination of values."""
+"""A sweep's table and plot: the scores of every step at each combination of values."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,18 +28,18 @@ PANEL_INCHES = 3.2
 def report_sweep(
     title: str, points: Sequence[Mapping[str, Any]], table_csv: Path, text_markdown: Path, picture: Path
 ) -> pandas.DataFrame:
-    """Write a row per point, and draw each score that the experiment reaches over the values.
+    """Write a row per point, and draw each score of the experiment over the values.
 
     Args:
         title: data set, sweep and experiment, in words.
-        points: each with its ``name``, its ``values`` by key and, as ``described``, what
-            :func:`wsss_core.report.score_table.score_table` is told of an experiment.
-        table_csv: where the table goes for programs, with the keys in full as columns.
-        text_markdown: where it goes for people.
+        points: each with its ``name``, its ``values`` by key and, as ``described``, an experiment as for
+            :func:`wsss_core.report.score_table.score_table`.
+        table_csv: the table to write for programs, with the full keys as columns.
+        text_markdown: the table to write for people.
         picture: the plot, PNG, which the text shows; in the same folder.
 
     Returns:
-        The table: values, as YAML has them, then the columns of ``COLUMNS`` by the names of the points.
+        The table: the values as in YAML, then the columns of ``COLUMNS``; the experiments are the points' names.
     """
     values = pandas.DataFrame([point["values"] for point in points], dtype=object)
     scores = score_table({point["name"]: point["described"] for point in points})
@@ -112,7 +112,7 @@ def _draw(
 
 
 def _axis(values: pandas.Series) -> tuple[list[float], dict[float, str]]:
-    """Each value's place on the axis, and the words at the places; numbers are where they belong."""
+    """Each value's place on the axis, and the words at the places; numbers are at their value."""
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     words = [value_in_words(value) for value in values]
     order = list(dict.fromkeys(words))

@@ -43,7 +43,7 @@ def label_thumbnail(labels: np.ndarray, size: tuple[int, int]) -> str:
 
 
 def class_colour(value: int) -> str:
-    """The colour of a class's value in label maps, as CSS has it."""
+    """The colour of a class's value in label maps, in CSS."""
     red, green, blue = _PALETTE[(value - 1) % 254 + 1]
     return f"rgb({red} {green} {blue})"
 

@@ -10,7 +10,7 @@ from wsss_core.files.provenance import recorded_jobs
 from wsss_core.report.charts import Series
 
 NO_LOSS = ("epoch", "learning_rate")
-"""Columns of a training curve that are no part of the loss."""
+"""Columns of a training curve that are not part of the loss."""
 
 
 @dataclass(frozen=True)
@@ -18,25 +18,21 @@ class TrainingCurve:
     """The curve of one training."""
 
     stage: str
-    """What is trained."""
     variant: str
-    """Which of them."""
     series: Sequence[Series]
-    """The loss, and its parts where it has some, over the epochs."""
+    """The loss, and its parts if it has any, over the epochs."""
     epochs: int
-    """How many there were."""
+    """Number of epochs."""
     last: float
     """The loss of the last epoch."""
     images_per_second: float | None = None
-    """As the training measured it in its last run; None where it had too few steps for that."""
+    """As the training measured it in its last run; None if it had too few steps."""
     directory: str = ""
-    """Of the artifact."""
+    """The artifact's."""
 
 
 def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurve]:
-    """The curves of all artifacts that were trained; networks that were taken as they are have none.
-
-    Those of a stage stand together.
+    """The curves of all trained artifacts, stage by stage; networks that were taken as they are have none.
 
     Args:
         artifacts: each with its ``stage``, ``variant`` and ``directory``.
@@ -64,6 +60,6 @@ def training_curves(artifacts: Sequence[Mapping[str, Any]]) -> list[TrainingCurv
 
 
 def _images_per_second(provenance: Path) -> float | None:
-    """What the job of an artifact that trained it told of its speed."""
+    """The speed that an artifact's training reported."""
     speeds = (job.get("images_per_second") for job in recorded_jobs(provenance).values())
     return next((float(speed) for speed in speeds if isinstance(speed, int | float)), None)

@@ -1,6 +1,6 @@
 "use strict";
 for (const climb of document.querySelectorAll(".climb")) {
-  const slider = climb.querySelector(".step"), button = climb.querySelector(".play"), told = climb.querySelector(".told");
+  const slider = climb.querySelector(".step"), button = climb.querySelector(".play"), status = climb.querySelector(".status");
   const steps = JSON.parse(climb.dataset.steps), scores = JSON.parse(climb.dataset.scores), iou = JSON.parse(climb.dataset.iou);
   const all = Number(climb.dataset.all), last = steps.length - 1;
   let playing = null;
@@ -8,9 +8,9 @@ for (const climb of document.querySelectorAll(".climb")) {
     const frame = Number(slider.value), step = steps[frame];
     climb.style.setProperty("--frame", frame);
     climb.style.setProperty("--at", all > 1 ? (step - 1) / (all - 1) : 0.5);
-    told.textContent = "step " + step + " of " + all + ": score " + scores[frame].toFixed(2) +
+    status.textContent = "step " + step + " of " + all + ": score " + scores[frame].toFixed(2) +
       (iou.length ? ", IoU of the sum " + (100 * iou[frame]).toFixed(1) + " %" : "");
-    slider.setAttribute("aria-valuetext", told.textContent);
+    slider.setAttribute("aria-valuetext", status.textContent);
   };
   const stop = () => { clearInterval(playing); playing = null; button.textContent = "Play"; };
   button.addEventListener("click", () => {
