@@ -114,7 +114,7 @@ def test_files_that_the_description_does_not_list(tmp_path):
 @pytest.mark.parametrize(
     ("description", "said"),
     [
-        ({"format": "other"}, "is no box"),
+        ({"format": "other"}, "is not a box"),
         ({"version": 2}, "box of version 2; this program reads 1"),
         ({"files": 3}, "is damaged"),
         ({"files": {"config.yaml": 3}}, "is damaged"),
@@ -127,16 +127,16 @@ def test_other_descriptions(tmp_path, description, said):
 @pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"PK\x05\x06" + bytes(18), b"no archive" * 100])
 def test_no_archive(tmp_path, content):
     (tmp_path / "box.zip").write_bytes(content)
-    assert "is no box" in refused(tmp_path, tmp_path / "box.zip")
+    assert "is not a box" in refused(tmp_path, tmp_path / "box.zip")
 
 
 def test_a_box_cut_short(tmp_path):
     box = box_of(tmp_path / "box.zip", {WEIGHTS: b"one" * 1000})
     box.write_bytes(box.read_bytes()[:-300])
-    assert "is no box, or is damaged" in refused(tmp_path, box)
+    assert "is not a box, or is damaged" in refused(tmp_path, box)
 
 
 def test_a_program_that_the_settings_name_is_asked_for(tmp_path):
     settings = SETTINGS + b"extensions: [mine.py]\n"
     box = box_of(tmp_path / "box.zip", {"config.yaml": settings}, {"extensions": {"mine.py": "0" * 64}})
-    assert "needs the program 'mine.py', which no box holds" in refused(tmp_path, box)
+    assert "needs the program 'mine.py', which no box contains" in refused(tmp_path, box)

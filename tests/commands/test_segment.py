@@ -126,7 +126,7 @@ def test_a_file_says_all_that_is_needed(given):
         ),
         (["new", "--experiment", "cam", "--scales", "nan"], "--scales: should be a finite number"),
         (["new", "--experiment", "cam", "--scales", "50"], "--scales: should be less than or equal to 8"),
-        (["new", "--experiment", "cam", "--threads", "0"], "--threads and --long-side: must be 1 at least"),
+        (["new", "--experiment", "cam", "--threads", "0"], "--threads and --long-side: must be at least 1"),
         (["new", "--experiment", "cam", "--configfile", "x.yaml"], "x.yaml: cannot be read"),
     ],
 )
@@ -146,7 +146,7 @@ def test_what_is_wrong_is_told_before_anything_is_done(folder, capsys, arguments
         ("labels export --experiment cam --out config.yaml", "as config.yaml is a file"),
         ("labels import new --out config.yaml/x", "as config.yaml is a file"),
         ("pack cam --out dir.zip", "dir.zip: is a folder; name a file"),
-        ("unpack dir.zip", "dir.zip: is a folder, and no box"),
+        ("unpack dir.zip", "dir.zip: is a folder, not a box"),
     ],
 )
 def test_places_that_cannot_be_written(folder, capsys, monkeypatch, command, told):

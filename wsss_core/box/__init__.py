@@ -1,1 +1,1 @@
-"""An experiment in a box: one archive with all that others need to use it, and what a results folder needs."""
+"""An experiment in a box: one archive with all that others, and a results folder, need to use it."""

@@ -1,4 +1,4 @@
-"""What a run makes at its end, made of a box: links, pages; and times by which Snakemake has nothing to do."""
+"""What a run makes at its end, made from a box: links and pages; and file times that leave Snakemake nothing to do."""
 
 import os
 from collections.abc import Iterable
@@ -18,26 +18,26 @@ from wsss_core.report.pictured import Pictured
 from wsss_core.report.summary import summarise
 
 PAGES = (OVERVIEW, "summary.csv", "summary.md", "report.html")
-"""What Snakemake makes of all experiments together, in the folder of results."""
+"""What Snakemake makes from all experiments together, in the folder of results."""
 
 
 def times_as_made(plan: Plan, targets: Iterable[Path]) -> dict[Path, int]:
-    """When each file is to have been changed, so that none is newer than what is made from it, nor older than what it
-    is made from, whichever of them are there already: from a killed call, another box, or a run.
+    """The time of change that each missing file needs, so that none is newer than what is made from it, nor older than
+    what it is made from. Some files may exist already: from a killed call, another box, or a run.
 
     Args:
-        plan: of the experiment alone.
-        targets: files of its artifacts, and that its settings name.
+        plan: of only this experiment.
+        targets: files of its artifacts, and files that its settings name.
 
     Returns:
-        Nanoseconds since 1970, of those that are not there.
+        Nanoseconds since 1970, for the files that do not exist.
     """
     of_artifacts: dict[Path, list[Path]] = {}
     depth = len(plan.folder.parts) + 2
     for target in targets:
         of_artifacts.setdefault(Path(*target.parts[:depth]), []).append(target)
     there = {file: file.stat().st_mtime_ns for files in of_artifacts.values() for file in files if file.exists()}
-    # As early as can be: what is there may have been made from what is not.
+    # As early as possible: existing files may have been made from missing ones.
     named = [time for file, time in there.items() if not file.is_relative_to(plan.folder)]
     earliest = max(named, default=min(there.values(), default=time_ns()))
     youngest: dict[Path, int] = {}
@@ -60,16 +60,16 @@ def made_besides(rules: Rules, experiment: str) -> list[Path]:
 
 
 def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, targets: Iterable[Path]) -> None:
-    """Make links, and pages of the experiment alone where there are none of others.
+    """Make links, and pages of this experiment if there are none of others.
 
-    What is there and right is not written again: whatever is made from it would be older, and be made again.
+    What exists and is right is not written again: what is made from it would then be older, and be made again.
 
     Args:
-        rules: of the experiment alone.
+        rules: of only this experiment.
         experiment: its name.
         card: the page about the box.
         overview: the picture in the box.
-        targets: the files of the experiment's artifacts, all of which are there.
+        targets: the files of the experiment's artifacts, which all exist.
     """
     folder, stages = Path(rules.folder), rules.plan.experiments[experiment]
     _no_folder_younger_than_its_files(targets, rules.plan.folder)
@@ -81,7 +81,7 @@ def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, ta
     rules.has_masks = scores_are_there(rules.plan)
     described, classifiers = described_experiments(rules), described_classifiers(rules)
     name = rules.config.dataset.name
-    for picture in (links.with_name(OVERVIEW), folder / OVERVIEW):  # the first stays this experiment's
+    for picture in (links.with_name(OVERVIEW), folder / OVERVIEW):  # a later run overwrites only the second one
         if overview is not None and not picture.exists():
             with atomic_path(picture) as temporary:
                 temporary.write_bytes(overview)
@@ -106,7 +106,7 @@ def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, ta
         )
     made = [target for target in targets if target.is_relative_to(rules.plan.folder)]
     _at_least_as_young(links, made)
-    for page in PAGES:  # also those of other experiments, which stay
+    for page in PAGES:  # including those of other experiments, which stay
         _at_least_as_young(folder / page, [links])
 
 
@@ -116,7 +116,7 @@ def _is_linked(links: Path, wanted: dict[str, str]) -> bool:
 
 
 def _no_folder_younger_than_its_files(targets: Iterable[Path], results: Path) -> None:
-    """Folders in artifacts are inputs, too, and have changed with each file that was put into them."""
+    """Folders in artifacts are inputs, too, and change with each file that is put into them."""
     youngest: dict[Path, int] = {}
     for target in targets:
         if target.is_relative_to(results):

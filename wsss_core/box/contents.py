@@ -1,7 +1,7 @@
 """What may be in a box: names, kinds of files, and the description that lists them.
 
-A box is a ZIP archive without compression, so that its bytes depend on its content alone, and so that nothing in it can
-grow when it is unpacked. ``box.json`` lists every other file with its size and digest.
+A box is a ZIP archive without compression, so that its bytes depend only on its content, and nothing in it can grow
+when it is unpacked. ``box.json`` lists every other file with its size and digest.
 """
 
 import hashlib
@@ -14,17 +14,18 @@ from wsss_core.errors import UserError
 FORMAT, VERSION = "wsss-box", 1
 DESCRIPTION, SETTINGS, CARD, SCORES, OVERVIEW = "box.json", "config.yaml", "README.md", "scores.csv", "overview.png"
 ARTIFACTS, NEEDED = "artifacts", "needed"
-"""Folders: of artifacts, by stage and name; and of files that the settings name, by their path."""
+"""Folders of artifacts, by stage and name, and of files that the settings name, by their path."""
 SUFFIXES = (".csv", ".h5", ".jpg", ".json", ".md", ".png", ".safetensors", ".txt", ".xml", ".yaml")
-"""Of all files in a box: none of them is run by anything."""
+"""Suffixes of all files in a box; none of these files can be run."""
 NEEDED_SUFFIXES = (".png", ".safetensors", ".txt")
-"""Of files that the settings name: lists of images, corrected masks, weights. None of them sets anything up."""
+"""Suffixes of files that the settings name: lists of images, corrected masks, weights. None of these configures
+anything."""
 AT_THE_TOP = (DESCRIPTION, SETTINGS, CARD, SCORES, OVERVIEW)
 _ARTIFACT = re.compile(r"[A-Za-z0-9_-]+-[0-9a-f]{10}")
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that would lie elsewhere than where a box has its files, or be of another kind.
+    """Refuse a file's name that is in another place, or of another kind, than a box's files are.
 
     Raises:
         UserError: saying what is wrong with it.
@@ -33,7 +34,7 @@ def check_name(name: str) -> None:
     if any(ord(character) < 32 or character in '\\:*?"<>|' for character in name):
         raise UserError(f"has a file with a character in its name that no box uses: {name!r}")
     if any(part in ("", ".", "..") or part.startswith(".") for part in parts):
-        raise UserError(f"has a file that would lie outside of its folder, or be hidden: {name!r}")
+        raise UserError(f"has a file that would be outside of its folder, or hidden: {name!r}")
     if PurePosixPath(name).suffix not in (NEEDED_SUFFIXES if parts[0] == NEEDED else SUFFIXES):
         raise UserError(f"has a file of a kind that no box has: {name!r}")
     top = parts[0]
@@ -43,7 +44,7 @@ def check_name(name: str) -> None:
 
 
 def can_be_packed(path: str) -> bool:
-    """Whether a file that the settings name lies where another folder can have it, too."""
+    """Whether a file that the settings name is at a path that other folders can have, too."""
     try:
         check_name(f"{NEEDED}/{path}")
     except UserError:

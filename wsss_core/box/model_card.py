@@ -1,4 +1,4 @@
-"""The page of a box: what the network is, how it came about, how good it is, and what it is not for."""
+"""The page about a box: what the network is, how it was made, how good it is, and what it is not for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,17 +14,18 @@ WEAK = """The network was trained on label maps that nobody has drawn. They were
 ("there is a cat in it"), by looking at what a classifier goes by. So:
 
 - Borders are less exact than those of networks that were trained on masks, and thin parts may be missing.
-- What always comes with an object (rails with trains, water with boats) may be labelled as the object, and the object's
-  less telling parts as background.
-- Objects of classes that are not in the list are background, or the class that they are most like.
-- Errors are not random: a whole kind of object, or of surroundings, may be wrong everywhere. Look at images of yours
-  before you count on figures, and do not decide about people, health or safety by this network alone."""
-MASKS = "The network was trained on masks: this is no weak supervision, and the limits of that do not apply."
-MIXED = "Besides, some images' masks were drawn or corrected by people, and trained on."
+- What always comes with an object (rails with trains, water with boats) may be labelled as the object, and less
+  typical parts of the object as background.
+- Objects of classes that are not in the list are background, or the class that they resemble most.
+- Errors are not random: a whole kind of object, or of surroundings, may be wrong everywhere. Look at your own images
+  before you rely on figures, and do not use this network as the only basis of decisions about people, health or
+  safety."""
+MASKS = "The network was trained on masks: this is not weak supervision, and its limits do not apply."
+MIXED = "It was also trained on masks of some images, which people drew or corrected."
 
 
 def model_card(description: Mapping[str, Any], scores: pandas.DataFrame, stages: Mapping[str, Artifact]) -> str:
-    """The card as Markdown, with fields for programs at its top, as model hubs read them.
+    """The card as Markdown, with fields at its top that model hubs read.
 
     Args:
         description: as in ``box.json``.
@@ -53,7 +54,7 @@ def model_card(description: Mapping[str, Any], scores: pandas.DataFrame, stages:
     lines += [*figures_in_text(scores, {"experiment": "experiment", "labels": "trained on"}), ""]
     lines += [*notes_in_text(scores), "", "One training, one seed. The conditions of every figure:", ""]
     lines += [*conditions_in_text(scores, {"experiment": "experiment"}), ""]
-    lines += ["## What it is for, and what not", "", *_limits(description["trained_on"]), ""]
+    lines += ["## Limits", "", *_limits(description["trained_on"]), ""]
     return "\n".join([*lines, *_use(description), *_licences(description), ""])
 
 
@@ -62,7 +63,7 @@ def _training(description: Mapping[str, Any], stages: Mapping[str, Artifact]) ->
         "## What the weights were trained on",
         "",
         f"- Data set: {description['dataset']}; labels: {description['trained_on']}.",
-        *(f"- Weights of others that it began with: {source}." for source in description["weights_go_back_to"]),
+        *(f"- It started from other weights: {source}." for source in description["weights_go_back_to"]),
         "- Steps: " + ", ".join(f"{stage} `{artifact.name}`" for stage, artifact in stages.items()) + ".",
         "",
         "`config.yaml` has all settings; each folder of `artifacts/` has a `provenance.json` with releases, device and "
@@ -84,20 +85,19 @@ def _use(description: Mapping[str, Any]) -> list[str]:
         "## How to use it",
         "",
         "```sh",
-        f"python -m wsss_core unpack {name}.zip      # into results/, and {name}.yaml beside it",
+        f"python -m wsss_core unpack {name}.zip      # into results/, and {name}.yaml next to it",
         f"snakemake -n --configfile {name}.yaml      # nothing to be done: all results are there",
         "```",
         "",
-        "`artifacts/segmenter/*/weights.safetensors` alone is enough for a program: its header says which network it "
-        "is.",
+        "A program needs only `artifacts/segmenter/*/weights.safetensors`: its header says which network it is.",
         "",
-        "The box holds names and image labels of the data set's images (`index.csv`), and pictures of a few of them "
+        "The box has the names and labels of the data set's images (`index.csv`), and pictures of a few of them "
         "(`overview.png`)"
         + (", and maps of all" if description["with_maps"] else "")
         + "; no other images"
-        + (" but generated ones." if description["with_maps"] else "."),
-        *(f"Not in the box, and named in the settings: `{path}`." for path in description["not_in_the_box"]),
-        *(f"Needs a program that is not in the box: `{path}`." for path in description["extensions"]),
+        + (" except generated ones." if description["with_maps"] else "."),
+        *(f"The settings name `{path}`, which is not in the box." for path in description["not_in_the_box"]),
+        *(f"It needs the program `{path}`, which is not in the box." for path in description["extensions"]),
         "",
     ]
 
@@ -110,5 +110,5 @@ def _licences(description: Mapping[str, Any]) -> list[str]:
         f"- Weights: {licences['weights'] or NOT_STATED}",
         f"- Data that they were trained on: {licences['data'] or NOT_STATED}",
         f"- Author: {licences['author'] or NOT_STATED}",
-        *(f"- Began with: {source}" for source in description["weights_go_back_to"]),
+        *(f"- Started from: {source}" for source in description["weights_go_back_to"]),
     ]

@@ -1,9 +1,10 @@
-"""The configuration of one experiment alone: its chain of variants, and what it needs besides."""
+"""The configuration of one experiment: its chain of variants, and what else it needs."""
 
 from pathlib import Path
 from typing import Any
 
-from wsss_core.config.root import REFERENCES, Config
+from wsss_core.config.references import used_variants
+from wsss_core.config.root import SECTIONS, Config
 from wsss_core.config.stages import STAGES
 from wsss_core.datasets.index_corrections import corrected_masks_in
 from wsss_core.plan.artifacts import Artifact
@@ -13,34 +14,24 @@ FOR_PEOPLE_ONLY = (
     *("climb", "climb_scores", "erasing", "generated"),
     *("test_images", "test_predictions", "voc_submission", "masks", "listed_masks", "saliency"),
 )
-"""Stages that a box without maps has nothing of: their files are pictures, or name places on this machine."""
+"""Stages that are left out of a box without maps: their files are pictures, or name places on this machine."""
 
 
 def settings_of(config: Config, experiment: str) -> dict[str, Any]:
-    """All settings that an experiment's results depend on, as they would stand in a YAML file.
+    """All settings that an experiment's results depend on, as in a YAML file.
 
     Args:
         config: a checked configuration.
         experiment: a name in it.
 
     Returns:
-        JSON values; nothing of how and where things are run.
+        JSON values; nothing about how and where things run.
     """
-    wanted: dict[str, set[str]] = {"experiments": {experiment}}
-    waiting = [("experiments", experiment)]
-    while waiting:
-        section, name = waiting.pop()
-        variant = getattr(config, section)[name]
-        for key, other in REFERENCES.get(section, {}).items():
-            referred = getattr(variant, key, None)
-            if referred is not None and referred not in wanted.setdefault(other, set()):
-                wanted[other].add(referred)
-                waiting.append((other, referred))
+    used = used_variants(config, experiment)
     raw: dict[str, Any] = {"dataset": _plain(config.dataset)}
-    for section in type(config).model_fields:
-        if section in wanted:
-            variants = getattr(config, section)
-            raw[section] = {name: _plain(variants[name]) for name in variants if name in wanted[section]}
+    for section in SECTIONS:
+        variants = getattr(config, section)
+        raw[section] = {name: _plain(variants[name]) for name in variants if (section, name) in used}
     raw["report"] = _plain(config.report)
     if config.extensions:
         raw["extensions"] = list(config.extensions)
@@ -53,7 +44,7 @@ def _plain(settings: Any) -> dict[str, Any]:
 
 
 def absolute_paths(settings: Any) -> list[str]:
-    """The places on this machine that settings name, which say how its folders, and perhaps its users, are called."""
+    """The absolute paths in settings, which give away the names of this machine's folders, and perhaps of its users."""
     if isinstance(settings, str):
         return [settings] if Path(settings).is_absolute() or settings.startswith("~") else []
     inside = settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list) else ()
@@ -61,7 +52,7 @@ def absolute_paths(settings: Any) -> list[str]:
 
 
 def needed_files(config: Config) -> list[str]:
-    """Paths of the files that the settings name, other than the data set's own and extensions."""
+    """Paths of the files that the settings name, except the data set's own and extensions."""
     found: list[str] = []
     for section in ("backbones", "classifiers", "affinities", "segmenters"):
         for variant in getattr(config, section).values():
@@ -83,7 +74,7 @@ def needed_files(config: Config) -> list[str]:
 
 
 def packed_artifacts(plan: Plan, with_maps: bool) -> list[Artifact]:
-    """The artifacts that belong into a box, each after those it is made from."""
+    """The artifacts of a box, each after those that it is made from."""
     ordered: dict[str, Artifact] = {}
 
     def visit(artifact: Artifact) -> None:
@@ -98,12 +89,12 @@ def packed_artifacts(plan: Plan, with_maps: bool) -> list[Artifact]:
 
 
 def own_files(artifact: Artifact) -> list[str]:
-    """The files of an artifact that are no maps: a box has all of them."""
+    """The files of an artifact that are not maps: every box has all of them."""
     return list(STAGES[artifact.stage].files)
 
 
 def scores_are_there(plan: Plan) -> bool:
-    """Whether there are scores, whether or not the data set's masks are: those may be elsewhere."""
+    """Whether there are scores. The data set's masks may be on another machine."""
     return any(
         Path(artifact.path(scores)).exists()
         for stages in plan.experiments.values()

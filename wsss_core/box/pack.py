@@ -43,13 +43,13 @@ from wsss_core.report.overview import draw_overview
 from wsss_core.report.score_table import score_table, write_table
 
 NOT_HANDED_ON = ("host", "user")
-"""What a job's provenance says of the machine and its user."""
+"""What a job's provenance says about the machine and its user."""
 BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Licences:
-    """Under which licences a box is handed on, in the words of who packs it; None is not stated."""
+    """The licences of a box, in the words of the person who packs it; None: not stated."""
 
     weights: str | None = None
     data: str | None = None
@@ -61,10 +61,10 @@ def pack(config: Config, experiment: str, box: Path, licences: Licences, with_ma
 
     Args:
         config: a checked configuration.
-        experiment: a name in it; all its results have to be there.
+        experiment: a name in it; all its results must exist.
         box: the .zip file to write.
-        licences: what the box says of licences.
-        with_maps: pack class maps, label maps and generated images, too, so that others can build further experiments
+        licences: what the box says about licences.
+        with_maps: also pack class maps, label maps and generated images, so that others can build further experiments
             on them.
 
     Returns:
@@ -78,13 +78,13 @@ def pack(config: Config, experiment: str, box: Path, licences: Licences, with_ma
     rules = _rules_of_one(config, experiment)
     plan = rules.plan
     _check_complete(rules, config, experiment, with_maps)
-    rules.has_masks |= scores_are_there(plan)  # of an unpacked box, whose data set is elsewhere
+    rules.has_masks |= scores_are_there(plan)  # in an unpacked box, whose data set is elsewhere
     with scratch_folder(box.absolute().parent) as scratch:
         files = _files_of_artifacts(plan, with_maps, scratch)
         needed = [path for path in needed_files(plan.config) if can_be_packed(path)]
         for path in needed:
             if not Path(path).is_file():
-                raise UserError(f"{path}: is named in the settings and is not there")
+                raise UserError(f"{path}: is named in the settings, but there is no such file")
             files[f"{NEEDED}/{path}"] = Path(path)
         write_text(scratch / SETTINGS, yaml.safe_dump(settings_of(config, experiment), sort_keys=True))
         row = described(rules, plan.config, experiment, plan.experiments[experiment])
@@ -112,7 +112,7 @@ def pack(config: Config, experiment: str, box: Path, licences: Licences, with_ma
 
 
 def _rules_of_one(config: Config, experiment: str) -> Rules:
-    """The plan of the experiment alone, in this results folder."""
+    """The plan of only this experiment, in this results folder."""
     raw = {**settings_of(config, experiment), "runtime": {"results": str(config.runtime.results)}}
     return Rules(raw)
 
@@ -122,7 +122,7 @@ def _check_complete(rules: Rules, config: Config, experiment: str, with_maps: bo
     of_all = Plan(config).experiments[experiment]
     for role, artifact in plan.experiments[experiment].items():
         if artifact.digest != of_all[role].digest:
-            raise RuntimeError(f"the settings of '{experiment}' alone give another {role} than with all others")
+            raise RuntimeError(f"the settings of only '{experiment}' give another {role} than those of all experiments")
     links = plan.folder / "experiments" / experiment / "links.json"
     missing = None if links.is_file() else links
     for artifact in packed_artifacts(plan, with_maps):
@@ -133,7 +133,7 @@ def _check_complete(rules: Rules, config: Config, experiment: str, with_maps: bo
 
 
 def _files_of_artifacts(plan: Plan, with_maps: bool, scratch: Path) -> dict[str, Path]:
-    """By name in the box, the files of all artifacts."""
+    """The files of all artifacts, by their name in the box."""
     files: dict[str, Path] = {}
     for artifact in packed_artifacts(plan, with_maps):
         own = [*own_files(artifact), *filter(None, [STAGES[artifact.stage].scores_file]), "provenance.json"]
@@ -171,12 +171,10 @@ def _draw_overview(rules: Rules, experiment: str, picture: Path) -> None:
     kept = rules.plan.folder / "experiments" / experiment / OVERVIEW
     if missing is None:
         draw_overview(index, read_label_manifest([masks]) if Path(masks).exists() else {}, maps, picture)
-    elif kept.is_file():  # out of a box: images and maps are elsewhere
+    elif kept.is_file():  # from a box: images and maps are elsewhere
         shutil.copyfile(kept, picture)
     else:
-        raise UserError(
-            f"{missing}: is not there, and is to be in the box's {OVERVIEW}; run `snakemake` to the end first"
-        )
+        raise UserError(f"{missing}: is missing, and the box's {OVERVIEW} shows it; run `snakemake` to the end first")
 
 
 def _write(box: Path, files: Mapping[str, Path], description: dict[str, Any], scratch: Path) -> None:

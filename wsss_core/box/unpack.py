@@ -1,4 +1,4 @@
-"""From a box to a results folder, as if everything had been made there. A box is not trusted: all of it is checked."""
+"""From a box to a results folder, as if everything were made there. A box is not trusted: all of it is checked."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ from wsss_core.plan.experiments import listed_links, relative_links
 from wsss_core.plan.rules import Rules, directories
 
 LARGEST_TEXT = 1 << 26
-"""Bytes of the description and the settings, at most."""
+"""Most bytes of the description and of the settings."""
 BLOCK = 1 << 20
 
 
@@ -42,21 +42,21 @@ def unpack(box: Path, folder: Path, results: str = "results") -> Path:
     """Put a box's files where Snakemake looks for them.
 
     Everything is checked before anything is written. Files appear one by one, each whole; after a kill, the same call
-    goes on. Results that are there already stay as they are.
+    continues. Existing results stay as they are.
 
     Args:
         box: the archive.
-        folder: the folder that Snakemake is run in.
-        results: the folder of all results, from ``folder`` on; it becomes part of the settings.
+        folder: the folder that Snakemake runs in.
+        results: the folder of all results, relative to ``folder``; it becomes part of the settings.
 
     Returns:
         The file of settings: ``<experiment>.yaml`` in ``folder``.
 
     Raises:
-        UserError: the box is damaged, is none, or has something in it that no box has; what is there is not the same.
+        UserError: the file is damaged, is not a box, or contains what no box has; or an existing file differs.
     """
     box, here = box.absolute(), Path.cwd()
-    os.chdir(folder)  # paths in settings start from where Snakemake is run
+    os.chdir(folder)  # paths in settings are relative to the folder that Snakemake runs in
     try:
         with zipfile.ZipFile(box) as archive:
             description = _checked_description(box, archive)
@@ -65,9 +65,9 @@ def unpack(box: Path, folder: Path, results: str = "results") -> Path:
     except FileNotFoundError:
         raise UserError(f"{box}: there is no such file") from None
     except IsADirectoryError:
-        raise UserError(f"{box}: is a folder, and no box") from None
+        raise UserError(f"{box}: is a folder, not a box") from None
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise UserError(f"{box}: is no box, or is damaged ({error})") from error
+        raise UserError(f"{box}: is not a box, or is damaged ({error})") from error
     finally:
         os.chdir(here)
 
@@ -76,7 +76,7 @@ def _placed(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], se
     rules = Rules(settings)
     experiment = str(description.get("experiment"))
     if list(rules.plan.experiments) != [experiment]:
-        raise UserError(f"{box}: its settings are of other experiments than '{experiment}'")
+        raise UserError(f"{box}: its settings have other experiments than '{experiment}'")
     _check_complete(box, rules, description)
     targets = _targets(box, rules, description)
     configuration = Path(f"{experiment}.yaml")
@@ -99,14 +99,14 @@ def _placed(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], se
 
 
 def _check_complete(box: Path, rules: Rules, description: dict[str, Any]) -> None:
-    """Refuse a box that lacks what its settings ask for: Snakemake would begin to train."""
+    """Refuse a box that lacks what its settings ask for: Snakemake would start to train."""
     for artifact in packed_artifacts(rules.plan, bool(description.get("with_maps"))):
         for file in own_files(artifact):
             name = f"{ARTIFACTS}/{artifact.stage}/{artifact.name}/{file}"
             if name not in description["files"]:
                 raise UserError(
-                    f"{box}: lacks {name}, which its settings ask for; it was packed by another release of this "
-                    "program, or changed. Nothing was written"
+                    f"{box}: lacks {name}, which its settings ask for; another release of this program packed it, or "
+                    "somebody changed it. Nothing was written"
                 )
 
 
@@ -116,7 +116,7 @@ def _check_links(rules: Rules, experiment: str) -> None:
     found = listed_links(links)
     if found is not None and found != relative_links(links, directories(rules.plan.experiments[experiment])):
         raise UserError(
-            f"{links.parent}: is there already, and leads to results of other settings; unpack into another folder "
+            f"{links.parent}: exists already, and links to results of other settings; unpack into another folder "
             "(--folder, --results). Nothing was written"
         )
 
@@ -128,7 +128,7 @@ def _check_content(box: Path, archive: zipfile.ZipFile, name: str, sha256: str) 
 
 
 def _remove_leftovers(targets: list[Path]) -> None:
-    """Remove what a killed call has begun to write: files with a temporary name for one of these."""
+    """Remove what a killed call started to write: files with a temporary name for one of these targets."""
     by_folder: dict[Path, set[str]] = {}
     for target in targets:
         by_folder.setdefault(target.parent, set()).add(temporary_end(target))
@@ -139,10 +139,10 @@ def _remove_leftovers(targets: list[Path]) -> None:
 
 
 def _checked_description(box: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
-    """``box.json``, after a look at all that the archive says of its files.
+    """``box.json``, after a check of all that the archive says about its files.
 
     Raises:
-        UserError: a file's name, kind or size is none of a box's, or the list is not that of the archive.
+        UserError: no box has a file of that name, kind or size, or the list differs from the archive.
     """
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
@@ -155,7 +155,7 @@ def _checked_description(box: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG) or mode & 0o111 or entry.is_dir():
             raise UserError(f"{box}: {name!r} is a link, a folder or a program; nothing was written")
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 1:
-            raise UserError(f"{box}: {name!r} is compressed or encrypted, which no box is; nothing was written")
+            raise UserError(f"{box}: {name!r} is compressed or encrypted, as in no box; nothing was written")
         if name in entries:
             raise UserError(f"{box}: has {name!r} twice; nothing was written")
         if entry.filename != name:
@@ -163,7 +163,7 @@ def _checked_description(box: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         entries[name] = entry
     description = _json(box, archive, DESCRIPTION, entries)
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise UserError(f"{box}: is no box of `python -m wsss_core pack`")
+        raise UserError(f"{box}: is not a box of `python -m wsss_core pack`")
     if description.get("version") != VERSION:
         raise UserError(f"{box}: is a box of version {description.get('version')}; this program reads {VERSION}")
     listed: Any = description.get("files")
@@ -174,13 +174,13 @@ def _checked_description(box: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     except (AttributeError, KeyError, TypeError):
         right = False
     if not right or not {SETTINGS, CARD}.issubset(sizes):
-        raise UserError(f"{box}: holds other files than its {DESCRIPTION} lists; it is damaged")
+        raise UserError(f"{box}: has other files than its {DESCRIPTION} lists; it is damaged")
     return description
 
 
 def _json(box: Path, archive: zipfile.ZipFile, name: str, entries: dict[str, zipfile.ZipInfo]) -> Any:
     if name not in entries:
-        raise UserError(f"{box}: is no box of `python -m wsss_core pack`: it has no {name}")
+        raise UserError(f"{box}: is not a box of `python -m wsss_core pack`: it has no {name}")
     try:
         return json.loads(_text(box, archive, name))
     except (ValueError, RecursionError) as error:
@@ -188,9 +188,9 @@ def _json(box: Path, archive: zipfile.ZipFile, name: str, entries: dict[str, zip
 
 
 def _text(box: Path, archive: zipfile.ZipFile, name: str, sha256: str | None = None) -> str:
-    """A file's text, which has to have the digest that is listed for it."""
+    """A file's text, which must have the listed digest."""
     if archive.getinfo(name).file_size > LARGEST_TEXT:
-        raise UserError(f"{box}: its {name} is too large to be one")
+        raise UserError(f"{box}: its {name} is too large to be right")
     content = archive.read(name)
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise UserError(f"{box}: its {name} is damaged; copy or download the box again")
@@ -201,10 +201,10 @@ def _text(box: Path, archive: zipfile.ZipFile, name: str, sha256: str | None = N
 
 
 def _settings(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], results: str) -> dict[str, Any]:
-    """The settings in the box, with this machine's folder of results; programs that they name have to be there.
+    """The settings in the box, with this machine's folder of results; programs that they name must exist.
 
     Raises:
-        UserError: they are none, or a program is missing or another one.
+        UserError: they are not settings, or a program is missing or differs.
     """
     text = _text(box, archive, SETTINGS, description["files"][SETTINGS]["sha256"])
     try:
@@ -212,21 +212,21 @@ def _settings(box: Path, archive: zipfile.ZipFile, description: dict[str, Any], 
     except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{box}: its {SETTINGS} is damaged ({error})") from error
     if not isinstance(settings, dict):
-        raise UserError(f"{box}: its {SETTINGS} holds no settings")
+        raise UserError(f"{box}: its {SETTINGS} has no settings")
     extensions = settings.get("extensions") or []
     if extensions:
         known = description.get("extensions") or {}
         for path in extensions if isinstance(extensions, list) else []:
             if not isinstance(path, str) or not Path(path).is_file() or digest_of(Path(path)) != known.get(path):
                 raise UserError(
-                    f"{box}: needs the program {path!r}, which no box holds; ask whoever packed it for the file, "
-                    "read it, put it there, and unpack again"
+                    f"{box}: needs the program {path!r}, which no box contains; ask the person who packed it for the "
+                    "file, read it, put it there, and unpack again"
                 )
     return {**settings, "runtime": {"results": results}}
 
 
 def _targets(box: Path, rules: Rules, description: dict[str, Any]) -> dict[str, Path]:
-    """By name in the box, where files go: into folders of artifacts that the settings plan, and nowhere else."""
+    """Where files go, by name in the box: only into folders of artifacts that the settings plan."""
     planned = {f"{ARTIFACTS}/{a.stage}/{a.name}": a for a in rules.plan.artifacts()}
     named = needed_files(rules.plan.config)
     chosen = (experiment.masks_of for experiment in rules.config.experiments.values())
@@ -245,8 +245,8 @@ def _targets(box: Path, rules: Rules, description: dict[str, Any]) -> dict[str, 
         artifact = planned.get("/".join(parts[:3]))
         if artifact is None:
             raise UserError(
-                f"{box}: has {name}, which is not what its settings ask for; it was packed by another release of this "
-                "program, or changed"
+                f"{box}: has {name}, which is not what its settings ask for; another release of this program packed "
+                "it, or somebody changed it"
             )
         targets[name] = artifact.directory.joinpath(*parts[3:])
     inside = Path.cwd().resolve()
@@ -254,7 +254,7 @@ def _targets(box: Path, rules: Rules, description: dict[str, Any]) -> dict[str, 
         if not target.resolve().is_relative_to(inside) and not target.resolve().is_relative_to(
             rules.plan.folder.resolve()
         ):
-            raise UserError(f"{box}: {target} lies behind a link that leads elsewhere; nothing was written")
+            raise UserError(f"{box}: {target} is behind a link that leads elsewhere; nothing was written")
     return targets
 
 
@@ -265,16 +265,16 @@ def _check_free(targets: dict[str, Path], description: dict[str, Any], configura
             listed = description["files"][name]
             if target.stat().st_size != listed["bytes"] or digest_of(target) != listed["sha256"]:
                 raise UserError(
-                    f"{target}: is there already, and is another one than in the box; unpack into another folder "
+                    f"{target}: exists already, and differs from that in the box; unpack into another folder "
                     "(--folder, --results). Nothing was written"
                 )
     check_file_can_be_written(configuration)
     if configuration.exists() and configuration.read_text(encoding="utf-8", errors="replace") != text:
-        raise UserError(f"{configuration}: is there already, with other settings; rename it. Nothing was written")
+        raise UserError(f"{configuration}: exists already, with other settings; rename it. Nothing was written")
     wanted = sum(description["files"][name]["bytes"] for name, target in targets.items() if not target.exists())
     free = shutil.disk_usage(".").free
     if wanted > free:
-        raise UserError(f"the box needs {wanted / 2**20:.0f} MiB, and {free / 2**20:.0f} are free; make space")
+        raise UserError(f"the box needs {wanted / 2**20:.0f} MiB, but {free / 2**20:.0f} are free; make space")
 
 
 def _extract(box: Path, archive: zipfile.ZipFile, name: str, target: Path, sha256: str, time: int) -> None:

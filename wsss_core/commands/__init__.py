@@ -1,1 +1,1 @@
-"""The commands of `python -m wsss_core`: a module each, which reads the options and makes one call."""
+"""The commands of `python -m wsss_core`: each has a module that reads the options and makes one call."""

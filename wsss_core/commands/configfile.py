@@ -1,4 +1,4 @@
-"""The option of all commands that know experiments by name: the file that defines them."""
+"""The option of all commands that take names of experiments: the file that defines these."""
 
 import argparse
 import shlex
@@ -11,18 +11,20 @@ CONFIGFILE = "config.yaml"
 
 def add_configfile(parser: argparse.ArgumentParser) -> None:
     """Declare ``--configfile``."""
-    parser.add_argument("--configfile", default=CONFIGFILE, metavar="FILE", help=f"by default {CONFIGFILE}")
+    parser.add_argument(
+        "--configfile", default=CONFIGFILE, metavar="FILE", help=f"the configuration; by default {CONFIGFILE}"
+    )
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """The plan of the configuration that was named.
+    """The plan of the named configuration.
 
     Raises:
-        UserError: the file cannot be read, or is not a right configuration.
+        UserError: the file cannot be read, or has faults.
     """
     return Plan(load_config(read_yaml(options.configfile)))
 
 
 def snakemake_options(options: argparse.Namespace) -> str:
-    """What ``snakemake`` has to be called with for the same configuration, behind its targets."""
+    """The options that ``snakemake`` needs for the same configuration, to follow its targets."""
     return "" if options.configfile == CONFIGFILE else f" --configfile {shlex.quote(options.configfile)}"

@@ -2,8 +2,8 @@
 
     python -m wsss_core export --experiment advcam model.onnx
 
-The file takes images (uint8 RGB, any number and size) and gives class probabilities and labels; names of the classes
-and their colours are in its metadata. It is compared with the network by onnxruntime before it is written.
+The file takes images (uint8 RGB, any number and size) and gives class probabilities and labels; its metadata has the
+names and colours of the classes. Before it is written, its results in onnxruntime are compared with the network's.
 docs/using_it.md has a program that uses it. Needs the packages onnx and onnxruntime: pip install -e '.[onnx]'.
 """
 

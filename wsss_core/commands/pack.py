@@ -18,15 +18,15 @@ from wsss_core.files.writable import check_file_can_be_written
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("experiment", metavar="NAME", help="an experiment whose results are complete")
-    parser.add_argument("--out", type=Path, metavar="ZIP", help="by default NAME.zip")
+    parser.add_argument("experiment", metavar="NAME", help="an experiment with complete results")
+    parser.add_argument("--out", type=Path, metavar="ZIP", help="the archive to write; by default NAME.zip")
     parser.add_argument(
         "--with-maps",
         action="store_true",
-        help="pack class maps, label maps and generated images, too: others can build further experiments on them",
+        help="also pack class maps, label maps and generated images, so that others can build experiments on them",
     )
-    parser.add_argument("--licence", metavar="TEXT", help="of the weights; the page says 'not stated' without it")
-    parser.add_argument("--data-licence", metavar="TEXT", help="of the images and labels that they were trained on")
+    parser.add_argument("--licence", metavar="TEXT", help="licence of the weights; by default 'not stated'")
+    parser.add_argument("--data-licence", metavar="TEXT", help="licence of the images and labels they were trained on")
     parser.add_argument("--author", metavar="TEXT", help="whom to ask")
     add_configfile(parser)
 
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the archive."""
     box = options.out or Path(f"{options.experiment}.zip")
     if box.suffix != ".zip":
-        raise UserError(f"--out: {box} has to end in .zip")
+        raise UserError(f"--out: {box} must end in .zip")
     check_file_can_be_written(box)
     licences = Licences(
         *(_line(options, name) for name in ("licence", "data_licence", "author")),
@@ -48,14 +48,14 @@ def run(options: argparse.Namespace) -> int:
     for path in absolute_paths(settings_of(config, options.experiment)):
         print(f"note: {path} is a place on this machine: config.yaml names it, and index.csv and provenance.json may")
     for path in description["not_in_the_box"]:
-        print(f"note: {path} is named in the settings and lies outside of this folder: it is not in the box")
+        print(f"note: {path} is named in the settings, but is outside of this folder: it is not in the box")
     for path in description["extensions"]:
-        print(f"note: {path} is a program: hand it on by itself")
+        print(f"note: {path} is a program: pass it on separately")
     return 0
 
 
 def _line(options: argparse.Namespace, name: str) -> str | None:
     text: str | None = getattr(options, name)
     if text is not None and (not text.strip() or not text.isprintable()):
-        raise UserError(f"--{name.replace('_', '-')}: has to be one line of text, not {text!r}")
+        raise UserError(f"--{name.replace('_', '-')}: must be one line of text, not {text!r}")
     return text

@@ -2,17 +2,17 @@
 
     python -m wsss_core segment --experiment advcam new/photographs more/IMG_0001.jpg --out labelled
 
-Scales, mirror image and CRF are those of the experiment's predictions; of a network without its configuration
-(--weights), the defaults for its kind. In the folder --out there are then
+Scales, mirror image and CRF are those of the experiment's predictions; with --weights, without a configuration, they
+are the defaults for the kind of network. The folder --out then has
 
-    labels/<name>.png      label maps with a palette, of the image's own size (turned upright, if EXIF says so)
+    labels/<name>.png      label maps with a palette, of the image's own size (upright, according to EXIF)
     overlays/<name>.jpg    the labels in colours over the image
-    classes.csv            which value is which class, in which colour
-    segmented.csv          a row an image: its size, the size at which the network saw it, the classes found
+    classes.csv            the value, name and colour of each class
+    segmented.csv          a row per image: its size, the size at which the network saw it, the classes found
     settings.json          network and settings
 
-The same command goes on after a kill. Images that cannot be read are told at the end, the others are done, and the exit
-status is then 1. docs/using_it.md says more.
+After a kill, the same command continues. Images that cannot be read are reported at the end, after all others are done,
+and the exit status is then 1. docs/using_it.md says more.
 """
 
 import argparse
@@ -37,16 +37,16 @@ SOME_FAILED = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER", help="image files; folders, at any depth"
+        "images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER", help="image files, or folders with all subfolders"
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the results go")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder for the results")
     add_segmenter(parser)
     parser.add_argument(
-        "--scales", nargs="+", type=float, metavar="S", help="see images at these multiples of the size"
+        "--scales", nargs="+", type=float, metavar="S", help="multiples of the size that the network sees images at"
     )
     yes_or_no = argparse.BooleanOptionalAction
-    parser.add_argument("--flip", action=yes_or_no, help="see the mirror image too")
-    parser.add_argument("--crf", action=yes_or_no, help="refine the labels by a dense CRF")
+    parser.add_argument("--flip", action=yes_or_no, help="also run the mirror image")
+    parser.add_argument("--crf", action=yes_or_no, help="refine the labels with a dense CRF")
     parser.add_argument("--overlays", action=yes_or_no, default=True, help="draw the labels over the images (default)")
     parser.add_argument(
         "--probabilities", action="store_true", help="keep class probabilities before the CRF (probabilities/<name>.h5)"
@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--long-side",
         type=int,
         metavar="PIXELS",
-        help="shrink larger images to this before the network sees them; by default to dataset.long_side, and without "
-        "it to what 2 GiB of memory hold",
+        help="shrink larger images to this before the network sees them; by default to dataset.long_side, or else to "
+        "what fits into 2 GiB of memory",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="by default the configuration's")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="processes for the CRF (default 1)")
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Segment the images."""
     if options.threads < 1 or (options.long_side is not None and options.long_side < 1):
-        raise UserError("--threads and --long-side: must be 1 at least")
+        raise UserError("--threads and --long-side: must be at least 1")
     check_folder_can_be_written(options.out)
     images = find_new_images(options.images, [options.out / kind for kind in SUFFIXES])
     segmenter = segmenter_of(options)
@@ -83,12 +83,12 @@ def run(options: argparse.Namespace) -> int:
     earlier = f", and {outcome.earlier} were done before" if outcome.earlier else ""
     print(f"{outcome.made} images segmented{earlier}: {options.out}")
     if outcome.shrunken and long_side is None:
-        print(f"{outcome.shrunken} were shrunk before the network saw them, for memory's sake; see --long-side")
+        print(f"{outcome.shrunken} were shrunk before the network saw them, to save memory; see --long-side")
     return report_faults(images, outcome.faults)
 
 
 def prediction_of(prediction: Prediction, options: argparse.Namespace) -> Prediction:
-    """The settings of a prediction with what the options change.
+    """The settings of a prediction, as changed by the options.
 
     Raises:
         UserError: a value is out of range.
@@ -104,12 +104,12 @@ def prediction_of(prediction: Prediction, options: argparse.Namespace) -> Predic
         changes["crf"] = Prediction().crf
     try:
         return Prediction.model_validate({**prediction.model_dump(), **changes})
-    except ValidationError as error:  # nothing else comes from the command line as it was given
+    except ValidationError as error:  # only the scales come unchecked from the command line
         raise UserError(f"--scales: {finding_in_words(error.errors()[0])}") from None
 
 
 def report_faults(images: NewImages, faults: list[str]) -> int:
-    """Tell what could not be done; the exit status."""
+    """Print what could not be done, and return the exit status."""
     faults = [*images.faults, *faults]
     if not faults:
         return 0

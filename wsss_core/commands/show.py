@@ -1,4 +1,4 @@
-"""Shows what a run made of one image, as a picture of its own, and prints the picture's path.
+"""Draws what a run made of one image as one picture, and prints the picture's path.
 
     python -m wsss_core show cams creature_000007 --experiments advcam cgnet
 
@@ -14,15 +14,13 @@ from wsss_core.report.show import SHOWN_STAGES, show_image
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "stage", choices=SHOWN_STAGES, help="what is to be seen; other stages are shown if they are there"
-    )
+    parser.add_argument("stage", choices=SHOWN_STAGES, help="the stage to show; other stages are shown if they exist")
     parser.add_argument("image_id", metavar="IMAGE_ID", help="as in the data set's index.csv")
     parser.add_argument(
-        "--experiments", nargs="+", default=[], metavar="NAME", help="by default all of which it is made"
+        "--experiments", nargs="+", default=[], metavar="NAME", help="by default all that have made the stage"
     )
     add_configfile(parser)
-    parser.add_argument("--output", type=Path, metavar="PNG", help="by default in results/<dataset>/shown")
+    parser.add_argument("--output", type=Path, metavar="PNG", help="by default a file in results/<dataset>/shown")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
-"""Makes the features of texts that a classifier with objective clip compares images with.
+"""Makes the text features that a classifier with objective clip compares images with.
 
     python -m wsss_core text-features --configfile configs/voc12-clipes.yaml --tower weights/clip-vit-base-patch16 clip
 
-The texts are those of the classifier's settings (template, descriptions, background); the file is its
-``text_features``. docs/methods/clipes.md says where a tower comes from.
+The texts come from the classifier's settings (template, descriptions, background), and the file is its
+``text_features``. docs/methods/clipes.md says where to get a tower.
 """
 
 import argparse
@@ -16,15 +16,15 @@ from wsss_core.errors import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("classifier", help="name of a classifier of the configuration, with objective clip")
+    parser.add_argument("classifier", help="name of a classifier in the configuration, with objective clip")
     parser.add_argument(
         "--tower",
         required=True,
         metavar="PATH",
-        help="a folder of the hub's with CLIP and its tokeniser (read by transformers), or a .safetensors file "
+        help="a folder from the hub with CLIP and its tokeniser (read by transformers), or a .safetensors file "
         "(read by open_clip)",
     )
-    parser.add_argument("--model", help="with a file, open_clip's name of its network; by default ViT-B-16-quickgelu")
+    parser.add_argument("--model", help="for a file: open_clip's name of its network; by default ViT-B-16-quickgelu")
     add_configfile(parser)
 
 

@@ -1,4 +1,4 @@
-"""The options of all commands that use a trained segmenter: an experiment's, or a file."""
+"""The options of all commands that use a trained segmenter, an experiment's or a file's."""
 
 import argparse
 from pathlib import Path
@@ -18,10 +18,10 @@ def add_segmenter(parser: argparse.ArgumentParser) -> None:
 
 
 def segmenter_of(options: argparse.Namespace) -> TrainedSegmenter:
-    """The segmenter that was named.
+    """The named segmenter.
 
     Raises:
-        UserError: there is none, or it is not trained yet.
+        UserError: it does not exist, or is not trained yet.
     """
     if options.experiment is not None:
         return segmenter_of_experiment(plan_of(options), options.experiment, snakemake_options(options))
