@@ -1,7 +1,7 @@
-"""Everything that can be done from the command line, apart from the workflow itself.
+"""The command line, except for the workflow itself.
 
 python -m wsss_core                 lists the commands
-python -m wsss_core show --help     says what one of them takes, with an example
+python -m wsss_core show --help     shows the options of one command, with an example
 """
 
 import argparse
@@ -21,11 +21,11 @@ COMMANDS = {
     "show": "draw what experiments made of one image",
     "segment": "label new images with a trained segmenter",
     "export": "write a trained segmenter as an ONNX file",
-    "labels": "hand labels to an annotation tool, and take corrected masks back",
-    "pack": "put a trained experiment into one archive, to hand on",
+    "labels": "export labels to an annotation tool, and import corrected masks",
+    "pack": "put a trained experiment into one archive, for others",
     "unpack": "put such an archive into a results folder, as if it had been made there",
-    "import-weights": "turn a file of another program's weights into one of this workflow",
-    "text-features": "make the features of texts that CLIP's image tower is compared with",
+    "import-weights": "convert another program's file of weights for this workflow",
+    "text-features": "make the text features that CLIP's image tower is compared with",
 }
 """What each command does. The command ``import-weights`` is the module ``wsss_core.commands.import_weights``, which is
 imported only when it is run: its docstring is the command's help, with an example; ``add_arguments(parser)`` declares
@@ -67,15 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
-        told = _in_words(error)
-        if told is None:
+        message = _in_words(error)
+        if message is None:
             raise
-        print(told, file=sys.stderr)
+        print(message, file=sys.stderr)
         return 2
 
 
 def _in_words(error: OSError) -> str | None:
-    """Which place cannot be read or written and why; None of errors of others, such as a pipe that has ended."""
+    """Which path cannot be read or written, and why; None for other errors, such as a closed pipe."""
     place = error.filename2 or error.filename
     if error.errno is None or not isinstance(place, (str, os.PathLike)):
         return None
@@ -94,7 +94,7 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            f"{PROGRAM} COMMAND --help has the options and an example. The workflow itself is run by `snakemake`.",
+            f"{PROGRAM} COMMAND --help shows the options and an example. To run the workflow itself, use `snakemake`.",
         ]
     )
 
