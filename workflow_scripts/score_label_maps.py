@@ -9,7 +9,7 @@ with job(snakemake):
     from wsss_core.datasets.label_maps import read_label_manifest
     from wsss_core.datasets.subset import listed_among, showing_objects
     from wsss_core.evaluation.score import score_label_maps
-    from wsss_core.plan.score_conditions import filled_in
+    from wsss_core.plan.background_in_words import filled_in
 
     label_maps, objects = read_label_manifest(snakemake.input.labels), snakemake.input.index_of_objects
     scored = showing_objects(

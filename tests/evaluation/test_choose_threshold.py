@@ -15,7 +15,7 @@ from wsss_core.evaluation.choose_threshold import (
 )
 from wsss_core.evaluation.score import score_cams
 from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
-from wsss_core.plan.score_conditions import filled_in
+from wsss_core.plan.background_in_words import filled_in
 
 SIZE = (8, 12)
 HIGHEST = {"low": 0.4, "high": 0.8}

@@ -58,7 +58,7 @@ def test_a_file_system_without_symbolic_links_has_the_list(tmp_path, monkeypatch
 
 def test_a_folder_in_a_links_place_is_named(tmp_path):
     (tmp_path / "experiments/x/cams").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"experiments/x/cams: is a folder, where a link to"):
+    with pytest.raises(UserError, match=r"experiments/x/cams: is a folder, but must be a link to"):
         link_experiment(tmp_path / "experiments/x/links.json", {"cams": str(tmp_path / "cams/cam-1")})
     assert [path.name for path in (tmp_path / "experiments/x").iterdir()] == ["cams"]
 

@@ -33,9 +33,21 @@ def faults(path, section="segmenters", variant="deeplab", epochs=0):
     [
         (FITTING, 0, None),
         ({**FITTING, "kind": "classifier"}, 0, "holds weights of a classifier, not of a segmenter"),
-        ({**FITTING, "trunk": {"network": "vgg16"}}, 3, "has a trunk with network: vgg16; backbones.small has resnet_"),
-        ({**FITTING, "trunk": {**SMALL, "pixels": "caffe"}}, 3, "has a trunk with pixels: caffe; backbones.small has"),
-        ({**FITTING, "trunk": {**SMALL, "output_stride": 16}}, 0, "has a trunk with output_stride: 16; backbones.sm"),
+        (
+            {**FITTING, "trunk": {"network": "vgg16"}},
+            3,
+            "has a trunk with network: vgg16, but backbones.small has resnet_",
+        ),
+        (
+            {**FITTING, "trunk": {**SMALL, "pixels": "caffe"}},
+            3,
+            "has a trunk with pixels: caffe, but backbones.small has",
+        ),
+        (
+            {**FITTING, "trunk": {**SMALL, "output_stride": 16}},
+            0,
+            "has a trunk with output_stride: 16, but backbones.sm",
+        ),
         ({**FITTING, "trunk": {**SMALL, "output_stride": 16}}, 3, None),  # its weights fit
         ({**FITTING, "classes": ["cat"]}, 0, "is used as it is, and its classes is ['cat'], not ['"),
         ({**FITTING, "network": "largefov"}, 0, "is used as it is, and its network is largefov, not deeplab"),
@@ -58,7 +70,7 @@ def test_missing_and_damaged_files(tmp_path):
     path = tmp_path / "net.safetensors"
     assert f"there is no file {path}; `python -m" in faults(path)[0]
     path.write_bytes(b"junk")
-    assert f"{path} is damaged or no .safetensors file" in faults(path)[0]
+    assert f"{path} is damaged, or not a .safetensors file" in faults(path)[0]
 
 
 @pytest.mark.parametrize(("section", "variant"), [("classifiers", "ordinary"), ("affinities", "affinitynet")])
@@ -98,7 +110,7 @@ def test_mctformers_that_are_used_as_they_are(tmp_path, changed, told):
 
 @pytest.mark.parametrize(
     ("lengths", "told"),
-    [((8, 8), None), ((8, 5), "the length 8, of the background"), ((5, 5), "are of another CLIP")],
+    [((8, 8), None), ((8, 5), "the length 8, the background's"), ((5, 5), "belong to another CLIP")],
 )
 def test_features_of_texts_have_the_towers_length(tmp_path, lengths, told):
     tower, texts = tmp_path / "tower.safetensors", tmp_path / "texts.safetensors"

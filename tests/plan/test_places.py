@@ -72,9 +72,7 @@ def joined_names(length):
 def test_names_that_make_too_long_a_folder_together_are_told():
     assert faults_of(joined_names(255 - AROUND_A_NAME)) == []
     (fault,) = faults_of(joined_names(256 - AROUND_A_NAME))
-    assert fault.startswith(
-        "experiments.x: the joined names of the variants it uses would need files with names of 256"
-    )
+    assert fault.startswith("experiments.x: the joined names of the variants it uses would need file names of 256")
 
 
 def test_every_name_of_a_folder_is_looked_at():

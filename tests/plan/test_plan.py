@@ -398,7 +398,7 @@ def test_what_saw_other_images_is_no_comp5():
         raw["experiments"] = {"full": {"labels": "masks", "segmenter": "deeplab", "competition": "comp5"}}
 
     with pytest.raises(
-        UserError, match=r"experiments.full.competition: comp5 .* go back to ImageNet .torchvision.; it is comp6"
+        UserError, match=r"experiments.full.competition: comp5 .* go back to ImageNet .torchvision.; use comp6"
     ):
         plan_of(change).voc_submissions()
     (archive,) = plan_of(lambda raw: change(raw, weights="scratch")).voc_submissions().values()

@@ -6,14 +6,9 @@ from torch import nn
 
 from wsss_core.config import load_config, read_yaml
 from wsss_core.networks.weights import describe_further, save_weights
+from wsss_core.plan.background_in_words import fill_in
 from wsss_core.plan.plan import Plan
-from wsss_core.plan.score_conditions import (
-    fill_in,
-    labels_in_words,
-    score_conditions,
-    subset_conditions,
-    threshold_files,
-)
+from wsss_core.plan.score_conditions import labels_in_words, score_conditions, subset_conditions, threshold_files
 
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 

@@ -29,7 +29,7 @@ def in_parts(raw):
         ("train_segmenter", 3, None, "gpu: cam-irn-deeplab: 3 GPUs cannot share the 8 images of a step"),
         ("train_classifier", 5, None, "gpu: ordinary: 5 GPUs cannot share the 8 images of a step equally"),
         ("prepare_backbone", 7, None, "gpu: small: 7 GPUs cannot share the 32 images of a step equally"),
-        ("train_segmenter", 4, in_parts, "each of 4 GPUs has 2 images of a step, which make no 4 equal parts"),
+        ("train_segmenter", 4, in_parts, "each of 4 GPUs has 2 images of a step, which cannot make 4 equal parts"),
     ],
 )
 def test_steps_that_cannot_be_shared_are_told(rule, gpus, change, fault):

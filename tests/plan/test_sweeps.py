@@ -130,8 +130,11 @@ def test_variants_that_extend_the_swept_one_follow_as_in_the_file():
         ({"cam.advcam.steps": [1, 2]}, "sweeps.s.fields.cam.advcam.steps: no section of variants: 'cam'; did you mean"),
         ({"runtime.shards": [1, 2]}, "sweeps.s.fields.runtime.shards: no section of variants: 'runtime'"),
         ({"cams.advcan.steps": [1, 2]}, "sweeps.s.fields.cams.advcan.steps: no such variant in 'cams': 'advcan'; did"),
-        ({"cams.advcam": [1, 2]}, "sweeps.s.fields.cams.advcam: is no key of a setting; write '<section>.<variant>."),
-        ({"cams.advcam.extends": ["cam", "x"]}, "sweeps.s.fields.cams.advcam.extends: is no key of a setting"),
+        (
+            {"cams.advcam": [1, 2]},
+            "sweeps.s.fields.cams.advcam: is not the key of a setting; write '<section>.<variant>.",
+        ),
+        ({"cams.advcam.extends": ["cam", "x"]}, "sweeps.s.fields.cams.advcam.extends: is not the key of a setting"),
         (
             {"cams.advcam.step": [1, 2]},
             "sweeps.s.fields.cams.advcam.step: unknown key: 'step'; did you mean 'steps'? allowed: ",

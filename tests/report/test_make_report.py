@@ -6,7 +6,7 @@ import pandas
 import pytest
 
 import wsss_core.report.make_report as make_report_module
-from wsss_core.plan.score_conditions import BEST_ON_TRAIN
+from wsss_core.plan.background_in_words import BEST_ON_TRAIN
 from wsss_core.report.make_report import make_report
 
 from .run_tree import judged, made_run

@@ -59,7 +59,7 @@ def test_braces_in_its_path_are_told_before_any_job(tmp_path):
     checkout_at(place)
     result = check_dataset(place, tmp_path)
     assert result.returncode != 0
-    assert "the path has braces, characters that Snakemake replaces" in result.stdout
+    assert "the path has braces, which Snakemake replaces" in result.stdout
     assert "Traceback" not in result.stdout and not (place / "results").exists()
 
 

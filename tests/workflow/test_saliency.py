@@ -100,4 +100,4 @@ def test_a_folder_that_is_missing_is_told_where_it_is_needed(salient):
     assert elsewhere.planned("cams") == {}
     for target in ("pseudo_labels", "check_dataset"):
         told = elsewhere.attempt("--dry-run", target)
-        assert told.returncode != 0 and "dataset.saliency: there is no folder nowhere, which is to hold" in told.stdout
+        assert told.returncode != 0 and "dataset.saliency: there is no folder nowhere, which must have" in told.stdout

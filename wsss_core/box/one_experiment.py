@@ -7,7 +7,7 @@ from wsss_core.config.references import used_variants
 from wsss_core.config.root import SECTIONS, Config
 from wsss_core.config.stages import STAGES
 from wsss_core.datasets.index_corrections import corrected_masks_in
-from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.artifacts import Artifact, all_artifacts
 from wsss_core.plan.plan import Plan
 
 FOR_PEOPLE_ONLY = (
@@ -75,17 +75,8 @@ def needed_files(config: Config) -> list[str]:
 
 def packed_artifacts(plan: Plan, with_maps: bool) -> list[Artifact]:
     """The artifacts of a box, each after those that it is made from."""
-    ordered: dict[str, Artifact] = {}
-
-    def visit(artifact: Artifact) -> None:
-        for upstream in artifact.upstream.values():
-            visit(upstream)
-        ordered.setdefault(str(artifact.directory), artifact)
-
-    for stages in plan.experiments.values():
-        for artifact in stages.values():
-            visit(artifact)
-    return [artifact for artifact in ordered.values() if with_maps or artifact.stage not in FOR_PEOPLE_ONLY]
+    artifacts = all_artifacts(plan.experiments.values())
+    return [artifact for artifact in artifacts if with_maps or artifact.stage not in FOR_PEOPLE_ONLY]
 
 
 def own_files(artifact: Artifact) -> list[str]:

@@ -38,7 +38,7 @@ from wsss_core.jobs.progress import Progress
 from wsss_core.plan.descriptions import described, described_maps
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.rules import Rules
-from wsss_core.plan.score_conditions import sources_of_weights
+from wsss_core.plan.weights_in_words import sources_of_weights
 from wsss_core.report.overview import draw_overview
 from wsss_core.report.score_table import score_table, write_table
 

@@ -1,1 +1,1 @@
-"""From a configuration to artifacts: what the workflow makes, and what is checked before it runs."""
+"""From a configuration to artifacts: what the workflow makes, and what it checks before it runs."""

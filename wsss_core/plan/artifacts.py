@@ -1,12 +1,12 @@
-"""Artifacts: what the stages make, what determines it, and where it lies.
+"""Artifacts: what the stages make, what determines it, and where it is.
 
-An artifact's directory is named by its variant and by the digest of everything that determines
-its content: stage, revision of the stage's code, parameters, and the upstream artifacts' digests.
+An artifact's directory is named by its variant and by the digest of everything that determines its content: stage,
+revision of the stage's code, parameters, and the upstream artifacts' digests.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ class Artifact:
     stage: str
     """Name of the stage; a key of ``STAGES``."""
     variant: str
-    """Human part of the directory's name: the variants it was made with."""
+    """The readable part of the directory's name: the variants it was made with."""
     parameters: Mapping[str, Any]
     """Everything configurable that determines the content, as plain JSON values."""
     upstream: Mapping[str, "Artifact"]
-    """The artifacts it is made from, by the part they play."""
+    """The artifacts it is made from, by their role."""
     stage_folder: Path
     """``results/<dataset>/<stage>``."""
     digest: str = field(init=False)
@@ -58,12 +58,12 @@ class Artifact:
         return self.stage_folder / self.name
 
     def path(self, *parts: str) -> str:
-        """Path of a file in the directory, as text (what Snakemake compares)."""
+        """Path of a file in the directory, as the text that Snakemake compares."""
         return str(self.directory.joinpath(*parts))
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What jobs are told of it: stage, revision, digest, parameters and upstream directories."""
+        """What jobs receive of it: stage, revision, digest, parameters and upstream directories."""
         return {
             "stage": self.stage,
             "revision": STAGES[self.stage].revision,
@@ -74,11 +74,32 @@ class Artifact:
 
 
 def refinement_of(artifact: Artifact) -> Crf | Averaging | None:
-    """What the scores of an artifact's label maps were refined by."""
+    """The refinement of the scores that an artifact's label maps were made from."""
     key = {"affinity_labels": "labels", "pseudo_labels": "pseudo_labels"}.get(artifact.stage)
     return refinement_in(artifact.parameters if key is None else artifact.parameters[key])
 
 
 def averages(artifact: Artifact) -> bool:
-    """Whether it is PAR or PAMR."""
+    """Whether PAR or PAMR refined an artifact's scores."""
     return isinstance(refinement_of(artifact), Averaging)
+
+
+def all_artifacts(experiments: Iterable[Mapping[str, Artifact]]) -> list[Artifact]:
+    """All artifacts that experiments need, each after those that it is made from.
+
+    Args:
+        experiments: the artifact of each stage that an experiment passes through.
+    """
+    found: dict[str, Artifact] = {}
+
+    def visit(artifact: Artifact) -> None:
+        if str(artifact.directory) in found:
+            return
+        for needed in artifact.upstream.values():
+            visit(needed)
+        found[str(artifact.directory)] = artifact
+
+    for stages in experiments:
+        for artifact in stages.values():
+            visit(artifact)
+    return list(found.values())

@@ -1,4 +1,4 @@
-"""What a configuration needs on the disk, and of the machine: looked at before anything runs."""
+"""What a configuration needs on disk and of the machine, checked before anything runs."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def check_before_a_run(rules: Rules) -> None:
     """Refuse what would fail hours later.
 
     Raises:
-        UserError: a line for each fault, each once.
+        UserError: a line for each fault.
     """
     configs = [rules.config, *(point.plan.config for point in rules.points.values())]
     faults = [fault for config in configs for fault in unfit_weights(config)]
@@ -30,7 +30,7 @@ def check_before_a_run(rules: Rules) -> None:
 
 
 def _lacks_masks(rules: Rules) -> bool:
-    """Whether the data set, which is there, has no masks."""
+    """Whether the data set exists, but has no masks."""
     return not rules.has_masks and os.path.isdir(rules.raw_root)
 
 
@@ -47,8 +47,8 @@ def _unfit_thresholds(rules: Rules) -> Iterator[str]:
             yield from _unfit_subset(key, artifact.parameters["subset"])
         if best_on is not None and _lacks_masks(rules):
             yield (
-                f"{key}: best_on needs masks to choose by, and there are none: {_where_masks(rules)} is missing; "
-                "give a number, or 'rule: mean_and_deviation', which needs none"
+                f"{key}: best_on needs masks, but there are none: {_where_masks(rules)} is missing; give a number, or "
+                "'rule: mean_and_deviation', which needs no masks"
             )
 
 
@@ -59,7 +59,7 @@ def _unfit_experiments(rules: Rules) -> Iterator[str]:
         if chosen is not None and chosen.folder is not None:
             if not corrected_masks_in(Path(chosen.folder)):
                 yield (
-                    f"experiments.{name}.masks_of.folder: there is no mask in {chosen.folder}, which is to hold "
+                    f"experiments.{name}.masks_of.folder: there is no mask in {chosen.folder}, which must have "
                     "<image id>.png; `python -m wsss_core labels import` makes such a folder"
                 )
         elif chosen is not None:
@@ -78,8 +78,8 @@ def _unfit_sam_masks(rules: Rules) -> Iterator[str]:
             masks = config.affinities[name].pseudo_labels.sam_masks
             if masks is not None and not (os.path.isdir(masks.folder) and os.listdir(masks.folder)):
                 yield (
-                    f"affinities.{name}.pseudo_labels.sam_masks.folder: there are no masks in {masks.folder}, which is "
-                    f"to hold {FORM}"
+                    f"affinities.{name}.pseudo_labels.sam_masks.folder: there are no masks in {masks.folder}, which "
+                    f"must have {FORM}"
                 )
 
 
@@ -104,8 +104,8 @@ def _unfit_runtime(rules: Rules) -> Iterator[str]:
 def _unfit_sweeps(rules: Rules) -> Iterator[str]:
     for name in rules.sweeps if _lacks_masks(rules) else ():
         yield (
-            f"sweeps.{name}: compares scores of masks, and there are none: {_where_masks(rules)} is missing; "
-            "leave it out, or give the points as experiments of their own"
+            f"sweeps.{name}: needs masks to score with, but there are none: {_where_masks(rules)} is missing; "
+            "leave it out, or write its points as experiments"
         )
 
 

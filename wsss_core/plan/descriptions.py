@@ -1,4 +1,4 @@
-"""What tables, pages and archives are told of the experiments: plain values, as jobs get them."""
+"""What tables, pages and archives need to know about the experiments, as plain values for jobs."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,21 +10,22 @@ from wsss_core.config.guesses import guesses_of
 from wsss_core.config.references import used_variants
 from wsss_core.config.stages import STAGES
 from wsss_core.evaluation.classifier_verdict import read_verdict, verdict_in_text
-from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.artifacts import Artifact, all_artifacts
+from wsss_core.plan.background_in_words import source_of_threshold
 from wsss_core.plan.rules import Rules, directories
-from wsss_core.plan.score_conditions import labels_in_words, source_of_threshold
+from wsss_core.plan.score_conditions import labels_in_words
 
 Stages = Mapping[str, Artifact]
 """The artifact of each stage that an experiment passes through."""
 
 
 def described_experiments(rules: Rules) -> dict[str, dict[str, Any]]:
-    """By experiment, what a table says of it."""
+    """The description of each experiment, see :func:`described`."""
     return {name: described(rules, rules.config, name, stages) for name, stages in rules.plan.experiments.items()}
 
 
 def described(rules: Rules, config: Config, experiment: str, stages: Stages) -> dict[str, Any]:
-    """What a table says of an experiment beside its scores, and where those lie."""
+    """What a table says about an experiment besides its scores, and the files of its scores."""
     settings = config.experiments[experiment]
     cams = config.cams[settings.cams] if settings.cams else None
     affinity = config.affinities[settings.affinity] if settings.affinity else None
@@ -56,23 +57,23 @@ def described_threshold(choice: Threshold, chosen: Artifact | None) -> dict[str,
 
 
 def described_classifier(artifact: Artifact) -> dict[str, str]:
-    """What tables and pages are told of a classifier: its name, and the files of its scores and its verdict."""
+    """The description of a classifier: its name, and the files of its scores and its verdict."""
     files = {"scores": artifact.path("scores.csv"), "verdict": artifact.path("verdict.json")}
     return {"variant": artifact.variant, **files}
 
 
 def described_classifiers(rules: Rules) -> list[dict[str, str]]:
-    """The same of all classifiers that the experiments need."""
+    """The descriptions of all classifiers that the experiments need."""
     return [described_classifier(artifact) for artifact in classifiers_of(rules)]
 
 
 def described_points(rules: Rules, sweep: str) -> list[dict[str, Any]]:
-    """What the report of a sweep is told of its points."""
+    """The points of a sweep, for its report."""
     return [
         {
             "name": point.name,
             "values": dict(point.values),
-            # What is published is not of these values.
+            # Published figures are not for these values.
             "described": {**described(rules, point.plan.config, point.experiment, point.stages), "published": None},
         }
         for point in rules.sweeps[sweep]
@@ -85,19 +86,17 @@ def title_of_sweep(rules: Rules, sweep: str) -> str:
 
 
 def classifiers_of(rules: Rules) -> list[Artifact]:
-    """All classifiers that the experiments need, also those that others are trained with."""
-    names = [described["directory"] for described in described_artifacts(rules)]
-    found = {str(artifact.directory): artifact for artifact in rules.plan.artifacts("classifier")}
-    return [found[name] for name in names if name in found]
+    """All classifiers that the experiments need, including those that others are trained with."""
+    return [artifact for artifact in all_artifacts(rules.plan.experiments.values()) if artifact.stage == "classifier"]
 
 
 def files_of_classifiers(rules: Rules) -> list[str]:
-    """The files that say how well the classifiers tell the classes."""
+    """The files that say how well the classifiers recognise the classes."""
     return [file for files in described_classifiers(rules) for file in (files["scores"], files["verdict"])]
 
 
 def warnings_of_classifiers(rules: Rules) -> Iterator[str]:
-    """Warnings about classifiers, for the end: earlier ones are lost among other lines, or in a cluster's log."""
+    """Warnings about classifiers for the end of a run, as earlier ones get lost among other lines or in other logs."""
     for artifact in classifiers_of(rules):
         verdict_json = described_classifier(artifact)["verdict"]
         if os.path.exists(verdict_json) and (verdict := read_verdict(verdict_json)).is_warning:
@@ -106,24 +105,15 @@ def warnings_of_classifiers(rules: Rules) -> Iterator[str]:
 
 def described_artifacts(rules: Rules) -> list[dict[str, Any]]:
     """All artifacts that experiments need, and what they are made from, each after those."""
-    found: dict[str, dict[str, Any]] = {}
-
-    def visit(artifact: Artifact) -> None:
-        if str(artifact.directory) in found:
-            return
-        for needed in artifact.upstream.values():
-            visit(needed)
-        found[str(artifact.directory)] = {
+    return [
+        {
             "stage": artifact.stage,
             "variant": artifact.variant,
             "directory": str(artifact.directory),
             "upstream": directories(artifact.upstream),
         }
-
-    for stages in rules.plan.experiments.values():
-        for artifact in stages.values():
-            visit(artifact)
-    return list(found.values())
+        for artifact in all_artifacts(rules.plan.experiments.values())
+    ]
 
 
 def described_maps(rules: Rules, stages: Iterable[str]) -> dict[str, dict[str, list[str]]]:
@@ -149,7 +139,7 @@ def seed_thresholds(rules: Rules) -> dict[str, Any]:
 
 
 def described_corrections(rules: Rules) -> list[dict[str, Any]]:
-    """By experiment with corrected masks: these, its pseudo labels, and the same experiment without corrections."""
+    """For each experiment with corrected masks: the masks, its pseudo labels, and the same experiment without masks."""
     described = []
     for name, stages in rules.plan.experiments.items():
         if "corrected_masks" not in stages:
@@ -197,9 +187,9 @@ def described_climb_scores(rules: Rules) -> dict[str, dict[str, Any]]:
 
 
 def thresholds_of_climb_scores(rules: Rules) -> list[str]:
-    """The files with the thresholds of these experiments' seeds, of those that are chosen."""
-    told = [scored["threshold"]["file"] for scored in described_climb_scores(rules).values()]
-    return [file for file in told if file is not None]
+    """The files with these experiments' seed thresholds, as far as they are chosen."""
+    files = [scored["threshold"]["file"] for scored in described_climb_scores(rules).values()]
+    return [file for file in files if file is not None]
 
 
 def described_climbs(rules: Rules) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Links from an experiment's name to its artifacts, and the list of what no experiment needs."""
+"""Links from an experiment's name to its artifacts, and a list of what no experiment needs."""
 
 import errno
 import json
@@ -20,18 +20,18 @@ log = logging.getLogger(__name__)
 
 
 def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
-    """Make relative links ``<stage>`` -> artifact beside ``links_json``, which lists them.
+    """Make relative links ``<stage>`` -> artifact next to ``links_json``, which lists them.
 
     Links of an earlier configuration of the experiment are replaced or removed.
 
     Args:
         links_json: ``results/<dataset>/experiments/<experiment>/links.json``.
-        artifacts: directory of each stage's artifact.
+        artifacts: the directory of each stage's artifact.
     """
     folder = links_json.parent
     folder.mkdir(parents=True, exist_ok=True)
     for link in folder.iterdir():
-        # A temporary link is another run's, which links the same experiment.
+        # A temporary link belongs to another run that links the same experiment.
         if link.is_symlink() and link.name not in artifacts and not link.name.startswith(TEMPORARY_MARK):
             link.unlink(missing_ok=True)
     links = relative_links(links_json, artifacts)
@@ -41,12 +41,12 @@ def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
 
 
 def relative_links(links_json: Path, artifacts: Mapping[str, str]) -> dict[str, str]:
-    """What ``links_json`` lists: by stage, where its link leads."""
+    """The content of ``links_json``: by stage, where its link leads."""
     return {stage: os.path.relpath(directory, links_json.parent) for stage, directory in artifacts.items()}
 
 
 def listed_links(links_json: Path) -> dict[str, str] | None:
-    """What is listed there now; None if nothing is."""
+    """What the file lists now; None if it lists nothing."""
     try:
         listed = json.loads(links_json.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -55,18 +55,18 @@ def listed_links(links_json: Path) -> dict[str, str] | None:
 
 
 def _link(link: Path, target: str) -> None:
-    """Make a symbolic link, in the place of an earlier one."""
+    """Make a symbolic link, or replace an earlier one."""
     temporary = link.with_name(f"{TEMPORARY_MARK}{link.name}-{secrets.token_hex(6)}")
     unfinished.add(temporary)
     try:
         temporary.symlink_to(target)
         os.replace(temporary, link)
     except IsADirectoryError:
-        raise UserError(f"{link}: is a folder, where a link to {target} has to be; move it away") from None
+        raise UserError(f"{link}: is a folder, but must be a link to {target}; move it away") from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        log.warning("%s: this file system has no symbolic links; %s is what it would lead to", link, target)
+        log.warning("%s: this file system has no symbolic links; the link would lead to %s", link, target)
     finally:
         temporary.unlink(missing_ok=True)
         unfinished.discard(temporary)
@@ -75,7 +75,7 @@ def _link(link: Path, target: str) -> None:
 def unreferenced(
     folder: Path, artifacts: Collection[str], experiments: Collection[str], sweeps: Collection[str]
 ) -> list[Path]:
-    """What lies in a data set's results and belongs to no experiment or sweep of the configuration.
+    """What is in a data set's results, but belongs to no experiment or sweep of the configuration.
 
     Args:
         folder: ``results/<dataset>``.
@@ -99,7 +99,7 @@ def _delete_records(folder: Path, artifact: Path) -> None:
     rule = {"experiments": "link_experiment", "sweeps": "report_sweep"}.get(artifact.parent.name)
     if rule is not None:
         files = [folder / rule / f"{artifact.name}.log"]
-    else:  # the name ends in the artifact's digest, so that no other job's record has it
+    else:  # the name ends in the artifact's digest, so only its own records match
         files = list(folder.rglob(f"*{escape(artifact.name)}.*"))
     for file in files:
         file.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def prune(
     sweeps: Collection[str],
     delete: bool,
 ) -> None:
-    """Print what :func:`unreferenced` finds, with sizes; delete it, with its logs, on demand.
+    """Print what :func:`unreferenced` finds, with sizes, or delete it, with its logs.
 
     Args:
         folder: ``results/<dataset>``.
@@ -126,7 +126,7 @@ def prune(
         size = sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
         print(f"{'deleted' if delete else 'unreferenced'}  {size / 2**20:8.1f} MiB  {path}")
         if delete:
-            # Renamed first: a deletion that is cut short leaves no half of an artifact.
+            # Renamed first: an interrupted deletion then leaves no half artifact.
             doomed = path.with_name(f"{TEMPORARY_MARK}{path.name}")
             path.rename(doomed)
             shutil.rmtree(doomed)

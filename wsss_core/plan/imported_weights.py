@@ -1,7 +1,7 @@
-"""Whether the files that networks start from can serve, as far as they say it themselves: asked before anything runs.
+"""Checks that the files that networks start from fit, as far as their descriptions say; before anything runs.
 
-Without torch and without reading weights, as planning the workflow asks for it. What shows only when the weights are
-read (names, shapes) is told by the job that reads them.
+Without torch and without reading weights, as planning does this. What shows only when weights are read (names, shapes)
+is reported by the job that reads them.
 """
 
 import json
@@ -19,20 +19,20 @@ from wsss_core.config.trained_on import DESCRIPTION_KEY
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
 
-HOW_TO_IMPORT = "`python -m wsss_core import-weights` makes one of a checkpoint (docs/pretrained.md)"
+HOW_TO_IMPORT = "`python -m wsss_core import-weights` makes one from a checkpoint (docs/pretrained.md)"
 
 ARCHITECTURE = {
     **{"ordinary": "class_maps", "cgnet": "class_maps", "aeft": "gated_pyramid", "seenet": "self_erasing"},
     "mctformer": "class_tokens",
 }
-"""What the file of an objective's classifier calls its network."""
+"""The name of the network in a classifier's file, by objective."""
 
 
 def unfit_weights(config: Config) -> Iterator[str]:
-    """A line for each ``weights`` of a classifier, affinity or segmenter that is no file of such a network.
+    """A line for each ``weights`` of a classifier, affinity or segmenter that is not a file of such a network.
 
     Args:
-        config: checked, so that all variants that it refers to are there.
+        config: checked, so that all variants that it refers to exist.
     """
     for section in ("classifiers", "affinities", "segmenters"):
         for name, variant in getattr(config, section).items():
@@ -48,14 +48,14 @@ def unfit_weights(config: Config) -> Iterator[str]:
             except UserError as error:
                 yield f"{key}: {error}; {HOW_TO_IMPORT}"
                 continue
-            # An extension's network may be called anything.
+            # An extension's network may have any name.
             if source_of(variant) is None:
                 yield from (f"{key}: {path} {fault}" for fault in _faults(config, section, variant, description))
     yield from _unfit_texts(config)
 
 
 def _unfit_texts(config: Config) -> Iterator[str]:
-    """A line for each ``text_features`` that is no file of the texts that its classifier's settings ask for."""
+    """A line for each ``text_features`` that was not made from the texts of its classifier's settings."""
     for name, variant in config.classifiers.items():
         if not isinstance(variant, ClipClassifier):
             continue
@@ -68,7 +68,7 @@ def _unfit_texts(config: Config) -> Iterator[str]:
         except UserError as error:
             yield f"{key}: {error}; {HOW_TO_MAKE}"
             continue
-        if config.dataset.class_names is not None:  # else only the data set's own files tell them
+        if config.dataset.class_names is not None:  # else only the data set's own files have them
             texts, background = variant.texts(config.dataset.class_names), variant.background_texts()
             if fault := other_texts(path, description, texts, background):
                 yield f"{key}: {fault}"
@@ -78,38 +78,38 @@ def _unfit_texts(config: Config) -> Iterator[str]:
 
 
 def _other_lengths(classifier: ClipClassifier) -> str | None:
-    """A sentence if features of the classes, the background and the tower do not all have one length."""
+    """A sentence if the features of the classes, the background and the tower do not have the same length."""
     path, lengths = classifier.text_features, []
     with safetensors.safe_open(path, framework="numpy") as file:
         for name in ("classes", "background"):
             shape = file.get_slice(name).get_shape() if name in file.keys() else []  # noqa: SIM118  no mapping
             if len(shape) != 2:
-                return f"{path} is damaged: it has to hold two matrices, 'classes' and 'background'; {HOW_TO_MAKE}"
+                return f"{path} is damaged: it must have two matrices, 'classes' and 'background'; {HOW_TO_MAKE}"
             lengths.append(shape[1])
     if lengths[0] != lengths[1]:
         return (
-            f"{path} is damaged: features of the classes have the length {lengths[0]}, of the background {lengths[1]}; "
+            f"{path} is damaged: the classes' features have the length {lengths[0]}, the background's {lengths[1]}; "
             f"{HOW_TO_MAKE}"
         )
     try:
         tower = _description(classifier.weights).get("embedding", lengths[0])
-    except UserError:  # which the key 'weights' is told of
+    except UserError:  # reported for the key 'weights'
         return None
     if tower != lengths[0]:
         return (
-            f"{path} has features of the length {lengths[0]}, and the tower {classifier.weights} gives {tower}: they "
-            "are of another CLIP"
+            f"{path} has features of the length {lengths[0]}, but the tower {classifier.weights} gives {tower}: they "
+            "belong to another CLIP"
         )
     return None
 
 
 def _description(path: str) -> dict[str, Any]:
-    """What a file says of the network in it."""
+    """What a file says about its network."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             description = json.loads((file.metadata() or {})[DESCRIPTION_KEY])
     except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is damaged or no .safetensors file ({error})") from None
+        raise UserError(f"{path} is damaged, or not a .safetensors file ({error})") from None
     except (KeyError, ValueError, RecursionError):
         description = None
     if not isinstance(description, dict):
@@ -123,16 +123,16 @@ def _faults(config: Config, section: str, variant: Any, description: dict[str, A
     if isinstance(variant, ClipClassifier):
         wanted = "clip"
     if given != wanted:
-        yield f"holds weights of a {given}, not of a {wanted}"
+        yield f"has weights of a {given}, not of a {wanted}"
         return
     whole = section == "affinities" or variant.optimisation.epochs == 0
     backbone = variant.backbone or config.classifiers[variant.classifier].backbone
     own = describe_trunk(config.backbones[backbone])
     trunk = description.get("trunk")
     for key, value in (trunk if isinstance(trunk, dict) else {}).items():
-        # Of a network that is trained further the trunk's weights have to fit; dropout matters in training alone.
+        # If the network is trained further, only the trunk's weights must fit; dropout matters only in training.
         if key in own and value != own[key] and (key in ("network", "model", "pixels") or (whole and key != "dropout")):
-            yield f"has a trunk with {key}: {value}; backbones.{backbone} has {own[key]}"
+            yield f"has a trunk with {key}: {value}, but backbones.{backbone} has {own[key]}"
     if not whole:
         return
     wanted_too: dict[str, Any] = {}
@@ -149,7 +149,7 @@ def _faults(config: Config, section: str, variant: Any, description: dict[str, A
         ):
             if isinstance(options, dict) and options.get(option, value) != value:
                 yield f"is used as it is, and its {option} is {options[option]}, not {value} ('{key}')"
-    if config.dataset.class_names is not None:  # else only the data set's own files tell them
+    if config.dataset.class_names is not None:  # else only the data set's own files have them
         wanted_too["classes"] = list(config.dataset.class_names)
     if section == "segmenters":
         wanted_too |= {"network": variant.network, "options": variant.options}

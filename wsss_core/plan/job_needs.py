@@ -1,4 +1,4 @@
-"""What a rule's jobs may use: cores, memory, time, GPUs; and where their log and their costs are written."""
+"""What a rule's jobs may use (cores, memory, time, GPUs), and where their logs and costs are written."""
 
 from pathlib import Path
 from typing import Any
@@ -12,35 +12,39 @@ from wsss_core.plan.plan import Plan
 
 
 class JobNeeds:
-    """The part of :class:`wsss_core.plan.rules.Rules` that looks at ``resources`` and ``runtime``."""
+    """The part of :class:`wsss_core.plan.rules.Rules` that uses ``resources`` and ``runtime``."""
 
     plan: Plan
     config: Config
     folder: str
     """``results/<dataset>``."""
     on_gpus: bool
-    """Whether jobs compute on GPUs where they ask for one."""
+    """Whether jobs that ask for a GPU compute on one."""
 
     def log(self, job: str) -> str:
-        """A job's log: ``<rule>/<what tells its jobs apart>``, with wildcards."""
+        """A job's log.
+
+        Args:
+            job: ``<rule>/<what distinguishes its jobs>``, with wildcards.
+        """
         return f"{self.folder}/logs/{job}.log"
 
     def benchmark(self, job: str) -> str:
-        """Where Snakemake writes what a job took."""
+        """Where Snakemake writes a job's costs."""
         return f"{self.folder}/benchmarks/{job}.tsv"
 
     def threads(self, rule: str) -> int:
-        """CPU cores of a job: those that are asked for, or the default, which is another one beside a GPU."""
+        """CPU cores of a job: as configured, or the default, which is different for jobs on a GPU."""
         asked = self.config.resources.get(rule, DEFAULT_RESOURCES[rule])
         if rule not in GPU_THREADS or (rule in self.config.resources and "threads" in asked.model_fields_set):
             return asked.threads
         return GPU_THREADS[rule] if asked.gpu and self.on_gpus else DEFAULT_RESOURCES[rule].threads
 
     def resources(self, rule: str) -> dict[str, Any]:
-        """Memory, time and, of a rule that computes on one, GPUs that a job asks for.
+        """Memory and time that a job asks for, and GPUs if its rule computes on them.
 
-        An attempt after a failure asks for more memory and time, up to what ``runtime`` says there is; but for no more
-        memory if it was a GPU's that was full.
+        After a failure, an attempt asks for more memory and time, up to the bounds in ``runtime``; but not for more
+        memory if a GPU's memory was full.
         """
         asked = self.config.resources.get(rule, DEFAULT_RESOURCES[rule])
 
@@ -64,11 +68,11 @@ class JobNeeds:
         return resources
 
     def _gpu_to_average(self, stage: str) -> OfWildcards:
-        """One GPU for a job that refines scores by PAR or PAMR; a CRF computes on the CPU."""
+        """One GPU for a job that refines scores with PAR or PAMR; a CRF computes on the CPU."""
         averaging = {artifact.name for artifact in self.plan.artifacts(stage) if averages(artifact)}
         return with_signature(lambda wildcards: int(wildcards.artifact in averaging))
 
     def _gpu_was_full(self, rule: str, wildcards: Wildcards) -> bool:
-        """Whether the attempt before, whose log is still there, ended for want of a GPU's memory."""
+        """Whether the previous attempt, whose log still exists, failed because a GPU's memory was full."""
         shard = f".{wildcards.shard}-of-{wildcards.shards}" if hasattr(wildcards, "shard") else ""
         return any(told_by(log) for log in Path(self.folder, "logs", rule).glob(f"*{wildcards.artifact}{shard}.log"))

@@ -1,4 +1,4 @@
-"""Whether the results' folder, and the folders of the planned names in it, can be made at all."""
+"""Checks that the results folder, and the planned folders in it, can be made."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,13 +10,13 @@ from wsss_core.plan.artifacts import Artifact
 from wsss_core.plan.plan import Plan
 
 AROUND_A_NAME = 40
-"""Bytes that logs have around an artifact's or an experiment's name: ``predictions.<name>.000-of-008.log``, say."""
+"""Bytes that logs add to an artifact's or an experiment's name, as in ``predictions.<name>.000-of-008.log``."""
 IN_AN_ARTIFACT = 600
 """Bytes that paths in an artifact's folder may need: an image's id, names of files in progress."""
 
 
 def check_program_paths(*paths: str) -> None:
-    """Refuse a checkout or an interpreter in a folder whose name Snakemake would change.
+    """Refuse a checkout or an interpreter in a folder with a name that Snakemake would change.
 
     Raises:
         UserError: a path has braces.
@@ -24,17 +24,17 @@ def check_program_paths(*paths: str) -> None:
     for path in paths:
         if "{" in path or "}" in path:
             raise UserError(
-                f"{path}: the path has braces, characters that Snakemake replaces; move the project, with its "
-                "environment, to a folder without them"
+                f"{path}: the path has braces, which Snakemake replaces; move the project, with its environment, to a "
+                "folder without them"
             )
 
 
 def unfit_places(plan: Plan, experiments: Mapping[str, Mapping[str, Artifact]], sweeps: Iterable[str]) -> Iterator[str]:
-    """A line for each folder that cannot be made, or whose files could not.
+    """A line for each folder that cannot be made, or in which files could not be made.
 
     Args:
         plan: of the configuration.
-        experiments: by experiment, or point of a sweep, the artifact of each stage it passes through.
+        experiments: by experiment, or point of a sweep, the artifact of each stage that it passes through.
         sweeps: names of the sweeps.
     """
     results = plan.config.runtime.results
@@ -46,7 +46,7 @@ def unfit_places(plan: Plan, experiments: Mapping[str, Mapping[str, Artifact]], 
     for key, (name, what) in _longest_names(plan, experiments, sweeps).items():
         length = bytes_of(name) + AROUND_A_NAME
         if length > longest:
-            yield f"{key}: {what} would need files with names of {length} bytes; {longest} are possible: shorten it"
+            yield f"{key}: {what} would need file names of {length} bytes; only {longest} are possible: shorten it"
     here = max((bytes_of(os.path.abspath(artifact.directory)) for artifact in plan.artifacts()), default=0)
     if here + IN_AN_ARTIFACT > LONGEST_PATH:
         yield f"runtime.results: the path has {bytes_of(os.path.abspath(results))} bytes; choose a shorter one"
@@ -55,7 +55,7 @@ def unfit_places(plan: Plan, experiments: Mapping[str, Mapping[str, Artifact]], 
 def _longest_names(
     plan: Plan, experiments: Mapping[str, Mapping[str, Artifact]], sweeps: Iterable[str]
 ) -> dict[str, tuple[str, str]]:
-    """By key of the configuration, the longest name of a folder that comes from it, and what it is made of."""
+    """By key of the configuration, the longest name of a folder that comes from it, and what the name consists of."""
     named = [
         ("dataset.name", plan.config.dataset.name, "this name"),
         *((f"sweeps.{_cut(sweep)}", sweep, "this name") for sweep in sweeps),
@@ -64,19 +64,19 @@ def _longest_names(
     for experiment, artifacts in experiments.items():
         joined = "the joined names of the variants it uses"
         named += [(f"experiments.{_cut(experiment)}", artifact.name, joined) for artifact in artifacts.values()]
-    # Those that others are made from: an experiment does not list them.
+    # Artifacts that others are made from are not listed in experiments.
     named += [(f"variant {_cut(artifact.variant)}", artifact.name, "this name") for artifact in plan.artifacts()]
     found: dict[str, tuple[str, str]] = {}
-    told: set[str] = set()
+    seen: set[str] = set()
     for key, name, what in sorted(named, key=lambda entry: -bytes_of(entry[1])):
-        if name not in told:
+        if name not in seen:
             found.setdefault(key, (name, what))
-        told.add(name)
+        seen.add(name)
     return found
 
 
 def _no_folder(path: Path) -> str | None:
-    """Why there can be no folder at a path; None if it is there, or could be made."""
+    """Why there cannot be a folder at a path; None if it exists or can be made."""
     for place in (path, *path.parents):
         if bytes_of(place.name) > longest_name(place.parent):
             return f"the folder's name {_cut(place.name)!r} has {bytes_of(place.name)} bytes; choose a shorter one"
@@ -86,7 +86,7 @@ def _no_folder(path: Path) -> str | None:
             return None
         if os.path.exists(place):
             inside = "" if place == path else f"{path} cannot be made, as "
-            return f"{inside}{place} is a file; give a folder, or the path of one to be made"
+            return f"{inside}{place} is a file; give a folder, or the path of a new one"
     return None
 
 

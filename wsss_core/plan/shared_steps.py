@@ -1,4 +1,4 @@
-"""Trainings whose steps several GPUs could not share, told before the hours that come before them."""
+"""Trainings whose steps several GPUs cannot share, found before the hours of work that precede them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from wsss_core.plan.plan import Plan
 
 
 def unshared_steps(plan: Plan) -> Iterable[str]:
-    """A line for each training of the plan whose steps make no equal shares for the GPUs that its rule asks for."""
+    """A line for each training whose steps cannot be divided equally among the GPUs that its rule asks for."""
     if plan.config.runtime.device == "cpu":
         return
     for stage, row in STAGES.items():
@@ -34,14 +34,14 @@ def _fault(artifact: Artifact, gpus: int) -> str | None:
             return f"{gpus} GPUs cannot share the {images} images of a step equally; choose another number of either"
         if images // gpus % parts:
             return (
-                f"each of {gpus} GPUs has {images // gpus} images of a step, which make no {parts} equal parts; choose "
-                "an 'optimisation.accumulate' that divides them, such as 1"
+                f"each of {gpus} GPUs has {images // gpus} images of a step, which cannot make {parts} equal parts; "
+                "choose an 'optimisation.accumulate' that divides them, such as 1"
             )
     return None
 
 
 def _batch_sizes(settings: Mapping[str, Any], optimisation: Mapping[str, Any]) -> list[int]:
-    """The numbers of images that steps have; AEFT has another one after its warm-up."""
+    """The numbers of images in steps; AEFT has another one after its warm-up."""
     epochs, warm_up = optimisation["epochs"], settings.get("warmup_epochs")
     if warm_up is None:
         return [optimisation["batch_size"]] if epochs > 0 else []

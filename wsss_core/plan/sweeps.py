@@ -1,8 +1,8 @@
-"""Sweeps: which experiments a grid of values stands for, each one the plan of a configuration of its own.
+"""Sweeps: the experiments of a grid of values. Each has its own configuration and plan.
 
-A point of the grid is the configuration as if the point's values were written in it. So what lies downstream of a
-changed setting follows by itself, artifacts are named as they always are, and a point whose values are written into
-the file later finds everything made already.
+A point of the grid is the configuration with the point's values written into it. So everything downstream of a changed
+setting follows, artifacts have their usual names, and if a point's values are later written into the file, everything
+exists already.
 """
 
 import itertools
@@ -21,21 +21,21 @@ from wsss_core.config.sweeps import Sweep
 from wsss_core.plan.plan import Artifact, Plan
 
 PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-"""Values that a point's name can hold."""
+"""Values that can be in a point's name."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One combination of a sweep's values: an experiment with a name of its own."""
+    """One combination of a sweep's values: an experiment with its own name."""
 
     name: str
     """``<sweep>-<key>=<value>-...``; no experiment of the configuration can have a name with '-'."""
     values: Mapping[str, Any]
-    """By key, as in ``fields``, the value that it has here."""
+    """Its value for each key in ``fields``."""
     experiment: str
-    """Name of the experiment that is varied."""
+    """Name of the experiment that varies."""
     plan: Plan
-    """Plan of the configuration with these values and this experiment alone."""
+    """Plan of the configuration with these values, and with only this experiment."""
 
     @property
     def stages(self) -> dict[str, Artifact]:
@@ -51,10 +51,10 @@ def plan_sweeps(raw: Mapping[str, Any], plan: Plan) -> dict[str, list[Point]]:
         plan: of the same configuration, checked; the points' artifacts are added to it.
 
     Returns:
-        By sweep its points, the last key's values changing fastest.
+        The points of each sweep, with the last key's values changing fastest.
 
     Raises:
-        ConfigError: naming every key that does not exist or is not used by the experiment, every value that a key
+        ConfigError: naming every key that does not exist or that the experiment does not use, every value that a key
             cannot have, and points that are the same.
     """
     faults: list[str] = []
@@ -70,7 +70,7 @@ def plan_sweeps(raw: Mapping[str, Any], plan: Plan) -> dict[str, list[Point]]:
 
 
 def short_names(fields: Iterable[str]) -> dict[str, str]:
-    """For each key its last part, with as many parts before it as tell the keys apart."""
+    """The last part of each key, with as many parts before it as distinguish the keys."""
     fields = list(fields)
     names = {}
     for field in fields:
@@ -81,12 +81,12 @@ def short_names(fields: Iterable[str]) -> dict[str, str]:
 
 
 def value_in_words(value: Any) -> str:
-    """A value as YAML would have it on one line."""
+    """A value as YAML writes it on one line."""
     return value if isinstance(value, str) else json.dumps(value, default=str)  # dates
 
 
 def _misplaced(name: str, sweep: Sweep, config: Config) -> Iterable[str]:
-    """What is wrong with a sweep before any value is looked at."""
+    """What is wrong with a sweep, without a look at its values."""
     path = f"sweeps.{name}"
     if not VARIANT_NAME.fullmatch(name):
         yield f"{path}: a name is made of letters, digits and '_'"
@@ -98,7 +98,7 @@ def _misplaced(name: str, sweep: Sweep, config: Config) -> Iterable[str]:
         if section not in SECTIONS:
             yield unknown_name((path, "fields", field), "no section of variants", section, SECTIONS)
         elif len(rest) < 2 or rest[1] == "extends":
-            yield f"{path}.fields.{field}: is no key of a setting; write '<section>.<variant>.<key>'"
+            yield f"{path}.fields.{field}: is not the key of a setting; write '<section>.<variant>.<key>'"
         elif rest[0] not in getattr(config, section):
             where = (path, "fields", field)
             yield unknown_name(where, f"no such variant in '{section}'", rest[0], getattr(config, section))
@@ -107,19 +107,19 @@ def _misplaced(name: str, sweep: Sweep, config: Config) -> Iterable[str]:
 
 
 def _points(name: str, sweep: Sweep, raw: Mapping[str, Any], plan: Plan, faults: list[str]) -> list[Point]:
-    """The sweep's points; what is wrong with them is added to ``faults``, each thing once."""
+    """The sweep's points; what is wrong with them is added to ``faults``, without duplicates."""
     points: list[Point] = []
-    told: dict[str, str] = {}
+    found: dict[str, str] = {}
     results: dict[object, str] = {}
     for chosen in itertools.product(*(enumerate(values, start=1) for values in sweep.fields.values())):
         values = {field: value for field, (_, value) in zip(sweep.fields, chosen, strict=True)}
         try:
             config = _config_with(values, raw, plan.config)
         except ConfigError as error:
-            # Others, of variants that extend this one, say, come from these.
+            # Other faults, such as those of variants that extend this one, follow from these.
             of_keys = [fault for fault in error.faults if _is_of(values, fault)]
             for fault in of_keys or error.faults:
-                told.setdefault(fault, _told_of_point(name, values, fault))
+                found.setdefault(fault, _fault_of_point(name, values, fault))
             continue
         used = used_variants(config, sweep.experiment)
         for field in values:
@@ -127,19 +127,19 @@ def _points(name: str, sweep: Sweep, raw: Mapping[str, Any], plan: Plan, faults:
             if (section, variant) not in used:
                 listed = ", ".join(sorted(f"'{s}.{v}'" for s, v in used if s == section)) or f"nothing of '{section}'"
                 fault = f"sweeps.{name}.fields.{field}: experiment '{sweep.experiment}' does not use it, but {listed}"
-                told.setdefault(fault, fault)
+                found.setdefault(fault, fault)
         point = Point(_point_name(name, sweep, chosen), values, sweep.experiment, _plan_of(config, sweep, plan))
         points.append(point)
-        # A threshold that is fixed is part of no map, but of the maps' score.
+        # A fixed threshold is not part of any map, but of the maps' score.
         cams = config.cams.get(config.experiments[sweep.experiment].cams or "")
         result = (frozenset(a.digest for a in point.stages.values()), cams.threshold if cams else None)
         same = results.setdefault(result, point.name)
-        if same != point.name and not told:
-            told[name] = (
+        if same != point.name and not found:
+            found[name] = (
                 f"sweeps.{name}: '{same}' and '{point.name}' are the same; nothing that the experiment makes depends "
                 "on the difference"
             )
-    faults.extend(told.values())
+    faults.extend(found.values())
     return points
 
 
@@ -161,8 +161,8 @@ def _plan_of(config: Config, sweep: Sweep, plan: Plan) -> Plan:
     return Plan(config.model_copy(update={"experiments": alone}), shared_with=plan)
 
 
-def _told_of_point(name: str, values: Mapping[str, Any], fault: str) -> str:
-    """A fault of a point's configuration, under the key that it comes from where that is plain."""
+def _fault_of_point(name: str, values: Mapping[str, Any], fault: str) -> str:
+    """A fault of a point's configuration, under the key that it comes from if that is clear."""
     if _is_of(values, fault):
         return f"sweeps.{name}.fields.{fault}"
     words = ", ".join(f"{field}: {value_in_words(value)}" for field, value in values.items())
@@ -170,13 +170,13 @@ def _told_of_point(name: str, values: Mapping[str, Any], fault: str) -> str:
 
 
 def _is_of(values: Mapping[str, Any], fault: str) -> bool:
-    """Whether a fault is told of one of these keys, or of a key within its block."""
+    """Whether a fault is about one of these keys, or a key in its block."""
     key = fault.partition(":")[0]
     return any(f"{key}.".startswith(f"{field}.") for field in values)
 
 
 def _point_name(name: str, sweep: Sweep, chosen: Iterable[tuple[int, Any]]) -> str:
-    """The sweep's name, and each key with its value; a list, a block or a long word by its place, after '@'."""
+    """The sweep's name, and each key with its value; for a list, a block or a long word its position, after '@'."""
     parts = [name]
     for key, (place, value) in zip(short_names(sweep.fields).values(), chosen, strict=True):
         words = value_in_words(value)

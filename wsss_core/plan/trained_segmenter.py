@@ -1,4 +1,4 @@
-"""A segmenter that is to be used after its training: an experiment's, or one of which there is only the file."""
+"""A segmenter for use after its training: an experiment's, or one that is only a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,32 +15,32 @@ class TrainedSegmenter:
     """A segmenter's file, and how it is applied."""
 
     weights: Path
-    """The file, which says which network it is and which classes it knows."""
+    """The file, which describes the network and its classes."""
     prediction: Prediction
     """Scales, flip, CRF."""
     long_side: int | None = None
     """What larger images were shrunk to, if they were."""
     device: str = "auto"
-    """What it computes on."""
+    """The device that it computes on."""
 
 
 def segmenter_of_experiment(plan: Plan, name: str, options: str = "") -> TrainedSegmenter:
-    """The segmenter that an experiment has trained, applied as for its predictions.
+    """The trained segmenter of an experiment, applied as for its predictions.
 
     Args:
         plan: of the configuration.
         name: the experiment's.
-        options: what Snakemake is called with for this configuration, for a command that makes what is missing.
+        options: Snakemake's options for this configuration, for a command that makes what is missing.
 
     Raises:
-        UserError: there is no such experiment, it has no segmenter, or that is not trained yet.
+        UserError: there is no such experiment, it has no segmenter, or the segmenter is not trained yet.
     """
     if name not in plan.experiments:
         raise UserError(unknown_name(("--experiment",), "no such experiment", name, plan.experiments))
     stages, variant = plan.experiments[name], plan.config.experiments[name].segmenter
     if variant is None or "segmenter" not in stages:
         able = ", ".join(other for other, stages in plan.experiments.items() if "segmenter" in stages) or "none"
-        raise UserError(f"--experiment: '{name}' has no segmenter; experiments that have one: {able}")
+        raise UserError(f"--experiment: '{name}' has no segmenter; these experiments have one: {able}")
     weights = Path(stages["segmenter"].path("weights.safetensors"))
     if not weights.exists():
         raise UserError(
@@ -53,11 +53,11 @@ def segmenter_of_experiment(plan: Plan, name: str, options: str = "") -> Trained
 
 
 def segmenter_of_file(weights: Path, network: str) -> TrainedSegmenter:
-    """A segmenter of which nothing else is known, applied as is the default for its kind of network.
+    """A segmenter without a configuration, applied with the defaults for its kind of network.
 
     Args:
         weights: its file.
-        network: the name that ``network`` has in the configuration, as the file says it.
+        network: the value of the configuration's key ``network``, from the file.
     """
     kind = SECTIONS["segmenters"].kind(network)
     return TrainedSegmenter(weights, kind.model_fields["prediction"].default)

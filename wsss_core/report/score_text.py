@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas
 
-from wsss_core.plan.score_conditions import BEST_ON_TRAIN, CONDITIONS, WITH_SALIENCY
+from wsss_core.plan.background_in_words import BEST_ON_TRAIN
+from wsss_core.plan.score_conditions import CONDITIONS, WITH_SALIENCY
 from wsss_core.report.score_table import FIGURES, MEASURES
 
 CONDITIONS_HEADING = "Every figure and its conditions"
