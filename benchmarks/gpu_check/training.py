@@ -28,7 +28,7 @@ from wsss_core.config.segmentation import DeepLabV2, DeepLabV3Plus, SegmenterOpt
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.index import COLUMNS, DatasetIndex
 from wsss_core.datasets.palette import write_label_map
-from wsss_core.jobs.measured import forget_figures, told_figures
+from wsss_core.jobs.measured import forget_figures, recorded_figures
 from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import save_classifier
@@ -194,7 +194,7 @@ def measured_training(name: str, precision: str, inputs: Inputs, made: tuple[Pat
     run = Run([inputs.backbone], given.device.type, given.threads, workers=given.threads - 1 if on_gpu else 0)
     with load_of(given.device) as load:
         train(inputs, index, sizes, precision, made, run)
-    speed = told_figures()["images_per_second"]
+    speed = recorded_figures()["images_per_second"]
     for file in chain(made, made[0].parent.glob(".partial/*/*")):
         file.unlink()  # half a gigabyte each
     return Row(

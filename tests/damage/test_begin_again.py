@@ -203,7 +203,7 @@ def test_damaged_blocks_of_class_maps_are_drawn_again(tmp_path, caplog):
     drawn_blocks(shard_file, again)
     assert again == [0, 2, 3]
     assert shard_file.read_bytes() == whole.read_bytes()
-    assert "is no whole HDF5 file" in caplog.text and "other images" in caplog.text
+    assert "is not a whole HDF5 file" in caplog.text and "other images" in caplog.text
     with CamStoreReader([shard_file]) as reader:
         assert reader.image_ids == sorted(index().image_ids) and reader.classes == CLASSES
         assert np.isfinite(reader.read("x").cam).all()

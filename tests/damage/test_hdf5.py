@@ -78,13 +78,13 @@ def relinked(name, link):
         (relinked("x/high_res", lambda file, other: h5py.ExternalLink(str(other), "/x/high_res")), "is a link"),
         (relinked("x", lambda file, other: h5py.SoftLink("/other")), "'x' is a link"),
         (relinked("x/cam", lambda file, other: h5py.SoftLink("/x/cam")), "'cam' is a link"),
-        (relinked("x", lambda file, other: file["/"]), "is no HDF5 dataset"),
-        (relinked("x/cam", lambda file, other: file["/"]), "'cam' is no HDF5 dataset"),
-        (relinked("x/cam", lambda file, other: file["/x"]), "'cam' is no HDF5 dataset"),
-        (relinked("x", lambda file, other: np.arange(3)), "'x' is no HDF5 group"),
-        (relinked("x/cam", lambda file, other: np.dtype("f4")), "'cam' is no HDF5 dataset"),
-        (external_storage, "'cam' lie in another file"),
-        (virtual, "'cam' lie in another file"),
+        (relinked("x", lambda file, other: file["/"]), "is not an HDF5 dataset"),
+        (relinked("x/cam", lambda file, other: file["/"]), "'cam' is not an HDF5 dataset"),
+        (relinked("x/cam", lambda file, other: file["/x"]), "'cam' is not an HDF5 dataset"),
+        (relinked("x", lambda file, other: np.arange(3)), "'x' is not an HDF5 group"),
+        (relinked("x/cam", lambda file, other: np.dtype("f4")), "'cam' is not an HDF5 dataset"),
+        (external_storage, "'cam' are in another file"),
+        (virtual, "'cam' are in another file"),
     ],
 )
 def test_what_lies_elsewhere_is_not_followed(change, told, maps, elsewhere):
@@ -127,8 +127,8 @@ GOOD = np.full((2, 3, 5), 0.5, np.float32)
         (cam(GOOD[:, :2]), "'cam' has the shape (2, 2, 5)"),
         (cam(np.where(np.arange(5) == 2, np.nan, GOOD)), "'cam' has values that are not finite"),
         (cam(np.where(np.arange(5) == 2, np.inf, GOOD)), "'cam' has values that are not finite"),
-        (cam(-GOOD), "'cam' has values from -0.5 to -0.5; they must lie in [0, 1]"),
-        (cam(255 * GOOD), "they must lie in [0, 1]"),
+        (cam(-GOOD), "'cam' has values from -0.5 to -0.5; they must be in [0, 1]"),
+        (cam(255 * GOOD), "they must be in [0, 1]"),
         (lambda file: in_place_of(file["x"], "high_res", data=GOOD), "'high_res' has the shape (2, 3, 5)"),
         (lambda file: file["x"].create_dataset("background", data=GOOD[0, 1:]), "'background' has the shape"),
         (lambda file: in_place_of(file["x"], "classes", data=[0, 3]), "its classes are [0, 3]"),
@@ -137,14 +137,14 @@ GOOD = np.full((2, 3, 5), 0.5, np.float32)
         (lambda file: in_place_of(file["x"], "classes", data=[0.0, 1.0]), "values of type float64"),
         (lambda file: in_place_of(file["x"], "classes", data=1), "'classes' has the shape ()"),
         (attribute("height", 13), "'cam' has the shape (2, 3, 5); it must be (2, 4, 5)"),
-        (attribute("height", "12"), "'height' is no whole number"),
-        (attribute("height", 12.0), "'height' is no whole number"),
-        (attribute("width", [20, 20]), "'width' is no whole number"),
+        (attribute("height", "12"), "'height' is not a whole number"),
+        (attribute("height", 12.0), "'height' is not a whole number"),
+        (attribute("width", [20, 20]), "'width' is not a whole number"),
         (attribute("width", 0), "no image is 12 high and 0 wide"),
         (attribute("width", 2**40), "no image is 12 high"),
         (attribute("stride", 0, "/"), "a cell of its maps for 0 pixels"),
         (attribute("stride", 10**6, "/"), "a cell of its maps for 1000000 pixels"),
-        (attribute("stride", "four", "/"), "'stride' is no whole number"),
+        (attribute("stride", "four", "/"), "'stride' is not a whole number"),
         (without("x/cam"), "cam"),
         (without("x/classes"), "classes"),
         (without("x", "height"), "height"),
@@ -152,8 +152,8 @@ GOOD = np.full((2, 3, 5), 0.5, np.float32)
         (attribute("format", 7, "/"), "not one of class maps"),
         (attribute("version", [1, 1], "/"), "has version [1 1]"),
         (attribute("version", "1", "/"), "has version 1 of the format; this program reads 1"),
-        (attribute("classes", "cat", "/"), "'classes' is no list of names"),
-        (attribute("classes", [1, 2], "/"), "'classes' is no list of names"),
+        (attribute("classes", "cat", "/"), "'classes' is not a list of names"),
+        (attribute("classes", [1, 2], "/"), "'classes' is not a list of names"),
         (attribute("classes", ["cat", "cat"], "/"), "'classes' has a name twice"),
         (without("/", "classes"), "classes"),
     ],
@@ -178,7 +178,7 @@ def test_texts_that_go_round_in_circles_are_refused(maps):
         first = data.index(b"GCOL") + 16
         data[first : first + len(change)] = change
         maps.write_bytes(data)
-        assert "is damaged" in refusal(maps) or "no whole HDF5 file" in refusal(maps)
+        assert "is damaged" in refusal(maps) or "not a whole HDF5 file" in refusal(maps)
 
 
 def test_what_the_system_does_not_let_us_read_is_not_called_damaged(maps, monkeypatch):
@@ -238,7 +238,7 @@ def climb_with(**changed):
         (climb_with(images=np.zeros((2, 3, 6, 10, 3), "u2")), "type uint16"),
         (attribute("height", 0), "'maps' has the shape"),
         (lambda file: relinked("x", lambda file, other: h5py.SoftLink("/y"))(file, None), "'x' is a link"),
-        (lambda file: relinked("x/maps", lambda file, other: file["/"])(file, None), "'maps' is no HDF5 dataset"),
+        (lambda file: relinked("x/maps", lambda file, other: file["/"])(file, None), "'maps' is not an HDF5 dataset"),
     ],
 )
 def test_what_is_no_climb_is_refused(change, told, tmp_path):

@@ -173,9 +173,9 @@ def test_errors_say_what_is_wrong(tmp_path):
         other_classes: "other classes",
         version: "version 2",
         foreign: "not one of class maps",
-        truncated: "no whole HDF5 file",
-        text: "no whole HDF5 file",
-        twice: "class maps of image 'x', and so has",
+        truncated: "not a whole HDF5 file",
+        text: "not a whole HDF5 file",
+        twice: "class maps of image 'x', but",
     }.items():
         with pytest.raises(UserError, match=message) as error:
             CamStoreReader([good, path])

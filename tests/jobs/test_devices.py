@@ -43,7 +43,7 @@ def test_a_torch_without_cuda_is_told(no_variables, monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None)
     with (
         leased_gpus(1),
-        pytest.raises(UserError, match=r"is built for CPUs alone\. Install a torch for the CUDA of the"),
+        pytest.raises(UserError, match=r"is built only for CPUs\. Install a torch for the CUDA of the"),
     ):
         choose_device("auto")
 

@@ -8,7 +8,7 @@ import torch
 from wsss_core.config import read_yaml
 from wsss_core.config.stages import DEFAULT_RESOURCES
 from wsss_core.errors import UserError
-from wsss_core.jobs.gpu_memory import REMEDIES, full_memory_told, let_memory_grow, told_by
+from wsss_core.jobs.gpu_memory import REMEDIES, full_memory_explained, gpu_memory_was_full, let_memory_grow
 from wsss_core.jobs.job import in_job
 from wsss_core.plan.rules import Rules
 
@@ -32,13 +32,13 @@ def test_a_full_gpu_is_told_with_what_to_lower(error):
     said = pytest.raises(
         UserError, match=r"^out of GPU memory \(CUDA .*\)\. More 'mem_mb' .* 'optimisation.accumulate'"
     )
-    with said, full_memory_told("train_segmenter"):
+    with said, full_memory_explained("train_segmenter"):
         raise error
 
 
 def test_other_errors_stay_what_they_are():
     for error in (UserError("a sentence"), RuntimeError("mat1 and mat2 shapes cannot be multiplied"), MemoryError()):
-        with pytest.raises(type(error)), full_memory_told("predict"):
+        with pytest.raises(type(error)), full_memory_explained("predict"):
             raise error
 
 
@@ -56,7 +56,7 @@ def test_a_job_says_so_and_the_next_attempt_asks_for_no_more_ram(tmp_path, quiet
     text = log.read_text()
     assert "out of GPU memory (CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has" in text
     assert "fault of the program" not in text and "Traceback" not in text and "smaller 'scales'" in text
-    assert told_by(log)
+    assert gpu_memory_was_full(log)
 
     rules = Rules(read_yaml(REPOSITORY / "config.yaml"))
     rules.folder = str(tmp_path / "demo")

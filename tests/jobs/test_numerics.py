@@ -9,7 +9,7 @@ import wsss_core
 from tests.pretended_cuda.machine import numerics_restored
 from wsss_core.errors import UserError
 from wsss_core.jobs.job import Job, in_job
-from wsss_core.jobs.measured import forget_figures, told_figures
+from wsss_core.jobs.measured import forget_figures, recorded_figures
 from wsss_core.jobs.numerics import WORKSPACE, apply_numerics, device_for
 from wsss_core.jobs.run import Run
 
@@ -40,13 +40,13 @@ def test_float32_on_a_gpu_is_float32_whatever_torch_has_by_default():
     apply_numerics(Run(), CUDA)
     assert seen() == {"order": False, "benchmark": False, "tf32": {False}}
     assert WORKSPACE not in os.environ
-    assert told_figures() == {"deterministic": False, "tf32": False, "cudnn_benchmark": False}
+    assert recorded_figures() == {"deterministic": False, "tf32": False, "cudnn_benchmark": False}
 
 
 def test_tf32_is_computed_where_it_is_asked_for():
     apply_numerics(Run(), CUDA, "tf32", one_size=True)
     assert seen() == {"order": False, "benchmark": True, "tf32": {True}}
-    assert told_figures()["tf32"]
+    assert recorded_figures()["tf32"]
     apply_numerics(Run(), CUDA, "bfloat16")
     assert seen() == {"order": False, "benchmark": False, "tf32": {False}}
 
@@ -55,14 +55,14 @@ def test_a_gpu_without_tf32_says_so(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (7, 0))
     apply_numerics(Run(), CUDA, "tf32")
     assert "this GPU has no TF32" in caplog.text
-    assert told_figures()["tf32"] is False and seen()["tf32"] == {False}
+    assert recorded_figures()["tf32"] is False and seen()["tf32"] == {False}
 
 
 def test_a_fixed_order_leaves_no_choice_of_algorithms():
     apply_numerics(Run(deterministic=True), CUDA, one_size=True)
     assert seen() == {"order": True, "benchmark": False, "tf32": {False}}
     assert os.environ[WORKSPACE] == ":4096:8"
-    assert told_figures()["deterministic"]
+    assert recorded_figures()["deterministic"]
     apply_numerics(Run(), CUDA)  # the next job of one process
     assert not torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.deterministic
 
@@ -89,7 +89,7 @@ def test_the_environment_is_set_before_torch_looks_for_gpus(monkeypatch):
 def test_cpus_are_left_as_they_are():
     before = seen()
     apply_numerics(Run(deterministic=True), CPU, "tf32", one_size=True)
-    assert seen() == before and told_figures() == {}
+    assert seen() == before and recorded_figures() == {}
 
 
 def test_bfloat16_is_refused_where_it_is_emulated(monkeypatch):

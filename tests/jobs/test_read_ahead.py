@@ -82,7 +82,7 @@ def test_nothing_starts_for_no_items_and_bounds_are_checked():
         assert list(items) == []
         assert not reading_threads()
     for wrong in ({"threads": 0}, {"ahead": 0}):
-        with pytest.raises(ValueError, match="a thread and an item at least"):
+        with pytest.raises(ValueError, match="at least one thread and one item"):
             ReadAhead(str, range(3), **wrong)
 
 

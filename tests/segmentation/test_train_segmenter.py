@@ -204,7 +204,7 @@ def test_probabilities_are_kept_on_demand_and_a_killed_job_goes_on(tmp_path, dat
     assert kept.read_bytes() == whole and len(seen) == forwards
     with pytest.raises(UserError, match="no probabilities of image 'nobody'"):
         read_probabilities(kept, "nobody")
-    with pytest.raises(UserError, match="is no whole HDF5 file"):
+    with pytest.raises(UserError, match="is not a whole HDF5 file"):
         read_probabilities(manifest, "one")
 
 

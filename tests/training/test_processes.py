@@ -219,7 +219,7 @@ def test_the_log_has_all_that_the_other_process_has_to_say(tmp_path):
     )
     assert len(re.findall(rf"^{TIME} {fault}", log, re.M)) == 1
     assert re.search(rf"^{TIME} INFO training in 2 processes$", log, re.M)
-    assert re.search(rf"\n{TIME} ERROR process 2 of 2 failed by a fault of the program; .*\n\Z", log)
+    assert re.search(rf"\n{TIME} ERROR process 2 of 2 failed because of a fault of the program; .*\n\Z", log)
 
 
 def test_a_batch_that_makes_no_equal_parts_is_refused(tmp_path):

@@ -42,7 +42,7 @@ def test_a_warned_training_goes_on_from_its_very_step(tmp_path, unbroken, dice, 
     assert process.wait(timeout=60) == 128 + number
     wait_until_gone(processes)
     assert f"training: stopped by a signal in epoch 2, step {step + 1}" in log_of(tmp_path)
-    assert f"stopped by {number.name}; the same command goes on from here" in log_of(tmp_path)
+    assert f"stopped by {number.name}; the same command continues from here" in log_of(tmp_path)
     assert not (tmp_path / "weights.safetensors").exists()
     assert not list(tmp_path.rglob(".writing-*"))
     assert run(tmp_path, dropout=0.3) == 0

@@ -1,7 +1,7 @@
 import logging
 
 from tests.training.test_loop import train
-from wsss_core.jobs.measured import forget_figures, tell_figure, told_figures
+from wsss_core.jobs.measured import forget_figures, record_figure, recorded_figures
 from wsss_core.training import speed
 from wsss_core.training.speed import Speed
 
@@ -24,15 +24,15 @@ def test_a_training_tells_of_its_speed_and_the_curve_does_not(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         _, curve = train(tmp_path)
     assert list(curve[0]) == ["epoch", "loss", "error", "learning_rate"]
-    rate = told_figures()["images_per_second"]
+    rate = recorded_figures()["images_per_second"]
     assert rate > 0
     lines = [line for line in caplog.messages if "images a second" in line]
     assert any("epoch 3, " in line and line.endswith(" images a second") for line in lines)
 
 
 def test_a_job_begins_without_figures():
-    tell_figure("images_per_second", 3.0)
-    tell_figure("images_per_second", 4.0)
-    assert told_figures() == {"images_per_second": 4.0}
+    record_figure("images_per_second", 3.0)
+    record_figure("images_per_second", 4.0)
+    assert recorded_figures() == {"images_per_second": 4.0}
     forget_figures()
-    assert told_figures() == {}
+    assert recorded_figures() == {}

@@ -1,1 +1,1 @@
-"""What lies on the disk: atomic writes, progress of killed jobs, and the HDF5 formats."""
+"""Files on disk: atomic writes, progress of killed jobs, and the HDF5 formats."""

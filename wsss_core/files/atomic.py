@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside, flushed to disk, renamed."""
+"""Files that appear whole or not at all: written under another name, flushed to disk, renamed."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 from wsss_core.errors import full_disk_told
 
 TEMPORARY_MARK = ".writing-"
-"""In the name of every file that is still being written (and of leftovers of killed writers)."""
+"""At the start of the name of every file that is still being written (or that a killed process left)."""
 unfinished: set[Path] = set()
 """Files, or folders, that this process is writing under temporary names."""
 
@@ -21,13 +21,12 @@ unfinished: set[Path] = set()
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it becomes ``path``.
 
-    The temporary name is unique, so two jobs that write the same artifact do each other no
-    harm: the rename is the commit and the last one wins. On an exception the temporary file
-    is removed and ``path`` is left as it was. The file has the permissions that the umask gives
-    to new files, and the group that the folder does, so that a team can share the results.
+    The temporary name is unique, so two jobs that write the same artifact do not disturb each other: the rename is the
+    commit, and the last one wins. On an exception the temporary file is removed and ``path`` stays as it was. The file
+    gets the permissions that the umask gives to new files, and the folder's group, so that a team can share results.
 
     Args:
-        path: the final path; its folder is made when missing.
+        path: the final path; its folder is made if it is missing.
 
     Yields:
         The path of an empty file, with the same suffix as ``path``.
@@ -43,12 +42,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             _create(temporary)
             permissions = temporary.stat().st_mode & 0o777
             yield temporary
-            # Some libraries (safetensors) put a file of their own in its place, which is for its owner alone.
+            # Some libraries (safetensors) replace it with their own file, which only its owner may read.
             if temporary.stat().st_mode & 0o777 != permissions:  # some file systems do not know permissions
                 temporary.chmod(permissions)
             _flush(temporary)
             os.replace(temporary, path)
-            with suppress(OSError):  # not all file systems flush folders; the file itself is there
+            with suppress(OSError):  # not all file systems flush folders; the file itself is flushed
                 _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
@@ -56,14 +55,14 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def temporary_end(path: Path) -> str:
-    """How the temporary names of a file end, after the mark and a random number."""
-    # Names have at most 255 bytes, 4 a character.
+    """The end of a file's temporary names, after the mark and a random number."""
+    # A name has at most 255 bytes, a character up to 4.
     return path.name if len(path.name) <= 50 else path.name[-50:]
 
 
 @contextmanager
 def scratch_folder(parent: Path | str) -> Iterator[Path]:
-    """Yield a new folder in ``parent`` (made when missing) for what is moved away when complete.
+    """Yield a new folder in ``parent`` (made if missing), for files that are moved away when they are complete.
 
     Raises:
         UserError: the disk is full.
@@ -83,21 +82,21 @@ def _create(path: Path) -> None:
     """Make an empty file, and its folder."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A job that finishes the same work may remove the folder in between, but not once a file lies in it.
+        # A job that finishes the same work may remove the folder in between, but not once it has a file.
         with suppress(FileNotFoundError):
             path.touch(exist_ok=False)
             return
 
 
 def remove_unfinished_files() -> None:
-    """Remove what this process has not finished writing; for a process that ends at once."""
+    """Remove what this process has not finished writing, before it ends at once."""
     for path in list(unfinished):
         with suppress(OSError):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _flush(path: Path) -> None:
-    """Bring a file's (or a folder's list of names) bytes to the disk."""
+    """Flush the bytes of a file, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -106,7 +105,7 @@ def _flush(path: Path) -> None:
 
 
 def write_text(path: Path | str, text: str, errors: str = "strict") -> None:
-    """Write ``text`` (UTF-8; ``errors`` as of ``open``) to ``path`` atomically."""
+    """Write ``text`` (UTF-8; ``errors`` as for ``open``) to ``path`` atomically."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", errors=errors, newline="\n") as file:
         file.write(text)
 

@@ -1,11 +1,11 @@
 """The public file format of class maps: HDF5, format "wsss-cams", version 1 (docs/cam_format.md).
 
-Readable with plain h5py. Root attributes: ``format``, ``version``, ``classes`` (names), ``stride`` (4 where it is
+Readable with plain h5py. Root attributes: ``format``, ``version``, ``classes`` (names), ``stride`` (4 if it is
 missing), ``provenance`` (JSON). One group per image, named by its id (:func:`group_name`), with attributes
-``height`` and ``width`` and the datasets ``classes`` (K,) int16, ``cam`` (K, h, w), a cell for ``stride`` pixels
-each way, and, where kept, ``high_res`` (K, height, width). Values lie in [0, 1]. In maps that a CAM method made the
-largest of each class is 1 up to the method's epsilon; maps that have walked along affinities may be lower, and may
-have a ``background`` (h, w), which walked with them.
+``height`` and ``width`` and the datasets ``classes`` (K,) int16, ``cam`` (K, h, w) with a cell for ``stride`` pixels
+each way, and, if kept, ``high_res`` (K, height, width). Values are in [0, 1]. In a CAM method's maps the maximum of
+each class is 1 up to the method's epsilon; maps that have walked along affinities may be lower, and may have a
+``background`` (h, w), which walked with them.
 """
 
 import json
@@ -28,13 +28,13 @@ from wsss_core.files.signals import signals_deferred
 
 FORMAT, VERSION = "wsss-cams", 1
 FILTERS: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-"""Chosen by `python -m benchmarks.cam_store`: level 4 makes files 4 % smaller, and takes a third longer."""
+"""Chosen with `python -m benchmarks.cam_store`: level 4 makes files 4 % smaller, but takes a third longer."""
 
 
 def group_name(image_id: str) -> str:
     """The name of an image's group: its id, with ``/`` as ``%2F`` and ``%`` as ``%25``.
 
-    A slash would nest groups. The id ``.``, which to HDF5 is the group itself, becomes ``%2E``.
+    A slash would nest groups. The id ``.``, which is the group itself in HDF5, becomes ``%2E``.
     """
     return "%2E" if image_id == "." else image_id.replace("%", "%25").replace("/", "%2F")
 
@@ -64,14 +64,14 @@ def write_cam_store(
         stride: pixels of an image per cell of ``cam`` and ``background``.
 
     Raises:
-        UserError: the maps of an image are none: not finite, outside of [0, 1], or of another shape.
+        UserError: an image's maps are not finite, outside of [0, 1], or of the wrong shape.
     """
     with _new_store(path, classes, provenance, stride) as file:
         for image in images:
             if fault := fault_of(replace(image, stride=stride), len(classes)):
                 raise UserError(
-                    f"image '{image.image_id}': its class maps are not written, as {fault}; look at the network that "
-                    "they are drawn from, and at the method's settings"
+                    f"image '{image.image_id}': its class maps are not written, as {fault}; check the network that "
+                    "they are drawn from, and the method's settings"
                 )
             with signals_deferred():
                 _write_image(file.create_group(group_name(image.image_id)), image, precision)
@@ -85,15 +85,15 @@ def join_cam_stores(
     parts: "CamStoreReader",
     stride: int = CAM_STRIDE,
 ) -> None:
-    """Write maps of several files to one, atomically, compressed as they are: that is what takes long.
+    """Write maps of several files to one, atomically. They stay compressed, as compression takes long.
 
     Args:
         path: the ``.h5`` file.
-        classes: as in :func:`write_cam_store`; so is the provenance, of which the parts' is not kept.
-        provenance: where the maps come from.
+        classes: as in :func:`write_cam_store`.
+        provenance: where the maps come from, as in :func:`write_cam_store`; the parts' provenance is not kept.
         image_ids: the images; written in this order.
-        parts: the files, open.
-        stride: as the parts'.
+        parts: the open files.
+        stride: the stride of the parts.
 
     Raises:
         UserError: the parts lack an image, or it is damaged.
@@ -122,7 +122,7 @@ def _write_image(group: h5py.Group, image: ImageCams, precision: str) -> None:
     for name, maps in {"cam": image.cam, "high_res": image.high_res, "background": image.background}.items():
         if maps is not None:
             data = np.asarray(maps, dtype=precision)
-            # HDF5 refuses to compress what has no elements. A chunk is a map: they are read whole.
+            # HDF5 refuses to compress empty datasets. A chunk is one map, as maps are read whole.
             chunks = (1, *data.shape[1:]) if data.ndim == 3 else data.shape
             group.create_dataset(name, data=data, **({**FILTERS, "chunks": chunks} if data.size else {}))
 
@@ -134,8 +134,8 @@ class CamStoreReader:
         """Open the shards.
 
         Raises:
-            UserError: a file is missing, cut short, no CAM file, of another version, or of other
-                classes than the first.
+            UserError: a file is missing, cut short, not a CAM file, of another version, or has other classes than the
+                first.
         """
         self._stores: list[Hdf5Store] = []
         self._home: dict[str, Hdf5Store] = {}
@@ -150,21 +150,21 @@ class CamStoreReader:
             raise
 
     def _register(self, path: Path | str) -> None:
-        """Open a shard, and note which images it has."""
+        """Open a shard, and register its images."""
         store = Hdf5Store(path, FORMAT, VERSION, "class maps")
         self._stores.append(store)
         if self._stores[0] is not store and store.classes != self.classes:
-            raise UserError(f"{path}: has other classes than {self._paths[0]}; they are not of one data set")
+            raise UserError(f"{path}: has other classes than {self._paths[0]}; they are from different data sets")
         self.classes = store.classes
         with store.reading():
             for image_id in map(image_id_of, store.file):
                 if image_id in self._home:
                     home = self._home[image_id].path
-                    raise UserError(f"{path}: has class maps of image '{image_id}', and so has {home}")
+                    raise UserError(f"{path}: has class maps of image '{image_id}', but {home} has them, too")
                 self._home[image_id] = store
 
     def check_classes(self, classes: Sequence[str]) -> None:
-        """See to it that the maps are of these classes, in this order; a file without images may be of any.
+        """Check that the maps are of these classes, in this order; a file without images may have any classes.
 
         Raises:
             UserError: they are not.
@@ -196,8 +196,8 @@ class CamStoreReader:
         """The class maps of an image, as float32.
 
         Raises:
-            UserError: no shard has the image, or its maps are damaged: of another type, shape or range than the
-                format says, or not in the file itself.
+            UserError: no shard has the image, or its maps are damaged: they have another type, shape or range than in
+                the format, or are not in the file itself.
         """
         store = self._home_of(image_id)
         with store.reading(f"the maps of image '{image_id}'"):
@@ -223,7 +223,7 @@ class CamStoreReader:
             return image
 
     def copy(self, image_id: str, to: h5py.File) -> None:
-        """Copy an image's group to another file, without looking at the maps.
+        """Copy an image's group to another file, without a check of the maps.
 
         Raises:
             UserError: as :meth:`read`.
@@ -250,7 +250,7 @@ class CamStoreReader:
             store.close()
 
     def __reduce__(self) -> tuple[type["CamStoreReader"], tuple[tuple[Path | str, ...]]]:
-        """Another process opens the shards for itself."""
+        """Another process opens the shards itself."""
         return CamStoreReader, (self._paths,)
 
     def __enter__(self) -> "CamStoreReader":

@@ -26,7 +26,7 @@ FORMAT, VERSION = "wsss-climb", 1
 
 @dataclass(frozen=True)
 class ImageClimb:
-    """How one image climbed, for each of its classes on its own."""
+    """How one image climbed, separately for each of its classes."""
 
     image_id: str
     """The image's id."""
@@ -35,9 +35,9 @@ class ImageClimb:
     maps: np.ndarray
     """(K, steps, h, w) float32: the class map at each step, at the image's own size; not negative, not normalised."""
     scores: np.ndarray
-    """(K, steps) float32: the score of the class at each step, the mean of the image's and its mirror image's."""
+    """(K, steps) float32: the score of the class at each step, the mean over the image and its mirror image."""
     images: np.ndarray
-    """(K, steps, h'', w'', 3) uint8: the image at each step, made small."""
+    """(K, steps, h'', w'', 3) uint8: the image at each step, shrunk."""
     height: int
     """Height of the image, pixels."""
     width: int
@@ -98,14 +98,14 @@ def read_climbs(path: Path | str) -> tuple[tuple[str, ...], list[ImageClimb]]:
 
 
 def _check(climb: ImageClimb, classes: int) -> None:
-    """See to it that a climb is one.
+    """Check a climb's shapes and values.
 
     Raises:
-        ValueError: it is not.
+        ValueError: saying what is wrong.
     """
     shown, (number, steps, *sides) = climb.classes, climb.maps.shape
     if len(shown) and not 0 <= shown.min() <= shown.max() < classes:
-        raise ValueError(f"its classes are {shown.tolist()}, and the file has {classes} classes, numbered from 0")
+        raise ValueError(f"its classes are {shown.tolist()}, but the file has {classes} classes, numbered from 0")
     if number != len(shown) or steps < 1 or min(*sides, climb.height, climb.width) < 1:
         raise ValueError(f"'maps' has the shape {climb.maps.shape}")
     if climb.scores.shape != (number, steps):

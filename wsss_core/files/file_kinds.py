@@ -1,4 +1,4 @@
-"""What a file that cannot be read is, by its first bytes: for messages."""
+"""What an unreadable file is, by its first bytes, for messages."""
 
 import re
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class FileKind:
     what: str
     """In words that follow "is", such as ``a HEIC image``."""
     advice: str | None = None
-    """What to do, whatever the file was meant to be; None if that depends on what is expected."""
+    """What to do; None if that depends on the expected kind of file."""
 
 
 _ZEROS = "filled with zeros, as when a copy or download broke off"
 _LFS = "a pointer of Git LFS, not the file itself"
 _ANNEX = "a pointer of git-annex, not the file itself"
-_WEB = "a web page (HTML), as a site sends it in place of a file"
+_WEB = "a web page (HTML), as a site sends it instead of a file"
 _ZIP = "a ZIP archive"
 _STAND_INS = (_ZEROS, _LFS, _ANNEX, _WEB)
 _BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
@@ -70,21 +70,21 @@ _BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x7fELF", "a program"),
     (0, b"MZ", "a program"),
 )
-"""Where in a file which bytes tell what it is; the first that fits counts."""
+"""Position in the file, bytes there, and the kind of file; the first match counts."""
 _BOXES = {
     "a HEIC image, as telephones save them": "heic heix heim heis hevc hevx hevm hevs mif1 msf1",
     "an AVIF image": "avif avis",
     "a raw photograph (Canon's CR3)": "crx",
     "a video (MP4 or QuickTime)": "isom iso2 iso4 iso5 iso6 mp41 mp42 avc1 qt M4V M4VP MSNV 3gp4 3gp5 dash",
 }
-"""Files that begin with a box ``ftyp``, by the brand in it."""
+"""Kinds of files that begin with a box ``ftyp``, and the brands in it."""
 _MARKUP = re.compile(r"(?:<!--.*?-->|<\?xml.*?\?>|<!doctype svg.*?>|\s)*<(!?\w+)[\s>]?(\w*)", re.DOTALL | re.IGNORECASE)
 _WEB_PAGE = ("html", "head", "body", "script", "title", "meta", "div", "!doctype")
 _READ = 4096
 
 
 def file_kind(path: Path | str) -> FileKind | None:
-    """What a file is, by its first bytes; None if they tell nothing, or it cannot be opened."""
+    """What a file is, by its first bytes; None if they do not say, or it cannot be opened."""
     try:
         with open(path, "rb") as file:
             start = file.read(_READ)
@@ -95,7 +95,7 @@ def file_kind(path: Path | str) -> FileKind | None:
     if not any(start):
         return FileKind(_ZEROS, FETCH_AGAIN)
     for at, beginning, what in _BEGINNINGS:
-        # Two letters may begin a text, too.
+        # A text may begin with the same two letters.
         if start[at : at + len(beginning)] == beginning and (len(beginning) > 2 or b"\0" in start):
             return FileKind(what)
     if start[4:8] == b"ftyp":
@@ -106,15 +106,15 @@ def file_kind(path: Path | str) -> FileKind | None:
 
 
 def stand_in(path: Path | str) -> str | None:
-    """What lies in place of a file of any kind, and what to do, in words that begin with "is"; else None."""
+    """What there is instead of the real file, and what to do, in words that begin with "is"; None for other files."""
     kind = file_kind(path)
     return f"is {kind.what}; {kind.advice}" if kind is not None and kind.what in _STAND_INS else None
 
 
 def no_weights(path: Path | str) -> str | None:
-    """What a file that cannot be read as weights is, and what to do; in words that follow "is".
+    """What a file that cannot be read as weights is, and what to do, in words that follow "is".
 
-    None if it may be damaged weights all the same: files of torch.save are ZIP archives.
+    None if it may still be damaged weights: files of torch.save are ZIP archives.
     """
     kind = file_kind(path)
     if kind is None or kind.what == _ZIP:

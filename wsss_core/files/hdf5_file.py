@@ -15,13 +15,13 @@ from wsss_core.files.signals import signals_deferred
 def create_hdf5(path: Path | str) -> Iterator[h5py.File]:
     """Create an HDF5 file; equal content gives equal bytes.
 
-    The HDF5 library writes what it has buffered when datasets are closed, where h5py drops errors:
-    on a full disk parts would be missing from a file that looks whole, and the process may crash at
-    the end. So the library writes to an object that remembers the first error.
+    The HDF5 library writes its buffers when datasets are closed, where h5py drops errors: on a full disk parts would be
+    missing from a file that looks whole, and the process might crash at the end. So the library writes to an object
+    that remembers the first error.
 
     Yields:
-        The open file. Write to it within ``signals_deferred``: exceptions that a signal's handler raises
-        may be dropped as well.
+        The open file. Write to it within ``signals_deferred``: exceptions from a signal's handler may be dropped as
+        well.
 
     Raises:
         OSError: something could not be written.
@@ -33,7 +33,7 @@ def create_hdf5(path: Path | str) -> Iterator[h5py.File]:
             try:
                 yield hdf5
             finally:
-                with signals_deferred():  # an exception of a signal's handler would be dropped as well
+                with signals_deferred():  # an exception from a signal's handler would be dropped as well
                     hdf5.close()
         except Exception as error:
             if target.failure is None:
@@ -44,7 +44,7 @@ def create_hdf5(path: Path | str) -> Iterator[h5py.File]:
 
 
 class _RememberingFile(io.RawIOBase):
-    """A file for h5py. After a write has failed, others seem to succeed: HDF5 cannot cope with errors."""
+    """A file for h5py. After a failed write, later ones seem to succeed, as HDF5 cannot handle errors."""
 
     def __init__(self, file: io.FileIO) -> None:
         self.file = file

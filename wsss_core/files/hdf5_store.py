@@ -1,7 +1,7 @@
-"""Reading our own HDF5 formats from files that may be damaged, or made by others: all faults become sentences.
+"""Reading our own HDF5 formats from files that may be damaged, or made by others; all faults become sentences.
 
-What is read lies in the file itself. Links, external storage and virtual datasets could bring in another file's bytes,
-and are refused.
+Only the file itself is read. Links, external storage and virtual datasets could bring in another file's bytes, and are
+refused.
 """
 
 import io
@@ -16,11 +16,11 @@ import numpy as np
 from wsss_core.errors import UserError
 
 _HEAP = b"GCOL"
-"""What a collection of texts begins with, in HDF5 files."""
+"""The first bytes of a collection of texts in HDF5 files."""
 _MOST_COMPRESSED = 1100
-"""Bytes that gzip makes of one, at most, and a little more."""
+"""Slightly more than gzip's largest ratio of compression."""
 _ALWAYS_READ = 2**28
-"""Bytes that a dataset may have, however few are stored of it."""
+"""Bytes that a dataset may have, however few of them are stored."""
 
 
 class Hdf5Store:
@@ -31,9 +31,9 @@ class Hdf5Store:
 
         Args:
             path: the ``.h5`` file.
-            form: what its attribute ``format`` has to be.
-            version: what its attribute ``version`` has to be.
-            what: what such files hold, in words (``class maps``).
+            form: the expected attribute ``format``.
+            version: the expected attribute ``version``.
+            what: the content of such files, in words (``class maps``).
 
         Raises:
             UserError: the file is missing, cannot be read, is damaged, or of another format or version.
@@ -47,11 +47,11 @@ class Hdf5Store:
             raise self._unreadable(error) from None
         try:
             self.file = h5py.File(self._bytes, "r")
-        except Exception as error:  # of a damaged file, the library raises nearly every type there is
+        except Exception as error:  # for a damaged file, the library raises nearly every type
             self._bytes.close()
             if self._bytes.failure is not None:
                 raise self._unreadable(self._bytes.failure) from None
-            raise UserError(f"{path}: is no whole HDF5 file ({error}); delete it and make it again") from None
+            raise UserError(f"{path}: is not a whole HDF5 file ({error}); delete it and make it again") from None
         try:
             with self.reading():
                 found, number = self.file.attrs.get("format"), self.file.attrs.get("version")
@@ -67,17 +67,17 @@ class Hdf5Store:
     def _class_names(self) -> tuple[str, ...]:
         names = self.file.attrs["classes"]
         if not isinstance(names, np.ndarray) or names.ndim != 1 or not all(isinstance(name, str) for name in names):
-            raise ValueError("the attribute 'classes' is no list of names")
+            raise ValueError("the attribute 'classes' is not a list of names")
         if len({*names}) < len(names):
             raise ValueError("the attribute 'classes' has a name twice")
         return tuple(names)
 
     @contextmanager
     def reading(self, part: str = "it") -> Iterator[None]:
-        """Tell what goes wrong in the body as damage of a part of the file.
+        """Report errors of the body as damage of a part of the file.
 
         Raises:
-            UserError: anything was raised.
+            UserError: the body raised anything.
         """
         try:
             yield
@@ -91,10 +91,10 @@ class Hdf5Store:
             raise UserError(f"{self.path}: {said} ({_in_words(error)}); delete {what} and make it again") from None
 
     def group(self, name: str) -> h5py.Group:
-        """The group of an image, all of whose datasets lie in it.
+        """The group of an image, with all its datasets in this file.
 
         Raises:
-            ValueError: it is a link, is no group, or holds anything that is not in this file.
+            ValueError: it is a link, is not a group, or contains anything that is not in this file.
         """
         group = _member(self.file, name, h5py.Group)
         for dataset in group:
@@ -102,31 +102,31 @@ class Hdf5Store:
         return group
 
     def integer(self, attributes: h5py.AttributeManager, name: str) -> int:
-        """An attribute that is one whole number.
+        """An attribute that is a whole number.
 
         Raises:
             ValueError: it is anything else.
         """
         value = attributes[name]
         if not isinstance(value, np.integer):
-            raise ValueError(f"the attribute '{name}' is no whole number")
+            raise ValueError(f"the attribute '{name}' is not a whole number")
         return int(value)
 
     def array(self, group: h5py.Group, name: str, kinds: str, dimensions: int) -> np.ndarray:
-        """A dataset of a group of :meth:`group`.
+        """A dataset in a group from :meth:`group`.
 
         Args:
             group: the group.
-            name: of the dataset.
-            kinds: the kinds of numbers that it may have: ``f`` (float16 to float64), ``i``, ``u``.
-            dimensions: how many it must have.
+            name: the dataset's name.
+            kinds: the allowed kinds of numbers: ``f`` (float16 to float64), ``i``, ``u``.
+            dimensions: the required number of dimensions.
 
         Raises:
-            ValueError: its type or its dimensions are others, or it has far more values than are stored.
+            ValueError: it has another type or number of dimensions, or far more values than are stored.
         """
         dataset = group[name]
         if dataset.dtype.kind not in kinds or dataset.dtype.itemsize > 8:
-            raise ValueError(f"'{name}' holds values of type {dataset.dtype}")
+            raise ValueError(f"'{name}' has values of type {dataset.dtype}")
         if dataset.shape is None or len(dataset.shape) != dimensions:
             raise ValueError(f"'{name}' has the shape {dataset.shape}; it must have {dimensions} dimensions")
         if dataset.nbytes > max(_ALWAYS_READ, _MOST_COMPRESSED * dataset.id.get_storage_size()):
@@ -143,14 +143,14 @@ class Hdf5Store:
 
 
 def _member(group: h5py.Group, name: str, kind: type[h5py.Group] | type[h5py.Dataset]) -> h5py.Group | h5py.Dataset:
-    """What a group has by a name, if it lies in this file and is of the kind expected."""
+    """The member of a group with this name, if it is in this file and of the expected kind."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"'{name}' is a link to another place, which is not followed")
     found = group[name]
     if not isinstance(found, kind):
-        raise ValueError(f"'{name}' is no HDF5 {kind.__name__.lower()}")
+        raise ValueError(f"'{name}' is not an HDF5 {kind.__name__.lower()}")
     if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
-        raise ValueError(f"the values of '{name}' lie in another file, which is not read")
+        raise ValueError(f"the values of '{name}' are in another file, which is not read")
     return found
 
 
@@ -161,8 +161,8 @@ def _in_words(error: Exception) -> str:
 class _ReadOnlyFile(io.RawIOBase):
     """A file for h5py to read from, which remembers whether the system refused to read it.
 
-    Nothing is locked: files appear whole, and are never changed. A collection of texts that the library would never
-    get to the end of is refused: HDF5 (2.0.0) goes on by an object's size, be it 0.
+    Nothing is locked, as files appear whole and never change. A collection of texts that would keep the library in an
+    endless loop is refused: HDF5 (2.0.0) advances by an object's size, even if that is 0.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -181,7 +181,7 @@ class _ReadOnlyFile(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         view, count = memoryview(buffer).cast("B"), 0
         try:
-            # At a place, for processes that were forked share the descriptor.
+            # With an explicit position, because forked processes share the descriptor.
             while read := os.preadv(self._descriptor, [view[count:]], self._position + count):
                 count += read
         except OSError as error:
@@ -199,7 +199,7 @@ class _ReadOnlyFile(io.RawIOBase):
 
 
 def _check_heap(heap: Sequence[int] | memoryview) -> None:
-    """Refuse a collection of texts with an object that leads nowhere. A part of it, from its beginning, will do."""
+    """Refuse a collection of texts with an object that leads nowhere. The beginning of the collection is enough."""
 
     def number(at: int, size: int) -> int:
         return int.from_bytes(bytes(heap[at : at + size]), "little")

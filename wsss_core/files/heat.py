@@ -1,4 +1,4 @@
-"""Class maps in colours, and pictures as text: what pages and notebooks show them with."""
+"""Class maps in colours, and pictures as text, for pages and notebooks."""
 
 import base64
 import io
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 HEAT = ((0.0, (48, 18, 59)), (0.25, (50, 140, 250)), (0.5, (60, 230, 120)), (0.75, (250, 200, 50)), (1.0, (190, 20, 5)))
-"""Colours of a class map's values: from violet over blue, green and yellow to red."""
+"""Colours of a class map's values: violet, blue, green, yellow, red."""
 
 
 def heat_colours(values: np.ndarray) -> np.ndarray:
@@ -16,7 +16,7 @@ def heat_colours(values: np.ndarray) -> np.ndarray:
 
 
 def heat_picture(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A class map (h, w) in colours, brought to a width and height: (height, width, 3) uint8."""
+    """A class map (h, w) in colours, resized to ``size`` (width, height): (height, width, 3) uint8."""
     small = Image.fromarray((values.clip(0, 1) * 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
     return _COLOURS[np.asarray(small)]
 
@@ -27,7 +27,7 @@ def data_address(image: Image.Image, kind: str, **options: int | bool) -> str:
     Args:
         image: the picture.
         kind: ``png`` or ``webp``.
-        options: what Pillow takes for this kind.
+        options: Pillow's options for this kind.
     """
     file = io.BytesIO()
     image.save(file, format=kind, **options)

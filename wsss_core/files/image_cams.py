@@ -1,4 +1,4 @@
-"""The class maps of one image, in memory: what CAM methods draw and files of class maps keep."""
+"""The class maps of one image in memory, as CAM methods draw them and files of class maps keep them."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ import numpy as np
 CAM_STRIDE = 4
 """Pixels of the image per cell of the ``cam`` that CAM methods make, each way."""
 MOST_PIXELS = 2**28
-"""Of an image. Pillow, which reads images, refuses those of over 179 million pixels."""
+"""Most pixels of an image. Pillow, which reads images, refuses more than 179 million pixels."""
 MOST_STRIDE = 1024
-"""Far more than that of any network."""
+"""Far more than any network's stride."""
 _HIGHEST = 1.001
-"""1, and what is lost by rounding to float16."""
+"""1, plus the rounding error of float16."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,17 @@ class ImageCams:
     cam: np.ndarray
     """(K, ceil(height / stride), ceil(width / stride)) float32, values in [0, 1]."""
     high_res: np.ndarray | None
-    """(K, height, width) float32, values in [0, 1], where the stage keeps it."""
+    """(K, height, width) float32, values in [0, 1], if the stage keeps it."""
     height: int
     """Height of the image, pixels."""
     width: int
     """Width of the image, pixels."""
     background: np.ndarray | None = None
-    """(h, w) float32: the background's map, where it has walked with the others."""
+    """(h, w) float32: the background's map, if it has walked with the others."""
     stride: int = CAM_STRIDE
     """Pixels of the image per cell of ``cam`` and ``background``, each way."""
     class_names: tuple[str, ...] = ()
-    """Names of all the data set's classes, where they are known: as read from a file."""
+    """Names of all the data set's classes, if they are known, as from a file."""
 
     def _repr_html_(self) -> str:
         """How a notebook shows the maps."""
@@ -46,7 +46,7 @@ class ImageCams:
         return image_cams_html(self.image_id, self.height, self.width, maps)
 
     def full_size(self) -> np.ndarray:
-        """The maps at the image's size: kept ones, or ``cam`` enlarged.
+        """The maps at the image's size: ``high_res``, or ``cam`` enlarged.
 
         Returns:
             (K, height, width) float32; see :func:`enlarged`.
@@ -71,7 +71,7 @@ def enlarged(maps: np.ndarray, stride: int, height: int, width: int) -> np.ndarr
         width: of the image, at most ``stride * w``.
 
     Returns:
-        (K, height, width) of the same data type: enlarged by ``stride`` and cropped, sample positions as in torch's
+        (K, height, width) of the same dtype: enlarged by ``stride`` and cropped, with sample positions as in torch's
         ``interpolate(scale_factor=stride, mode="bilinear", align_corners=False)``.
     """
     rows = _upsampled(maps, stride, axis=1)[:, :height]
@@ -94,16 +94,16 @@ def fault_of(image: ImageCams, classes: int) -> str | None:
 
     Args:
         image: the maps.
-        classes: how many classes the data set has.
+        classes: number of classes in the data set.
     """
     height, width, stride = image.height, image.width, image.stride
     if min(height, width, stride) < 1 or height * width > MOST_PIXELS or stride > MOST_STRIDE:
-        return f"no image is {height} high and {width} wide, with a cell of its maps for {stride} pixels each way"
+        return f"no image is {height} high and {width} wide, with maps that have a cell for {stride} pixels each way"
     shown = np.asarray(image.classes)
     if shown.ndim != 1 or shown.dtype.kind not in "iu" or (np.diff(shown.astype(np.int64)) < 1).any():
         return "'classes' must be the numbers of the image's classes, ascending"
     if len(shown) and not 0 <= shown[0] <= shown[-1] < classes:
-        return f"its classes are {shown.tolist()}, and the file has {classes} classes, numbered from 0"
+        return f"its classes are {shown.tolist()}, but the file has {classes} classes, numbered from 0"
     small = -(-height // stride), -(-width // stride)
     shapes = {"cam": (len(shown), *small), "high_res": (len(shown), height, width), "background": small}
     for name, shape in shapes.items():
@@ -115,5 +115,5 @@ def fault_of(image: ImageCams, classes: int) -> str | None:
         if not np.isfinite(maps).all():
             return f"'{name}' has values that are not finite"
         if maps.size and not (maps.min() >= 0 and maps.max() <= _HIGHEST):
-            return f"'{name}' has values from {maps.min():.4g} to {maps.max():.4g}; they must lie in [0, 1]"
+            return f"'{name}' has values from {maps.min():.4g} to {maps.max():.4g}; they must be in [0, 1]"
     return None

@@ -1,16 +1,16 @@
-"""How long names and paths of files may be."""
+"""The largest lengths of file names and paths."""
 
 import os
 from pathlib import Path
 
 LONGEST_PATH = 4095
-"""Bytes of a whole path, on Linux; most other systems stop earlier, few later."""
+"""Most bytes of a whole path on Linux; most other systems allow fewer, few allow more."""
 LONGEST_NAME = 255
-"""Bytes of a name, nearly everywhere."""
+"""Most bytes of a name on nearly all systems."""
 
 
 def longest_name(folder: Path) -> int:
-    """The bytes that a file's name may have in a folder, which is there or yet to be made."""
+    """Most bytes of a file's name in a folder, which need not exist yet."""
     for place in (folder, *folder.parents, Path(".")):
         try:
             return os.pathconf(place, "PC_NAME_MAX")

@@ -31,13 +31,13 @@ def image_cams_html(image_id: str, height: int, width: int, maps: Iterable[tuple
 
 
 def cam_store_html(classes: Sequence[str], files: Sequence[str], images: int, drawn: Sequence[str]) -> str:
-    """What a store of class maps holds.
+    """The content of a store of class maps.
 
     Args:
         classes: names of the data set's classes.
         files: paths of the shards.
-        images: how many images it has.
-        drawn: the first of them, of :func:`image_cams_html`.
+        images: number of its images.
+        drawn: the first images, from :func:`image_cams_html`.
     """
     more = f"<p>and {images - len(drawn)} more images</p>" if images > len(drawn) else ""
     return (

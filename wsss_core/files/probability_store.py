@@ -21,7 +21,7 @@ from wsss_core.files.signals import signals_deferred
 
 FORMAT, VERSION = "wsss-probabilities", 1
 _HIGHEST = 1.001
-"""1, and what is lost by rounding to float16."""
+"""1, plus the rounding error of float16."""
 
 
 def write_probabilities(path: Path | str, classes: Sequence[str], images: Iterable[tuple[str, np.ndarray]]) -> None:
@@ -36,14 +36,14 @@ def write_probabilities(path: Path | str, classes: Sequence[str], images: Iterab
         for image_id, probabilities in images:
             with signals_deferred():
                 group = file.create_group(group_name(image_id))
-                # A chunk is a class's map. The lightest compression: most values are near 0, and images are many.
+                # A chunk is one class's map. The lightest compression is enough: most values are near 0.
                 filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
                 chunks = (1, *probabilities.shape[1:])
                 group.create_dataset("probabilities", data=probabilities.astype(np.float16), chunks=chunks, **filters)
 
 
 def merge_probabilities(path: Path | str, classes: Sequence[str], parts: Iterable[Path]) -> None:
-    """Join files of :func:`write_probabilities`, atomically; what is compressed is copied as it is.
+    """Join files of :func:`write_probabilities`, atomically; compressed data are copied as they are.
 
     Args:
         path: the ``.h5`` file to make.
@@ -65,7 +65,7 @@ def merge_probabilities(path: Path | str, classes: Sequence[str], parts: Iterabl
 
 
 def has_probabilities(path: Path | str, image_id: str) -> bool:
-    """Whether a file is there and has sound probabilities of an image."""
+    """Whether a file exists and has sound probabilities of an image."""
     try:
         read_probabilities(path, image_id)
     except UserError:
@@ -84,9 +84,9 @@ def read_probabilities(path: Path | str, image_id: str) -> np.ndarray:
             raise UserError(f"{path}: has no probabilities of image '{image_id}'")
         found = store.array(store.group(group_name(image_id)), "probabilities", "f", 3).astype(np.float32)
         if len(found) != len(store.classes) or found.size == 0:
-            raise ValueError(f"they have the shape {found.shape}, and the file has {len(store.classes)} classes")
-        if not (found.min() >= 0 and found.max() <= _HIGHEST):  # nor if one is not a number
-            raise ValueError(f"they lie between {found.min():.4g} and {found.max():.4g}, not in [0, 1]")
+            raise ValueError(f"they have the shape {found.shape}, but the file has {len(store.classes)} classes")
+        if not (found.min() >= 0 and found.max() <= _HIGHEST):  # also true for NaN
+            raise ValueError(f"they are between {found.min():.4g} and {found.max():.4g}, not in [0, 1]")
         return found
 
 
@@ -100,7 +100,7 @@ def _of(image_id: str) -> str:
 
 @contextmanager
 def _created(path: Path | str, classes: Sequence[str]) -> Iterator[h5py.File]:
-    """A new file without images; it is there when the body has ended well."""
+    """A new file without images; it appears when the body succeeds."""
     with atomic_path(path) as temporary, create_hdf5(temporary) as file:
         with signals_deferred():
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION

@@ -1,4 +1,4 @@
-"""An artifact's ``provenance.json``: what it is, and each job that worked on it, such as those of its shards."""
+"""An artifact's ``provenance.json``: its identity, and each job that worked on it, such as those of its shards."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def recorded_jobs(provenance: Path) -> dict[str, dict[str, Any]]:
     """The jobs that made an artifact, by name: each has ``seconds``, ``device`` and more.
 
-    It is book-keeping that no result depends on: of a damaged file nothing is known, which the log says.
+    No result depends on it: for a damaged file the log has a warning, and nothing is returned.
     """
     if not provenance.exists():
         return {}
@@ -27,21 +27,21 @@ def recorded_jobs(provenance: Path) -> dict[str, dict[str, Any]]:
             raise ValueError("a job has no seconds or no device")
         return dict(jobs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        log.warning("%s: is damaged (%s); nothing is known of the jobs in it", provenance, error)
+        log.warning("%s: is damaged (%s); nothing is known about its jobs", provenance, error)
         return {}
 
 
 def record_job(directory: Path, artifact: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> None:
-    """Add a job's entry to an artifact's provenance, or replace it. Jobs may do so at the same time.
+    """Add a job's entry to an artifact's provenance, or replace it. Several jobs may do so at the same time.
 
-    Some file systems have no locks, so there is none: each job has a file of its own, and joins all of them until
-    no other one has come since. Whoever is last joins all.
+    Some file systems have no locks, so none is used: each job writes its own file, and joins all files until no new one
+    has come in the meantime. So the last job joins all.
 
     Args:
         directory: the artifact's.
-        artifact: what ``provenance.json`` says besides its ``jobs``.
+        artifact: what ``provenance.json`` has besides its ``jobs``.
         name: the job's name.
-        entry: what is to be said of it, as JSON values.
+        entry: the job's entry, as JSON values.
 
     Raises:
         OSError, UserError: something cannot be read or written.
@@ -49,7 +49,7 @@ def record_job(directory: Path, artifact: Mapping[str, Any], name: str, entry: M
     write_json(directory / _ENTRIES / f"{name}.json", entry)
     joined = None
     while (entries := _entries(directory / _ENTRIES)) != joined:
-        # Those that an earlier release wrote have no file of their own.
+        # Entries of earlier releases have no separate file.
         jobs = {**_jobs(directory / PROVENANCE), **entries}
         write_json(directory / PROVENANCE, {**artifact, "jobs": jobs})
         joined = entries
@@ -61,13 +61,13 @@ def _entries(folder: Path) -> dict[str, Any]:
 
 
 def _jobs(file: Path) -> dict[str, Any]:
-    """The entries of ``provenance.json``; none of a file that is damaged, as it is made again."""
+    """The entries of ``provenance.json``; none from a damaged file, which is made again."""
     jobs = (_read(file) or {}).get("jobs")
     return jobs if isinstance(jobs, dict) else {}
 
 
 def _read(file: Path) -> dict[str, Any] | None:
-    with suppress(FileNotFoundError, ValueError):  # ValueError: no JSON, or no UTF-8
+    with suppress(FileNotFoundError, ValueError):  # ValueError: not JSON, or not UTF-8
         value = json.loads(file.read_text(encoding="utf-8"))
         return value if isinstance(value, dict) else None
     return None

@@ -1,4 +1,4 @@
-"""Lists, a line each, of what a killed run had finished; a line is added when a piece is done."""
+"""Lists of what a run has finished, one item per line, for a rerun after a kill."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ from wsss_core.files.atomic import write_text
 
 
 def read_record(record: Path) -> list[str]:
-    """The whole lines of a record, without their ends; none if there is no record.
+    """The complete lines of a record, without line ends; none if there is no record.
 
-    A line that a kill has cut short says nothing, and is removed: what is added next would become a part of it. Bytes
-    that are no text make a line that names nothing.
+    A line that a kill cut short is removed, as the next item would become a part of it. A line with bytes that are not
+    text is kept, but names nothing.
 
     Args:
-        record: the file, UTF-8 but for what is damaged.
+        record: the file, in UTF-8 except for damaged parts.
     """
     if not record.exists():
         return []

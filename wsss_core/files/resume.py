@@ -1,12 +1,11 @@
-"""Progress of a long job, kept beside its declared output, that a rerun continues from.
+"""Progress of a long job, kept next to its declared outputs, from which a rerun continues.
 
-Snakemake deletes the declared outputs of a job that failed or was killed. What such a job had
-finished lies in an undeclared folder, ``<artifact>/.partial/<task>-<digest of its inputs>``, and a rerun
-goes on from there, if its inputs are still the same files.
+Snakemake deletes the declared outputs of a job that failed or was killed. What such a job had finished is in an
+undeclared folder, ``<artifact>/.partial/<task>-<digest of its inputs>``, and a rerun continues from there if its inputs
+are still the same files.
 
-Between the moment when a job has finished and the moment when Snakemake knows of it, a kill makes
-Snakemake delete the finished outputs too. So they stay in the folder as hard links, which take no
-space, until a run of the whole workflow has succeeded.
+If a kill comes after a job has finished, but before Snakemake knows it, Snakemake deletes the finished outputs, too. So
+they stay in the folder as hard links, which take no space, until a run of the whole workflow has succeeded.
 """
 
 import glob
@@ -34,13 +33,12 @@ class PartialWork:
     """The folder in which one task of one artifact keeps what it has finished so far."""
 
     def __init__(self, artifact: Path | str, task: str, inputs: Iterable[Path | str]) -> None:
-        """Open the folder; what was made from other inputs is thrown away.
+        """Open the folder; what was made from other inputs is removed.
 
         Args:
             artifact: the artifact's directory.
             task: name of the task in the artifact (``shard-001-of-008``); a plain file name.
-            inputs: the files the task reads. A file is the same if path, size and modification
-                time are the same.
+            inputs: the files that the task reads. A file is the same if path, size and modification time are the same.
         """
         fingerprint = [[str(path), (status := Path(path).stat()).st_size, status.st_mtime_ns] for path in inputs]
         digest = hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:10]
@@ -59,25 +57,25 @@ class PartialWork:
         """Remove the progress, as the task's declared outputs are complete.
 
         Args:
-            outputs: those that :meth:`restore` shall be able to put back.
-            further: names in the folder that stay, too, until a run of the whole workflow has succeeded.
+            outputs: the outputs that :meth:`restore` must be able to put back.
+            further: names in the folder that also stay until a run of the whole workflow has succeeded.
         """
         kept = set(further)
         for output in outputs:
-            with suppress(OSError):  # no hard links here, or another job of this task has removed the output
+            with suppress(OSError):  # there are no hard links here, or another job of this task removed the output
                 name = _finished_name(output, output)
                 kept.add(name)
                 _link(output, self.path(name))
         _clear(self.folder, kept)
 
     def restore(self, *outputs: Path) -> bool:
-        """Put back outputs that a run had finished and that have been deleted since.
+        """Put back outputs that a run had finished and that were deleted afterwards.
 
         Args:
             outputs: as for :meth:`finish`.
 
         Returns:
-            Whether they were put back; False if one of them is there, as it is then to be made anew.
+            Whether they were put back; False if one of them exists, as they must then be made again.
         """
         links = [self._kept(output) for output in outputs]
         if any(output.exists() for output in outputs) or None in links:
@@ -86,13 +84,13 @@ class PartialWork:
             for link, output in zip(links, outputs, strict=True):
                 assert link is not None
                 _link(link, output)
-        except FileNotFoundError:  # another job of this task is done and has removed the link
+        except FileNotFoundError:  # another job of this task has finished and removed the link
             return False
         log.info("an earlier run had finished: %s", ", ".join(map(str, outputs)))
         return True
 
     def _kept(self, output: Path) -> Path | None:
-        """The link to what an earlier run had finished, if it is as it was then."""
+        """The link to an output that an earlier run finished, if the output has not changed."""
         for link in self.folder.glob(f"{_FINISHED}*-{glob.escape(output.name)}"):
             with suppress(OSError):
                 if link.name == _finished_name(output, link):
@@ -101,13 +99,13 @@ class PartialWork:
 
 
 def _finished_name(output: Path, link: Path) -> str:
-    """The name of an output's link; it tells whether the file was written to since, which both names show."""
+    """The name of an output's link. It shows whether the file was changed, which changes it under both names."""
     status = link.stat()
     return f"{_FINISHED}{status.st_size}-{status.st_mtime_ns}-{output.name}"
 
 
 def forget_finished_work(results: Path) -> None:
-    """Remove what :meth:`PartialWork.restore` would put back: Snakemake knows of everything that is finished.
+    """Remove what :meth:`PartialWork.restore` would put back, once Snakemake knows that everything is finished.
 
     Args:
         results: ``results/<dataset>``.
@@ -121,11 +119,11 @@ def forget_finished_work(results: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Make ``target`` another name of the file ``source``, atomically."""
+    """Make ``target`` a second name of the file ``source``, atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{target.name}")
     try:
-        os.link(source, temporary)  # not atomic_path: permissions of a colleague's file can not be set
+        os.link(source, temporary)  # not atomic_path: permissions of a colleague's file cannot be set
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -138,10 +136,10 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _clear(folder: Path, kept: Iterable[str] = ()) -> None:
-    """Remove the files of a folder, and the folder and its parent if they are empty then.
+    """Remove the files of a folder, then the folder and its parent if they are empty.
 
-    What another job may be writing at the moment is left: that job does the same work, or has begun before
-    the inputs changed, and must not fail, or Snakemake would delete the outputs.
+    What another job may be writing now stays: that job does the same work, or started before the inputs changed, and if
+    it failed, Snakemake would delete the outputs.
     """
     with suppress(OSError):
         for path in folder.iterdir():
@@ -154,5 +152,5 @@ def _clear(folder: Path, kept: Iterable[str] = ()) -> None:
 
 
 def _is_being_written(path: Path) -> bool:
-    """Whether it is a temporary file, and no leftover of a job killed long ago."""
+    """Whether it is a temporary file, but not left from a job that was killed long ago."""
     return path.name.startswith(TEMPORARY_MARK) and time.time() - path.stat().st_mtime < _SECONDS_OF_A_DAY

@@ -5,16 +5,16 @@ from pathlib import Path
 
 
 def shard_names(folder: Path, suffix: str, shards: int) -> list[str]:
-    """Names of the files that hold a sharded stage's result.
+    """Names of the files with a sharded stage's result.
 
-    The number of shards says how work is split, not what comes out, but for rounding: which images of one size
-    are computed side by side depends on it. So a stage that is already complete with another number keeps it, and
+    The number of shards says how work is split and does not change results, except for rounding, as it decides which
+    images of one size are computed together. So a stage that is already complete with another number keeps it, and
     nothing is computed again.
 
     Args:
-        folder: where the files lie or will lie.
+        folder: the folder of the files.
         suffix: the files' suffix, with its dot.
-        shards: the number wanted for what is not complete yet, 1 to 999.
+        shards: the number of shards for a stage that is not complete yet, 1 to 999.
 
     Returns:
         The names in the order of the shards.

@@ -15,17 +15,17 @@ from wsss_core.files.atomic import remove_unfinished_files
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOPPED_BY_SIGTERM = 128 + signal.SIGTERM
-"""Exit status of what SIGTERM has ended, as a shell reports it: a failure, so that the job is tried again."""
+"""Exit status after SIGTERM, as a shell reports it: a failure, so that the job is tried again."""
 _PATIENCE = 10.0
-"""Seconds that a deferred signal asks for no hurry."""
+"""Seconds after a deferred signal in which further signals change nothing."""
 log = logging.getLogger(__name__)
 
 
 def end_at_signals() -> None:
     """From now on SIGTERM and SIGINT end this process at once, with a line in the log.
 
-    What is being written is removed, worker processes are killed; nothing else is done. In particular
-    no exception is raised, as libraries may be in the middle of anything, and some drop exceptions.
+    Unfinished files are removed and worker processes are killed; nothing else is done. In particular no exception is
+    raised, as libraries may be in the middle of anything, and some drop exceptions.
     """
     for number in SIGNALS:
         signal.signal(number, _end)
@@ -35,7 +35,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     del frame
     try:
         with suppress(Exception):  # the signal may have come while a line was written to the log
-            log.warning("stopped by %s; the same command goes on from here", signal.Signals(number).name)
+            log.warning("stopped by %s; the same command continues from here", signal.Signals(number).name)
         for worker in multiprocessing.active_children():
             worker.kill()
         remove_unfinished_files()
@@ -44,9 +44,9 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def kill_worker_processes() -> None:
-    """Kill what is left of this process's worker processes; for a job that ends.
+    """Kill the remaining worker processes of this process, at the end of a job.
 
-    Python would ask them to end by SIGTERM, which those that load images ignore, and wait for them forever.
+    Python would send them SIGTERM, which those that load images ignore, and wait for them forever.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises an error where one was killed
@@ -55,17 +55,17 @@ def kill_worker_processes() -> None:
 
 
 def ignore_signals() -> None:
-    """From now on SIGTERM and SIGINT do nothing: what is left takes no time, or another process decides."""
+    """From now on SIGTERM and SIGINT do nothing: the rest takes no time, or another process decides."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def signals_deferred() -> Iterator[Callable[[], bool]]:
-    """Let SIGTERM and SIGINT wait until the end of the body, and then take their effect.
+    """Delay the effect of SIGTERM and SIGINT until the end of the body.
 
     Another signal, ten seconds or more after the first one, ends the process at once: the body may wait for something
-    that will not come. Where this is not the main thread, which alone receives signals, nothing is changed.
+    that will not come. In other threads than the main one, which receive no signals, this does nothing.
 
     Yields:
         A function that says whether a signal has come.

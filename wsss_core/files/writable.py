@@ -1,4 +1,4 @@
-"""Whether something can be written at a place, asked before the work is done that is to be written there."""
+"""Checks that something can be written to a path, before the work that is to be written."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from wsss_core.errors import UserError
 
 
 def check_file_can_be_written(path: Path) -> None:
-    """Refuse a place where no file can appear.
+    """Refuse a path where no file can be made.
 
     Raises:
-        UserError: it is a folder, or it lies in none that can be written to.
+        UserError: it is a folder, or its folder cannot be written to.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder; name a file")
@@ -18,10 +18,10 @@ def check_file_can_be_written(path: Path) -> None:
 
 
 def check_folder_can_be_written(path: Path) -> None:
-    """Refuse a place where no folder can be made, or written to.
+    """Refuse a path where no folder can be made or written to.
 
     Raises:
-        UserError: it is a file, or it lies in no folder that can be written to.
+        UserError: it is a file, or its folder cannot be written to.
     """
     _check_folder(path, path)
 

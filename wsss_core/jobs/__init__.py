@@ -1,1 +1,1 @@
-"""What surrounds a job: its log, signals, processes, GPUs and progress."""
+"""What every job needs: log, signals, processes, GPUs and progress."""

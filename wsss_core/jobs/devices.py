@@ -16,42 +16,42 @@ def choose_device(name: str) -> torch.device:
         name: ``auto`` (CUDA if there is any, else the CPU), ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: ``cuda`` is asked for where there is none, or the job was given a GPU that torch cannot use.
+        UserError: ``cuda`` is asked for but does not exist, or the job was given a GPU that torch cannot use.
     """
     if name != "cpu" and not torch.cuda.is_available():
         gpus = promised_gpus()
-        if gpus is not None:  # on a CPU, what takes a GPU hours would take weeks
+        if gpus is not None:  # on a CPU, hours of a GPU's work would take weeks
             raise UserError(
                 f"this job was given {gpus}, but torch cannot compute there: {_why_not()}. Install a torch for the "
                 "CUDA of the machine's driver, or update the driver (docs/troubleshooting.md says how); to compute on "
-                "the CPU nonetheless, set 'runtime: {device: cpu}'"
+                "the CPU anyway, set 'runtime: {device: cpu}'"
             )
         if name == "cuda":
-            hidden = f"; {VISIBLE} is empty: the job asks for no GPU, or none is left to it"
+            hidden = f"; {VISIBLE} is empty: the job asks for no GPU, or may use none"
             raise UserError(
                 "runtime.device is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'"
                 f"{hidden if os.environ.get(VISIBLE) == '' else ''}"
             )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    # By its number: in a training's further processes it is another one than the first.
+    # With its number: in further processes of a training it is not the first device.
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
 def _why_not() -> str:
     """Why torch finds no CUDA device: its own words, and what it was built for."""
     if torch.version.cuda is None:
-        return f"torch {torch.__version__} is built for CPUs alone"
-    told = "it finds no device"
+        return f"torch {torch.__version__} is built only for CPUs"
+    reason = "it finds no device"
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:
-        told = str(error).splitlines()[0].split(". ")[0]  # the rest is advice: to update the driver
-    return f"{told} (torch {torch.__version__} is built for CUDA {torch.version.cuda})"
+        reason = str(error).splitlines()[0].split(". ")[0]  # the rest is advice: to update the driver
+    return f"{reason} (torch {torch.__version__} is built for CUDA {torch.version.cuda})"
 
 
 def check_bfloat16(device: torch.device, setting: str) -> None:
-    """Refuse bfloat16 on a GPU that has no such arithmetic, and would be slower with it than in float32.
+    """Refuse bfloat16 on a GPU without such arithmetic, where it would be slower than float32.
 
     Args:
         device: where to compute.
@@ -65,10 +65,10 @@ def check_bfloat16(device: torch.device, setting: str) -> None:
 
 
 def loading_processes(run: Run, device: torch.device) -> int:
-    """How many processes load images for a training on a device.
+    """The number of processes that load images for a training on a device.
 
-    The number that ``run`` gives. By default, one for each of its threads but the first on a GPU, and none on the CPU:
-    there the network wants all cores.
+    It is the number in ``run``. By default, it is one less than the threads on a GPU, and 0 on the CPU, where the
+    network needs all cores.
     """
     if run.workers is not None:
         return run.workers
@@ -76,11 +76,11 @@ def loading_processes(run: Run, device: torch.device) -> int:
 
 
 class OnTheWay:
-    """A tensor's copy on the host, which comes by itself."""
+    """A tensor's copy to the host, under way in the background."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
-        """Send it; on a CPU it is there."""
-        # Not blocking, a tensor comes from a GPU to pinned memory.
+        """Start the copy; a CPU's tensor needs none."""
+        # With non_blocking, a GPU's tensor is copied to pinned memory.
         self._copy = tensor.to("cpu", non_blocking=True)
         self._complete = torch.cuda.Event(blocking=True) if tensor.device.type == "cuda" else None
         if self._complete is not None:
@@ -96,7 +96,7 @@ class OnTheWay:
 def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """A CPU's tensor on a device.
 
-    To a GPU it goes from pinned memory, so that nobody waits: neither this thread, nor the device for it.
+    It goes to a GPU from pinned memory, so that neither this thread nor the device waits.
     """
     if device.type == "cuda" and tensor.device.type == "cpu" and not tensor.is_pinned():
         tensor = tensor.pin_memory()
@@ -104,6 +104,6 @@ def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def sent_to(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """A CPU's tensor on the device of another one, in its number format if both are of floats; nobody waits."""
+    """A CPU's tensor on the device of another one, with its dtype if both are floats; nothing waits."""
     sent = moved(tensor, like.device)
     return sent.to(like.dtype) if tensor.is_floating_point() else sent

@@ -1,7 +1,7 @@
-"""Which GPUs of a workstation a job computes on: leases by lock files, which end with the job, however it ends.
+"""The GPUs of a workstation that a job computes on: leases by lock files, which end with the job, however it ends.
 
-Snakemake counts GPUs (``--resources gpu=4``), but does not say which. SLURM does, for all that runs in an allocation:
-what it has allotted is leased in the same way, as several jobs may run in it (``salloc``).
+Snakemake counts GPUs (``--resources gpu=4``), but does not say which ones. SLURM does, for a whole allocation; several
+jobs may run in it (``salloc``), so its GPUs are leased in the same way.
 """
 
 import errno
@@ -23,14 +23,14 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 FOLDER_VARIABLE = "WSSS_GPU_LEASES"
 """Environment variable: another folder for the lock files."""
 FAKE_VARIABLE = "WSSS_FAKE_GPUS"
-"""Environment variable for tests: names, with commas, of GPUs that are none ("": only SLURM's); jobs use the CPU."""
+"""Environment variable for tests: names of invented GPUs, separated by commas ("": only SLURM's); jobs use the CPU."""
 LEASES = Path("/tmp/wsss-gpu-leases")
-"""Of the machine, not of the user (as ``$TMPDIR`` may be): all users of a workstation share its GPUs."""
+"""One folder per machine, not per user (as ``$TMPDIR`` may be): all users of a workstation share its GPUs."""
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 DRIVER = Path("/proc/driver/nvidia/gpus")
 log = logging.getLogger(__name__)
 _promised: list[str] = []
-"""What this process was given to compute on, in words; the last counts."""
+"""What this process was given to compute on, in words; the last entry counts."""
 
 
 def promised_gpus() -> str | None:
@@ -40,21 +40,21 @@ def promised_gpus() -> str | None:
 
 @contextmanager
 def leased_gpus(number: int) -> Iterator[None]:
-    """Lease GPUs until the body, or this process, ends; torch sees these only. Waits while they are taken.
+    """Lease GPUs until the body, or this process, ends; torch sees only these. Waits while they are taken.
 
-    Nothing is leased where there is no GPU: on a workstation, the body has to do without; SLURM has promised some.
-    ``CUDA_VISIBLE_DEVICES`` as it was limits the choice. Has to be entered before torch is used.
+    Without any GPU nothing is leased: on a workstation the body runs without; SLURM has promised some. The previous
+    ``CUDA_VISIBLE_DEVICES`` limits the choice. Must be entered before torch is used.
 
     Args:
-        number: how many GPUs; with 0 torch sees none.
+        number: number of GPUs; with 0 torch sees none.
 
     Raises:
-        UserError: there are GPUs, but not as many; or the folder of the leases cannot be used.
+        UserError: there are GPUs, but fewer; or the folder of the leases cannot be used.
     """
     allocation = os.environ.get("SLURM_JOB_ID")
     gpus = usable_gpus() if allocation is None else _entries(os.environ.get(VISIBLE, ""))
     if number == 0:
-        _show([])  # also where none is known of: SLURM hides GPUs only where its administrator has it do so
+        _show([])  # even if no GPU is known: SLURM hides GPUs only if its administrator configured that
         yield
         return
     if not gpus:
@@ -63,13 +63,13 @@ def leased_gpus(number: int) -> Iterator[None]:
         return
     if number > len(gpus):
         raise UserError(
-            f"the job asks for {number} GPUs ('gpu' in the configuration's 'resources'), and only {len(gpus)} can be "
+            f"the job asks for {number} GPUs ('gpu' in the configuration's 'resources'), but only {len(gpus)} can be "
             f"used here ({', '.join(gpus)})"
         )
     prefix = "gpu"
     if allocation is not None:
-        # GPU 0 of one allocation may be another one than that of the next; and of one node than of another, where a
-        # job goes on whose first node is lost (the folder may be on a disk that nodes share).
+        # GPU 0 may be a different one in the next allocation, and on another node, where a job continues after its
+        # first node is lost (the folder may be on a disk that nodes share).
         prefix = f"slurm-{allocation}-{os.environ.get('SLURMD_NODENAME', '')}-gpu"
     leases, owner = _acquire(number, gpus, prefix), os.getpid()
     _show(leases)
@@ -78,33 +78,32 @@ def leased_gpus(number: int) -> Iterator[None]:
         with _promise(f"GPU {', '.join(leases)}"):
             yield
     finally:
-        if os.getpid() == owner:  # a fork that leaves the body, too, would unlock what is its parent's
+        if os.getpid() == owner:  # a fork that also leaves the body would release its parent's locks
             _release(leases.values())
 
 
 @contextmanager
 def _promise(gpus: str | None) -> Iterator[None]:
-    """Let :func:`promised_gpus` tell of these while the body runs; None promises nothing."""
-    told = [] if gpus is None else [gpus]
-    _promised.extend(told)
+    """Let :func:`promised_gpus` return these while the body runs; None promises nothing."""
+    added = [] if gpus is None else [gpus]
+    _promised.extend(added)
     try:
         yield
     finally:
-        del _promised[len(_promised) - len(told) :]
+        del _promised[len(_promised) - len(added) :]
 
 
 def _show(gpus: Iterable[str]) -> None:
-    """Let torch, and processes that this one starts, see these GPUs only."""
+    """Let torch, and processes that this one starts, see only these GPUs."""
     os.environ[VISIBLE] = ",".join(gpus)
-    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # nvidia-smi's numbers; CUDA's own begin with the fastest
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # nvidia-smi's numbers; CUDA's own numbers start with the fastest
 
 
 def usable_gpus() -> list[str]:
     """The GPUs that torch would find, without importing it.
 
     Returns:
-        Numbers as of ``nvidia-smi``, or names of MIG instances, in the order of ``CUDA_VISIBLE_DEVICES``, if it is
-        set.
+        Numbers as in ``nvidia-smi``, or names of MIG instances, in the order of ``CUDA_VISIBLE_DEVICES`` if it is set.
     """
     uuids = _gpus_of_the_machine()
     if VISIBLE not in os.environ:
@@ -113,15 +112,15 @@ def usable_gpus() -> list[str]:
     for entry in _entries(os.environ[VISIBLE]):
         meant = [gpu for gpu, uuid in uuids.items() if entry == gpu or (entry.startswith("GPU-") and entry in uuid)]
         if not meant and not (uuids and entry.startswith("MIG-")):
-            break  # CUDA, too, sees nothing from the first unknown entry on
+            break  # CUDA, too, ignores everything from the first unknown entry on
         usable += meant or [entry]
     return usable
 
 
 def computes_on_gpus(device: str) -> bool:
-    """Whether jobs that ask for a GPU are going to compute on one, as far as is known before they run.
+    """Whether jobs that ask for a GPU will compute on one, as far as is known before they run.
 
-    In an allocation of SLURM's, and where SLURM is going to start the jobs, ``auto`` cannot know, and counts as no.
+    In a SLURM allocation, and if SLURM will start the jobs, ``auto`` cannot know and counts as no.
 
     Args:
         device: ``runtime.device``.
@@ -132,7 +131,7 @@ def computes_on_gpus(device: str) -> bool:
 
 
 def fake_gpus() -> list[str]:
-    """Names that a test gives GPUs that are none."""
+    """The names of a test's invented GPUs."""
     return _entries(os.environ.get(FAKE_VARIABLE, ""))
 
 
@@ -141,14 +140,14 @@ def _entries(names: str) -> list[str]:
 
 
 def _gpus_of_the_machine() -> dict[str, str]:
-    """The GPUs by their numbers, in the order of the bus, with UUIDs ("" where unknown)."""
+    """The GPUs by their numbers, in the order of the bus, with UUIDs ("" if unknown)."""
     if fake := fake_gpus():
         return dict.fromkeys(fake, "")
     uuids = []
     for card in sorted(DRIVER.glob("*/information")):
         with suppress(OSError):
             facts = dict(re.findall(r"^(.+?):\s*(.+?)\s*$", card.read_text(), re.M))
-            # A container sees the facts of all cards, but the device files of its own only.
+            # A container sees the facts of all cards, but only the device files of its own.
             if os.access(f"/dev/nvidia{facts.get('Device Minor')}", os.R_OK | os.W_OK):
                 uuids.append(facts.get("GPU UUID", ""))
     if not uuids and shutil.which("nvidia-smi"):  # WSL has no such files
@@ -159,9 +158,9 @@ def _gpus_of_the_machine() -> dict[str, str]:
 
 
 def _acquire(number: int, gpus: Sequence[str], prefix: str) -> dict[str, int]:
-    """Lock the files of `number` of the GPUs; the locked descriptor of each GPU."""
+    """Lock the files of ``number`` of the GPUs. Returns the locked descriptor of each GPU."""
     folder = _lease_folder()
-    told = False
+    reported = False
     while True:
         leases: dict[str, int] = {}
         for gpu in gpus:
@@ -174,11 +173,11 @@ def _acquire(number: int, gpus: Sequence[str], prefix: str) -> dict[str, int]:
                 leases[gpu] = descriptor
             if len(leases) == number:
                 return leases
-        # All or none: two jobs that each held one of the two GPUs that both need would wait forever.
+        # All or none: two jobs that both need two GPUs, and each hold one, would wait forever.
         _release(leases.values())
-        if not told:
+        if not reported:
             log.info("waiting for %d of the GPUs %s: other jobs have leased the rest", number, ", ".join(gpus))
-            told = True
+            reported = True
         time.sleep(random.uniform(0.3, 0.9))
 
 
@@ -190,8 +189,8 @@ def _locked(path: Path) -> int | None:
     A lock file must not be removed while it is locked: the next job would lock a new one.
 
     Returns:
-        The descriptor, which holds the lock until it is unlocked, or this process and all its forks have ended; None
-        while another one has it.
+        The descriptor, which holds the lock until it is unlocked, or until this process and all its forks have ended;
+        None while another process has it.
 
     Raises:
         OSError: the file cannot be opened or locked.
@@ -200,7 +199,7 @@ def _locked(path: Path) -> int | None:
         descriptor, locked = _opened(path), False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A cleaner of /tmp may have removed the file since it was opened; the next job would lock a new one.
+            # Something may have cleaned /tmp since the file was opened; the next job would lock a new file.
             with suppress(FileNotFoundError):
                 locked = os.path.samestat(os.fstat(descriptor), path.lstat())
         except BlockingIOError:
@@ -213,7 +212,7 @@ def _locked(path: Path) -> int | None:
 
 
 def _opened(path: Path) -> int:
-    """Open a lock file; make it, open to all accounts, if there is none."""
+    """Open a lock file; if there is none, make one that all accounts may open."""
     flags = os.O_RDWR | os.O_NOFOLLOW
     while True:
         # Without O_CREAT first: in a folder such as /tmp, Linux refuses O_CREAT on another account's file
@@ -226,14 +225,14 @@ def _opened(path: Path) -> int:
 
 def _release(leases: Iterable[int]) -> None:
     for descriptor in leases:
-        with suppress(OSError):  # a server of locks that is gone meanwhile: the work is done, and must not fail by it
+        with suppress(OSError):  # if the lock server is gone by now: the work is done and must not fail
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked process has a copy
         os.close(descriptor)
 
 
 @contextmanager
 def _for_all_accounts() -> Iterator[None]:
-    """What is made has its full mode from the start: another account must never find it with a narrower one."""
+    """Files made in the body have their full mode from the start: no other account may see a narrower one."""
     previous = os.umask(0)
     try:
         yield
@@ -242,13 +241,13 @@ def _for_all_accounts() -> Iterator[None]:
 
 
 def _lease_folder() -> Path:
-    """The folder of the lock files, which every user can add to."""
+    """The folder of the lock files, in which every user can create files."""
     folder = Path(os.environ.get(FOLDER_VARIABLE, LEASES))
     try:
         with suppress(FileExistsError), _for_all_accounts():
             folder.mkdir(mode=0o1777)
-        if folder.is_symlink() or not folder.is_dir():  # someone else may have put anything into /tmp
-            raise NotADirectoryError(0, "it is no folder")
+        if folder.is_symlink() or not folder.is_dir():  # anyone can put anything into /tmp
+            raise NotADirectoryError(0, "it is not a folder")
     except OSError as error:
         raise _unusable(folder, error) from None
     return folder

@@ -1,4 +1,4 @@
-"""One function on many images, in several processes, a few images ahead of who asks for them."""
+"""One function on many images, in several processes, a few images ahead of the caller."""
 
 import multiprocessing
 import os
@@ -17,18 +17,18 @@ from wsss_core.jobs.process_limits import starting_processes
 
 Result = TypeVar("Result")
 AHEAD = 2
-"""Images under way per process: one that is worked on, one that waits."""
+"""Images in progress per process: one that is computed, and one that waits."""
 QUICK_IMAGES = 1000
-"""Images that are only decoded: one process has done with so many before another one has started."""
+"""Images that one process can decode while another process starts."""
 SLOW_IMAGES = 10
-"""Images that are decoded, shrunk and written, in the same time."""
+"""Images that one process can decode, shrink and write in the same time."""
 _FEWER = "lower this rule's 'threads' in 'resources' (1 does without further processes)"
 _given: list[Callable[..., Any]] = []
 """In a worker process: the function that it calls."""
 
 
 class ImagePool(Generic[Result]):
-    """Calls ``function`` for images by position; positions are asked for in ascending order."""
+    """Calls ``function`` for images by position; the caller asks for positions in ascending order."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class ImagePool(Generic[Result]):
         """Prepare the pool; processes start with the first call.
 
         Args:
-            function: a function of a module (not a closure), for worker processes. They are given it once, at
-                their start, so what a ``partial`` of it holds may be large, or an open store of class maps.
-            arguments: gives the function's arguments for the image at a position, which are sent with every
-                image: names of what it is to read are better than what this process has read.
+            function: a function of a module (not a closure). Worker processes receive it once, at their start, so a
+                ``partial`` of it may contain large values, or an open store of class maps.
+            arguments: gives the function's arguments for the image at a position. They are sent for every image, so
+                names of files to read are better than their content.
             image_ids: the images' names, for error messages.
             threads: number of worker processes; with 1 everything runs in this process.
         """
@@ -67,22 +67,21 @@ class ImagePool(Generic[Result]):
         """The function's result for the image at ``position``.
 
         Raises:
-            UserError: the worker process of this image died, in a second attempt too; or the
-                function raised it.
+            UserError: the worker process of this image died, also in a second attempt; or the function raised it.
         """
         if self._threads <= 1:
             return self._function(*self._arguments(position))
         try:
             for passed in [key for key in self._under_way if key < position]:
-                del self._under_way[passed]  # not asked for: its result was there from an earlier run
+                del self._under_way[passed]  # skipped, as its result exists from an earlier run
             end = min(position + AHEAD * self._threads, len(self._image_ids))
             for ahead in range(position, end):
                 if ahead not in self._under_way:
                     self._under_way[ahead] = self._submit(ahead)
             return self._under_way.pop(position).result()
         except BrokenProcessPool:
-            # A dead worker takes the whole pool along. Which image it was shows when this one has
-            # a process to itself; for the others the next call starts a new pool.
+            # A dead worker breaks the whole pool. Run this image in its own process, to see whether it is the cause;
+            # the next call starts a new pool for the others.
             self._stop()
             return self._call_alone(position)
 
@@ -91,7 +90,7 @@ class ImagePool(Generic[Result]):
             self._executor = self._make_executor(self._threads)
         try:
             arguments = self._arguments(position)
-        except BaseException as error:  # raised when this image is asked for: those before it are none the worse
+        except BaseException as error:  # raised when this image is asked for, so that those before it are unaffected
             failed: Future[Result] = Future()
             failed.set_exception(error)
             return failed
@@ -112,7 +111,7 @@ class ImagePool(Generic[Result]):
                 ) from error
 
     def _make_executor(self, processes: int) -> ProcessPoolExecutor:
-        # Not fork: this process has threads of torch and open HDF5 files, and neither survives it.
+        # Not fork: this process has torch's threads and open HDF5 files, which do not survive a fork.
         context = multiprocessing.get_context("spawn")
         with starting_processes(_FEWER):
             return ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(self._function,))
@@ -125,13 +124,13 @@ class ImagePool(Generic[Result]):
 
 
 def processes_to_decode(images: int, threads: int, shrink: bool = False) -> int:
-    """How many processes are worth starting for images that are only decoded, or shrunk too, out of ``threads``."""
+    """How many of ``threads`` processes are worth starting for images that are decoded, and perhaps shrunk."""
     return max(1, min(threads, images // (SLOW_IMAGES if shrink else QUICK_IMAGES)))
 
 
 def _begin(function: Callable[..., Any]) -> None:
-    """Prepare a worker process: keep what it is to call, and end with the process that has started it."""
-    ignore_signals()  # a terminal and SLURM signal all processes; the job ends its own
+    """Prepare a worker process: keep the function, and end when the process that started it ends."""
+    ignore_signals()  # a terminal and SLURM signal all processes; the job ends its own workers
     threading.Thread(target=_end_with_the_job, daemon=True).start()
     _given.append(function)
 
@@ -151,9 +150,9 @@ def _call_given_function(*arguments: Any) -> Any:
 def _without_main_file() -> Iterator[None]:
     """Let processes start without running the main script again.
 
-    A spawned process first imports the main script of its parent, or the module that ``python -m`` runs.
-    Snakemake's scripts are not guarded by ``__name__``: each worker would start the whole job anew.
-    Workers need nothing from there, as they find the function by its module's name.
+    A spawned process first imports the main script of its parent, or the module that ``python -m`` runs. Snakemake's
+    scripts are not guarded by ``__name__``: each worker would start the whole job again. Workers need nothing from
+    there, as they find the function by its module's name.
     """
     main = vars(sys.modules["__main__"])
     hidden: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}

@@ -1,4 +1,4 @@
-"""What surrounds every job: log, thread limits, GPUs, errors as sentences, provenance."""
+"""What every job needs: log, thread limits, GPUs, errors as sentences, provenance."""
 
 import getpass
 import importlib.metadata
@@ -17,8 +17,8 @@ from wsss_core.errors import UserError, disk_full, full_disk_told
 from wsss_core.files.provenance import PROVENANCE, record_job
 from wsss_core.files.signals import end_at_signals, ignore_signals, kill_worker_processes, signals_deferred
 from wsss_core.jobs.gpu_lease import leased_gpus
-from wsss_core.jobs.gpu_memory import full_memory_told, let_memory_grow
-from wsss_core.jobs.measured import forget_figures, told_figures
+from wsss_core.jobs.gpu_memory import full_memory_explained, let_memory_grow
+from wsss_core.jobs.measured import forget_figures, recorded_figures
 from wsss_core.jobs.process_limits import lacking_in_words
 from wsss_core.jobs.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
 from wsss_core.jobs.run import Run
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 
 RECORDED_PACKAGES = ("torch", "torchvision", "numpy", "h5py", "pydensecrf2", "pillow", "scipy", "wsss-core")
 WITHOUT_ORDER = "does not have a deterministic implementation"
-"""What torch says of an operation, such as one of an extension, that ``runtime.deterministic`` rules out."""
+"""Torch's words about an operation, such as an extension's, that ``runtime.deterministic`` does not allow."""
 log = logging.getLogger("wsss_core")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a script knows of its job, from Snakemake's object."""
+    """What a script knows about its job, from Snakemake's object."""
 
     snakemake: Any
     """The object that Snakemake gives to scripts."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The identity of the artifact that the job makes, or scores; empty if there is none.
+        """The identity of the artifact that the job makes or scores; empty if there is none.
 
-        What is upstream is named by its place within the results folder (``<dataset>/<stage>/<name>``), so that files
-        that record it have the same bytes however that folder is spelled.
+        Upstream artifacts are named by their path within the results folder (``<dataset>/<stage>/<name>``), so that
+        files that record it have the same bytes however that folder is spelled.
         """
-        told = self.snakemake.params.get("identity")
-        if not told:
+        identity = self.snakemake.params.get("identity")
+        if not identity:
             return {}
-        places = {role: "/".join(Path(folder).parts[-3:]) for role, folder in told["upstream"].items()}
-        return {**told, "upstream": places}
+        places = {role: "/".join(Path(folder).parts[-3:]) for role, folder in identity["upstream"].items()}
+        return {**identity, "upstream": places}
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -60,12 +60,12 @@ class Job:
     @property
     def runtime(self) -> "Runtime":
         """The configuration's ``runtime``."""
-        from wsss_core.config.runtime import Runtime  # here: the limits on threads have to be set before
+        from wsss_core.config.runtime import Runtime  # here, because the limits on threads must be set first
 
         return Runtime(**self.snakemake.config.get("runtime", {}))
 
     def run(self, *, but: Sequence[str] = ()) -> Run:
-        """How the work is run.
+        """How the work runs.
 
         Args:
             but: inputs that the result does not depend on.
@@ -99,7 +99,7 @@ def job(snakemake: Any) -> Iterator[Job]:
         snakemake: the object that Snakemake gives to scripts.
 
     Yields:
-        What the script hands on.
+        The job, for the script.
     """
     work = Job(snakemake)
     gpus = snakemake.resources.get("gpu", 0)
@@ -117,38 +117,38 @@ def in_job(
 ) -> Iterator[None]:
     """Run the body as a job of the workflow.
 
-    Log lines go to ``log_file``, warnings and errors to the terminal too. A :class:`UserError`
-    ends the process with its message alone. SIGTERM and SIGINT end it, too, in a way that it can go
-    on from. When the body succeeds, the artifact's ``provenance.json`` is brought up to date.
+    Log lines go to ``log_file``, warnings and errors also to the terminal. A :class:`UserError` ends the process with
+    only its message. SIGTERM and SIGINT also end it, so that a later run can continue. When the body succeeds, the
+    artifact's ``provenance.json`` is updated.
 
-    With more than one GPU the body is a training, and runs in a process for each.
+    With more than one GPU the body is a training, and runs in one process per GPU.
 
     Args:
         log_file: the job's log, in a folder named by the rule; its stem names the job in the provenance.
-        threads: CPU cores the job may use; libraries imported in the body keep to it.
+        threads: CPU cores that the job, and libraries imported in the body, may use.
         identity: the artifact's identity (``Artifact.identity``), if the job makes one.
         directory: the artifact's directory, with ``identity``.
-        gpus: GPUs the job asks for. On a workstation it waits until it has leased them; where there are
-            none, the body has to do without.
+        gpus: GPUs that the job asks for. On a workstation it waits until it has leased them; if there are none, the
+            body runs without.
     """
     if is_started_by_a_job():
         _set_up_log_of_another_process(Path(log_file))
-        with joined_training(), full_memory_told(Path(log_file).parent.name):
+        with joined_training(), full_memory_explained(Path(log_file).parent.name):
             yield
         return
     _set_up_terminal()
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(max(1, threads // max(1, gpus)))
-    # Large tensors on large pages: the kernel's work for small ones was a third of AdvCAM's processor time.
+    # Large tensors on large pages: the kernel's work for small pages was a third of AdvCAM's processor time.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     let_memory_grow()
     end_at_signals()
     forget_figures()
     start = time.monotonic()
     try:
-        with signals_deferred():  # until there is a log that says so
+        with signals_deferred():  # until there is a log to report them in
             _set_up_log(Path(log_file))
-        with leased_gpus(gpus), _processes(gpus), full_memory_told(Path(log_file).parent.name):
+        with leased_gpus(gpus), _processes(gpus), full_memory_explained(Path(log_file).parent.name):
             yield
             ignore_signals()
         seconds = time.monotonic() - start
@@ -182,7 +182,7 @@ def _processes(gpus: int) -> Iterator[None]:
 
 
 def _set_up_terminal() -> None:
-    logging.raiseExceptions = False  # a log that a full disk has no space for shall not fill the terminal
+    logging.raiseExceptions = False  # if the disk is too full for the log, do not fill the terminal
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.WARNING)
     terminal.setFormatter(logging.Formatter("%(message)s"))
@@ -201,7 +201,7 @@ def _set_up_log(log_file: Path) -> None:
 
 
 def _set_up_log_of_another_process(log_file: Path) -> None:
-    """Let a training's further process add its warnings to the log; what makes it fail the first one tells."""
+    """Let a training's further process add its warnings to the log; the first process reports why it fails."""
     file = logging.FileHandler(log_file, mode="a", encoding="utf-8")
     file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {place_in_words()}: %(message)s"))
     file.setLevel(logging.WARNING)
@@ -209,25 +209,25 @@ def _set_up_log_of_another_process(log_file: Path) -> None:
 
 
 def _record(directory: Path, identity: Mapping[str, Any], name: str, seconds: float, threads: int) -> None:
-    """Add this job to the artifact's provenance; its work is done, and stays whatever fails here."""
+    """Add this job to the artifact's provenance; its work is done, and stays even if this fails."""
     try:
         entry = {
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seconds": round(seconds, 2),
             "threads": threads,
-            **told_figures(),
+            **recorded_figures(),
             "device": _device_in_use(),
             "host": platform.node(),
             "user": _user(),
         }
         record_job(directory, {**identity, "versions": _versions()}, name, entry)
-    except Exception as error:  # whatever it is: a job that failed here would lose what it has made
+    except Exception as error:  # any: a job that failed here would lose its work
         log.warning("%s lacks this job, whose work is done: %s", directory / PROVENANCE, error)
 
 
 def _device_in_use() -> str:
     """The GPU's name if this job computed on one, else the processor's architecture."""
-    torch = sys.modules.get("torch")  # not imported here: many jobs do without
+    torch = sys.modules.get("torch")  # not imported here: many jobs do not need it
     if torch is not None and torch.cuda.is_initialized():
         return str(torch.cuda.get_device_name())
     return f"CPU ({platform.machine()})"

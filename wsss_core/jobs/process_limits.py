@@ -1,4 +1,4 @@
-"""What a machine lacks for several processes: shared memory, open files, processes; in a sentence."""
+"""What a machine lacks for several processes (shared memory, open files, processes), in a sentence."""
 
 import errno
 from collections.abc import Iterator, Sequence
@@ -32,8 +32,8 @@ def lacking_in_words(error: BaseException, starting: bool = False) -> str | None
     """What the machine lacks, and what helps; None if an error has another reason.
 
     Args:
-        error: an error of several processes' work.
-        starting: it came when processes were started. They make locks in shared memory then, and no file.
+        error: an error of work in several processes.
+        starting: whether it came while processes were started. They then make locks in shared memory, but no files.
     """
     if lacks_shared_memory(error):
         return shared_memory_in_words()
@@ -49,10 +49,10 @@ def lacking_in_words(error: BaseException, starting: bool = False) -> str | None
 
 @contextmanager
 def starting_processes(advice: str) -> Iterator[None]:
-    """Start processes in the body: all of them, or none and a sentence.
+    """Start processes in the body: all of them, or none.
 
     Args:
-        advice: what else than more of it helps, after "or".
+        advice: what helps besides more of what is lacking; it follows "or".
 
     Raises:
         UserError: the machine lacks something for them.
@@ -69,6 +69,6 @@ def starting_processes(advice: str) -> Iterator[None]:
 
 
 def kill(processes: Sequence[BaseProcess]) -> None:
-    """Kill processes that this one has started."""
+    """Kill processes that this one started."""
     for process in processes:
         process.kill()

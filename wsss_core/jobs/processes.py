@@ -1,7 +1,7 @@
 """The processes of a training on several GPUs: the job's own, and others that run its script again.
 
-As with torchrun, every process runs the same script. Here the first is the Snakemake job itself: it writes the
-files, its log and its exit status are the job's, and the others end with it, however it ends.
+As with torchrun, every process runs the same script. Here the first process is the Snakemake job itself: it writes the
+files, its log and exit status are the job's, and the others end with it, however it ends.
 """
 
 import logging
@@ -19,11 +19,11 @@ from wsss_core.errors import UserError
 from wsss_core.files.signals import ignore_signals, kill_worker_processes
 from wsss_core.jobs.gpu_lease import fake_gpus
 
-if TYPE_CHECKING:  # importing torch takes seconds, and jobs with one process may do without
+if TYPE_CHECKING:  # importing torch takes seconds, and jobs with one process may not need it
     from torch.distributed import TCPStore
 
 PLACE = "WSSS_TRAINING_PROCESS"
-"""Environment variable of the other processes: number, how many there are, port of the first."""
+"""Environment variable of the other processes: their number, the number of all, the port of the first."""
 _FAILURE, _DONE = "failure", "done"
 _SECONDS_TO_HEAR = 5
 log = logging.getLogger(__name__)
@@ -42,15 +42,15 @@ def place_in_words() -> str:
 
 @contextmanager
 def training_processes(gpus: int) -> Iterator[None]:
-    """Run the body, which trains, in a group of as many processes as there are GPUs for.
+    """Run the body, a training, in a group of processes, one per GPU.
 
     Args:
-        gpus: how many GPUs the job asks for; where torch finds fewer, there are fewer processes.
+        gpus: GPUs that the job asks for; if torch finds fewer, there are fewer processes.
 
     Raises:
         UserError: another process failed; the message is its message.
     """
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns of what is known here, in every process
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # every process would warn about what is known here
     import torch
     from torch.distributed import TCPStore, destroy_process_group
 
@@ -65,11 +65,11 @@ def training_processes(gpus: int) -> Iterator[None]:
     try:
         for number in range(1, processes):
             place = {PLACE: f"{number} {processes} {store.port}"}
-            # The other process ends when its standard input does: the kernel closes it when this one dies.
+            # The other process ends when its standard input does, which the kernel closes when this process dies.
             others.append(
                 subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **place}, stdin=subprocess.PIPE)
             )
-        # A connection of its own: whoever waits for something in the store keeps a connection to himself meanwhile.
+        # A separate connection, as waiting for something in the store blocks a connection.
         watched = TCPStore("127.0.0.1", store.port, processes, is_master=False, wait_for_workers=False)
         threading.Thread(target=_end_with_the_first_failure, args=(others, watched, over), daemon=True).start()
         _join(store, 0, processes)
@@ -85,14 +85,14 @@ def training_processes(gpus: int) -> Iterator[None]:
             raise
         raise UserError(failure) from error
     finally:
-        over.set()  # from here on, the others' end says nothing
+        over.set()  # from here on, it does not matter how the others end
         for other in others:
             other.kill()
 
 
 @contextmanager
 def joined_training() -> Iterator[None]:
-    """Run the body as one of the other processes; how it fails is told to the first."""
+    """Run the body as one of the other processes; if it fails, the first process learns why."""
     from torch.distributed import TCPStore, destroy_process_group
 
     ignore_signals()  # the first process decides when to stop
@@ -102,14 +102,14 @@ def joined_training() -> Iterator[None]:
     try:
         _join(store, number, processes)
         yield
-        store.wait([_DONE], timedelta(days=100))  # the first has files to write, and maybe more to compute
+        store.wait([_DONE], timedelta(days=100))  # the first process has files to write, and maybe more to compute
         destroy_process_group()
     except UserError as error:
         store.set(_FAILURE, f"{error} ({place_in_words()})")
         sys.exit(1)
     except Exception:
         log.exception("This is a fault of the program, not of your data:")
-        store.set(_FAILURE, f"{place_in_words()} failed by a fault of the program; the log has its traceback")
+        store.set(_FAILURE, f"{place_in_words()} failed because of a fault of the program; the log has its traceback")
         sys.exit(1)
     finally:
         kill_worker_processes()
@@ -127,7 +127,7 @@ def _join(store: "TCPStore", number: int, processes: int) -> None:
 
 
 def _failure(others: "list[subprocess.Popen[bytes]]", store: "TCPStore", seconds: float) -> str | None:
-    """What another process has failed of, if it tells, or dies, within so many seconds."""
+    """Why another process failed, if it reports that or dies within ``seconds``."""
     end = time.monotonic() + seconds
     while True:
         if store.check([_FAILURE]):
@@ -146,11 +146,11 @@ def _failure(others: "list[subprocess.Popen[bytes]]", store: "TCPStore", seconds
 def _end_with_the_first_failure(
     others: "list[subprocess.Popen[bytes]]", store: "TCPStore", over: threading.Event
 ) -> None:
-    """End this process some time after another has failed: NCCL may wait for that one for minutes."""
+    """End this process some time after another one has failed: NCCL may wait for that one for minutes."""
     while not any(other.poll() for other in others) and not over.wait(1):
         pass
     if not over.is_set():
-        over.wait(2 * _SECONDS_TO_HEAR)  # usually the main thread notices, and tells, by itself
+        over.wait(2 * _SECONDS_TO_HEAR)  # usually the main thread notices and reports it
         if not over.is_set():
             log.error("%s", _failure(others, store, 0))
             kill_worker_processes()
@@ -158,6 +158,6 @@ def _end_with_the_first_failure(
 
 
 def _end_with_standard_input() -> None:
-    os.read(0, 1)  # not sys.stdin: its lock would be held for ever in processes that are forked meanwhile
+    os.read(0, 1)  # not sys.stdin: processes that are forked meanwhile would hold its lock forever
     kill_worker_processes()
     os._exit(1)

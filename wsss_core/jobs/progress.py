@@ -14,17 +14,17 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts items done and tells a person about it."""
+    """Counts finished items, and shows the count."""
 
     def __init__(self, description: str, total: int, done: int = 0, unit: str = "images", shown: bool = True) -> None:
         """Start counting.
 
         Args:
-            description: what is being done; stands before the bar and in each line.
+            description: what is being done; at the start of the bar and of each line.
             total: number of items.
             done: items finished by an earlier run.
             unit: what an item is.
-            shown: whether there is a bar at all (not in the further processes of one training).
+            shown: whether there is a bar (there is none in a training's further processes).
         """
         self.description, self.total, self.done, self.unit = description, total, done, unit
         self._already = done
@@ -40,7 +40,7 @@ class Progress:
         )
 
     def advance(self, items: int = 1, note: str = "") -> None:
-        """Count ``items`` more; ``note`` (a loss, say) is shown beside the count."""
+        """Count ``items`` more; ``note`` (such as a loss) is shown next to the count."""
         self.done += items
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(items)
@@ -49,7 +49,7 @@ class Progress:
             self._line(note)
 
     def close(self) -> None:
-        """Take the bar away and write the last line."""
+        """Remove the bar and write the last line."""
         self._bar.close()
         self._line("")
 

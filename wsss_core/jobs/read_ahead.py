@@ -1,4 +1,4 @@
-"""One function on many items, in threads of this process, a few items ahead of who asks for them."""
+"""One function on many items, in threads of this process, a few items ahead of the caller."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,17 +10,17 @@ Item = TypeVar("Item")
 
 
 class ReadAhead(Generic[Source, Item]):
-    """Calls ``function`` for sources by position; positions are asked for in ascending order.
+    """Calls ``function`` for sources by position; the caller asks for positions in ascending order.
 
-    For reading: decoding an image (Pillow, NumPy) and reading a file release the interpreter's lock for most of their
-    time, threads start at once, and what they make is handed over as it is. Work that takes a core for long, such as a
-    dense CRF, belongs into the processes of :class:`wsss_core.jobs.image_pool.ImagePool`, which cost a second to start
-    and copy what they are given and return. Torch's operations belong into neither: they have threads of their own.
+    This is for reading: decoding an image (Pillow, NumPy) and reading a file release the interpreter's lock for most
+    of the time, threads start at once, and results need no copy. Work that keeps a core busy for long, such as a dense
+    CRF, belongs in the processes of :class:`wsss_core.jobs.image_pool.ImagePool`, which take a second to start and copy
+    arguments and results. Torch's operations belong in neither, as torch has its own threads.
 
-    Used in a ``with`` block, at whose end the threads have ended, whatever ended it::
+    Used in a ``with`` block; however the block ends, the threads have ended then::
 
         with ReadAhead(read_image, paths) as images:
-            for image in images:  # or images(position), where some are passed over
+            for image in images:  # or images(position), to skip some
                 ...
     """
 
@@ -31,16 +31,16 @@ class ReadAhead(Generic[Source, Item]):
 
         Args:
             function: called in several threads at once.
-            sources: its arguments, in the order in which the items are wanted. Each is taken once, in the thread that
-                asks for items, so a sequence may make them at that moment.
-            threads: so many items are worked on at once.
-            ahead: so many items at most are ready, or under way, beyond the one that is asked for.
+            sources: its arguments, in the order in which the items are wanted. Each is taken once, in the caller's
+                thread, so a sequence may make them at that moment.
+            threads: number of items that are computed at the same time.
+            ahead: most items that are ready or in progress beyond the one that is asked for.
 
         Raises:
             ValueError: ``threads`` or ``ahead`` is below 1.
         """
         if min(threads, ahead) < 1:
-            raise ValueError(f"reading ahead takes a thread and an item at least, not {threads} and {ahead}")
+            raise ValueError(f"reading ahead takes at least one thread and one item, not {threads} and {ahead}")
         self._function, self._sources = function, sources
         self._threads, self._ahead = threads, ahead
         self._under_way: dict[int, Future[Item]] = {}
@@ -61,13 +61,13 @@ class ReadAhead(Generic[Source, Item]):
             self._executor = None
 
     def __call__(self, position: int) -> Item:
-        """The item of the source at ``position``; the next ones are worked on meanwhile.
+        """The item of the source at ``position``; the next ones are computed in the background.
 
-        Items that are passed over are forgotten. Few are made in vain when whole stretches are, as those that an
-        earlier run has finished.
+        Skipped items are dropped. If whole stretches are skipped, such as those that an earlier run finished, only a
+        few items are computed for nothing.
 
         Raises:
-            Exception: whatever the function raised for this source, and for no other.
+            Exception: what the function raised for this source.
         """
         for passed in [other for other in self._under_way if other < position]:
             self._under_way.pop(passed).cancel()
@@ -81,7 +81,7 @@ class ReadAhead(Generic[Source, Item]):
     def _start(self, position: int, executor: ThreadPoolExecutor) -> "Future[Item]":
         try:
             source = self._sources[position]
-        except BaseException as error:  # raised when this item is asked for: those before it are none the worse
+        except BaseException as error:  # raised when this item is asked for, so that those before it are unaffected
             failed: Future[Item] = Future()
             failed.set_exception(error)
             return failed
@@ -89,5 +89,5 @@ class ReadAhead(Generic[Source, Item]):
 
     def __iter__(self) -> Iterator[Item]:
         """All items, in order."""
-        for position in range(len(self._sources)):  # in a generator no StopIteration of a source passes for the end
+        for position in range(len(self._sources)):  # a source's StopIteration must not end the loop silently
             yield self(position)

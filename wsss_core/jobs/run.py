@@ -1,4 +1,4 @@
-"""How a stage's work is run: what the job gives to the function that it calls, besides the work itself."""
+"""How a stage's work runs: what a job passes to its function besides the work itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,23 +8,23 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """How, never what: results depend on none of it, apart from rounding on other devices."""
+    """How work runs; results do not depend on it, except for rounding on other devices."""
 
     inputs: Sequence[Path | str] = ()
-    """Files that the result depends on: what an earlier run left half done is used only if they are the same."""
+    """Files that the result depends on: an earlier run's partial work is used only if they are the same."""
     device: str = "auto"
     """``auto`` (CUDA if there is any, else the CPU), ``cpu`` or ``cuda``."""
     threads: int = 1
     """CPU cores, for worker processes."""
     workers: int | None = 0
-    """Processes that load the images of a training; 0 loads in its own process, and None takes as many as fit: see
+    """Processes that load the images of a training; 0 loads in the training's own process, None is the default of
     :func:`wsss_core.jobs.devices.loading_processes`."""
     tensorboard: bool = False
     """Whether trainings write event files."""
     deterministic: bool = False
     """Whether a GPU computes in a fixed order: see :func:`wsss_core.jobs.numerics.apply_numerics`."""
     recompute: bool = False
-    """Whether a training computes residual blocks a second time on the way back, which takes less memory: see
+    """Whether a training computes residual blocks again in the backward pass, which needs less memory: see
     :func:`wsss_core.networks.recomputed.recompute_blocks`."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """The artifact's identity, for files that record it."""

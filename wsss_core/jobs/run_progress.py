@@ -1,7 +1,7 @@
-"""One line about a whole run, in place of Snakemake's messages: what runs, how far it is, how long it still takes.
+"""One line about a whole run, instead of Snakemake's messages: what runs, how far it is, how much time is left.
 
-The Snakefile asks for it where ``--quiet rules`` is given. On a terminal the line is written over
-itself; elsewhere, as in a file, a new one comes at most every half minute.
+The Snakefile asks for it if ``--quiet rules`` is given. On a terminal the line overwrites itself; elsewhere, as in a
+file, a new line comes at most every half minute.
 """
 
 import logging
@@ -20,18 +20,18 @@ _VARIANT = re.compile(r"(?:^|/)(?P<variant>[A-Za-z0-9_.-]+)-[0-9a-f]{10}(?:/|$)"
 
 
 def show_one_line(logger: logging.Logger, stats: Mapping[str, int], stream: TextIO | None = None) -> "RunProgress":
-    """Have ``logger``, Snakemake's own, write warnings and errors only, and one line of progress.
+    """Let Snakemake's ``logger`` write only warnings and errors, and one line of progress.
 
     Args:
         logger: ``snakemake.logging.logger``.
-        stats: how many jobs of each rule there are, and their sum under ``total``, as Snakemake counts them.
-        stream: where the line goes; the standard error stream by default.
+        stats: the number of jobs of each rule, and their sum under ``total``, as Snakemake counts them.
+        stream: where the line goes; by default the standard error stream.
     """
     line = RunProgress(stats, sys.stderr if stream is None else stream)
     for handler in logger.handlers:
         if handler.name == "DefaultStreamHandler":
             handler.addFilter(_is_for_people)
-    logger.handlers.insert(0, line)  # before the others, so that it makes room for what they write
+    logger.handlers.insert(0, line)  # before the others, so that it is cleared before they write
     return line
 
 
@@ -41,18 +41,18 @@ def _is_for_people(record: logging.LogRecord) -> bool:
 
 
 class RunProgress(logging.Handler):
-    """Listens to Snakemake's events, and keeps the line up to date."""
+    """Follows Snakemake's events and keeps the line up to date."""
 
     def __init__(self, stats: Mapping[str, int], stream: TextIO) -> None:
-        """Begin, with jobs of each rule by ``stats``; nothing is written before the first event."""
+        """Start with the jobs of each rule in ``stats``; nothing is written before the first event."""
         super().__init__()
         self.stream, self.on_terminal = stream, stream.isatty()
         self.jobs: dict[int, tuple[str, str, float]] = {}
-        """Of each job under way: its rule, what people call it, and when it began (seconds)."""
+        """For each running job its rule, its name for people, and its start (seconds)."""
         self.left = Counter({rule: count for rule, count in stats.items() if rule != "total"})
-        """Jobs of each rule that are not done."""
+        """Unfinished jobs of each rule."""
         self.seconds: defaultdict[str, list[float]] = defaultdict(list)
-        """Of each rule, how long its jobs took."""
+        """How long the jobs of each rule took."""
         self.total, self.done = sum(self.left.values()), 0
         self.start = self.last_line = time.monotonic()
         self._is_drawn = False
@@ -61,7 +61,7 @@ class RunProgress(logging.Handler):
             threading.Thread(target=self._tick, daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one event."""
+        """Handle one event."""
         event = str(getattr(record, "event", None))
         known = getattr(self, f"_{event}", None) if event in _EVENTS else None
         if known is not None:
@@ -72,7 +72,7 @@ class RunProgress(logging.Handler):
             self._draw()
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._ended.set()
         self._clear()
         super().close()
@@ -102,7 +102,7 @@ class RunProgress(logging.Handler):
         self.jobs.pop(record.jobid, None)
 
     def _seconds_left(self) -> float | None:
-        """By what jobs of the same rules took, as many at once as until now; None where that says little yet."""
+        """An estimate from finished jobs of the same rules, with as many jobs at once as so far; None at first."""
         if self.done < max(2, _SHARE_BEFORE_A_GUESS * self.total) or self.done >= self.total:
             return None
         every = [seconds for times in self.seconds.values() for seconds in times]
@@ -140,7 +140,7 @@ class RunProgress(logging.Handler):
         try:
             self.stream.write(text)
             self.stream.flush()
-        except (OSError, ValueError):  # the terminal is gone: the run goes on
+        except (OSError, ValueError):  # the terminal is gone, but the run continues
             self._ended.set()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from wsss_core.config import Config
 from wsss_core.config.stages import DEFAULT_RESOURCES, GPU_THREADS, averaging_stage
-from wsss_core.jobs.gpu_memory import told_by
+from wsss_core.jobs.gpu_memory import gpu_memory_was_full
 from wsss_core.plan.artifacts import averages
 from wsss_core.plan.of_wildcards import OfWildcards, Wildcards, with_signature
 from wsss_core.plan.plan import Plan
@@ -75,4 +75,5 @@ class JobNeeds:
     def _gpu_was_full(self, rule: str, wildcards: Wildcards) -> bool:
         """Whether the previous attempt, whose log still exists, failed because a GPU's memory was full."""
         shard = f".{wildcards.shard}-of-{wildcards.shards}" if hasattr(wildcards, "shard") else ""
-        return any(told_by(log) for log in Path(self.folder, "logs", rule).glob(f"*{wildcards.artifact}{shard}.log"))
+        logs = Path(self.folder, "logs", rule).glob(f"*{wildcards.artifact}{shard}.log")
+        return any(map(gpu_memory_was_full, logs))

@@ -14,7 +14,7 @@ from wsss_core.errors import UserError
 from wsss_core.files.resume import PartialWork
 from wsss_core.files.signals import STOPPED_BY_SIGTERM, signals_deferred
 from wsss_core.jobs.devices import moved
-from wsss_core.jobs.measured import tell_figure
+from wsss_core.jobs.measured import record_figure
 from wsss_core.jobs.progress import Progress
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.training.batches import Batch, EpochBatches, SeededSamples, mix_seed
@@ -134,7 +134,7 @@ def fit(
                 raise SystemExit(STOPPED_BY_SIGTERM)
     counter.close()
     if speed.images_per_second is not None:
-        tell_figure("images_per_second", round(speed.images_per_second, 2))
+        record_figure("images_per_second", round(speed.images_per_second, 2))
     return position.curve
 
 
