@@ -25,8 +25,8 @@ include: "rules/common.smk"
 
 wildcard_constraints:
     artifact=r"[A-Za-z0-9_-]+-[0-9a-f]{10}",  # variant and digest: the directory of one artifact
-    shard=r"\d{3}",  # which part of the images, from 0
-    shards=r"\d{3}",  # of how many parts
+    shard=r"\d{3}",  # number of a part of the images, from 0
+    shards=r"\d{3}",  # number of all parts
     maps="|".join(scored_stages(".h5")),  # stages whose class maps are scored
     stage="|".join(scored_stages(".csv")),  # stages whose label maps are scored
     listing=r"threshold|listed_masks",  # stages that use the masks of a list of images
@@ -57,7 +57,7 @@ onsuccess:
         print(f"What the data set holds: {ask.plan.dataset.path('dataset_report.html')}")
     whole = "all" in workflow.dag_settings.targets or not workflow.dag_settings.targets
     if whole and os.path.exists(f"{FOLDER}/report.html"):  # not with --until
-        print(told(last_words)(ask.plan, workflow.overwrite_configfiles))
+        print(without_traceback(last_words)(ask.plan, workflow.overwrite_configfiles))
 
 
 onerror:
@@ -77,7 +77,7 @@ rule all:
     localrule: True
 
 
-# Targets that stop earlier: `snakemake cams`, `snakemake pseudo_labels`, ...
+# Targets that stop at a stage: `snakemake cams`, `snakemake pseudo_labels`, ...
 for name, stage in STAGES.items():
     if stage.target:
 
@@ -108,11 +108,11 @@ rule sweeps:
 
 rule climb_scores:
     input:
-        told(ask.wanted_climb_scores),
+        without_traceback(ask.wanted_climb_scores),
     localrule: True
 
 
 rule voc_submission:
     input:
-        told(ask.voc_submissions),
+        without_traceback(ask.voc_submissions),
     localrule: True

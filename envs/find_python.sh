@@ -1,7 +1,7 @@
 #!/bin/sh
-# Print a Python that the project runs on; if there is none, say in one sentence what to install.
-# find_python.sh [CANDIDATE ...]: names or paths, the first suitable one is taken.
-oldest=11 newest=13  # Python 3.11 to 3.13, as requires-python in pyproject.toml says
+# Print a Python that the project runs on; if there is none, say what to install.
+# find_python.sh [CANDIDATE ...]: names or paths; the first suitable one is taken.
+oldest=11 newest=13  # Python 3.11 to 3.13, as in requires-python in pyproject.toml
 [ $# -gt 0 ] || set -- python3 python3.13 python3.12 python3.11
 suitable="import os, sys, sysconfig, ensurepip, venv
 sys.exit(not (sys.version_info[0] == 3 and $oldest <= sys.version_info[1] <= $newest

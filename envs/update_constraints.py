@@ -1,10 +1,10 @@
-"""Install the newest releases of all requirements here, and write down which they are; see `make update-constraints`.
+"""Install the newest releases of all requirements, and record them; see `make update-constraints`.
 
 Run by the Python of a new environment that has pip, setuptools and packaging. Writes
 
-- ``constraints.txt``: the release of every package that is then installed;
-- the ranges in ``pyproject.toml``: from the lower end that was there up to the releases tried (2.14.1: below 2.15);
-- ``envs/wsss.yaml``: the same releases of what jobs need, for ``snakemake --sdm conda``.
+- ``constraints.txt``: the release of every installed package;
+- the ranges in ``pyproject.toml``: from the existing lower end up to the new releases (2.14.1: below 2.15);
+- ``envs/wsss.yaml``: the releases of the packages that jobs need, for ``snakemake --sdm conda``.
 """
 
 import importlib.metadata
@@ -27,20 +27,20 @@ HEADER = "# The releases that the tests have passed with. Written by `make updat
 
 
 def requirements(text: str) -> dict[str, Requirement]:
-    """All that a pyproject.toml asks for, by what it says; its own extras are left out."""
+    """All requirements in a pyproject.toml, by their text; the project's own extras are left out."""
     project = tomllib.loads(text)["project"]
     texts = [*project["dependencies"], *(text for texts in project["optional-dependencies"].values() for text in texts)]
     return {text: Requirement(text) for text in texts if not text.startswith(project["name"])}
 
 
 def without_upper_end(requirement: Requirement) -> str:
-    """The requirement less its upper end; releases that it leaves out stay left out."""
+    """The requirement without its upper end; excluded releases stay excluded."""
     kept = sorted((part for part in requirement.specifier if part.operator not in ("<", "<=")), key=str, reverse=True)
     return requirement.name + ",".join(map(str, kept))
 
 
 def tried_range(requirement: Requirement, tried: Version) -> str:
-    """The requirement up to the release that was tried: 2.14.1 is below 2.15."""
+    """The requirement up to the tried release: 2.14.1 is below 2.15."""
     return f"{without_upper_end(requirement)},<{tried.major}.{tried.minor + 1}"
 
 
@@ -53,14 +53,14 @@ def with_tried_ranges(text: str, releases: dict[str, str]) -> str:
 
 
 def installed() -> dict[str, str]:
-    """Every installed package but the project itself, and its release, by its normalised name."""
+    """The release of every installed package except the project itself, by its normalised name."""
     found = {canonicalize_name(d.metadata["Name"]): d.version for d in importlib.metadata.distributions()}
     found.pop("wsss-core", None)
     return dict(sorted(found.items()))
 
 
 def needed_by(names: Iterable[str]) -> list[str]:
-    """These installed packages and all that they need here."""
+    """These installed packages and everything that they need here."""
     found: set[str] = set()
     waiting = [canonicalize_name(name) for name in names]
     while waiting:
@@ -81,7 +81,7 @@ def conda_environment(text: str, names: Iterable[str], releases: dict[str, str])
 
 
 def needed_by_jobs(text: str) -> list[str]:
-    """The packages that a pyproject.toml's jobs need: they do without Snakemake."""
+    """The packages that the jobs of a pyproject.toml need, which is all but Snakemake."""
     direct = [Requirement(said).name for said in tomllib.loads(text)["project"]["dependencies"]]
     return needed_by(name for name in direct if name != "snakemake")
 
@@ -90,7 +90,7 @@ def main() -> None:
     """Install, and write the three files."""
     text = PROJECT.read_text()
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
-    # As `make install` does: without the Cython that pydensecrf2 asks for.
+    # As in `make install`: without the Cython that pydensecrf2 asks for.
     subprocess.run([*install, "--no-build-isolation", "pydensecrf2"], check=True)
     subprocess.run([*install, *map(without_upper_end, requirements(text).values())], check=True)
     releases = installed()

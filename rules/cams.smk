@@ -1,11 +1,11 @@
-# Stage `cams`: per image and class, a map of the evidence for the class.
+# Stage `cams`: for each image and class, a map of the evidence for the class.
 
 
 rule generate_cams:
     input:
         **ask.index("cams"),
         classifier=ask.upstream("cams", "classifier", "weights.safetensors"),
-        # It comes before the maps and changes none of them, so a newer one is no reason to draw them again.
+        # Must exist before the maps, but does not change them: a newer verdict does not draw them again.
         verdict=ancient(ask.upstream("cams", "classifier", "verdict.json")),
     output:
         shard=f"{FOLDER}/cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
@@ -13,7 +13,7 @@ rule generate_cams:
         ask.log("generate_cams/{artifact}.{shard}-of-{shards}"),
     benchmark:
         ask.benchmark("generate_cams/{artifact}.{shard}-of-{shards}")
-    priority: 50  # long jobs first: a late one would run alone at the end
+    priority: 50  # long jobs first, so that none runs alone at the end
     conda:
         "../envs/wsss.yaml"
     threads: ask.threads("generate_cams")
@@ -25,7 +25,7 @@ rule generate_cams:
         "../workflow_scripts/generate_cams.py"
 
 
-# For the report alone: no map depends on them.
+# Only for the report: no map depends on these two.
 rule record_erasing:
     input:
         **ask.index("erasing"),

@@ -1,10 +1,10 @@
-# Stages `backbone`, `fully_connected` and `classifier`: a trunk, VGG-16's layers behind it, and a network that learned
+# Stages `backbone`, `fully_connected` and `classifier`: a trunk, VGG-16's further layers, and a network that has learned
 # which classes an image shows.
 
 
 rule prepare_backbone:
     input:
-        told(ask.backbone_file),
+        without_traceback(ask.backbone_file),
     output:
         weights=f"{FOLDER}/backbone/{{artifact}}/weights.safetensors",
         training=f"{FOLDER}/backbone/{{artifact}}/training.csv",
@@ -67,7 +67,7 @@ rule train_classifier:
         "../workflow_scripts/train_classifier.py"
 
 
-# From image-level labels of the validation images alone; nothing that is trained or drawn reads what it makes.
+# Uses only image-level labels of the validation images; nothing that is trained or drawn reads its outputs.
 rule score_classifier:
     input:
         index=ask.upstream("classifier", "dataset", "index.csv"),

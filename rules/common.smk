@@ -1,4 +1,4 @@
-# What the rules share: the plan, which they ask, and Snakemake's form of errors and reports.
+# What the rules share: the plan that they ask, and errors and reports in Snakemake's form.
 import multiprocessing
 import os
 import shlex
@@ -13,16 +13,16 @@ from wsss_core.plan.places import check_program_paths
 from wsss_core.plan.rules import Rules, directories
 
 
-def told(function):
-    """The function, whose errors for users become Snakemake's, which have no traceback."""
+def without_traceback(function):
+    """The function with errors for users as Snakemake's errors, which have no traceback."""
 
-    def telling(*arguments):
+    def wrapped(*arguments):
         try:
             return function(*arguments)
         except UserError as error:
             raise WorkflowError(str(error)) from None
 
-    return telling
+    return wrapped
 
 
 def reported(file, caption, category, subcategory, **labels):
@@ -36,17 +36,17 @@ def warn_of_classifiers():
         print(warning)
 
 
-# Scripts find wsss_core beside the Snakefile also in an environment made by `--sdm conda`.
+# Scripts find wsss_core next to the Snakefile, also in an environment of `--sdm conda`.
 inherited = dict(os.environ).get("PYTHONPATH")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, inherited])))
 
-told(check_program_paths)(workflow.basedir, sys.executable)
+without_traceback(check_program_paths)(workflow.basedir, sys.executable)
 
-# Snakemake puts the interpreter's path into the shell's command lines without quotes.
+# Snakemake puts the interpreter's path into command lines without quotes.
 if os.path.exists(sys.executable):
-    multiprocessing.set_executable(sys.executable)  # which quotes are not for
+    multiprocessing.set_executable(sys.executable)  # needs the path without quotes
     sys.executable = shlex.quote(sys.executable)
 
-ask = told(Rules)(config, workflow.configfiles)
-told(check_before_a_run)(ask)
+ask = without_traceback(Rules)(config, workflow.configfiles)
+without_traceback(check_before_a_run)(ask)
 FOLDER = ask.folder

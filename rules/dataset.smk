@@ -1,4 +1,4 @@
-# Stage `dataset`: which images there are, what they show, and (apart, for scoring only) their masks.
+# Stage `dataset`: the images, what they show, and (separately, only for scoring) their masks.
 
 
 rule generate_creatures:
@@ -22,7 +22,7 @@ rule generate_creatures:
         "../workflow_scripts/generate_creatures.py"
 
 
-# The folder of images is an output only where large images are shrunk.
+# The folder of images is an output only if large images are shrunk.
 rule index_dataset:
     input:
         raw=ask.raw_inputs(ask.raw.inputs()),
@@ -46,12 +46,12 @@ rule index_dataset:
     params:
         identity=ask.identity("dataset"),
         root=lambda wildcards: ask.raw_root,
-        names=ask.raw.names_digest(),  # so that a change of them makes the index anew
+        names=ask.raw.names_digest(),  # so that a change of them makes the index again
     script:
         "../workflow_scripts/index_dataset.py"
 
 
-# Masks that a person has corrected: a training sees them only where its experiment names their folder.
+# Masks that a person corrected: a training sees them only if its experiment names their folder.
 rule index_corrections:
     input:
         masks=ask.corrected_masks,
@@ -63,7 +63,7 @@ rule index_corrections:
         ask.log("index_corrections/{artifact}"),
     benchmark:
         ask.benchmark("index_corrections/{artifact}")
-    priority: 100  # a wrong mask is told before anything is trained
+    priority: 100  # reports a wrong mask before anything is trained
     conda:
         "../envs/wsss.yaml"
     threads: ask.threads("index_corrections")
@@ -75,10 +75,10 @@ rule index_corrections:
         "../workflow_scripts/index_corrections.py"
 
 
-# No mask: labels may be made of these maps, where the configuration says so.
+# Saliency maps are not masks: labels are made with them if the configuration says so.
 rule index_saliency:
     input:
-        maps=told(ask.saliency_maps),
+        maps=without_traceback(ask.saliency_maps),
         index=ask.upstream("saliency", "dataset", "index.csv"),
         classes=ask.upstream("saliency", "dataset", "classes.json"),
     output:
@@ -87,7 +87,7 @@ rule index_saliency:
         ask.log("index_saliency/{artifact}"),
     benchmark:
         ask.benchmark("index_saliency/{artifact}")
-    priority: 100  # a wrong map is told before anything is trained
+    priority: 100  # reports a wrong map before anything is trained
     conda:
         "../envs/wsss.yaml"
     threads: ask.threads("index_saliency")
@@ -99,7 +99,7 @@ rule index_saliency:
         "../workflow_scripts/index_saliency.py"
 
 
-# Masks of segments without classes, from any generator, which pseudo labels are joined with.
+# Masks of segments without classes, from any generator, that pseudo labels are joined with.
 rule index_sam_masks:
     input:
         index=ask.upstream("sam_masks", "dataset", "index.csv"),
@@ -110,7 +110,7 @@ rule index_sam_masks:
         ask.log("index_sam_masks/{artifact}"),
     benchmark:
         ask.benchmark("index_sam_masks/{artifact}")
-    priority: 100  # a missing or wrong mask is told before anything is trained
+    priority: 100  # reports a missing or wrong mask before anything is trained
     conda:
         "../envs/wsss.yaml"
     threads: ask.threads("index_sam_masks")
@@ -118,7 +118,7 @@ rule index_sam_masks:
         **ask.resources("index_sam_masks"),
     params:
         identity=ask.identity("sam_masks"),
-        state=ask.state_of_sam_masks,  # so that a change of the masks is looked at anew
+        state=ask.state_of_sam_masks,  # so that changed masks are read again
     script:
         "../workflow_scripts/index_sam_masks.py"
 

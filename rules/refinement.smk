@@ -57,7 +57,7 @@ rule train_affinity:
         ask.log("train_affinity/{artifact}"),
     benchmark:
         ask.benchmark("train_affinity/{artifact}")
-    priority: 30  # long jobs first: a late one would run alone at the end
+    priority: 30  # long jobs first, so that none runs alone at the end
     conda:
         "../envs/wsss.yaml"
     threads: ask.threads("train_affinity")

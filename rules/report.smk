@@ -1,4 +1,4 @@
-# What people look at: summary, pictures, links; and the list of what nothing refers to any more.
+# What people look at: report, summary, pictures, links; and the list of what no experiment needs any more.
 
 
 rule summarise:

@@ -1,4 +1,4 @@
-# Scores against masks: the only rules, beside trainings that an experiment gives masks to, that see a mask.
+# Scores against masks. Besides trainings that an experiment gives masks to, only these rules see masks.
 
 
 rule score_cams:
@@ -27,8 +27,8 @@ rule score_cams:
         "../workflow_scripts/score_cams.py"
 
 
-# The one rule of the scores that computes on a GPU: images climb and are scored at once, as the maps of all steps
-# together would take 27 times the space of one step's.
+# The only scoring rule that computes on a GPU: images climb and are scored at once, as the maps of all steps would take
+# 27 times the space of one step's.
 rule score_climb:
     input:
         **ask.index("climb_scores"),
@@ -55,7 +55,7 @@ rule score_climb:
         "../workflow_scripts/score_climb.py"
 
 
-# Early, so that a wrong list is told before anything is trained.
+# Early, to report a wrong list before anything is trained.
 rule index_subset:
     input:
         subset=ask.subset_file,
@@ -116,7 +116,7 @@ rule choose_threshold:
         "../workflow_scripts/choose_threshold.py"
 
 
-# No score and no mask is looked at: it belongs here because it makes what choose_threshold makes.
+# Uses no score and no mask: it is here because it makes the same file as choose_threshold.
 rule choose_threshold_without_masks:
     input:
         maps=ask.upstream_shards("threshold", "maps"),

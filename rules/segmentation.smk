@@ -1,4 +1,4 @@
-# Stages `segmenter` and `predictions`: a network that labels the pixels of images without labels.
+# Stages `segmenter` and `predictions`: a network that labels the pixels of new images.
 
 
 rule train_segmenter:
@@ -15,7 +15,7 @@ rule train_segmenter:
         ask.log("train_segmenter/{artifact}"),
     benchmark:
         ask.benchmark("train_segmenter/{artifact}")
-    priority: 40  # long jobs first: a late one would run alone at the end
+    priority: 40  # long jobs first, so that none runs alone at the end
     conda:
         "../envs/wsss.yaml"
     threads: ask.threads("train_segmenter")
@@ -51,7 +51,7 @@ rule predict:
         "../workflow_scripts/predict.py"
 
 
-# The same work with one more output, which a rule cannot have for some artifacts only.
+# The same work with one more output, which a rule cannot have for only some artifacts.
 use rule predict as predict_with_probabilities with:
     output:
         labels=f"{FOLDER}/predictions/{{artifact}}/labels/{{shard}}-of-{{shards}}.csv",

@@ -11,7 +11,7 @@ rule index_test_images:
         ask.log("index_test_images/{artifact}"),
     benchmark:
         ask.benchmark("index_test_images/{artifact}")
-    priority: 100  # a wrong list is told before anything is trained
+    priority: 100  # reports a wrong list before anything is trained
     conda:
         "../envs/wsss.yaml"
     threads: ask.threads("index_test_images")

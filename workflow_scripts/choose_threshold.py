@@ -1,4 +1,4 @@
-"""Rule choose_threshold: the threshold with the highest mIoU among those that were scored."""
+"""Rule choose_threshold: the scored threshold with the highest mIoU."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rule index_corrections: the masks that a person has corrected, checked."""
+"""Rule index_corrections: checks the masks that a person corrected, and lists them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rule index_dataset: which images there are, checked once, and what they show."""
+"""Rule index_dataset: checks the images once, and lists them with their labels."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rule index_masks: which images have a mask to be scored against."""
+"""Rule index_masks: checks the masks for scoring, and lists them."""
 
 from pathlib import Path
 

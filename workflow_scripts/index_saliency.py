@@ -1,4 +1,4 @@
-"""Rule index_saliency: the saliency maps that pseudo labels may be made of, checked."""
+"""Rule index_saliency: checks the saliency maps for pseudo labels, and lists them."""
 
 from pathlib import Path
 

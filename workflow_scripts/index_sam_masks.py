@@ -1,4 +1,4 @@
-"""Rule index_sam_masks: the masks of segments that pseudo labels are joined with, checked."""
+"""Rule index_sam_masks: checks the masks of segments for pseudo labels, and lists them."""
 
 from pathlib import Path
 

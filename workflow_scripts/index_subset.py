@@ -1,4 +1,4 @@
-"""Rule index_subset: the masks of listed images, which choose a threshold or train a segmenter."""
+"""Rule index_subset: the masks of listed images, for choosing a threshold or training a segmenter."""
 
 from pathlib import Path
 

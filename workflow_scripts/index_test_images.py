@@ -1,4 +1,4 @@
-"""Rule index_test_images: which images the VOC server wants label maps of."""
+"""Rule index_test_images: the images that the VOC server wants label maps of."""
 
 from pathlib import Path
 

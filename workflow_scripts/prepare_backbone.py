@@ -1,4 +1,4 @@
-"""Rule prepare_backbone: a trunk's weights, from ImageNet, a file, pretraining or chance."""
+"""Rule prepare_backbone: a trunk's weights, from ImageNet, a file, pretraining, or random."""
 
 from pathlib import Path
 

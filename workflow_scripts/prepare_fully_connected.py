@@ -1,4 +1,4 @@
-"""Rule prepare_fully_connected: VGG-16's fully connected layers, as DeepLab-LargeFOV starts from them."""
+"""Rule prepare_fully_connected: VGG-16's fully connected layers in the form that DeepLab-LargeFOV starts from."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rule prune: list (or delete) what no experiment of the configuration refers to."""
+"""Rule prune: list (or delete) what no experiment of the configuration needs."""
 
 from pathlib import Path
 

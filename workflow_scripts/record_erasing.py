@@ -1,4 +1,4 @@
-"""Rule record_erasing: what a classifier still finds once all that it has found is erased, for the report."""
+"""Rule record_erasing: what a classifier still finds after everything that it found is erased, for the report."""
 
 from pathlib import Path
 

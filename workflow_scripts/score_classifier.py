@@ -1,4 +1,4 @@
-"""Rule score_classifier: what a classifier says about the validation images, against their image-level labels."""
+"""Rule score_classifier: a classifier's predictions for the validation images, scored with their image-level labels."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rule score_subset: the scores, at every threshold, of the images that a threshold is chosen on."""
+"""Rule score_subset: the scores at every threshold, on the images that a threshold is chosen with."""
 
 from pathlib import Path
 

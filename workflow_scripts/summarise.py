@@ -1,4 +1,4 @@
-"""Rule summarise: a row per experiment, what each step was worth."""
+"""Rule summarise: a row per experiment with the scores of each step."""
 
 from pathlib import Path
 

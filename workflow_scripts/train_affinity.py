@@ -1,4 +1,4 @@
-"""Rule train_affinity: a network that tells which neighbouring pixels belong together."""
+"""Rule train_affinity: a network that decides which neighbouring pixels belong together."""
 
 from pathlib import Path
 
