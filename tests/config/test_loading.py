@@ -227,7 +227,7 @@ def test_a_small_configuration_is_completed_with_defaults():
                     "a": {"method": "irn", "backbone": "trunk", "labels": {"foreground": {"threshold": 0.01}}}
                 }
             },
-            ["affinities.a.labels: 'foreground.threshold' of 0.01 lets more be an object"],
+            ["affinities.a.labels: 'foreground.threshold' of 0.01 makes more pixels objects"],
         ),
         (
             {"affinities": {"a": {"method": "irn", "backbone": "trunk", "augmentation": {"crop": 64}}}},

@@ -101,7 +101,7 @@ def test_extensions_lie_in_the_home_folder_too(tmp_path, monkeypatch):
     assert load_config(small(extensions=["~/mine.py"])).extensions == (str(tmp_path / "mine.py"),)
     with pytest.raises(ConfigError, match=r"extensions: 'a.*' has a control character"):
         load_config(small(extensions=["a\0"]))
-    with pytest.raises(ConfigError, match="extensions: must be a list of paths, and 1 is none"):
+    with pytest.raises(ConfigError, match="extensions: must be a list of paths, and 1 is not a path"):
         load_config(small(extensions=[1]))
 
 

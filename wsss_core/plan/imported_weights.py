@@ -123,7 +123,7 @@ def _faults(config: Config, section: str, variant: Any, description: dict[str, A
     if isinstance(variant, ClipClassifier):
         wanted = "clip"
     if given != wanted:
-        yield f"has weights of a {given}, not of a {wanted}"
+        yield f"holds weights of a {given}, not of a {wanted}"
         return
     whole = section == "affinities" or variant.optimisation.epochs == 0
     backbone = variant.backbone or config.classifiers[variant.classifier].backbone
