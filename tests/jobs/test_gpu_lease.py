@@ -134,7 +134,7 @@ def test_the_users_own_choice_limits_what_is_leased(monkeypatch):
     with leased_gpus(1):
         assert visible() == "3"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
-    with pytest.raises(UserError, match=r"asks for 3 GPUs .*, and only 2 can be used here \(3, 1\)"), leased_gpus(3):
+    with pytest.raises(UserError, match=r"asks for 3 GPUs .*, but only 2 can be used here \(3, 1\)"), leased_gpus(3):
         pass
     for hidden in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
