@@ -98,7 +98,7 @@ def fault_of(image: ImageCams, classes: int) -> str | None:
     """
     height, width, stride = image.height, image.width, image.stride
     if min(height, width, stride) < 1 or height * width > MOST_PIXELS or stride > MOST_STRIDE:
-        return f"no image is {height} high and {width} wide, with maps that have a cell for {stride} pixels each way"
+        return f"no image is {height} high and {width} wide, with a cell of its maps for {stride} pixels each way"
     shown = np.asarray(image.classes)
     if shown.ndim != 1 or shown.dtype.kind not in "iu" or (np.diff(shown.astype(np.int64)) < 1).any():
         return "'classes' must be the numbers of the image's classes, ascending"
