@@ -73,7 +73,9 @@ def test_an_environment_that_rules_it_out_is_a_sentence(monkeypatch):
     device_for(Run(deterministic=True))
     os.environ[WORKSPACE] = ":4096:2:16:8"
     assert device_for(Run(deterministic=True, device="cpu")) == CPU  # which cuBLAS has no part in
-    with pytest.raises(UserError, match=r"needs CUBLAS_WORKSPACE_CONFIG=:4096:8 .* but it is :4096:2:16:8 there; unset"):
+    with pytest.raises(
+        UserError, match=r"needs CUBLAS_WORKSPACE_CONFIG=:4096:8 .* but it is :4096:2:16:8 there; unset"
+    ):
         device_for(Run(deterministic=True))
 
 
