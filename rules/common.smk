@@ -7,7 +7,7 @@ import sys
 from wsss_core.config.differences import all_settings
 from wsss_core.datasets.index import SPLITS, TEST
 from wsss_core.errors import UserError
-from wsss_core.plan import descriptions
+from wsss_core.plan import comparison, descriptions
 from wsss_core.plan.checks import check_before_a_run
 from wsss_core.plan.places import check_program_paths
 from wsss_core.plan.rules import Rules, directories

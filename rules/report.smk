@@ -31,6 +31,7 @@ rule make_report:
         scores=ask.scores_of(ask.plan.experiments),
         complete=ask.links_of(ask.plan.experiments),
         classifiers=descriptions.files_of_classifiers(ask),
+        repeats=comparison.files_of_repeats(ask),
         climbs=[climb.path("climb.h5") for climb in ask.plan.climbs.values()],
         climb_scores=ask.climb_scores(),
         erasings=[erasing.path("erasing.h5") for erasing in ask.plan.erasings.values()],
@@ -55,6 +56,7 @@ rule make_report:
         climb_scores=descriptions.described_climb_scores(ask),
         erasings=descriptions.described_erasings(ask),
         corrections=descriptions.described_corrections(ask),
+        compared=comparison.described_comparison(ask),
     script:
         "../workflow_scripts/make_report.py"
 

@@ -31,6 +31,7 @@ with job(snakemake):
             params.corrections,
             params.climb_scores,
             params.erasings,
+            params.compared,
         ),
         report_html,
     )
