@@ -1,4 +1,4 @@
-"""Measurements that take long: what the methods are worth, on the embedded data set."""
+"""Benchmarks: scores of the methods, and speed."""
 
 import os
 

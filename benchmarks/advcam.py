@@ -1,20 +1,20 @@
-"""A step of AdvCAM's climb against the authors' procedure, on the same network and image.
+"""Compares a step of AdvCAM's climb with the authors' procedure, on the same network and image.
 
-``python -m benchmarks.advcam`` lets pairs of image and mirror image of 375x500 pixels climb on a
-ResNet-50 with random weights, one step of each side in turn, and compares the medians.
+``python -m benchmarks.advcam`` runs the climb on pairs of image and mirror image of 375x500 pixels, on a ResNet-50 with
+random weights. Steps of both sides alternate, and the medians are compared.
 
-* The authors' procedure, written down plainly: a forward pass; a backward pass of the class's summed
-  positive map, whose gradient at the features makes the Grad-CAM; a second backward pass of the loss. Weights
-  need gradients, so that both backward passes compute those of all weights, too.
-* Ours, ``wsss_core.cams.advcam.climb_step``: one forward and one backward pass to the images, on the copy of
-  the network that the stage `cams` draws maps with. ``--pairs`` of them climb side by side; times are per pair.
+* The authors' procedure, in a simple form: a forward pass; a backward pass from the class's summed positive map, whose
+  gradient at the features gives the Grad-CAM; a second backward pass from the loss. Weights require gradients, so both
+  backward passes also compute those of all weights.
+* Ours, ``wsss_core.cams.climbing.climb_step``: one forward pass, and one backward pass to the images, on the copy of
+  the network that the stage `cams` uses. ``--pairs`` of them climb in one batch; times are for one pair.
 
-``deviation`` is the largest difference of the sides' maps, summed over a short climb and divided by their
-maximum: in float64 at a small size, where both have to be equal; with ``--precision bfloat16`` that of the run
-itself, which is the price of the format.
+``deviation`` is the largest difference between both sides' maps, summed over a short climb and divided by their
+maximum: in float64 at a small size, where both have to be equal; with ``--precision bfloat16``, in the run itself,
+where it is the effect of the precision.
 
-``--profile`` says instead where the time of the whole stage goes, ``wsss_core.cams.generate_cams`` from JPEG files to
-HDF5; ``--images`` and ``--steps`` are of that run.
+``--profile`` instead prints how the time of the whole stage is spent, from JPEG files to HDF5
+(``wsss_core.cams.generate_cams``); ``--images`` and ``--steps`` are for that run.
 """
 
 import argparse
@@ -35,7 +35,8 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.gpu_needs import one_pass
 from benchmarks.measuring import heading, last_line, matrix_product_flops, median_seconds, seconds, torch_threads
 from benchmarks.shard import Shard, print_profile
-from wsss_core.cams.advcam import climb, climb_step
+from wsss_core.cams.advcam import climb
+from wsss_core.cams.climbing import climb_step
 from wsss_core.cams.generate_cams import prepared_for_drawing
 from wsss_core.config.cams import AdvCams
 from wsss_core.config.networks import Trunk
@@ -44,15 +45,15 @@ from wsss_core.networks.folded import folded_for_inference
 
 CLASSES = tuple(f"class{number}" for number in range(20))
 EXACT_SIZE = (64, 96)
-"""Height and width of the image that both sides climb in float64."""
+"""Height and width of the image for the climb in float64."""
 EXACT_STEPS = 4
-"""Maps summed there."""
+"""Steps of that climb, whose maps are summed."""
 PARAMETERS = AdvCams(classifier="random")
 """The authors' step size, weights and thresholds."""
 
 
 def make_classifier(network: str) -> ClassMapClassifier:
-    """A classifier with random weights, of output stride 16, as the authors'."""
+    """A classifier with random weights and the authors' output stride of 16."""
     torch.manual_seed(0)
     return ClassMapClassifier(Trunk(network=network, output_stride=16), CLASSES).eval()
 
@@ -60,16 +61,16 @@ def make_classifier(network: str) -> ClassMapClassifier:
 def authors_step(
     classifier: ClassMapClassifier, images: Tensor, class_index: int, initial: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """One iteration as the authors' ``obtain_CAM_masking.py`` makes it.
+    """One iteration of the authors' ``obtain_CAM_masking.py``.
 
     Args:
-        classifier: its weights need gradients.
+        classifier: its weights require gradients.
         images: a pair (2, 3, h, w).
-        class_index: the class that is climbed.
+        class_index: the class of the climb.
         initial: the clean pair's map (h', w'); None if this is the clean pair.
 
     Returns:
-        The map of the pair (h', w'), and the pair of the next step.
+        The map of the pair (h', w'), and the pair for the next step.
     """
     images = images.detach().requires_grad_()
     features = classifier.trunk(images)[-1]  # (2, F, h', w')
@@ -106,7 +107,7 @@ def authors_climb(classifier: ClassMapClassifier, clean: Tensor, class_index: in
 
 
 def deviation_of_climb(classifier: ClassMapClassifier, ours: ClassMapClassifier, clean: Tensor) -> float:
-    """The largest difference of both sides' summed maps over the authors' maximum."""
+    """The largest difference between both sides' summed maps, divided by the authors' maximum."""
     classes = [3, 7]
     expected = torch.stack([authors_climb(classifier, clean, index, EXACT_STEPS) for index in classes])
     found = climb(ours, clean[None], [classes], EXACT_STEPS, PARAMETERS)
@@ -118,11 +119,11 @@ class Times(NamedTuple):
 
     wall: float
     processor: float
-    """Of this process; on one thread of a busy machine it says more than the wall clock."""
+    """Processor time of this process; on one thread of a busy machine it is more accurate than wall time."""
 
 
 def interleaved(functions: Sequence[Callable[[], object]], repeats: int, device: torch.device) -> list[Times]:
-    """Medians of functions' times, run in turn, after a run of each that does not count."""
+    """Medians of functions' times, run in turn, after a run of each that is not counted."""
     times: list[list[Times]] = [[] for _ in functions]
     for number in range(repeats + 1):
         for function, own in zip(functions, times, strict=True):
@@ -133,7 +134,7 @@ def interleaved(functions: Sequence[Callable[[], object]], repeats: int, device:
 
 
 def share_in_convolutions(function: Callable[[], object], device: torch.device) -> float:
-    """Of the time in all operations, by torch's profiler, that in convolutions."""
+    """The proportion of the time of all operations that is spent in convolutions, from torch's profiler."""
     on_cuda = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]) as profiled:
         seconds(function, device)
@@ -143,7 +144,7 @@ def share_in_convolutions(function: Callable[[], object], device: torch.device) 
 
 
 def convolution_speed(device: torch.device, dtype: torch.dtype) -> float:
-    """GFLOP/s of a single 3x3 convolution of 512 channels, channels-last."""
+    """GFLOP/s of a single 3x3 convolution with 512 channels, channels-last."""
     images = 16 if device.type == "cuda" else 2
     given = torch.rand(images, 512, 24, 32, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     layer = torch.nn.Conv2d(512, 512, 3, padding=1, bias=False).to(given).to(memory_format=torch.channels_last)
@@ -160,18 +161,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--width", type=int, default=500)
     parser.add_argument("--network", default="resnet50", help="a trunk's name (default: resnet50)")
-    parser.add_argument("--pairs", type=int, default=1, help="that climb side by side on our side (default: 1)")
-    parser.add_argument("--repeats", type=int, default=7, help="steps of either side (default: 7)")
+    parser.add_argument("--pairs", type=int, default=1, help="pairs in a batch, on our side (default: 1)")
+    parser.add_argument("--repeats", type=int, default=7, help="steps of each side (default: 7)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of our side")
-    parser.add_argument("--profile", action="store_true", help="only say where a whole run's time goes")
-    parser.add_argument("--images", type=int, default=2, help="of that run (default: 2)")
-    parser.add_argument("--steps", type=int, default=3, help="of that run (default: 3; the authors' are 27)")
+    parser.add_argument("--profile", action="store_true", help="only print how a whole run's time is spent")
+    parser.add_argument("--images", type=int, default=2, help="in that run (default: 2)")
+    parser.add_argument("--steps", type=int, default=3, help="in that run (default: 3; the authors': 27)")
     parser.add_argument("--timeline", type=Path, help="with --profile: also write a trace to this file")
     options = parser.parse_args(arguments)
     if not 1 <= options.pairs <= len(CLASSES):
-        parser.error(f"--pairs is {options.pairs}; 1 to {len(CLASSES)} classes can climb side by side")
+        parser.error(f"--pairs is {options.pairs}; it can be 1 to {len(CLASSES)}, one pair for each class")
     if not options.profile and (options.images, options.steps, options.timeline) != (2, 3, None):
         parser.error("--images, --steps and --timeline belong to --profile")
     with torch_threads(options.threads):
@@ -183,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def profile_stage(options: argparse.Namespace) -> None:
-    """Print where the time of the stage `cams` goes."""
+    """Print how the time of the stage `cams` is spent."""
     parameters = AdvCams(classifier="random", steps=options.steps, arithmetic=options.precision)
     sizes = f"{options.images} images of {options.height}x{options.width}, {options.steps} steps"
     print(f"{options.network}, random weights; {sizes}, scales {parameters.scales}, {options.precision}", flush=True)
@@ -196,7 +197,7 @@ def profile_stage(options: argparse.Namespace) -> None:
 def compare(options: argparse.Namespace) -> None:
     """Print all figures."""
     device, in_bfloat16 = options.device, options.precision == "bfloat16"
-    pairs = f"{options.pairs} pair{'s' * (options.pairs > 1)} of {options.height}x{options.width} at once"
+    pairs = f"{options.pairs} pair{'s' * (options.pairs > 1)} of {options.height}x{options.width} in a batch"
     print(f"{options.network}, random weights, {len(CLASSES)} classes; {pairs}, {options.precision}", flush=True)
     classifier = make_classifier(options.network).to(device)
     arithmetic = AdvCams(classifier="random", arithmetic=options.precision)

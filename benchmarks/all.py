@@ -1,12 +1,11 @@
-"""All benchmarks of speed, one after the other, and a table of what they found.
+"""Runs all benchmarks of speed one after the other, and writes a table of their results.
 
-``python -m benchmarks.all`` (or ``make bench``) runs each in a process of its own, in under 15 minutes on 2
-cores, and writes ``speed.md`` and ``speed.csv`` to ``results/benchmarks``, with all that a benchmark printed
-beside them, as ``<name>.txt``. Names run those benchmarks alone. With ``--device cuda`` (``make bench-gpu``) those
-run that compute on a GPU, and the files are called ``speed_cuda``.
+``python -m benchmarks.all`` (or ``make bench``) runs each in its own process, in less than 15 minutes on 2 cores, and
+writes ``speed.md`` and ``speed.csv`` to ``results/benchmarks``, together with each benchmark's output as
+``<name>.txt``. Names select benchmarks. With ``--device cuda`` (``make bench-gpu``), only the benchmarks with a GPU
+version run, and the files are called ``speed_cuda``.
 
-A benchmark that fails, or whose last line holds no figures, is in the table with its error, and makes the exit
-status 1.
+A benchmark that fails, or whose last line holds no figures, is in the table with its error; the exit status is then 1.
 """
 
 import argparse
@@ -27,13 +26,13 @@ from wsss_core.files.atomic import write_text
 
 REPOSITORY = Path(__file__).parents[1]
 ON_GPU = ("advcam", "multiscale", "training", "prediction", "random_walk", "averaging")
-"""Benchmarks that take ``--device cuda``."""
+"""Benchmarks that support ``--device cuda``."""
 BENCHMARKS = (*ON_GPU, "crf", "cam_store", "pair_labels", "startup")
-"""In the order that they are run in."""
+"""All benchmarks, in the order in which they run."""
 LIMIT = 600
-"""Seconds after which a benchmark is ended."""
+"""Seconds after which a benchmark is stopped."""
 FIGURES = re.compile(r"ratio=(\S+) deviation=(\S+)")
-"""A benchmark's last line."""
+"""The last line of a benchmark's output."""
 
 
 class Row(NamedTuple):
@@ -44,13 +43,13 @@ class Row(NamedTuple):
     deviation: str
     seconds: str
     load: str
-    """Of the machine when it began: a ratio on a busy machine means less."""
+    """Load of the machine at the start: a ratio is less reliable on a busy machine."""
     error: str
-    """Empty if it was a success."""
+    """Empty if it succeeded."""
 
 
 def run(name: str, device: str, folder: Path, limit: float = LIMIT) -> Row:
-    """Run a benchmark in a new process, and keep what it prints in ``folder``."""
+    """Run a benchmark in a new process, and save its output in ``folder``."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *(["--device", device] if device != "cpu" else [])]
     load, start = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan"), time.perf_counter()
     try:
@@ -82,7 +81,7 @@ def table(rows: Sequence[Row], heading: str) -> str:
 
 
 def commit() -> str:
-    """The commit that is measured, with a plus sign if files differ from it; what is known of it elsewhere."""
+    """The measured commit, with a plus sign if files differ from it; "unknown" outside a git repository."""
     command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
     try:
         return subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=True).stdout.strip()
@@ -101,8 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = ON_GPU if on_gpu else BENCHMARKS
     for name in options.names:
         if name not in known:
-            where = " that runs on a GPU" if on_gpu else ""
-            parser.error(f"there is no benchmark {name!r}{where}; there are {', '.join(known)}")
+            where = " with a GPU version" if on_gpu else ""
+            parser.error(f"there is no benchmark {name!r}{where}; choose from {', '.join(known)}")
     if on_gpu and not _cuda():
         parser.exit(
             2, "torch finds no CUDA device on this machine, and these benchmarks need one; `make bench` does not\n"
@@ -130,7 +129,7 @@ def _as_csv(rows: Sequence[Row], heading: str) -> str:
 
 
 def _cuda() -> bool:
-    import torch  # here, as the CPU's benchmarks do without in this process
+    import torch  # here, because this process does not need it for benchmarks on the CPU
 
     return torch.cuda.is_available()
 

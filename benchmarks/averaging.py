@@ -1,14 +1,14 @@
-"""PAR and PAMR against the dense CRF: time, and with a classifier and masks also what they are worth.
+"""Compares PAR and PAMR with the dense CRF: time, and, with a classifier and masks, scores.
 
-``python -m benchmarks.averaging`` refines the scores of generated scenes of VOC's size, each way with its authors'
-settings: the CRF on one core, PAR and PAMR on ``--device``. ``ratio`` is the CRF's median time over PAR's,
-``deviation`` the share of the pixels to which PAR gives another label in float64.
+``python -m benchmarks.averaging`` refines the scores of generated scenes of VOC's size, with each refinement's
+published settings: the CRF on one core, PAR and PAMR on ``--device``. ``ratio`` is the CRF's median time over PAR's;
+``deviation`` is the proportion of pixels with another label if PAR computes in float64.
 
-With ``--classifier weights.safetensors --index FOLDER --masks masks.csv`` (of a results folder) it then draws the class
-maps of ``--images`` training images, evenly spread, and scores the seed and what each refinement makes of it, all at
-the seed's best threshold on these images: an oracle, the same for all rows. Settings for small images are ``SMALL``;
-masks of segments are Felzenszwalb and Huttenlocher's (scikit-image) at three scales, as no network such as SAM is at
-hand: they show that the way runs, not what SAM is worth.
+With ``--classifier weights.safetensors --index FOLDER --masks masks.csv`` (from a results folder), it then makes the
+class maps of ``--images`` training images, evenly spread, and scores the seed and each refinement of it, all at the
+seed's best threshold on these images: an oracle, the same for all rows. Settings for small images are ``SMALL``.
+Segments are Felzenszwalb and Huttenlocher's (scikit-image) at three scales, instead of a network's such as SAM's: they
+only show that joining with segments works.
 """
 
 import argparse
@@ -45,7 +45,7 @@ SMALL = {"shrink": 1, "dilations": (1, 2, 4, 8)}
 SMALL_CRF = Crf(
     unary="labels", certainty=0.6, iterations=5, long_side=None, bilateral_sxy=12, bilateral_srgb=20, bilateral_compat=5
 )
-"""The demo's, for images of a hundred pixels."""
+"""The demo's CRF, for images of a hundred pixels."""
 REFINEMENTS: dict[str, Crf | Averaging | None] = {
     "none": None,
     "CRF": Crf(),
@@ -55,15 +55,15 @@ REFINEMENTS: dict[str, Crf | Averaging | None] = {
     "PAMR": Pamr(),
     "PAMR, small": Pamr.model_validate(SMALL),
 }
-"""By row."""
+"""The refinements by the row's name."""
 JOINED = ("none", "CRF")
-"""Rows that are also joined with masks of segments."""
+"""Rows that are also joined with segments."""
 THRESHOLDS = np.arange(5, 80, 5) / 100
-"""From which the seed's is chosen."""
+"""Candidates for the seed's threshold."""
 
 
 def compare_times(options: argparse.Namespace, device: torch.device) -> str:
-    """Time all three on a generated scene, and return the line of figures."""
+    """Time all three on a generated scene, and return the last line of the output."""
     image, maps = make_scene(0, options.height, options.width, options.labels)
     scores = with_background(maps, BackgroundScore(threshold=0.3))
     found: dict[str, float] = {}
@@ -79,7 +79,7 @@ def compare_times(options: argparse.Namespace, device: torch.device) -> str:
 
 
 def deviation_from_float64(image: np.ndarray, scores: np.ndarray, device: torch.device) -> float:
-    """The share of pixels whose label PAR in float32, at the full size, makes another one than in float64."""
+    """The proportion of pixels for which PAR, at the full size, gives another label in float32 than in float64."""
     settings = Par(shrink=1)
     found = AveragedScores(image, settings, device).infer(scores).argmax(axis=0)
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].double()
@@ -88,7 +88,7 @@ def deviation_from_float64(image: np.ndarray, scores: np.ndarray, device: torch.
 
 
 def segments_of(image: np.ndarray) -> list[Segment]:
-    """Segments of like colour at three scales."""
+    """Segments of similar colour, at three scales."""
     from skimage.segmentation import felzenszwalb
 
     segments = []
@@ -124,7 +124,7 @@ def refined(scene: Scene, refinement: Crf | Averaging | None, threshold: float, 
 
 
 def compare_scores(options: argparse.Namespace, device: torch.device) -> None:
-    """Print the table of what each refinement makes of the class maps."""
+    """Print the table of scores after each refinement."""
     index = read_index(options.index / "index.csv", options.index / "classes.json")
     scenes, classes = scenes_of(index, options.masks, options.classifier, options.images), len(index.classes)
 
@@ -155,18 +155,18 @@ def _print_row(name: str, score: float, seed: float, milliseconds: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the times, and the scores if there is something to score."""
+    """Print the times, and the scores if there are masks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.averaging", description=__doc__)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--width", type=int, default=500)
-    parser.add_argument("--labels", type=int, default=3, help="background included (default: 3)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1, as pydensecrf has)")
+    parser.add_argument("--labels", type=int, default=3, help="including the background (default: 3)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1, as in pydensecrf)")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--classifier", type=Path, help="its weights.safetensors, to score as well")
+    parser.add_argument("--classifier", type=Path, help="weights.safetensors, for scores")
     parser.add_argument("--index", type=Path, help="folder with index.csv and classes.json")
     parser.add_argument("--masks", type=Path, help="masks.csv")
-    parser.add_argument("--images", type=int, default=60, help="training images that are scored (default: 60)")
+    parser.add_argument("--images", type=int, default=60, help="training images to score (default: 60)")
     options = parser.parse_args(arguments)
     if len({options.classifier is None, options.index is None, options.masks is None}) > 1:
         parser.error("give --classifier, --index and --masks together")

@@ -1,20 +1,20 @@
-"""Class maps on disk: HDF5 with each filter, data type and shape of chunks, against the authors' ``np.save``.
+"""Compares files of class maps: HDF5 with several filters, dtypes and chunk shapes, and the authors' ``np.save``.
 
-``python -m benchmarks.cam_store`` writes and reads maps of generated images of VOC's size, with 1 to 3
-classes each: ``cam`` at stride 4 and ``high_res`` at the image's size, which were enlarged from a network's
-stride of 16 at four scales. All ways take turns, several rounds, in a folder of its own (``--directory``).
+``python -m benchmarks.cam_store`` writes and reads maps of generated images of VOC's size, with 1 to 3 classes each:
+``cam`` at stride 4 and ``high_res`` at the image's size, enlarged from a network's stride of 16 at four scales. All
+formats run in turn, for several rounds, each in its own folder (``--directory``).
 
-* The authors' way (IRN's ``step/make_cam.py``): a dictionary of ``keys``, ``cam`` and ``high_res`` in
-  float32, one ``.npy`` file an image.
+* The authors' format (IRN's ``step/make_cam.py``): a dictionary of ``keys``, ``cam`` and ``high_res`` in float32, one
+  ``.npy`` file for each image.
 * Ours, ``write_cam_store`` and ``CamStoreReader``: one file for all images.
-* The same file with other filters, data types and chunks. A plugin that h5py does not bring is none of
-  them: whoever reads the maps would have to install it.
+* The same file with other filters, dtypes and chunks, without filters that are not part of h5py, which users would have
+  to install.
 
-Both speeds are by this process' processor time, as nothing else works on them, and a busy machine then
-changes little; the wall time of the rounds is printed too. What is read comes from the operating system's memory.
+Both speeds use processor time of this process, which does all the work, so a busy machine has little effect; the wall
+time of the rounds is also printed. Files are read from the operating system's cache.
 
-``ratio`` is of bytes, the authors' over ours; ``deviation`` the largest difference of a value that is read from
-the one in float32 that was written; values are at most 1.
+``ratio`` is the authors' bytes over ours; ``deviation`` is the largest difference between a value that was read and the
+float32 value that was written; values are at most 1.
 """
 
 import argparse
@@ -51,7 +51,7 @@ CHUNKS: dict[str, Callable[[tuple[int, ...]], tuple[int, ...]]] = {
 
 
 class Layout(NamedTuple):
-    """How maps lie in the file."""
+    """The layout of maps in the file."""
 
     filters: str
     dtype: str
@@ -66,44 +66,44 @@ ALTERNATIVES = [
 
 
 class Way(NamedTuple):
-    """A way to keep maps: how they are written to a folder, and read as float32."""
+    """A format of maps: how to write them to a folder, and how to read them as float32."""
 
     write: Callable[[Images, Path], None]
     read: Callable[[Images, Path], list[np.ndarray]]
 
 
 class Figures(NamedTuple):
-    """What a way costs."""
+    """The measurements of a format."""
 
     bytes: float
-    """An image."""
+    """For each image."""
     written: float
-    """Images a second of the processor."""
+    """Images written for each second of processor time."""
     read: float
-    """The same."""
+    """Images read for each second of processor time."""
     deviation: float
 
 
 def write_dictionaries(images: Images, folder: Path) -> None:
-    """One file an image, as the authors do it."""
+    """Write one file for each image, as in the authors' code."""
     for image in images:
         maps = {"keys": image.classes, "cam": image.cam, "high_res": image.high_res}
-        np.save(folder / f"{image.image_id}.npy", maps)  # type: ignore[arg-type]  # a dictionary, as the authors do
+        np.save(folder / f"{image.image_id}.npy", maps)  # type: ignore[arg-type]  # a dictionary, as in their code
 
 
 def read_dictionaries(images: Images, folder: Path) -> list[np.ndarray]:
-    """What the authors' way needs: these files are this benchmark's own, so that they may be unpickled."""
+    """Read files with pickled dictionaries, which is safe because this benchmark wrote them."""
     paths = [folder / f"{image.image_id}.npy" for image in images]
     return [np.load(path, allow_pickle=True).item()["high_res"] for path in paths]
 
 
 def write_ours(images: Images, folder: Path) -> None:
-    """As the workflow does."""
+    """Write maps as in the workflow."""
     write_cam_store(folder / "cams.h5", [f"class{number}" for number in range(20)], {}, images)
 
 
 def read_ours(images: Images, folder: Path) -> list[np.ndarray]:
-    """As the workflow does."""
+    """Read maps as in the workflow."""
     with CamStoreReader([folder / "cams.h5"]) as reader:
         return [reader.read(image.image_id).full_size() for image in images]
 
@@ -137,7 +137,7 @@ def alternative(layout: Layout) -> Way:
 
 
 def one_round(way: Way, images: Images, directory: Path | None) -> Figures:
-    """Write all images, read them, and say what it took."""
+    """Write all images, read them, and measure both."""
     with tempfile.TemporaryDirectory(dir=directory) as folder:
         start = time.process_time()
         way.write(images, Path(folder))
@@ -156,13 +156,13 @@ def _difference(found: np.ndarray, given: np.ndarray | None) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Let all ways take turns and print what they cost."""
+    """Run all formats in turn and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cam_store", description=__doc__)
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--width", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=3, help="of which the medians count (default: 3)")
-    parser.add_argument("--directory", type=Path, help="where files are written (default: the temporary folder)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds, whose medians are printed (default: 3)")
+    parser.add_argument("--directory", type=Path, help="where to write files (default: the temporary folder)")
     options = parser.parse_args(arguments)
     images = [make_cams(seed, options.height, options.width) for seed in range(options.images)]
     print(heading(1))
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for _ in range(options.rounds):
         rounds.append({name: one_round(way, images, options.directory) for name, way in ways.items()})
     print(f"{len(rounds)} rounds in {time.perf_counter() - start:.0f} s\n")
-    print("| data type, filter, chunk | KiB an image | images/s written | images/s read | deviation |")
+    print("| dtype, filter, chunk | KiB per image | images/s written | images/s read | deviation |")
     print("|---|---|---|---|---|")
     medians = {}
     for name in ways:

@@ -1,11 +1,10 @@
-"""The dense CRF of a shard in several processes against one process.
+"""Compares the dense CRF of a shard in several processes and in one process.
 
-``python -m benchmarks.crf`` refines the seeds of generated images of VOC's size as the stage
-`refined_seeds` does, from image files and a store of class maps to label maps on the disk: in one
-process, which is this one, and in several, in turn. Every run's wall time counts from the first
-image to the last, and beside it what this machine's cores did meanwhile: other work on them makes
-the ratio smaller. The workers' start is measured apart, by the same run without the CRF, and taken
-off: a shard has hundreds of images. ``ratio`` is of the medians; the goal is 0.9 for each process.
+``python -m benchmarks.crf`` refines the seeds of generated images of VOC's size as the stage `refined_seeds`, from
+image files and a store of class maps to label maps on the disk: in this process, and in several processes, in turn. A
+run's wall time is from the first image to the last. The output also has the number of busy cores, because other work on
+them lowers the ratio. The workers' start is measured separately, by the same run without the CRF, and subtracted,
+because a real shard has hundreds of images. ``ratio`` is that of the medians; the goal is 0.9 for each process.
 """
 
 import argparse
@@ -34,12 +33,12 @@ from wsss_core.refinement.confident_labels import label_map_of_stored_cams
 from wsss_core.refinement.refined_seeds import refine_seeds
 
 GOAL = 0.9
-"""What each process should be worth."""
+"""The wanted speed-up for each process."""
 BACKGROUND = BackgroundScore(threshold=0.3)
 
 
 def make_scene(seed: int, height: int, width: int, labels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coloured bumps on a slope with noise, and for each label but the background a map of one of the bumps.
+    """Coloured bumps on a gradient with noise, and for each label but the background a map of one of the bumps.
 
     Returns:
         The image, uint8 (height, width, 3), and the maps, float32 (labels - 1, height, width).
@@ -59,7 +58,7 @@ def make_scene(seed: int, height: int, width: int, labels: int) -> tuple[np.ndar
 
 
 def make_shard(folder: Path, images: int, height: int, width: int, labels: int) -> tuple[DatasetIndex, Path]:
-    """Image files with their index, and the store of their class maps."""
+    """Write image files and the store of their class maps; returns their index and the store."""
     classes = tuple(f"class{number}" for number in range(labels - 1))
     rows, stored = [], []
     for number in range(images):
@@ -74,7 +73,7 @@ def make_shard(folder: Path, images: int, height: int, width: int, labels: int) 
 
 
 def refine_all(shard: DatasetIndex, store: Path, folder: Path, processes: int) -> dict[str, Path]:
-    """The label maps of all images, made in so many processes."""
+    """The label maps of all images, made in several processes."""
     manifest = folder / "labels" / "000-of-001.csv"
     with CamStoreReader([store]) as cams:
         refine_seeds(BACKGROUND, Crf(), shard, cams, manifest, run=Run(threads=processes))
@@ -82,7 +81,7 @@ def refine_all(shard: DatasetIndex, store: Path, folder: Path, processes: int) -
 
 
 def start_processes(shard: DatasetIndex, store: Path, processes: int) -> None:
-    """Let as many workers as those of ``refine_all`` start, read class maps and end."""
+    """Start as many workers as in ``refine_all``, read class maps and stop."""
     with CamStoreReader([store]) as cams:
         function = partial(label_map_of_stored_cams, cams=cams, make=no_work)
         arguments = [(path, image_id) for path, image_id in zip(shard.image_paths, shard.image_ids, strict=True)]
@@ -91,10 +90,10 @@ def start_processes(shard: DatasetIndex, store: Path, processes: int) -> None:
                 pool(position)
 
 
-def told(name: str, wall: float, share: Share) -> str:
-    """One run in words."""
+def line_of(name: str, wall: float, share: Share) -> str:
+    """The line about one run."""
     others = "" if share.others is None else f", others {share.others:.2f}"
-    used = f"of the processor {wall * share.own:.2f} s"
+    used = f"processor time {wall * share.own:.2f} s"
     return f"{name}: {wall:.2f} s, {used}; cores busy: own {share.own:.2f}{others}"
 
 
@@ -104,9 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=30)
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--width", type=int, default=500)
-    parser.add_argument("--labels", type=int, default=3, help="background included (default: 3)")
+    parser.add_argument("--labels", type=int, default=3, help="including the background (default: 3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="worker processes (default: cores)")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of either side (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each side (default: 3)")
     options = parser.parse_args(arguments)
     print(heading(options.threads))
     print(
@@ -117,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def compare(options: argparse.Namespace, folder: Path) -> None:
-    """Let both sides take turns and print all figures."""
+    """Run both sides in turn and print all figures."""
     shard, store = make_shard(folder, options.images, options.height, options.width, options.labels)
     several = f"{options.threads} processes"
     times: dict[str, list[float]] = {"one process": [], several: [], "start": []}
@@ -130,11 +129,11 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
             made[side], wall, share = processor_shares(partial(refine_all, shard, store, target, processes))
             times[side].append(wall)
             used[side].append(wall * share.own)
-            print(told(side, wall, share), flush=True)
+            print(line_of(side, wall, share), flush=True)
         _, wall, share = processor_shares(partial(start_processes, shard, store, options.threads))
         times["start"].append(wall)
         used["start"].append(wall * share.own)
-        print(told(f"of it the start of {several}", wall, share), flush=True)
+        print(line_of(f"start of {several}", wall, share), flush=True)
         differing += sum(
             int(np.count_nonzero(read_mask(made["one process"][image]) != read_mask(made[several][image])))
             for image in shard.image_ids
@@ -144,9 +143,9 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     ratio = one / (many - start)
     one_used, many_used, start_used = (statistics.median(column) for column in used.values())
     at_most = options.threads * one_used / (many_used - start_used)
-    print(f"ratio if none of the processes had to wait, by processor time without the start: {at_most:.2f}")
+    print(f"ratio if no process had to wait, from processor times without the start: {at_most:.2f}")
     print(f"ratio {one / many:.2f} with the start, {ratio:.2f} without; goal {GOAL * options.threads:.2f}")
-    print("deviation: share of pixels whose label differs")
+    print("deviation: proportion of pixels with another label")
     pixels = options.rounds * options.images * options.height * options.width
     print(last_line(ratio, differing / pixels))
 

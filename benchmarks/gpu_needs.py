@@ -1,18 +1,18 @@
-"""What a recipe asks of a GPU, reckoned without one: the ESTIMATE at the head of each recipe in ``configs/``.
+"""Estimates a recipe's needs on a GPU, without a GPU: the ESTIMATE at the top of each recipe in ``configs/``.
 
 ``python -m benchmarks.gpu_needs configs/voc12-aeft.yaml 10582`` builds the recipe's networks without memory (torch's
-fake tensors), lets one image of the recipe's shape through them and back, and counts floating-point operations and
-the bytes that are kept for the way back. From that, with the number of training images:
+fake tensors), runs a forward and a backward pass for one image with the recipe's shape, and counts floating-point
+operations and the bytes kept for the backward pass. From these, and the number of training images, follow:
 
-* hours = operations of all steps / ``SUSTAINED``, what a good GPU keeps up in float32 (a V100's or an A100's peak
-  without TF32 is 16 to 20 TFLOP/s). Half or twice as long would be no surprise.
+* hours = operations of all steps / ``SUSTAINED``, the usual speed of a good GPU in float32 (the peak of a V100 or an
+  A100 without TF32 is 16 to 20 TFLOP/s). The real time may well be half or twice as long.
 * GiB = kept bytes of a batch + weights, their gradients and momentum + ``OF_CUDA``; workspaces may add a half. With
-  ``runtime.recompute`` the inputs of residual blocks are kept, and what is within the largest of them.
+  ``runtime.recompute``, only the inputs of residual blocks are kept, and the values inside the largest block.
 
-Hours are those of one job of a variant, and how many jobs the experiments need stands behind them.
+Hours are for one job of a variant; the number of jobs that the experiments need is printed after them.
 
-Nothing of it was measured. CAMs are drawn of as many images at once as there is memory for, one at least. Random walk,
-predictions and the processor's work are not counted.
+Nothing is measured. Class maps use the largest batch that fits in memory, but at least one image. Random walk,
+predictions and the processor's work are not included.
 """
 
 import argparse
@@ -39,65 +39,65 @@ from wsss_core.plan.plan import Plan
 from wsss_core.refinement.affinity_method import learned_method
 
 SUSTAINED = 10e12
-"""Floating-point operations a second."""
+"""Floating-point operations per second."""
 OF_CUDA = 1.0
-"""GiB that CUDA and torch take by themselves."""
+"""GiB that CUDA and torch need themselves."""
 GIB = 2**30
 CLASSES_PER_IMAGE = {20: 1.5, 80: 2.9}
-"""Of VOC and of COCO, by the number of classes: AdvCAM climbs once for each."""
+"""Mean classes of an image in VOC and COCO, by the number of classes: AdvCAM has one climb for each."""
 PIXELS = (375, 500)
-"""Height and width of a usual image."""
+"""Height and width of a typical image."""
 ONE_SIZE = 256
-"""Height and width that SeeNet resizes all images to."""
+"""Height and width of all images in SeeNet."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One image through a network and back."""
+    """A forward and a backward pass for one image."""
 
     operations: float
     """Floating-point operations."""
     kept: float
-    """Bytes kept for the way back."""
+    """Bytes kept for the backward pass."""
     weights: float
     """Bytes of the weights."""
     recomputed: float
-    """Bytes kept for the way back where residual blocks are computed again there."""
+    """Bytes kept for the backward pass if residual blocks are recomputed."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a stage asks for."""
+    """The needs of a stage."""
 
     stage: str
     """The stage and its variant."""
     hours: float
-    """On one GPU."""
+    """Hours on one GPU."""
     gib: float | None
-    """Memory of the GPU; None where it is less than the trainings'."""
+    """Memory of the GPU; None if it is less than for the trainings."""
     jobs: int = 1
-    """How many of them the configuration's experiments need."""
+    """Number of jobs for the configuration's experiments."""
 
 
 def one_pass(build: Callable[[], nn.Module], size: tuple[int, int], trained: bool = True, images: int = 1) -> Pass:
-    """Count what one image costs.
+    """Count operations and bytes for one image.
 
     Args:
         build: makes the network.
         size: height and width of the image.
-        trained: whether the weights' gradients are computed; if not, the image's are.
-        images: how many go through the network together, for one that cannot be trained on a single one.
+        trained: compute the weights' gradients; otherwise the image's.
+        images: images in the batch, for networks that cannot be trained on a single one.
     """
     try:
         return _counted(build, size, trained, images, FakeTensorMode(allow_non_fake_inputs=True))
-    except DataDependentOutputException:  # timm's vision transformers look at numbers while they are built
+    except DataDependentOutputException:  # timm's vision transformers need values during construction
         return _counted(build, size, trained, images, torch.device("meta"))
 
 
 def _counted(
     build: Callable[[], nn.Module], size: tuple[int, int], trained: bool, images: int, without_memory: Any
 ) -> Pass:
-    """The same of a network that is built, and used, within a context whose tensors take no memory."""
+    """The same, with a context ``without_memory`` in which tensors use no memory."""
     kept: dict[int, tuple[int, nn.Module | None]] = {}  # by storage: bytes, and the residual block that keeps them
     inputs: dict[int, int] = {}  # of the residual blocks, the same
     under_way: list[nn.Module] = []
@@ -136,25 +136,25 @@ def _counted(
         if block is not None and storage not in inputs:
             within[block] += size_of_it
     plain = sum(size_of_it for size_of_it, _ in saved.values())
-    # Of blocks their inputs, whether they were saved by themselves or not; blocks are computed again one at a time.
+    # Blocks keep their inputs, even if not saved otherwise; one block at a time is recomputed.
     unsaved = sum(size_of_it for storage, size_of_it in inputs.items() if storage not in saved)
     recomputed = plain + unsaved - sum(within.values()) + max(within.values(), default=0.0)
     return Pass(counter.get_total_flops() / images, plain / images, weights, recomputed / images)
 
 
 def needs(config: Config, images: int) -> list[Needs]:
-    """What each variant that an experiment of the configuration uses asks for.
+    """The needs of each variant that an experiment of the configuration uses.
 
     Args:
         config: the configuration.
-        images: how many training images there are.
+        images: number of training images.
     """
     jobs = planned_jobs(config)
     return [replace(one, jobs=jobs.get(one.stage, 1)) for one in _of_variants(config, images)]
 
 
 def planned_jobs(config: Config) -> dict[str, int]:
-    """How many trainings of each affinity and segmenter the experiments need: of those upstream, one a variant."""
+    """The number of trainings of each affinity and segmenter; stages before them need one for each variant."""
     plan = Plan(config)
     artifacts: dict[str, set[str]] = defaultdict(set)
     for name, experiment in config.experiments.items():
@@ -165,7 +165,7 @@ def planned_jobs(config: Config) -> dict[str, int]:
 
 
 def _of_variants(config: Config, images: int) -> list[Needs]:
-    """What one job of each variant asks for."""
+    """The needs of one job of each variant."""
     classes = config.dataset.class_names or ()
     experiments = config.experiments.values()
     maps = dict.fromkeys(e.cams for e in experiments if e.cams is not None)
@@ -192,10 +192,10 @@ def _of_classifier(config: Config, name: str, images: int, classes: Sequence[str
     step = one_pass(lambda: OBJECTIVES.find(settings.objective).build_network(settings, trunk, classes), (crop, crop))
     views, at_once = images * epochs, settings.optimisation.batch_size
     if settings.objective == "cgnet" and settings.erasing != "none":
-        # The erased image goes through the frozen classifier and back to the image.
-        # (its blocks are not computed again).
+        # The frozen classifier needs a forward pass for the erased image, and a backward pass to the image;
+        # its blocks are not recomputed.
         step = Pass(step.operations * 5 / 3, step.kept * 2, step.weights * 4 / 3, step.recomputed + step.kept)
-    if settings.objective == "aeft" and settings.attraction_weight > 0:  # the erased image, too
+    if settings.objective == "aeft" and settings.attraction_weight > 0:  # also the erased image
         views += images * (epochs - settings.warmup_epochs)
         at_once = 2 * (settings.triplet_batch_size or at_once)
     elif settings.objective == "aeft":
@@ -207,7 +207,7 @@ def _of_maps(config: Config, name: str, images: int, classes: Sequence[str]) -> 
     cams: Any = config.cams[name]
     settings: Any = config.classifiers[cams.classifier]
     trunk = trunk_of(config.backbones[settings.backbone])
-    if cams.method == "clip_gradcam":  # one view; the way back is that of one block
+    if cams.method == "clip_gradcam":  # one view; the backward pass only covers one block
         step = one_pass(lambda: build_trunk(trunk), PIXELS, trained=False)
         return Needs(f"cams {name}", step.operations / 2 * images / SUSTAINED / 3600, None)
     step = one_pass(
@@ -219,7 +219,7 @@ def _of_maps(config: Config, name: str, images: int, classes: Sequence[str]) -> 
         operations = step.operations * steps * CLASSES_PER_IMAGE[len(classes)]
     else:
         scales = getattr(cams, "scales", (ONE_SIZE / PIXELS[0] ** 0.5 / PIXELS[1] ** 0.5,))
-        operations = step.operations / 2 * sum(scale**2 for scale in scales)  # no way back
+        operations = step.operations / 2 * sum(scale**2 for scale in scales)  # no backward pass
     return Needs(f"cams {name}", 2 * operations * images / SUSTAINED / 3600, None)  # with the mirror image
 
 
@@ -246,7 +246,7 @@ def _of_segmenter(config: Config, name: str, images: int, classes: Sequence[str]
         decoders = sum(settings.consistency.decoders.counts.values())
         consistent = one_pass(lambda: WithAuxiliaryDecoders(build(), decoders), (crop, crop), images=together)
         shares = {e.masks_of.share for e in config.experiments.values() if e.masks_of and e.segmenter == name}
-        others = 1 - min(share or 0 for share in shares or {0})  # of the images, those that auxiliary decoders see
+        others = 1 - min(share or 0 for share in shares or {0})  # proportion of images for auxiliary decoders
         step = Pass(
             step.operations + others * (consistent.operations - step.operations),
             step.kept + others * (consistent.kept - step.kept),
@@ -258,10 +258,10 @@ def _of_segmenter(config: Config, name: str, images: int, classes: Sequence[str]
 
 
 class WithAuxiliaryDecoders(nn.Module):
-    """A segmenter in cross-consistency training: its logits, and probabilities of each auxiliary decoder."""
+    """A segmenter in cross-consistency training: its logits, and the probabilities of each auxiliary decoder."""
 
     def __init__(self, network: SegmentationNetwork, decoders: int) -> None:
-        """Build so many decoders."""
+        """Build ``decoders`` auxiliary decoders."""
         super().__init__()
         self.network = network
         self.decoders = nn.ModuleList(network.auxiliary_decoder() for _ in range(decoders))
@@ -274,11 +274,11 @@ class WithAuxiliaryDecoders(nn.Module):
 
 
 def _of_training(config: Config, stage: str, step: Pass, views: float, at_once: int) -> Needs:
-    """A training that looks at ``views`` images, ``at_once`` in a step."""
+    """The needs of a training on ``views`` images in total, ``at_once`` in a step."""
     recomputed = f"train_{stage.split()[0]}" in config.runtime.recompute
     kept = step.recomputed if recomputed else step.kept
     gib = (kept * at_once + 3 * step.weights) / GIB + OF_CUDA
-    operations = step.operations * (4 / 3 if recomputed else 1)  # a second way there
+    operations = step.operations * (4 / 3 if recomputed else 1)  # a second forward pass
     return Needs(stage, operations * views / SUSTAINED / 3600, gib)
 
 

@@ -1,8 +1,8 @@
-"""What indexing a large data set takes: seconds and memory, but for decoding the images.
+"""Measures time and memory of indexing a large data set, without decoding the images.
 
-``python -m benchmarks.index`` makes the files that describe so many images, in each layout, and indexes them as
-the workflow does; only the check that decodes every image is replaced by one that says the same size of all, as there
-are no images. Polygons and objects are as many and as long as MS-COCO's are on average.
+``python -m benchmarks.index`` writes lists and annotations for many images, in each layout, and indexes them as in the
+workflow. There are no images: the check that decodes every image is replaced by a function that gives the same size for
+all. The numbers of objects and the lengths of polygons are MS-COCO's averages.
 """
 
 import argparse
@@ -29,15 +29,15 @@ from wsss_core.datasets.raw_dataset import ListedImage
 SIZE = (480, 640)
 UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 OBJECTS = (6, 9)
-"""Objects of an image; MS-COCO has 7.3 on average."""
+"""Range of the number of objects in an image; MS-COCO has 7.3 on average."""
 POINTS = (8, 70)
-"""Points of a polygon; with these a record takes as many bytes as in instances_train2014.json."""
+"""Range of the number of points in a polygon; records then have as many bytes as in instances_train2014.json."""
 VAL_SHARE = 3
-"""One image of so many is for validation."""
+"""Every third image is for validation."""
 
 
 def make_coco(root: Path, images: int) -> CocoDataset:
-    """Write the files of a data set in MS-COCO's layout; its settings."""
+    """Write the files of a data set in MS-COCO's layout; returns its settings."""
     generator = np.random.default_rng(0)
     ids = [number for number in range(1, 91) if number not in UNUSED_IDS]
     categories = [{"supercategory": "thing", "id": i, "name": name} for i, name in zip(ids, COCO_CLASSES, strict=True)]
@@ -70,7 +70,7 @@ def make_coco(root: Path, images: int) -> CocoDataset:
 
 
 def make_voc(root: Path, images: int) -> VocDataset:
-    """Write the files of a data set in the VOC devkit's layout; its settings."""
+    """Write the files of a data set in the VOC devkit's layout; returns its settings."""
     generator = np.random.default_rng(0)
     for folder in ("JPEGImages", "Annotations", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
@@ -87,7 +87,7 @@ def make_voc(root: Path, images: int) -> VocDataset:
 
 
 LAYOUTS: dict[str, Callable[[Path, int], Dataset]] = {"coco": make_coco, "voc": make_voc}
-"""What writes a data set of each layout."""
+"""Functions that write a data set in each layout."""
 
 
 def index(root: Path, dataset: Dataset, made: Path) -> None:
@@ -99,7 +99,7 @@ def index(root: Path, dataset: Dataset, made: Path) -> None:
 
 
 def measure(layout: str, images: int) -> tuple[float, int | None, int]:
-    """Seconds, and bytes of memory at most, that indexing takes, and the size of what is read; in a fresh process."""
+    """Time (seconds) and peak memory (bytes) of indexing in a fresh process, and the bytes of its input."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "data"
         dataset = LAYOUTS[layout](root, images)
@@ -114,7 +114,7 @@ def measure(layout: str, images: int) -> tuple[float, int | None, int]:
 
 
 def _index_here(folder: Path) -> None:
-    """Index the data set in a folder and print the seconds and the bytes."""
+    """Index the data set in a folder, and print time and memory."""
     from wsss_core.config.dataset import dataset_settings
 
     dataset = dataset_settings(json.loads((folder / "settings.json").read_text()))
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.index", description=__doc__)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS))
-    parser.add_argument("--index", type=Path, help=argparse.SUPPRESS)  # in the process that is measured
+    parser.add_argument("--index", type=Path, help=argparse.SUPPRESS)  # in the measured process
     options = parser.parse_args(arguments)
     if options.index is not None:
         _index_here(options.index)

@@ -1,4 +1,4 @@
-"""What the benchmarks of single parts have in common: times, memory, the first and the last line."""
+"""Common functions of benchmarks: time, memory, the first and the last line of the output."""
 
 import gc
 import os
@@ -20,23 +20,23 @@ MEBIBYTE = 2**20
 
 
 def heading(threads: int, device: torch.device | None = None) -> str:
-    """The machine, how busy it is, and what is used of it: a ratio taken on a busy machine means less."""
+    """The first line: the machine, its load, and the used threads; a ratio is less reliable on a busy machine."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     accelerator = f", {torch.cuda.get_device_name(device)}" if device is not None and device.type == "cuda" else ""
     return f"machine: {machine()}{load}{accelerator}; torch {torch.__version__}, {threads} of {os.cpu_count()} threads"
 
 
 class Share(NamedTuple):
-    """What the processor did while something ran."""
+    """The use of the processor during a measurement."""
 
     own: float
-    """Cores that this process and the ended ones that it had started kept busy."""
+    """Mean number of cores that this process and its finished child processes used."""
     others: float | None
-    """Cores that all else kept busy; None where the kernel does not count them (not Linux)."""
+    """Mean number of cores that other processes used; None if the kernel does not count them (not Linux)."""
 
 
 def processor_shares(function: Callable[[], Result]) -> tuple[Result, float, Share]:
-    """A call's result, its wall time, and who used the cores in the meantime: a ratio on a busy machine means less."""
+    """A call's result, its wall time, and the use of the processor, which shows whether the machine was busy."""
     start, own, busy = time.perf_counter(), _own_seconds(), _busy_seconds()
     result = function()
     wall, used, after = time.perf_counter() - start, _own_seconds() - own, _busy_seconds()
@@ -49,7 +49,7 @@ def _own_seconds() -> float:
 
 
 def _busy_seconds() -> float | None:
-    """Of all cores since the machine started: user, nice, system, interrupts; neither idle nor waiting."""
+    """Busy seconds of all cores since the machine started: user, nice, system, interrupts."""
     try:
         fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     except OSError:
@@ -58,12 +58,12 @@ def _busy_seconds() -> float | None:
 
 
 def last_line(ratio: float, deviation: float) -> str:
-    """The figures of a benchmark, for whoever reads them by program."""
+    """The last line of a benchmark's output, for programs."""
     return f"ratio={ratio:.4g} deviation={deviation:.3g}"
 
 
 def seconds(function: Callable[[], Result], device: torch.device | None = None) -> tuple[Result, float]:
-    """A call's result and its wall time, until the device is done too."""
+    """A call's result and its wall time, until the device has finished."""
     wait_for(device)
     start = time.perf_counter()
     result = function()
@@ -74,7 +74,7 @@ def seconds(function: Callable[[], Result], device: torch.device | None = None) 
 def median_seconds(
     function: Callable[[], Result], repeats: int, device: torch.device | None = None
 ) -> tuple[Result, float]:
-    """The last result of several calls and the median of their times, after one call that does not count."""
+    """The last result of several calls and the median of their times, after one call that is not counted."""
     result = function()
     times = []
     for _ in range(repeats):
@@ -84,7 +84,7 @@ def median_seconds(
 
 
 def matrix_product_flops(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
-    """Operations a second of a large matrix product: what the device reaches where nothing is in the way."""
+    """Operations per second of a large matrix product: the practical peak of the device."""
     side = 8192 if device.type == "cuda" else 2048
     matrix = torch.rand(side, side, device=device, dtype=dtype)
     _, duration = median_seconds(lambda: matrix @ matrix, 5, device)
@@ -92,20 +92,19 @@ def matrix_product_flops(device: torch.device, dtype: torch.dtype = torch.float3
 
 
 def wait_for(device: torch.device | None) -> None:
-    """Return when everything under way on the device is done."""
+    """Wait until the device has finished."""
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def peak_memory(function: Callable[[], object], device: torch.device | None = None) -> int | None:
-    """How many bytes a call needs at most beyond those in use before it.
+    """The peak memory of a call, beyond the memory in use before it.
 
-    On the CPU by the kernel's count of the process' resident pages, which sees torch's memory as well
-    as NumPy's, but not what is taken from memory that the process has freed and kept: so call it in
-    a fresh process.
+    On the CPU this uses the kernel's count of the process's resident pages, which includes torch's and NumPy's memory,
+    but not the reuse of freed memory that the process has kept: so call it in a fresh process.
 
     Returns:
-        Bytes; None where the kernel does not count them so that the count can be set back (not Linux).
+        Bytes; None if the kernel has no count that can be reset (not Linux).
     """
     gc.collect()
     if device is not None and device.type == "cuda":
@@ -116,7 +115,7 @@ def peak_memory(function: Callable[[], object], device: torch.device | None = No
         wait_for(device)
         return torch.cuda.max_memory_allocated(device) - before
     try:
-        (PROCESS / "clear_refs").write_text("5")  # sets the peak back to what is resident now
+        (PROCESS / "clear_refs").write_text("5")  # resets the peak to the current value
     except OSError:
         return None
     before = _resident("VmRSS")
@@ -131,7 +130,7 @@ def _resident(name: str) -> int:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Let torch use so many threads for a while."""
+    """Set the number of torch's threads inside a ``with`` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

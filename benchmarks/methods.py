@@ -1,12 +1,12 @@
-"""What each method is worth: seeds, CRF-refined seeds, pseudo labels and segmenters, over several data seeds.
+"""Scores of all methods: seeds, CRF-refined seeds, pseudo labels and segmenters, over several data seeds.
 
-``python -m benchmarks.methods`` runs the demo's configuration on one generated data set per seed, with
-controls (ordinary classifiers trained as long as the methods that start from one) and with each paper's
-ablations, through the workflow itself: a second call computes nothing again. It prints tables of means,
-spreads and paired differences as Markdown, and writes them with ``--write``.
+``python -m benchmarks.methods`` runs the demo's configuration on one generated data set for each seed, with controls
+(ordinary classifiers trained as long as the methods that start from one) and each paper's ablations. It runs the
+workflow itself, so a second call computes nothing again. It prints tables of means, standard deviations and paired
+differences as Markdown, and writes them with ``--write``.
 
-The data, the training order and all new layers change with the seed; the pretrained backbones do not, as
-ImageNet's would not. Settings were chosen on seed 0, which is not among the default seeds.
+The data, the training order and all new layers change with the seed; the pretrained backbones do not, as those from
+ImageNet would not. Settings were chosen on seed 0, which is not one of the default seeds.
 """
 
 import argparse
@@ -60,7 +60,7 @@ ABLATIONS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "aeft_without_attraction": ("aeft", {"classifiers": {"attraction_weight": 0}}),
     "aeft_without_repulsion": ("aeft", {"classifiers": {"repulsion_weight": 0}}),
 }
-"""By name, the method, and by section what is changed of its variant: one term of a paper switched off."""
+"""By name, the method and the changes of its variant by section: each disables one part of a paper's method."""
 
 
 def configuration(
@@ -70,13 +70,13 @@ def configuration(
     images: int | None = None,
     ablations: Iterable[str] = tuple(ABLATIONS),
 ) -> dict[str, Any]:
-    """The demo's configuration for one data seed, with controls and ablations as further experiments.
+    """The demo's configuration for one data seed, with controls and ablations as additional experiments.
 
     Args:
         demo: the content of ``config.yaml``.
-        seed: of the data, of the order of training and of new layers.
-        results: folder for all that is made.
-        images: training images; the demo's number by default.
+        seed: of the data, of the training order and of new layers.
+        results: folder for all results.
+        images: number of training images; the demo's by default.
         ablations: names in ``ABLATIONS``.
     """
     config = copy.deepcopy(dict(demo))
@@ -107,19 +107,19 @@ def configuration(
 
 
 def run(config: Mapping[str, Any], file: Path, cores: int) -> None:
-    """Run the workflow on a configuration, kept in ``file``; an error stops the benchmark.
+    """Run the workflow on a configuration, saved in ``file``; an error stops the benchmark.
 
     Raises:
         subprocess.CalledProcessError: the workflow failed.
     """
-    load_config(config)  # told in words, before Snakemake starts
+    load_config(config)  # for clear messages before Snakemake starts
     write_text(file, yaml.safe_dump(dict(config), sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--quiet", "all"]
     subprocess.run([*command, "--configfile", str(file), "--nolock"], cwd=REPOSITORY, check=True)
 
 
 def scores_of_seed(config: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """MIoU in percent by experiment and by key of ``COLUMNS``, as far as the experiment goes."""
+    """MIoU in percent by experiment and key of ``COLUMNS``, for the experiment's stages."""
     checked = load_config(config)
     plan = Plan(checked)
     scores: dict[str, dict[str, float]] = {}
@@ -145,13 +145,13 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
     """All tables of a benchmark as Markdown.
 
     Args:
-        configs: by seed, the configuration that was run.
+        configs: the configuration of each seed, which has to be finished.
     """
     scores = {seed: scores_of_seed(config) for seed, config in configs.items()}
     some = next(iter(configs.values()))
     generate = some["dataset"]["generate"]
     lines = [
-        "# What the methods are worth on `creatures`",
+        "# Scores of the methods on `creatures`",
         "",
         f"`python -m benchmarks.methods`, {date.today()}, {machine()}. {len(scores)} data seeds "
         f"({', '.join(map(str, scores))}), {generate['train_images']} training and {generate['val_images']} validation "
@@ -159,8 +159,8 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
         "paired by seed.",
         "",
         "The best threshold is chosen on the masks of the training images, which weak supervision does not have; the "
-        'fixed one is in `config.yaml` and was chosen, as all settings, on seed 0; the columns from "+ CRF" on use '
-        "fixed thresholds only. The segmenter is scored on validation images.",
+        'fixed one is in `config.yaml` and was chosen, like all settings, on seed 0; the columns from "+ CRF" only use '
+        "fixed thresholds. The segmenter is scored on validation images.",
         "",
         "## Methods",
         "",
@@ -170,8 +170,8 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
     lines += [_row(scores, name) for name in (*METHODS, *SEEDS_ONLY, CONTROL, FULL)]
     lines += ["", "## Gain over the control", ""]
     lines += [
-        "AdvCAM changes no classifier: its control is the plain CAM of the same one. The control of the others is an "
-        "ordinary classifier on the same trunk that starts from the same weights and trains for as many epochs.",
+        "AdvCAM does not change the classifier: its control is the plain CAM of the same classifier. The control of "
+        "the others is an ordinary classifier on the same trunk, with the same initial weights and number of epochs.",
         "",
         "| method | control's seed, best threshold | gain | by seed |",
         "|---|---|---|---|",
@@ -181,8 +181,8 @@ def report(configs: Mapping[int, Mapping[str, Any]]) -> str:
     if scores:
         seeds = ", ".join(map(str, scores))
         lines += ["", "## Ablations", ""]
-        lines += [f"Seed at its best threshold, and its difference to the whole method; data seeds {seeds}.", ""]
-        lines += ["| switched off | seed | difference | by seed |", "|---|---|---|---|"]
+        lines += [f"Seed at its best threshold, and the difference from the whole method; data seeds {seeds}.", ""]
+        lines += ["| ablation | seed | difference | by seed |", "|---|---|---|---|"]
         lines += [
             _ablation(scores, name, method)
             for name, (method, _) in ABLATIONS.items()
@@ -216,13 +216,13 @@ def _ablation(scores: Mapping[int, Mapping[str, Mapping[str, float]]], name: str
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and print the tables."""
+    """Run the missing jobs and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="data seeds")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--images", type=int, help="training images (default: the demo's)")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results" / "benchmark")
-    parser.add_argument("--ablation-seeds", type=int, nargs="*", help="those that also have ablations (default: all)")
+    parser.add_argument("--ablation-seeds", type=int, nargs="*", help="seeds with ablations (default: all)")
     parser.add_argument("--write", type=Path, help="Markdown file for the tables")
     parser.add_argument("--ablations", nargs="+", choices=ABLATIONS, default=list(ABLATIONS), help="(default: all)")
     options = parser.parse_args(arguments)

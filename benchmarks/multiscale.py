@@ -1,15 +1,15 @@
-"""Multi-scale class maps of a shard, from JPEG files to HDF5, against one thing after the other.
+"""Compares multi-scale class maps of a shard, from JPEG files to HDF5, with a simple sequential procedure.
 
-``python -m benchmarks.multiscale`` draws the maps of images of 375x500 pixels by a ResNet-50 with random weights, both
-sides in turn, and compares the medians.
+``python -m benchmarks.multiscale`` computes the maps of images of 375x500 pixels with a ResNet-50 with random weights.
+Both sides run in turn, and their medians are compared.
 
-* The baseline does what IRN's ``make_cam.py`` does, written down plainly: it reads an image, rescales it and lets the
-  network, as it was trained, see it and its mirror image, scale by scale; sums the maps; and saves the dictionary by
-  ``np.save``. Without gradients.
-* Ours is the stage `cams` itself, ``wsss_core.cams.generate_cams``, with reading the classifier's weights.
+* The baseline is a simple form of IRN's ``make_cam.py``: it reads an image, and for each scale rescales it, and runs
+  the network, as it was trained, on the image and its mirror image; then it sums the maps, and saves the dictionary
+  with ``np.save``. It uses no gradients.
+* Ours is the stage `cams` itself, ``wsss_core.cams.generate_cams``, including reading the classifier's weights.
 
-``deviation`` is the largest difference of the maps that both sides stored, of [0, 1]: ours are of float16, which alone
-makes 2e-4. ``--profile`` says instead where our side's time goes.
+``deviation`` is the largest difference between both sides' stored maps, in [0, 1]: ours are float16, which alone causes
+2e-4. ``--profile`` instead prints how our side's time is spent.
 """
 
 import argparse
@@ -38,7 +38,7 @@ Maps = dict[str, np.ndarray]
 
 
 def one_after_the_other(shard: Shard, parameters: MultiscaleCams, device: torch.device) -> list[Maps]:
-    """The baseline; writes a file for each image, of a dictionary as IRN's, and returns the dictionaries."""
+    """The baseline; writes a file with a dictionary as in IRN for each image, and returns the dictionaries."""
     classifier, made = load_classifier(shard.classifier, device), []
     index = shard.index
     for image_id, path, labels in zip(index.image_ids, index.image_paths, index.label_matrix, strict=True):
@@ -69,7 +69,7 @@ def _normalised(maps: Tensor) -> np.ndarray:
 
 
 def largest_difference(shard: Shard, ours: Path, theirs: Sequence[Maps]) -> float:
-    """Of both sides' maps of all images."""
+    """The largest difference between both sides' maps of all images."""
     found = 0.0
     with CamStoreReader([ours]) as reader:
         for image_id, expected in zip(shard.index.image_ids, theirs, strict=True):
@@ -81,21 +81,21 @@ def largest_difference(shard: Shard, ours: Path, theirs: Sequence[Maps]) -> floa
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run both sides in turn and print the figures, or one under the profiler."""
+    """Run both sides in turn and print the figures, or profile our side."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.multiscale",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--images", type=int, default=3, help="in the shard (default: 3; on a GPU take 64)")
+    parser.add_argument("--images", type=int, default=3, help="in the shard (default: 3; use 64 on a GPU)")
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--width", type=int, default=500)
     parser.add_argument("--network", default="resnet50", help="a trunk's name (default: resnet50)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of either side (default: 3)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each side (default: 3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of our side")
-    parser.add_argument("--profile", action="store_true", help="only say where our side's time goes")
+    parser.add_argument("--profile", action="store_true", help="only print how our side's time is spent")
     parser.add_argument("--timeline", type=Path, help="with --profile: also write a trace to this file")
     options = parser.parse_args(arguments)
     if options.timeline and not options.profile:

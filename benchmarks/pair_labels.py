@@ -1,13 +1,12 @@
-"""Pair labels of a batch against the plain form.
+"""Compares the pair labels of a batch with a simple form.
 
-``python -m benchmarks.pair_labels`` sorts the pairs of generated label maps at the authors' sizes:
-crops of 448 pixels at stride 8 and radius 5 (AffinityNet), of 512 pixels at stride 4 and radius 10
-(IRN). The plain form takes pair by pair (``tests/oracles/pair_labels.py``), so it is run from the
-repository's root; for IRN on one label map, whose time stands for each of the batch. The other
-figure is against arrays for one image after the other, as AffinityNet's data loader computes them.
+``python -m benchmarks.pair_labels`` labels the pairs in generated label maps with the authors' sizes: crops of 448
+pixels at stride 8 and radius 5 (AffinityNet), and of 512 pixels at stride 4 and radius 10 (IRN). The simple form takes
+one pair after the other (``tests/oracles/pair_labels.py``, so run this in the repository's root); for IRN it only runs
+on one label map, and its time is multiplied by the size of the batch. Another figure compares with arrays for one image
+after the other, as in AffinityNet's data loader.
 
-The deviation is the number of pairs that the forms sort differently. The last line holds
-AffinityNet's figures.
+The deviation is the number of pairs with another label. The last line holds AffinityNet's figures.
 """
 
 import argparse
@@ -28,29 +27,29 @@ REPEATS = 7
 
 
 class Setting(NamedTuple):
-    """What is extracted from."""
+    """The sizes of a comparison."""
 
     name: str
     cells: int
-    """Rows, and columns, of the grid."""
+    """Rows and columns of the grid."""
     radius: int
     batch: int
     plain_batch: int
-    """Label maps that the plain form gets."""
+    """Number of label maps for the simple form."""
 
 
 SETTINGS = [Setting("IRN", 128, 10, 8, 1), Setting("AffinityNet", 56, 5, 8, 8)]
 
 
 def make_labels(batch: int, cells: int, seed: int = 0) -> np.ndarray:
-    """Label maps, uint8 (B, h, w): blocks of background, three classes and what is unsure."""
+    """Label maps, uint8 (B, h, w): blocks of background, three classes and unlabelled cells."""
     random = np.random.default_rng(seed)
     blocks = random.choice([0, 0, 3, 7, 15, UNLABELLED], (batch, cells // 6 + 1, cells // 6 + 1))
     return blocks.repeat(6, axis=1).repeat(6, axis=2)[:, :cells, :cells].astype(np.uint8)
 
 
 def by_arrays(labels: np.ndarray, offsets: Sequence[Offset], radius: int) -> list[np.ndarray]:
-    """Three kinds of pairs, float32 (P, h' * w') each, of one label map (h, w), as AffinityNet's data loader does."""
+    """Three kinds of pairs, float32 (P, h' * w') each, in one label map (h, w), as in AffinityNet's data loader."""
     height, width = labels.shape
     far = radius - 1
     rows, columns = height - far, width - 2 * far
@@ -67,7 +66,7 @@ def by_arrays(labels: np.ndarray, offsets: Sequence[Offset], radius: int) -> lis
 
 
 def compare(setting: Setting) -> tuple[float, int]:
-    """Time the forms at one setting, print what was measured, and give ratio and deviation."""
+    """Time both forms with one setting, print the measurements, and return ratio and deviation."""
     labels = make_labels(setting.batch, setting.cells)
     offsets = neighbour_offsets(setting.radius)
     few = labels[: setting.plain_batch]
@@ -90,7 +89,7 @@ def compare(setting: Setting) -> tuple[float, int]:
 
 
 def main(arguments: Sequence[str] | None = None, all_settings: Sequence[Setting] = tuple(SETTINGS)) -> None:
-    """Compare at all settings and print the figures."""
+    """Compare with all settings and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pair_labels", description=__doc__)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's (default: cores)")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What each method is worth on a folder of photographs with masks, over several seeds.
+"""Scores of all methods on a folder of photographs with masks, over several seeds.
 
 ``python -m benchmarks.photographs DIR`` runs the class maps of the five methods of ``configs/voc12-laptop.yaml`` on
 ``DIR`` (images/, labels.csv, masks/, perhaps splits.csv), and a control: an ordinary classifier on the same trunk that
@@ -7,9 +7,9 @@ classifier at AdvCAM's scales. The recipe for a folder on a laptop (``configs/fo
 labels and DeepLab, and the same DeepLab is trained on the masks. Everything runs through the workflow itself, so a
 second call computes nothing again.
 
-Seeds change the order of training, augmentation and new layers; images and pretrained weights are the same.
-Differences are paired by seed. Thresholds are those of the recipe's rule, which sees no mask, and the best ones on the
-training masks, an oracle.
+Seeds change the training order, augmentation and new layers; images and pretrained weights are the same. Differences
+are paired by seed. Thresholds are those of the recipe's rule, which uses no masks, and the best ones on the training
+masks, an oracle.
 """
 
 import argparse
@@ -40,22 +40,22 @@ COLUMNS = {
     "pseudo_labels": "+ CRF: pseudo labels",
     "val": "DeepLab, val",
 }
-"""What is scored, and how its column is headed. All but the first go without masks."""
+"""The scores and their columns' headings. Only the first one uses masks."""
 Scores = dict[str, dict[str, float]]
-"""By experiment and by key of ``COLUMNS``, mIoU in percent; ``threshold`` and ``best``, the two thresholds."""
+"""By experiment, mIoU in percent by key of ``COLUMNS``, and the two thresholds, ``threshold`` and ``best``."""
 
 
 def configuration(
     methods: Mapping[str, Any], recipe: Mapping[str, Any], folder: Path, seed: int, results: Path
 ) -> dict[str, Any]:
-    """A configuration of all that is compared, for one seed.
+    """The configuration of the whole comparison, for one seed.
 
     Args:
         methods: the content of ``configs/voc12-laptop.yaml``.
-        recipe: the content of ``configs/folder-cpu.yaml``, whose class maps are AdvCAM's of ``methods``.
+        recipe: the content of ``configs/folder-cpu.yaml``, which here uses AdvCAM's class maps from ``methods``.
         folder: the photographs.
         seed: of all trainings.
-        results: folder for all that is made.
+        results: folder for all results.
     """
     config = copy.deepcopy(dict(methods))
     name = folder.resolve().name
@@ -81,7 +81,7 @@ def configuration(
 
 
 def scores_of_seed(config: Mapping[str, Any]) -> Scores:
-    """The scores of a configuration that has been run."""
+    """The scores of a finished configuration."""
     plan = Plan(load_config(config))
     scores: Scores = {}
     for name, stages in plan.experiments.items():
@@ -111,14 +111,14 @@ def report(by_seed: Mapping[int, Scores], config: Mapping[str, Any], index: Mapp
     """The tables as Markdown.
 
     Args:
-        by_seed: of :func:`scores_of_seed`.
+        by_seed: results of :func:`scores_of_seed`.
         config: the configuration of any seed.
         index: numbers of images by split.
     """
     optimisation = config["classifiers"]["ordinary"]["optimisation"]
     backbone = config["backbones"]["lite0"]
     lines = [
-        f"# What the methods are worth on the photographs `{config['dataset']['name']}`",
+        f"# Scores of the methods on the photographs `{config['dataset']['name']}`",
         "",
         f"`python -m benchmarks.photographs`, {date.today()}, {machine()}. {len(by_seed)} seeds "
         f"({', '.join(map(str, by_seed))}), {index['train']} training and {index['val']} validation images of at most "
@@ -131,7 +131,7 @@ def report(by_seed: Mapping[int, Scores], config: Mapping[str, Any], index: Mapp
         f"|---|{'---|' * len(COLUMNS)}",
     ]
     lines += [_row(by_seed, name) for name in next(iter(by_seed.values()))]
-    lines += ["", "## Gain over the control", "", "At each one's best threshold, and at the rule's.", ""]
+    lines += ["", "## Gain over the control", "", "Each at its best threshold, and at the rule's.", ""]
     lines += ["| method | control | gain, best thresholds | by seed | gain, the rule's | by seed |", "|" + "---|" * 6]
     for method, control in CONTROLS.items():
         cells = []
@@ -164,7 +164,7 @@ def _row(by_seed: Mapping[int, Scores], name: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and print the tables."""
+    """Run the missing jobs and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.photographs", description=__doc__)
     parser.add_argument("folder", type=Path, help="a folder of photographs with labels.csv and masks/")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -1,8 +1,7 @@
-"""What planning costs: ``snakemake -n`` on many experiments in many shards, and what each job pays to begin.
+"""Measures planning: ``snakemake -n`` on many experiments in many shards, and the start of a job.
 
-``python -m benchmarks.plan`` plans experiments with all stages, each with class maps, labels and networks
-of its own, on nothing: the data set is not even generated. Wall time on a busy machine says little, so the
-processor's time is printed beside it.
+``python -m benchmarks.plan`` plans experiments with all stages, each with its own class maps, labels and networks,
+without data. Processor time is also printed, because wall time is unreliable on a busy machine.
 """
 
 import argparse
@@ -22,11 +21,11 @@ from wsss_core.config import read_yaml
 
 REPOSITORY = Path(__file__).parents[1]
 STARTS = {"interpreter": "pass", "import wsss_core": "import wsss_core", "import torch": "import torch"}
-"""What a job does before its work begins."""
+"""What each job does before its work."""
 
 
 def configuration(experiments: int, shards: int) -> dict[str, Any]:
-    """The demo's variants, in so many experiments that share the classifier alone."""
+    """The demo's variants, in many experiments that only share the classifier."""
     config = read_yaml(REPOSITORY / "config.yaml")
     config["dataset"] = {"name": "planned", "generate": {"train_images": 100 * shards, "val_images": 100 * shards}}
     config["experiments"] = {}
@@ -42,7 +41,7 @@ def configuration(experiments: int, shards: int) -> dict[str, Any]:
 
 
 def plan_jobs(config: dict[str, Any], folder: Path) -> tuple[str, float, float]:
-    """What ``snakemake -n`` says of a configuration, and its wall and processor time, seconds."""
+    """The output of ``snakemake -n`` for a configuration, and its wall and processor time, seconds."""
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--dry-run"]
@@ -50,7 +49,7 @@ def plan_jobs(config: dict[str, Any], folder: Path) -> tuple[str, float, float]:
 
 
 def timed(command: Sequence[str]) -> tuple[str, float, float]:
-    """What a command prints, and its wall and processor time, seconds."""
+    """The output of a command, and its wall and processor time, seconds."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     ended = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if ended.returncode:
@@ -69,12 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(heading(1))
     for what, code in STARTS.items():
         _, wall, processor = timed([sys.executable, "-c", code])
-        print(f"{what}: {wall:.2f} s, of the processor {processor:.2f} s", flush=True)
+        print(f"{what}: {wall:.2f} s, processor time {processor:.2f} s", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         output, wall, processor = plan_jobs(configuration(options.experiments, options.shards), Path(folder))
     jobs = next(line.split()[1] for line in output.splitlines() if line.startswith("total "))
     print(f"{options.experiments} experiments in {options.shards} shards: {jobs} jobs")
-    print(f"snakemake -n: {wall:.1f} s, of the processor {processor:.1f} s")
+    print(f"snakemake -n: {wall:.1f} s, processor time {processor:.1f} s")
 
 
 if __name__ == "__main__":

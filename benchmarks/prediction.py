@@ -1,11 +1,11 @@
-"""Predictions of a shard of images against the plain loop that they were made by before.
+"""Compares the predictions of a shard of images with a simple loop over the images.
 
 ``python -m benchmarks.prediction`` makes JPEG images and a segmenter with random weights, and predicts the images'
-label maps, from JPEG to PNG, with scales, mirror images and CRF as asked. The plain loop does one thing after the
-other: it reads an image, lets the network as it was trained see it, saves the probabilities if they are kept, runs the
-CRF, writes the PNG, and at last the HDF5 file. The other side is ``wsss_core.segmentation.predict.predict``, the
-start of its processes included. Both sides' runs alternate. ``deviation`` is the share of pixels that get another
-label; beside wall times stand processor times, of worker processes too, which tell more on a busy machine.
+label maps, from JPEG to PNG, with the given scales, mirror images and CRF. The simple loop works sequentially: it reads
+an image, runs the network as it was trained, saves the probabilities if they are kept, runs the CRF, writes the PNG,
+and finally the HDF5 file. The other side is ``wsss_core.segmentation.predict.predict``, including the start of its
+processes. Runs of both sides alternate. ``deviation`` is the proportion of pixels with another label. The output also
+has processor times, including worker processes, which are more reliable on a busy machine.
 """
 
 import argparse
@@ -43,11 +43,11 @@ from wsss_core.segmentation.predict import predict
 
 CLASSES = tuple(f"class{number:02d}" for number in range(20))
 Times = tuple[float, float]
-"""Seconds of a run, by the clock on the wall and of processors."""
+"""Wall time and processor time of a run, seconds."""
 
 
 def make_shard(folder: Path, images: int, height: int, width: int, network: str, stride: int) -> DatasetIndex:
-    """Write images, every third one upright, and ``weights.safetensors``, a segmenter with random weights."""
+    """Write images, every third one in portrait format, and a random segmenter, ``weights.safetensors``."""
     torch.manual_seed(0)
     options = DeepLabV3Plus(backbone="any").options
     trunk = Trunk(network=network, output_stride=stride)
@@ -63,7 +63,7 @@ def make_shard(folder: Path, images: int, height: int, width: int, network: str,
 
 
 def plain_probabilities(network: SegmentationNetwork, image: np.ndarray, parameters: Prediction) -> Tensor:
-    """Mean probabilities (K + 1, H, W) over scales and mirror images, of an image (H, W, 3)."""
+    """Mean probabilities (K + 1, H, W) over scales and mirror images, for an image (H, W, 3)."""
     size, device = image.shape[:2], next(network.parameters()).device
     total = torch.zeros(len(network.classes), *size, device=device)
     for scale in parameters.scales:
@@ -105,7 +105,7 @@ def plain_predict(parameters: Prediction, index: DatasetIndex, weights: Path, fo
 def both_ways(
     parameters: Prediction, index: DatasetIndex, weights: Path, folder: Path, threads: int, device: str
 ) -> tuple[Times, Times, float]:
-    """What the plain loop takes and what ``predict`` does, and the share of pixels with another label."""
+    """The times of the plain loop and of ``predict``, and the proportion of pixels with another label."""
     plain, ours = folder / "plain", folder / "ours"
     plain.mkdir(parents=True)
     kept = ours / "probabilities.h5" if parameters.keep_probabilities else None
@@ -126,7 +126,7 @@ def both_ways(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Predict both ways and print the figures."""
+    """Predict with both and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prediction", description=__doc__)
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--height", type=int, default=375)
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--network", default="resnet50", help="trunk of a DeepLabV3+ (default: resnet50)")
     parser.add_argument("--stride", type=int, default=16, help="the trunk's output stride (default: 16)")
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0])
-    parser.add_argument("--no-crf", action="store_true", help="labels of the largest probabilities")
+    parser.add_argument("--no-crf", action="store_true", help="use the labels with the largest probabilities")
     parser.add_argument("--keep", action="store_true", help="keep the probabilities in HDF5")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of our side")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu")
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             whole = partial(predict, parameters, index, weights, manifest, run=run)
             print_profile(whole, choose_device(options.device), options.timeline)
             return
-        # Neither side pays for what is loaded or set up at the first use.
+        # A first run, so that neither side's time includes loading and setup.
         both_ways(parameters, index.shard(0, len(index)), weights, folder / "first", 1, options.device)
         runs = [
             both_ways(parameters, index, weights, folder / str(number), options.threads, options.device)
@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         wall, processor = (statistics.median(kind) for kind in zip(*times, strict=True))
         medians.append(wall)
         each = " ".join(f"{seconds_:.2f}" for seconds_, _ in times)
-        print(f"{name}: {wall:.2f} s ({each}), {options.images / wall:.2f} images/s; {processor:.2f} s of processor")
+        print(f"{name}: {wall:.2f} s ({each}), {options.images / wall:.2f} images/s; processor time {processor:.2f} s")
     print(last_line(medians[0] / medians[1], max(deviations)))
 
 

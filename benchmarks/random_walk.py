@@ -1,13 +1,13 @@
-"""The sparse random walk against the dense one of AffinityNet's and IRN's code.
+"""Compares the sparse random walk with the dense one in AffinityNet's and IRN's code.
 
-``python -m benchmarks.random_walk`` walks 2^8 steps with radius 5 and beta 10, as IRN does. The
-dense side is what the authors compute, in float32: a dense matrix of affinities to the power beta,
-its columns normalised, squared eight times, multiplied by the maps. Where eight squarings take too
-long, two are timed for all, and the output says so. The sparse side is the package's, in float64,
-including the making of its matrix; its median of several runs counts.
+``python -m benchmarks.random_walk`` walks 2^8 steps with radius 5 and beta 10, as in IRN. The dense side is the
+authors' computation, in float32: a dense matrix of affinities to the power beta with normalised columns, squared eight
+times, and multiplied by the maps. If eight squarings take too long, the time of two is scaled up, and the output says
+so. The sparse side is the package's, in float64, including the construction of its matrix, with the median of several
+runs.
 
-Deviations are the largest difference to a float64 walk, over that walk's largest value: a dense one
-up to 4,000 cells, beyond that 256 products by a sparse matrix that is built from a list of pairs.
+Deviations are the largest difference from a float64 walk, divided by that walk's largest value: a dense walk up to
+4,000 cells, and 256 products with a sparse matrix from a list of pairs for more cells.
 
 The last line holds the figures of the last size.
 """
@@ -36,11 +36,11 @@ from wsss_core.refinement.random_walk import (
 from wsss_core.refinement.walk_matrix import WalkMatrix, walk_matrix
 
 RADIUS, BETA, LOG2_STEPS = 5, 10.0, 8
-"""IRN's."""
+"""IRN's settings."""
 DENSE_SECONDS = 60
-"""If the dense side's squarings would take longer, two are timed for all."""
+"""If the dense side's squarings would take longer, only two are computed, and their time is scaled up."""
 DENSE_CELLS = 4000
-"""Up to so many, the exact walk is a dense one."""
+"""The largest number of cells for which the exact walk is dense."""
 REPEATS = 7
 """Runs of the sparse side."""
 
@@ -56,7 +56,7 @@ class Case(NamedTuple):
 
 
 def make_case(height: int, width: int, classes: int) -> Case:
-    """Smooth random maps, and affinities of smooth random features with an edge here and there."""
+    """Smooth random maps, and affinities of smooth random features with some edges."""
     generator = torch.Generator().manual_seed(height * width)
     coarse = torch.rand(1, classes + 16, height // 8 + 2, width // 8 + 2, generator=generator)
     smooth = functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)[0]
@@ -66,7 +66,7 @@ def make_case(height: int, width: int, classes: int) -> Case:
 
 
 def pairs_of(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First cells, second cells and affinities of all pairs, one entry each."""
+    """First cells, second cells and affinities of all pairs."""
     _, height, width = case.maps.shape
     numbers = np.arange(height * width).reshape(height, width)
     firsts, seconds_, values = [], [], []
@@ -79,7 +79,7 @@ def pairs_of(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def dense_transitions(case: Case, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The matrix of one step as the authors make it, (n, n): powers are taken of the dense matrix."""
+    """The matrix (n, n) of one step as in the authors' code, with powers of the dense matrix."""
     cells = case.maps[0].size
     first, second, values = (torch.from_numpy(array).to(device) for array in pairs_of(case))
     affinities = torch.eye(cells, dtype=dtype, device=device)
@@ -90,17 +90,17 @@ def dense_transitions(case: Case, dtype: torch.dtype, device: torch.device) -> T
 
 
 class DenseRun(NamedTuple):
-    """The authors' walk, or the time that it would take."""
+    """The authors' walk, or the estimate of its time."""
 
     walked: np.ndarray | None
-    """(K, h, w); None if squarings were left out."""
+    """(K, h, w); None if not all squarings were computed."""
     seconds: float
     squarings: int
-    """How many of the eight were computed and timed."""
+    """Number of computed and timed squarings, of eight."""
 
 
 def dense_run(case: Case, device: torch.device, dtype: torch.dtype = torch.float32) -> DenseRun:
-    """Time the dense walk; two squarings stand for all if those would take longer than a minute."""
+    """Time the dense walk; if all squarings would take longer than a minute, scale up the time of two."""
     transitions, duration = seconds(lambda: dense_transitions(case, dtype, device), device)
     squaring, done = 0.0, 0
     while done < LOG2_STEPS and (done < 2 or squaring / done * LOG2_STEPS <= DENSE_SECONDS):
@@ -114,7 +114,7 @@ def dense_run(case: Case, device: torch.device, dtype: torch.dtype = torch.float
 
 
 def exact_walk(case: Case) -> tuple[np.ndarray, str]:
-    """The walk in float64 without the series, (K, h, w), and how it was computed."""
+    """The walk (K, h, w) in float64 without the series, and the method."""
     cells = case.maps[0].size
     if cells <= DENSE_CELLS:
         matrix = dense_transitions(case, torch.float64, torch.device("cpu"))
@@ -138,14 +138,13 @@ def exact_walk(case: Case) -> tuple[np.ndarray, str]:
 
 
 def walk_by_gathering(maps: Tensor, matrix: WalkMatrix, log2_steps: int) -> Tensor:
-    """The walk of all maps at once, (K, n), where each cell gathers its neighbours' values.
+    """The walk (K, n) of all maps together, in which each cell gathers its neighbours' values.
 
-    What the package could do on a GPU instead of ``walk_side_by_side``; each product holds
-    K * Q * n values at once.
+    An alternative to ``walk_side_by_side`` on a GPU, which needs K * Q * n values for each product.
     """
     cells = matrix.degrees.numel()
     distances = torch.tensor(matrix.distances, device=maps.device)[:, None]
-    columns = (torch.arange(cells, device=maps.device) + distances).clamp_(0, cells - 1)  # beyond the grid S is 0
+    columns = (torch.arange(cells, device=maps.device) + distances).clamp_(0, cells - 1)  # outside the grid S is 0
 
     def multiply(vectors: Tensor) -> Tensor:
         return torch.einsum("qn,qnk->nk", matrix.diagonals, vectors[columns])
@@ -155,7 +154,7 @@ def walk_by_gathering(maps: Tensor, matrix: WalkMatrix, log2_steps: int) -> Tens
 
 
 def formulations(case: Case, device: torch.device) -> dict[str, Callable[[], object]]:
-    """The ways to compute the walk on the device that there are, without the making of the matrix."""
+    """The possible computations of the walk on the device, without the construction of the matrix."""
     matrix = walk_matrix(torch.from_numpy(case.affinities).to(device), case.offsets, BETA)
     maps = case.maps.reshape(len(case.maps), -1)
     tensor = torch.from_numpy(maps).to(device)
@@ -174,13 +173,13 @@ def sparse_walk(case: Case, device: torch.device) -> np.ndarray:
 
 
 def peak_of_walk(case: Case, device: torch.device) -> int | None:
-    """Bytes that the package's walk needs beyond its arguments; for a fresh process."""
-    sparse_walk(make_case(8, 8, len(case.maps)), device)  # what is loaded with the first walk is no memory of this one
+    """Bytes that the package's walk needs besides its arguments; for a fresh process."""
+    sparse_walk(make_case(8, 8, len(case.maps)), device)  # so that libraries are loaded before measuring
     return peak_memory(lambda: sparse_walk(case, device), device)
 
 
 def compare(height: int, width: int, classes: int, device: torch.device) -> tuple[float, float]:
-    """Time both sides at one size, print what was measured, and give ratio and deviation."""
+    """Time both sides at one size, print the measurements, and return ratio and deviation."""
     case = make_case(height, width, classes)
     size = f"{height}x{width}"
     print(f"{size}: {height * width} cells, {classes} maps, radius {RADIUS}, beta {BETA:g}, 2^{LOG2_STEPS} steps")
@@ -192,12 +191,13 @@ def compare(height: int, width: int, classes: int, device: torch.device) -> tupl
     walked, sparse = median_seconds(lambda: sparse_walk(case, device), REPEATS, device)
     print(f"{size}: sparse walk: {sparse:.4f} s (median of {REPEATS}), float64")
     for name, way in formulations(case, device).items():
-        print(f"{size}: of it {name}: {median_seconds(way, 3, device)[1]:.4f} s")
+        print(f"{size}: {name}, without the matrix: {median_seconds(way, 3, device)[1]:.4f} s")
     exact, how = exact_walk(case)
     largest = float(np.abs(exact).max())
     deviation = float(np.abs(walked - exact).max()) / largest
     dense = dense_run(case, device)
-    extent = "in full" if dense.walked is not None else f"{dense.squarings} of {LOG2_STEPS} squarings timed for all"
+    complete = dense.walked is not None
+    extent = "complete" if complete else f"{dense.squarings} of {LOG2_STEPS} squarings, time scaled up"
     print(f"{size}: dense walk: {dense.seconds:.2f} s ({extent}), float32")
     if dense.walked is not None:
         print(f"{size}: deviation of the dense walk: {float(np.abs(dense.walked - exact).max()) / largest:.3g}")
@@ -206,10 +206,10 @@ def compare(height: int, width: int, classes: int, device: torch.device) -> tupl
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Rows and columns of ``94x125``."""
+    """Rows and columns from a text such as ``94x125``."""
     height, _, width = text.partition("x")
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise argparse.ArgumentTypeError(f"a size is like 94x125, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a size looks like 94x125, not {text!r}")
     return int(height), int(width)
 
 
@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Compare at all sizes and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.random_walk", description=__doc__)
     parser.add_argument("--sizes", type=parse_size, nargs="+", default=[(47, 63), (94, 125)], metavar="HxW")
-    parser.add_argument("--classes", type=int, default=3, help="maps that walk (default: 3)")
+    parser.add_argument("--classes", type=int, default=3, help="number of maps (default: 3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
     options = parser.parse_args(arguments)

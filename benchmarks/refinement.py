@@ -1,13 +1,13 @@
-"""What each refinement is worth: CRF, AffinityNet, IRN, over several data seeds, and a second CRF as the control.
+"""Scores of refinements: CRF, AffinityNet, IRN, and a second CRF as the control, over several data seeds.
 
-``python -m benchmarks.refinement`` runs the demo's class maps of all methods through both affinities on one
-generated data set per seed, through the workflow itself: a second call computes nothing again. The control asks
-whether a learned affinity does more than a CRF could: it puts a second, stronger CRF on the CRF-refined seed, in
-several strengths, of which the one with the best mean over seeds counts.
+``python -m benchmarks.refinement`` refines the demo's class maps of all methods by both affinities, on one generated
+data set for each seed. It runs the workflow itself, so a second call computes nothing again. The control tests whether
+a learned affinity does more than a CRF could: it applies a second, stronger CRF to the CRF-refined seed, with several
+strengths; the one with the best mean over seeds counts.
 
-Seeds are thresholded where ``config.yaml`` says; nothing is chosen on the scored data but the control's strength.
-The last line is ``gain=<mean gain of affinity over CRF> least=<that of the method and affinity with the least>
-control=<the control's mean gain>``, in points of mIoU.
+Thresholds of seeds are those in ``config.yaml``; only the control's strength is chosen on the scored data. The last
+line is ``gain=<mean gain of affinity over CRF> least=<smallest such gain of a method and affinity> control=<the
+control's mean gain>``, in points of mIoU.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from wsss_core.plan.plan import Plan
 from wsss_core.refinement.crf import DenseCrf
 
 AFFINITIES = ("affinitynet", "irn")
-"""Variants of the demo that are compared."""
+"""The compared variants of the demo."""
 STEPS = {
     "seed": "seed",
     "crf": "+ CRF",
@@ -45,9 +45,9 @@ STEPS = {
     "irn_walk": "IRN: walk",
     "irn": "+ CRF",
 }
-"""What is scored, and how its column is headed."""
+"""The scores and their columns' headings."""
 Scores = dict[str, dict[str, float]]
-"""MIoU in percent, by method and by key of ``STEPS``."""
+"""MIoU in percent, by method and key of ``STEPS``."""
 
 
 def refinement_configuration(
@@ -62,7 +62,7 @@ def refinement_configuration(
 
 
 def stronger_crfs(crf: Crf) -> dict[str, Crf]:
-    """CRFs on labels that smooth further than ``crf`` does, by what is stronger."""
+    """CRFs on labels that smooth more than ``crf``, by name."""
     labels = crf.model_copy(update={"unary": "labels"})
     wider = {"bilateral_sxy": 2 * crf.bilateral_sxy}
     heavier = {"bilateral_compat": 2 * crf.bilateral_compat}
@@ -80,7 +80,7 @@ def stronger_crfs(crf: Crf) -> dict[str, Crf]:
 
 
 def second_crf_counts(images: Sequence[tuple[Path, Path, Path]], classes: int, crf: Crf) -> np.ndarray:
-    """Confusion matrix of refined seeds after one more CRF; ``images`` are files of image, label map, mask."""
+    """The confusion matrix of refined seeds after another CRF; ``images`` are files of image, label map and mask."""
     counts = np.zeros((classes + 1, classes + 2), dtype=np.int64)
     for image, label_map, mask in images:
         labels = read_mask(label_map)
@@ -92,7 +92,7 @@ def second_crf_counts(images: Sequence[tuple[Path, Path, Path]], classes: int, c
 
 
 def second_crf_scores(plan: Plan, stages: Mapping[str, Any], crf: Crf, processes: int) -> dict[str, float]:
-    """MIoU in percent of an experiment's refined seeds after a second CRF, by its strength."""
+    """MIoU in percent of an experiment's refined seeds after a second CRF, by the CRF's strength."""
     index = read_index(plan.dataset.path("index.csv"), plan.dataset.path("classes.json"))
     refined = read_label_manifest(sorted((stages["refined_seeds"].directory / "labels").glob("*.csv")))
     masks = read_label_manifest([plan.masks.path("masks.csv")])
@@ -110,7 +110,7 @@ def second_crf_scores(plan: Plan, stages: Mapping[str, Any], crf: Crf, processes
 
 
 def scores_of_seed(config: Mapping[str, Any], processes: int) -> tuple[Scores, dict[str, dict[str, float]]]:
-    """The scores of a configuration that has been run, and by method those of the control by its strength."""
+    """The scores of a finished configuration, and the control's scores by method and strength."""
     checked = load_config(config)
     plan = Plan(checked)
     scores: Scores = {}
@@ -140,7 +140,7 @@ def scores_of_seed(config: Mapping[str, Any], processes: int) -> tuple[Scores, d
 
 
 def _miou_at(scores_csv: str, threshold: float | None) -> float:
-    """MIoU in percent at the nearest threshold, or of the only row."""
+    """MIoU in percent at the nearest threshold, or in the only row."""
     rows = rows_of(scores_csv)
     if rows[0]["threshold"]:
         if threshold is None:
@@ -164,7 +164,7 @@ def report(by_seed: Mapping[int, tuple[Scores, Mapping[str, Mapping[str, float]]
         for method in METHODS:
             found[method]["control"] = controls[seed][method][strongest]
     lines = [
-        "# What refinement is worth on `creatures`",
+        "# Scores of refinements on `creatures`",
         "",
         f"`python -m benchmarks.refinement`, {machine()}. {len(scores)} data seeds ({', '.join(map(str, scores))}), "
         f"{generate['train_images']} training images of {generate['size']} pixels. mIoU in percent on them, mean ± "
@@ -176,7 +176,7 @@ def report(by_seed: Mapping[int, tuple[Scores, Mapping[str, Mapping[str, float]]
     for method in METHODS:
         cells = (_text([found[method][step] for found in scores.values()]) for step in STEPS)
         lines.append(f"| {method} | {' | '.join(cells)} |")
-    lines += ["", "Gains, paired by seed: mean ± standard deviation, and in how many seeds it is a gain.", ""]
+    lines += ["", "Gains, paired by seed: mean ± standard deviation, and the number of seeds with a gain.", ""]
     pairs = (("crf", "seed"), ("control", "crf"), *((affinity, "crf") for affinity in AFFINITIES))
     lines += [
         f"| maps | {' | '.join(f'{step} over {other}' for step, other in pairs)} |",
@@ -210,7 +210,7 @@ def _text(values: Sequence[float], sign: str = "") -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and print the tables."""
+    """Run the missing jobs and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.refinement", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="data seeds")
     parser.add_argument("--cores", type=int, default=2)

@@ -1,10 +1,10 @@
-"""How soon the page about a large run opens: seconds in Chromium, and the size of its files.
+"""Measures how fast the report of a large run opens in Chromium, and the size of its files.
 
-``python -m benchmarks.report`` invents a run over so many generated images: images and masks of the embedded data set,
-and for each of some experiments class maps and label maps that are the masks moved about, drawn and written by the
-package's own functions, so that pictures compress as real ones do. Then it makes the page and opens it, from the disk,
-in a fresh Chromium without a window, several times. The time is the browser's own, from the start of the navigation
-until the page is loaded, its scripts have run, and all of it has its place.
+``python -m benchmarks.report`` simulates a run on many generated images: images and masks of the embedded data set, and
+for each of several experiments class maps and label maps, which are shifted masks. They are written by the package's
+own functions, so that pictures compress like real ones. Then it makes the report, and opens it from the disk several
+times in a fresh headless Chromium. The time is measured by the browser, from the start of the navigation until the page
+is loaded and laid out and its scripts have run.
 """
 
 import argparse
@@ -37,38 +37,38 @@ from wsss_core.report.make_report import Run, make_report
 from wsss_core.report.pictured import Pictured
 
 VAL_SHARE = 4
-"""One image of so many is for validation."""
+"""Every fourth image is for validation."""
 CLIMBS, STEPS = 3, 27
-"""Recorded climbs, and steps of each: AdvCAM's default."""
+"""Number of recorded climbs, and AdvCAM's default number of steps."""
 TIMED = """<script>addEventListener("load", () => {
 document.body.getBoundingClientRect(); document.body.textContent = "TOOK" + performance.now() + "MS"; });</script>"""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is measured."""
+    """The measurements."""
 
     pages: int
-    """Files: the page, and those of a gallery too large for it."""
+    """Number of files: the page, and those of a gallery that is too large for it."""
     largest: int
     """Bytes of the largest file."""
     all: int
     """Bytes of all files."""
     made: float
-    """Seconds that making them took."""
+    """Seconds for making them."""
     opened: Sequence[float]
-    """Seconds that opening the largest took, each time; none without a browser."""
+    """Seconds for opening the largest, each time; empty without a browser."""
 
 
 def invented_run(folder: Path, images: int, size: int, experiments: int, shown: int) -> Run:
-    """Write the artifacts of a run that was not run.
+    """Write the artifacts of a simulated run.
 
     Args:
-        folder: where everything goes.
+        folder: where to write.
         images: training and validation images together.
         size: height and width of an image, pixels.
-        experiments: how many experiments have made something of every image.
-        shown: images of a split that the gallery shows, at most.
+        experiments: number of experiments.
+        shown: largest number of images of a split in the gallery.
     """
     val = images // VAL_SHARE
     parameters = Creatures(train_images=images - val, val_images=val, size=size, seed=0)
@@ -120,7 +120,7 @@ def _names(labels: np.ndarray) -> set[str]:
 def _invented_maps(
     folder: Path, pictures: dict[str, np.ndarray], train: Sequence[str], number: int
 ) -> dict[str, list[str]]:
-    """An experiment's class maps and label maps: the masks, moved by some pixels, the maps blurred."""
+    """An experiment's class maps and label maps: the masks, shifted by some pixels; class maps are coarse."""
     moved = {image_id: np.roll(labels, 2 * number + 1, axis=number % 2) for image_id, labels in pictures.items()}
     write_cam_store(folder / "cams.h5", CREATURE_CLASSES, {}, (_cams(image_id, moved[image_id]) for image_id in train))
     made = {"cams": [str(folder / "cams.h5")]}
@@ -146,7 +146,7 @@ def _cams(image_id: str, labels: np.ndarray) -> ImageCams:
 
 
 def _invented_climbs(folder: Path, pictures: dict[str, np.ndarray], train: Sequence[str]) -> str:
-    """Climbs in which the class map of the mask moves a little with every step, and the image is noise that changes."""
+    """Climbs in which the mask's class map shifts a little with every step, and the image is noise."""
     climbs = []
     for image_id in train[:CLIMBS]:
         cams = _cams(image_id, pictures[image_id])
@@ -159,7 +159,7 @@ def _invented_climbs(folder: Path, pictures: dict[str, np.ndarray], train: Seque
 
 
 def opening_seconds(page: Path, scratch: Path) -> float:
-    """Seconds until a fresh Chromium has loaded a page and laid it out."""
+    """Seconds until a fresh Chromium has loaded and laid out a page."""
     text = page.read_text(encoding="utf-8")
     timed = scratch / "timed.html"
     timed.write_text(text.replace("</body>", TIMED + "</body>"), encoding="utf-8")
@@ -173,13 +173,13 @@ def opening_seconds(page: Path, scratch: Path) -> float:
 
 
 def chromium() -> str:
-    """The path of a Chromium, or nothing."""
+    """The path of Chromium, or an empty string."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next((found for name in names if (found := shutil.which(name))), "")
 
 
 def measure(images: int, size: int, experiments: int, shown: int, repeats: int) -> Figures:
-    """Invent a run, make its page and open the largest file of it."""
+    """Simulate a run, make its report and open the largest file."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = invented_run(folder, images, size, experiments, shown)
@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=256, help="height and width of an image, pixels")
     parser.add_argument("--experiments", type=int, default=6)
     parser.add_argument("--shown", type=int, default=80, help="images of a split in the gallery, as report.images")
-    parser.add_argument("--repeats", type=int, default=5, help="how often the page is opened")
+    parser.add_argument("--repeats", type=int, default=5, help="how often to open the page")
     options = parser.parse_args(arguments)
     print(heading(1))
     print(json.dumps(vars(options)))

@@ -1,14 +1,15 @@
-"""What a segmenter makes of pseudo labels, of masks, and of both, over several data seeds.
+"""Scores of segmenters trained on pseudo labels, on masks, and on both, over several data seeds.
 
-``python -m benchmarks.segmentation`` trains the demo's segmenter on one generated data set per seed, through the
-workflow itself: on the pseudo labels of every method (after the demo's refinement), on the masks of a tenth of the
-images and the plain CAM's pseudo labels of the others, and on all masks. A second call computes nothing again.
+``python -m benchmarks.segmentation`` trains the demo's segmenter on one generated data set for each seed: on the pseudo
+labels of every method (after the demo's refinement), on the masks of a tenth of the images with the plain CAM's pseudo
+labels of the others, and on all masks. It runs the workflow itself, so a second call computes nothing again.
 
-Three things are asked. How much is lost between the pseudo labels, scored on the training images, and the
-predictions on validation images (pseudo labels know each image's labels; predictions do not)? How far is that from
-what masks give? And does the order of the methods' pseudo labels carry over to the predictions? The last line is
-``loss=<points of mIoU from pseudo labels to val> bound=<points from val to that of all masks> order=<rank correlation
-of the methods' means> pairs=<share of pairs of methods, of each seed, in the same order before and after>``.
+It answers three questions. How much is lost between the pseudo labels, scored on the training images, and the
+predictions on validation images (pseudo labels use each image's labels, predictions do not)? How far are the
+predictions from those after training on masks? Do the methods keep their order between pseudo labels and predictions?
+The last line is ``loss=<points of mIoU from pseudo labels to val> bound=<points from val to val with all masks>
+order=<rank correlation of the methods' means> pairs=<proportion of pairs of methods, within each seed, in the same
+order>``.
 """
 
 import argparse
@@ -27,18 +28,18 @@ from wsss_core.files.atomic import write_text
 from wsss_core.plan.plan import Plan
 
 EVERY = 10
-"""One of so many training images has a mask, in the semi-supervised experiment."""
+"""Every tenth training image has a mask in the semi-supervised experiment."""
 SHARE = 0.3
-"""Share of images with masks in each of its steps."""
+"""Proportion of images with masks in each of its steps."""
 WEAK, SEMI, FULL = "cam", "semi", "full"
 Scores = dict[str, dict[str, float]]
-"""By experiment ``labels`` (on the training images; none for masks) and ``val``: mIoU in percent."""
+"""MIoU in percent by experiment, for ``labels`` (on the training images; missing for masks) and ``val``."""
 
 
 def segmentation_configuration(
     demo: Mapping[str, Any], seed: int, results: Path, images: int | None = None
 ) -> dict[str, Any]:
-    """The demo's configuration for one data seed, with masks of none, some and all images; writes the list of some."""
+    """The demo's configuration for one data seed, with masks of no, some and all images; writes the list of some."""
     config = configuration(demo, seed, results, images, ablations=())
     number = config["dataset"]["generate"]["train_images"]
     listed = results / f"one-of-{EVERY}-of-{number}.txt"
@@ -50,7 +51,7 @@ def segmentation_configuration(
 
 
 def scores_of_seed(config: Mapping[str, Any]) -> Scores:
-    """The scores of a configuration that has been run."""
+    """The scores of a finished configuration."""
     scores: Scores = {}
     for name, stages in Plan(load_config(config)).experiments.items():
         scores[name] = {"val": _miou(stages["predictions"].path("labels.scores.csv"))}
@@ -72,14 +73,14 @@ def report(scores: Mapping[int, Scores], config: Mapping[str, Any]) -> str:
     """
     generate = config["dataset"]["generate"]
     lines = [
-        "# What a segmenter makes of its labels on `creatures`",
+        "# Scores of segmenters by their labels on `creatures`",
         "",
         f"`python -m benchmarks.segmentation`, {machine()}. {len(scores)} data seeds ({', '.join(map(str, scores))}), "
         f"{generate['train_images']} training and {generate['val_images']} validation images of {generate['size']} "
         "pixels. mIoU in percent, mean ± standard deviation over seeds; differences are paired by seed. `semi`: the "
         f"masks of every {EVERY}th image and `{WEAK}`'s pseudo labels of the others; `full`: all masks.",
         "",
-        "| labels of | pseudo labels, train | DeepLab, val | val less labels | val less full | less full, each seed |",
+        "| labels of | pseudo labels, train | DeepLab, val | val - labels | val - full | val - full, by seed |",
         "|---|---|---|---|---|---|",
     ]
     lost, missing = [], []
@@ -106,11 +107,11 @@ def report(scores: Mapping[int, Scores], config: Mapping[str, Any]) -> str:
 
 
 def order_kept(scores: Mapping[int, Scores]) -> tuple[float, float]:
-    """How well the order of the methods' pseudo labels carries over to val.
+    """Compare the order of the methods by pseudo labels and by val.
 
     Returns:
-        Spearman's rank correlation of the methods' means over seeds; and the share of pairs of methods, within each
-        seed, that are in the same order before and after.
+        Spearman's rank correlation of the methods' means over seeds; and the proportion of pairs of methods, within
+        each seed, with the same order in both.
     """
     table = pandas.DataFrame(
         [
@@ -135,7 +136,7 @@ def _text(values: Sequence[float], sign: str = "") -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and print the table after every seed."""
+    """Run the missing jobs and print the table after every seed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.segmentation", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="data seeds")
     parser.add_argument("--cores", type=int, default=2)

@@ -1,4 +1,4 @@
-"""A shard to draw class maps of, and where a run over it, from JPEG files to HDF5, spends its time."""
+"""A shard for benchmarks of class maps, and a profile of a run on it, from JPEG files to HDF5."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pandas
 import torch
 from PIL import Image
 
-# The profiler otherwise sees the thread alone that it is started in.
+# Otherwise the profiler only records the thread in which it is started.
 from torch._C._profiler import _ExperimentalConfig as ProfilerOptions
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
@@ -23,7 +23,7 @@ from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import save_classifier
 
 SHOWN = 8
-"""Operations that a profile lists, besides convolutions."""
+"""Number of operations in a profile, besides convolutions."""
 
 
 class Shard:
@@ -35,7 +35,7 @@ class Shard:
         Args:
             folder: an empty folder.
             classifier: written there.
-            images: how many; they show one and two classes in turn, as VOC's 1.5 on average.
+            images: number of images, with one or two classes in turn; VOC has 1.5 on average.
             height: of an image, pixels.
             width: of an image, pixels.
         """
@@ -54,7 +54,7 @@ class Shard:
         self._runs = 0
 
     def draw(self, parameters: Cams, device: torch.device) -> Path:
-        """One run of the stage `cams`, from the beginning; returns the HDF5 file."""
+        """Run the stage `cams` in a new folder; returns the HDF5 file."""
         self._runs += 1
         file = self.folder / f"run{self._runs}" / "shards" / "000-of-001.h5"
         generate_cams(parameters, self.index, self.classifier, file, Run([self.classifier], device.type))
@@ -62,15 +62,15 @@ class Shard:
 
 
 def print_profile(run: Callable[[], object], device: torch.device, timeline: Path | None = None) -> float:
-    """Print where a run's time goes.
+    """Print how a run's time is spent.
 
     Args:
-        run: what is measured, with all of its threads.
-        device: on a GPU its kernels' times are counted.
-        timeline: where to write all threads' and the GPU's operations, for ``chrome://tracing`` or ui.perfetto.dev.
+        run: the function to measure, with all its threads.
+        device: for a GPU, the times of its kernels are used.
+        timeline: file for all threads' and the GPU's operations, for ``chrome://tracing`` or ui.perfetto.dev.
 
     Returns:
-        The share of the run's wall time that convolutions took.
+        The proportion of the run's wall time in convolutions.
     """
     on_gpu = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
@@ -89,6 +89,6 @@ def print_profile(run: Callable[[], object], device: torch.device, timeline: Pat
     for name, one in spent.most_common(SHOWN):
         print(f"  {100 * one / wall:5.1f} %  {name}")
     print(f"  {100 * (everything - sum(s for _, s in spent.most_common(SHOWN))) / wall:5.1f} %  other torch operations")
-    idle = "the GPU waits" if on_gpu else "nothing of torch"
+    idle = "the GPU waits" if on_gpu else "outside torch"
     print(f"  {100 * (wall - in_convolutions - everything) / wall:5.1f} %  {idle}", flush=True)
     return in_convolutions / wall

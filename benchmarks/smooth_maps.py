@@ -1,4 +1,4 @@
-"""Class maps as CAM methods make them: sums over scales of coarse positive maps, enlarged smoothly."""
+"""Class maps similar to those of CAM methods: sums over scales of coarse positive maps, enlarged smoothly."""
 
 from pathlib import Path
 
@@ -7,19 +7,19 @@ import numpy as np
 from wsss_core.files.cam_store import CAM_STRIDE, ImageCams
 
 NETWORK_STRIDE = 16
-"""Pixels per cell of what the network gives, each way."""
+"""Pixels for each cell of the network's output, in both directions."""
 SCALES = (1.0, 0.5, 1.5, 2.0)
-"""Multiples of its size that an image is seen at."""
+"""Sizes of the image, as multiples of its own."""
 
 
 def make_cams(seed: int, height: int, width: int, classes: int | None = None) -> ImageCams:
-    """Maps of an object for each class, with the texture and the zeros that positive parts have.
+    """Maps of one object for each class, with texture and zeros as in real maps.
 
     Args:
         seed: of the random numbers.
         height: of the image, pixels.
         width: of the image, pixels.
-        classes: maps, up to 20; 1 to 3 by chance if not given.
+        classes: number of maps, up to 20; by default random, 1 to 3.
     """
     random = np.random.default_rng(seed)
     number = int(random.integers(1, 4)) if classes is None else classes
@@ -42,7 +42,7 @@ def make_cams(seed: int, height: int, width: int, classes: int | None = None) ->
 
 
 def no_work(image_path: Path, classes: np.ndarray, class_maps: np.ndarray) -> np.ndarray:
-    """Stands for what makes a label map; here, as this module is imported as quickly as the real ones."""
+    """Replaces a function that makes label maps; in this module, because it is imported as fast as the real ones."""
     return classes
 
 

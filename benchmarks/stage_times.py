@@ -1,4 +1,4 @@
-"""How much of a finished run's jobs was start-up, by rule: from Snakemake's benchmark files and the jobs' logs."""
+"""The start-up time of a finished run's jobs, by rule, from Snakemake's benchmark files and the jobs' logs."""
 
 import csv
 import re
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from wsss_core.errors import UserError
 
 MOST = 0.25
-"""The share of a job's wall time that should at most be spent outside compute."""
+"""The largest acceptable proportion of a job's wall time for start-up."""
 DONE = re.compile(r"INFO done in ([\d.]+) s")
 """The last line of a job's log: the time since its script's first line."""
 
@@ -23,22 +23,22 @@ class StageTimes(NamedTuple):
     whole: float
     """From the start of the job's process to its end."""
     before: float
-    """Until the script's first line: the interpreter, and what Snakemake does there."""
+    """Until the script's first line: the interpreter, and Snakemake's own work."""
     imports: float
-    """What the script imports, as measured apart."""
+    """The script's imports, measured separately."""
 
     @property
     def outside(self) -> float:
-        """Share of the time that was no compute."""
+        """The proportion of the time for start-up."""
         return min(1.0, (self.before + self.imports) / self.whole)
 
 
 def stage_times(results: Path, imports: Mapping[str, float]) -> list[StageTimes]:
-    """The times of a run, rule by rule, the rules that took longest first.
+    """The times of a run by rule, longest first.
 
     Args:
         results: a data set's folder of results, with ``benchmarks`` and ``logs``.
-        imports: seconds that a rule's imports take.
+        imports: seconds for the imports of each rule.
 
     Raises:
         UserError: there are no benchmark files.
@@ -52,7 +52,7 @@ def stage_times(results: Path, imports: Mapping[str, float]) -> list[StageTimes]
             whole = float(next(csv.DictReader(table, delimiter="\t"))["s"])
         log = results / "logs" / file.parent.name / f"{file.stem}.log"
         done = DONE.findall(log.read_text(errors="replace")) if log.exists() else []
-        if done:  # without it the job was another program's, or its log is of a later attempt
+        if done:  # otherwise the job ran another program, or its log belongs to a later attempt
             measured.setdefault(file.parent.name, []).append((whole, max(0.0, whole - float(done[-1]))))
     rows = [
         StageTimes(rule, len(jobs), fmean(whole for whole, _ in jobs), fmean(late for _, late in jobs), imports[rule])
@@ -63,7 +63,7 @@ def stage_times(results: Path, imports: Mapping[str, float]) -> list[StageTimes]
 
 
 def scripts_of_rules(rules: Path) -> dict[str, str]:
-    """The script of each rule that has one, both by name."""
+    """The name of the script of each rule, if it has one."""
     found = {}
     for file in sorted(rules.glob("*.smk")):
         for rule in re.split(r"^(?=rule |use rule )", file.read_text(), flags=re.M):
@@ -78,7 +78,7 @@ def scripts_of_rules(rules: Path) -> dict[str, str]:
 def as_table(rows: list[StageTimes]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| rule | jobs | seconds a job | before the script | imports | outside compute |",
+        "| rule | jobs | seconds per job | before the script | imports | start-up |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -1,19 +1,19 @@
-"""What a job, and a call of ``snakemake``, pay before any work is done.
+"""Measures the start-up time of jobs and of ``snakemake``.
 
-``python -m benchmarks.startup`` measures in processes of their own:
+``python -m benchmarks.startup`` measures in separate processes:
 
-* what each script of ``workflow_scripts`` imports, and, as the baseline, what a script would pay that
-  imports all that any of them does: the usual state of affairs, where imports stand at the top of modules;
-* what Snakemake needs for a job that does nothing, as the difference between eleven of them and one;
-* planning: of the demo, of the demo with nothing to do, and of a large configuration (``--experiments``,
-  ``--shards``; more of that in ``benchmarks.plan``).
+* the imports of each script in ``workflow_scripts``, and, as the baseline, of a script that imports everything that any
+  of them imports, as with the usual imports at the top of modules;
+* Snakemake's time for a job that does nothing, as the difference between eleven such jobs and one;
+* planning of the demo, of the finished demo, and of a large configuration (``--experiments``, ``--shards``; see also
+  ``benchmarks.plan``).
 
-``--results results/creatures`` reads how long a finished run's jobs took (Snakemake's benchmark files and
-the jobs' logs) and says, rule by rule, what share of the wall time was start-up; imports as they are measured in
-this call, by processor time, which at rest is the wall clock's.
+``--results results/creatures`` reads the times of a finished run's jobs (Snakemake's benchmark files and the jobs'
+logs) and prints, by rule, the proportion of the wall time for start-up. It uses the imports' processor time in this
+call, which on an idle machine equals wall time.
 
-``ratio`` is by processor time, which a busy machine changes little: the baseline's imports over those of the
-demo's jobs, in the mean of all its jobs. Nothing is computed, so nothing deviates.
+``ratio`` uses processor time, on which a busy machine has little effect: the baseline's imports over the mean of the
+imports of the demo's jobs. ``deviation`` is always 0.
 """
 
 import argparse
@@ -50,35 +50,35 @@ class Cost(NamedTuple):
     processor: float
 
     def __str__(self) -> str:
-        return f"{self.wall:.2f} s, of the processor {self.processor:.2f} s"
+        return f"{self.wall:.2f} s, processor time {self.processor:.2f} s"
 
 
 def imports_of(scripts: Iterable[Path]) -> str:
-    """All import statements of scripts, also those within their jobs, as a program."""
+    """A program with all import statements of scripts, including those inside functions."""
     trees = [ast.parse(script.read_text()) for script in scripts]
     nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     return "\n".join(ast.unparse(node) for node in nodes)
 
 
 def run_python(code: str) -> Cost:
-    """What a new interpreter takes for a program."""
+    """The time of a program in a new interpreter."""
     return Cost(*timed([sys.executable, "-c", code])[1:])
 
 
 def snakemake(folder: Path, *arguments: str) -> tuple[str, Cost]:
-    """What the workflow says on arguments in a folder, and what that takes."""
+    """The workflow's output for arguments in a folder, and its time."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), *arguments]
     output, *cost = timed([*command, "--configfile", str(REPOSITORY / "config.yaml"), "--directory", str(folder)])
     return output, Cost(*cost)
 
 
 def jobs_planned(output: str) -> dict[str, int]:
-    """Number of jobs by rule, of what ``snakemake -n`` says."""
+    """The number of jobs by rule in the output of ``snakemake -n``."""
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+) *$", output, re.M) if rule != "total"}
 
 
 def pretend(output: str, folder: Path) -> None:
-    """Make all files that ``snakemake -n`` said would be made, empty ones, in that order."""
+    """Make empty files for all planned outputs of ``snakemake -n``, in order."""
     for number, line in enumerate(re.findall(r"^ +output: (.+)$", output, re.M)):
         for name in line.split(", "):
             path = folder / name
@@ -88,7 +88,7 @@ def pretend(output: str, folder: Path) -> None:
 
 
 def cost_of_a_job(folder: Path) -> Cost:
-    """What one more job that does nothing costs a run of Snakemake."""
+    """The additional time of a Snakemake run for one more job that does nothing."""
     (folder / "Snakefile").write_text(NOTHING)
     (folder / "nothing.py").write_text("open(snakemake.output[0], 'w').close()\n")
     costs = []
@@ -100,7 +100,7 @@ def cost_of_a_job(folder: Path) -> Cost:
 
 
 def print_planning(experiments: int, shards: int) -> dict[str, int]:
-    """Print what Snakemake costs; the number of the demo's jobs by rule."""
+    """Print Snakemake's times; returns the number of the demo's jobs by rule."""
     with tempfile.TemporaryDirectory() as name:
         print(f"one more job that does nothing: {cost_of_a_job(Path(name))}", flush=True)
     with tempfile.TemporaryDirectory() as name:
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, help="a data set's folder of results, of a finished run")
     options = parser.parse_args(arguments)
     print(heading(1), flush=True)
-    compileall.compile_dir(REPOSITORY / "wsss_core", quiet=2)  # nobody pays for this twice
+    compileall.compile_dir(REPOSITORY / "wsss_core", quiet=2)  # so that no measurement includes it
     scripts = sorted(SCRIPTS.glob("*.py"))
     everything = run_python(imports_of(scripts))
     print(f"imports of everything: {everything}; bare interpreter: {run_python('pass')}", flush=True)
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     jobs = print_planning(options.experiments, options.shards)
     paid = [costs[script_of[rule]].processor for rule, count in jobs.items() if rule in script_of for _ in range(count)]
     mean = sum(paid) / len(paid)
-    print(f"a job of the demo imports for {mean:.2f} s of the processor, in the mean of {len(paid)}")
+    print(f"imports of a job of the demo: processor time {mean:.2f} s, mean of {len(paid)} jobs")
     print(last_line(everything.processor / mean, 0.0))
 
 

@@ -1,4 +1,4 @@
-"""What the tables of benchmarks share."""
+"""Common functions for the tables of benchmarks."""
 
 import csv
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def rows_of(path: str) -> list[dict[str, str]]:
-    """The rows of a CSV file by column."""
+    """The rows of a CSV file as dictionaries by column."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def machine() -> str:
-    """Cores and processor, for the heading of a report."""
+    """The number of cores and the processor, for the heading of a report."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -25,6 +25,6 @@ def machine() -> str:
 
 
 def spread(values: Sequence[float], sign: str = "", digits: int = 1) -> str:
-    """Mean and standard deviation; ``+`` as ``sign`` writes the sign of positive means, too."""
+    """Mean and standard deviation; with ``sign="+"``, positive means also have a sign."""
     deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):{sign}.{digits}f}{deviation}"

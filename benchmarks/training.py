@@ -1,19 +1,19 @@
-"""A classifier's training, from JPEGs on, against a plain loop with the same network, images and order.
+"""Compares a classifier's training, from JPEGs, with a simple loop with the same network, images and order.
 
-``python -m benchmarks.training`` trains a ResNet-50 with random weights on generated JPEGs of 375x500 pixels, one
-step of either side in turn, and compares the medians. By default the objective is CGNet's, which has a frozen
-ordinary classifier judge the erased images.
+``python -m benchmarks.training`` trains a ResNet-50 with random weights on generated JPEGs of 375x500 pixels. Steps of
+both sides alternate, and the medians are compared. The default objective is CGNet's, in which a frozen ordinary
+classifier judges the erased images.
 
-* The plain loop is the authors': weights in torch's usual layout, a frozen classifier whose weights gather gradients
-  that nobody uses, torch's default optimiser, and a plain ``DataLoader``.
-* Ours is ``wsss_core.training.loop.fit`` as the stage `classifier` calls it: channels-last, the frozen classifier as
-  a folded copy without gradients, a fused optimiser, and with ``--precision bfloat16`` autocast.
+* The plain loop is as in the authors' code: weights in torch's default memory format, a frozen classifier whose weights
+  collect unused gradients, torch's default optimiser, and a plain ``DataLoader``.
+* Ours is ``wsss_core.training.loop.fit`` as in the stage `classifier`: channels-last, the frozen classifier as a folded
+  copy without gradients, a fused optimiser, and autocast with ``--precision bfloat16``.
 
-Both load with as many ``--workers``: none by default on the CPU, so that each step loads its own images; with workers,
-each side's load while the other side computes, so that loading is hidden on both.
+Both use the same number of ``--workers`` for loading: on the CPU by default none, so that each step loads its own
+images; with workers, each side loads while the other side computes, so that loading costs neither any time.
 
-``deviation`` says how far apart the weights of both sides are after a few steps in float64, at a small size, over how
-far they have moved; with ``--precision bfloat16`` that of such steps as they are run, which is the price of the format.
+``deviation`` is the distance between both sides' weights after a few steps in float64, at a small size, divided by the
+distance that they moved; with ``--precision bfloat16``, the steps use that precision, and this is its effect.
 """
 
 import argparse
@@ -51,17 +51,17 @@ from wsss_core.training.task import Task
 
 CLASSES = tuple(f"class{number}" for number in range(20))
 FILES = 8
-"""JPEGs that are written; the images of all steps are taken from them in turn."""
+"""Number of JPEG files; all steps use them in turn."""
 EXACT_SIZE, EXACT_IMAGES, EXACT_STEPS = 64, 2, 3
-"""Crop, images of a step and steps that are compared in float64."""
+"""Crop, images in a step and number of steps for the comparison in float64."""
 CPU = torch.device("cpu")
 
 
 class ImagesInTurn:
-    """So many samples from a few files, as float64 if wanted."""
+    """A given number of samples from a few files."""
 
     def __init__(self, files: LabelledImages, number: int, dtype: torch.dtype = torch.float32) -> None:
-        """Take the files in turn."""
+        """Set the files, the number of samples and their dtype."""
         self.files, self.number, self.dtype = files, number, dtype
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class ImagesInTurn:
 
 
 def write_jpegs(folder: Path, height: int, width: int) -> DatasetIndex:
-    """Files of smooth colours and noise, each with two classes; JPEGs of about 70 kB at 375x500."""
+    """Write JPEG files of smooth colours with noise, each with two classes, about 70 kB at 375x500."""
     rows = []
     for number in range(FILES):
         path = folder / f"{number}.jpg"
@@ -84,7 +84,7 @@ def write_jpegs(folder: Path, height: int, width: int) -> DatasetIndex:
 
 
 def settings_of(objective: str, images: int, crop: int, precision: str) -> Classifier:
-    """The authors' settings of CGNet, for the ordinary objective too, but for the size."""
+    """CGNet's published settings except the size, for both objectives."""
     usual = CgnetClassifier(backbone="random", ordinary="random")
     changed = {"epochs": 1, "batch_size": images, "precision": precision}
     kinds = {"cgnet": {"ordinary": "random"}, "ordinary": {}}
@@ -100,13 +100,13 @@ def settings_of(objective: str, images: int, crop: int, precision: str) -> Class
 def make_objective(
     settings: Classifier, network: str, plain: bool, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Objective:
-    """The objective with a network to train and, if it needs one, a frozen classifier; random weights, always the same.
+    """The objective with a network to train and, if needed, a frozen classifier, with fixed random weights.
 
     Args:
         settings: of the objective.
         network: a trunk's name.
-        plain: the frozen classifier's weights take gradients, as in the authors' code.
-        device: where both networks go.
+        plain: let the frozen classifier's weights require gradients, as in the authors' code.
+        device: of both networks.
         dtype: of their weights.
     """
     torch.manual_seed(0)
@@ -126,13 +126,13 @@ def make_objective(
 
 
 def groups_of(objective: Objective) -> list[ParameterGroup]:
-    """What is optimised, as in the stage `classifier`."""
+    """The parameters to optimise, as in the stage `classifier`."""
     network = objective.network
     return [ParameterGroup(trainable(network.trunk), 1), ParameterGroup(network.new_parameters(), 1)]
 
 
 def plain_steps(objective: Objective, samples: ImagesInTurn, device: torch.device, workers: int = 0) -> Iterator[float]:
-    """Make the steps of an epoch as the authors' scripts do; yields each one's loss."""
+    """Run the steps of an epoch as in the authors' scripts; yields the losses."""
     optimisation = objective.parameters.optimisation
     optimizer = torch.optim.SGD(
         groups_of(objective),
@@ -147,7 +147,7 @@ def plain_steps(objective: Objective, samples: ImagesInTurn, device: torch.devic
         num_workers=workers,
         generator=torch.Generator(),
     )
-    torch.manual_seed(mix_seed(optimisation.seed, 0, -1))  # as ours, for the classes that are drawn
+    torch.manual_seed(mix_seed(optimisation.seed, 0, -1))  # as in ours, for random classes
     for step, (images, labels) in enumerate(loader):
         for group in optimizer.param_groups:
             group["lr"] = optimisation.learning_rate * learning_rate_factor(step, len(batches), optimisation)
@@ -165,7 +165,7 @@ def own_steps(
     workers: int = 0,
     before_each: Callable[[], object] = lambda: None,
 ) -> None:
-    """Make the steps of an epoch as this package does; ``before_each`` is called where a step has its images."""
+    """Run the steps of an epoch as in this package; each step calls ``before_each`` when it has its images."""
 
     def loss(batch: tuple[Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
         before_each()
@@ -183,17 +183,17 @@ def own_steps(
 
 
 class Turns:
-    """Lets the plain side make a step at the beginning of each of ours, and times both."""
+    """Runs a step of the plain side at the start of each of ours, and times both."""
 
     def __init__(self, plain: Iterator[float], device: torch.device) -> None:
-        """Take the steps of the plain side."""
+        """Set the steps of the plain side."""
         self._steps, self._device = plain, device
         self._began: Times | None = None
         self.plain: list[Times] = []
         self.own: list[Times] = []
 
     def take(self) -> None:
-        """End our step; let the plain side make one; begin our next step."""
+        """End our step, run one of the plain side, and start our next step."""
         now = self._now()
         if self._began is not None:
             self.own.append(_since(self._began, now))
@@ -202,7 +202,7 @@ class Turns:
         self.plain.append(_since(now, self._began))
 
     def medians(self) -> list[Times]:
-        """Of the plain side and ours, without each one's first step, which does not count."""
+        """The medians of the plain side and ours, without the first step of each."""
         return [
             Times(*(statistics.median(column) for column in zip(*times[1:], strict=True)))
             for times in (self.plain, self.own)
@@ -218,7 +218,7 @@ def _since(start: Times, end: Times) -> Times:
 
 
 def deviation(index: DatasetIndex, objective: str, network: str, precision: str) -> float:
-    """Distance of both sides' weights after some steps, over how far the plain side's have moved."""
+    """The distance between both sides' weights after some steps, divided by the distance that the plain side moved."""
     dtype = torch.float64 if precision == "float32" else torch.float32
     settings = settings_of(objective, EXACT_IMAGES, EXACT_SIZE, precision)
     files = LabelledImages(index, settings.augmentation)
@@ -243,11 +243,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--network", default="resnet50", help="a trunk's name (default: resnet50)")
     parser.add_argument("--height", type=int, default=375, help="of the JPEGs (default: 375)")
     parser.add_argument("--width", type=int, default=500, help="of the JPEGs (default: 500)")
-    parser.add_argument("--crop", type=int, default=384, help="what the network sees (default: 384, CGNet's)")
+    parser.add_argument("--crop", type=int, default=384, help="size of crops (default: 384, CGNet's)")
     parser.add_argument("--images", type=int, default=4, help="in a step (default: 4)")
-    parser.add_argument("--steps", type=int, default=5, help="of either side that count (default: 5)")
+    parser.add_argument("--steps", type=int, default=5, help="measured steps of each side (default: 5)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's, on both sides (default: cores)")
-    parser.add_argument("--workers", type=int, help="that load images (default: 0; on cuda one for each core but one)")
+    parser.add_argument("--workers", type=int, help="that load images (default: 0; on cuda cores minus 1)")
     parser.add_argument("--device", type=torch.device, default=CPU, help="cpu (default) or cuda")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of our side")
     options = parser.parse_args(arguments)
@@ -269,7 +269,7 @@ def compare(options: argparse.Namespace, index: DatasetIndex) -> None:
     )
     settings = settings_of(options.objective, images, options.crop, options.precision)
     files = LabelledImages(index, settings.augmentation)
-    # One step more that does not count; ours ends where its next one begins.
+    # One more step, which is not counted, and another because our step ends at the start of the next one.
     samples = ImagesInTurn(files, images * (options.steps + 2))
     plain, own = (make_objective(settings, options.network, plain, device) for plain in (True, False))
     turns = Turns(plain_steps(plain, samples, device, options.workers), device)
@@ -281,13 +281,13 @@ def compare(options: argparse.Namespace, index: DatasetIndex) -> None:
         print(f"{name}: {times.wall:.4f} s a step (median of {options.steps}), {rate}", flush=True)
     theirs, ours = turns.medians()
     busy = theirs.processor / ours.processor
-    print(f"ratio of wall times {theirs.wall / ours.wall:.2f}, of this process's processor times {busy:.2f}")
+    print(f"ratio of wall times {theirs.wall / ours.wall:.2f}, of processor times of this process {busy:.2f}")
     start = time.process_time()
     batch = [files[number] for number in range(FILES)]
     loading = (time.process_time() - start) / FILES
     print(
-        f"loading an image (decoding, resizing, colours, crop, normalising): {1000 * loading:.1f} ms of processor "
-        f"time, {100 * loading * images / ours.wall:.1f} % of our step if nothing hides it"
+        f"loading an image (decoding, resizing, colours, crop, normalising): processor time {1000 * loading:.1f} ms, "
+        f"{100 * loading * images / ours.wall:.1f} % of our step without workers"
     )
     pixels, labels = (torch.stack(part[:images]).to(device) for part in zip(*batch, strict=True))
 

@@ -1,1 +1,1 @@
-"""What a first run on a GPU has to show, in ten minutes: ``make gpu-check``, ``python -m benchmarks.gpu_check``."""
+"""Checks all stages on a GPU in ten minutes: ``make gpu-check``, ``python -m benchmarks.gpu_check``."""

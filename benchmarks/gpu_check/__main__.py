@@ -1,12 +1,12 @@
-"""Every stage and every claim of speed on this machine's GPU, in ten minutes at most.
+"""Checks every stage and measures its speed on this machine's GPU, in at most ten minutes.
 
 ``make gpu-check`` (or ``python -m benchmarks.gpu_check``) needs no Snakemake, no pydensecrf and no network. Each part
-runs in a process of its own and within its own time; one that fails or takes too long does not stop the others.
-After each part ``gpu_check.md`` and ``gpu_check.json`` are written again; what parts print is in ``gpu_check.log``. The
-exit status is 0 if all parts passed.
+runs in its own process, with its own time limit; one that fails or takes too long does not stop the others. After each
+part, ``gpu_check.md`` and ``gpu_check.json`` are written again; the parts' output is in ``gpu_check.log``. The exit
+status is 0 if all parts passed.
 
-With ``--device cpu``, or ``--small``, sizes are small: that shows in minutes that the check itself runs, and its
-figures say nothing.
+With ``--device cpu``, or ``--small``, sizes are small: this shows within minutes that the check itself runs, but its
+figures mean nothing.
 """
 
 import argparse
@@ -27,13 +27,13 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Planned(NamedTuple):
-    """A part that can be run."""
+    """A part of the check."""
 
     about: str
     limit: float
-    """Seconds after which it is ended."""
+    """Seconds after which it is stopped."""
     function: str
-    """Makes its rows: ``module:name``."""
+    """The function that yields its rows, as ``module:name``."""
 
 
 PARTS = {
@@ -48,15 +48,15 @@ PARTS = {
         "prediction": ("label maps by a segmenter", 60),
     }.items()
 }
-"""In the order that they are run in."""
+"""The parts in the order in which they run."""
 WHOLE = 570
-"""Seconds for everything on a GPU; no part takes the time of a later one (:func:`limit_of`)."""
+"""Seconds for all parts on a GPU; no part uses the time of a later one (:func:`limit_of`)."""
 PATIENCE = 10
-"""How many times as long everything may take on a CPU."""
+"""Factor for all time limits on a CPU."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the parts, and write after each what is known."""
+    """Run the parts, and write the results after each."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu_check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -78,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run_parts(
     options: argparse.Namespace, machine: Mapping[str, str], environment: Mapping[str, str], end: float, scratch: Path
 ) -> int:
-    """Run the parts one after the other; returns the exit status, which a last sentence explains."""
-    # Not before it is known that its packages are there.
+    """Run the parts one after the other; the last line explains the returned exit status."""
+    # Imported here because its packages may be missing until they are checked.
     from benchmarks.gpu_check.findings import NOT_DONE, PASSED, Part, as_markdown, write_findings
 
     parts = [Part(name, PARTS[name].about) for name in options.parts]
@@ -91,7 +91,7 @@ def run_parts(
         for number, part in enumerate(parts):
             limit = limit_of([later.name for later in parts[number:]], end - time.monotonic(), patience)
             if limit <= 0:
-                part.status, part.told = NOT_DONE, f"no time was left of the {options.limit:g} s for all parts"
+                part.status, part.reason = NOT_DONE, f"no time was left of the {options.limit:g} s for all parts"
             else:
                 log.write(f"\n== {part.name}\n".encode())
                 log.flush()
@@ -101,55 +101,56 @@ def run_parts(
                 part.seconds = time.monotonic() - start
                 _judge(part, scratch / part.name, status, limit)
             write_findings(options.out, machine, parts)
-            print(f"{part.name}: {part.status} ({part.seconds:.0f} s){f': {part.told}' * bool(part.told)}", flush=True)
+            reason = f": {part.reason}" if part.reason else ""
+            print(f"{part.name}: {part.status} ({part.seconds:.0f} s){reason}", flush=True)
     print(f"\n{as_markdown(machine, parts)}")
     wrong = [part for part in parts if part.status != PASSED]
     where = options.out / "gpu_check.md"
     if not wrong:
         print(f"gpu-check: all parts passed on {machine['device']}; the tables are in {where}")
         return 0
-    names = "; ".join(f"{part.name} ({part.told})" for part in wrong)
+    names = "; ".join(f"{part.name} ({part.reason})" for part in wrong)
     print(
         f"gpu-check: {len(wrong)} of {len(parts)} parts did not pass on {machine['device']}: {names}. The tables are "
-        f"in {where}, and what the parts printed in gpu_check.log beside them",
+        f"in {where}, and the parts' output is in gpu_check.log in the same folder",
         file=sys.stderr,
     )
     return 1
 
 
 def limit_of(names: Sequence[str], left: float, patience: float = 1) -> float:
-    """Seconds for the first of the parts that are left: its own limit, or its share if there is too little for all.
+    """Seconds for the first of the remaining parts: its own limit, or its share if the time is too short for all.
 
     Args:
-        names: of the parts, this one and all later ones.
-        left: seconds.
-        patience: how many times its own limit a part may take.
+        names: this part and all later ones.
+        left: remaining seconds.
+        patience: factor for a part's own limit.
     """
     own = [PARTS[name].limit for name in names]
     return min(own[0] * patience, left * own[0] / sum(own))
 
 
 def _judge(part, rows_file: Path, status: int | None, limit: float) -> None:  # type: ignore[no-untyped-def]
-    """Say what came of a part.
+    """Set the result of a part.
 
     Args:
         part: a :class:`benchmarks.gpu_check.findings.Part`, changed in place.
-        rows_file: what it has written.
-        status: of its process; None if it was ended.
-        limit: seconds that it had.
+        rows_file: the part's output.
+        status: exit status of its process; None if it was stopped.
+        limit: its time limit, seconds.
     """
     from benchmarks.gpu_check.findings import FAILED, NOT_DONE, PASSED, read_rows
 
     part.rows = read_rows(rows_file)
     if status is None:
-        part.status, part.told = NOT_DONE, f"ended after {limit:.0f} s, with {len(part.rows)} rows done"
+        part.status, part.reason = NOT_DONE, f"stopped after {limit:.0f} s, with {len(part.rows)} rows done"
     elif status:
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        part.status, part.told = FAILED, f"its process ended with {how}"
+        part.status, part.reason = FAILED, f"its process ended with {how}"
     elif part.faults:
         first = part.faults[0]
         others = f", and {len(part.faults) - 1} more" if len(part.faults) > 1 else ""
-        part.status, part.told = FAILED, f"{first.what}: {first.fault}{others}"
+        part.status, part.reason = FAILED, f"{first.what}: {first.fault}{others}"
     else:
         part.status = PASSED
 
@@ -157,9 +158,9 @@ def _judge(part, rows_file: Path, status: int | None, limit: float) -> None:  # 
 def _run(
     function: str, rows: Path, given: Sequence[str], environment: Mapping[str, str], limit: float, log: int
 ) -> int | None:
-    """The exit status of a part's process; None if it had to be ended."""
+    """Run a part's process; returns its exit status, or None if it was stopped."""
     command = [sys.executable, "-m", "benchmarks.gpu_check.part", function, str(rows), *given]
-    # A session of its own, so that the processes that it has started end with it.
+    # In its own session, so that the processes that it started can be stopped with it.
     process = subprocess.Popen(
         command, cwd=REPOSITORY, env=dict(environment), stdout=log, stderr=log, start_new_session=True
     )
@@ -174,28 +175,28 @@ def _run(
 
 
 def _environment(temporary: Path) -> dict[str, str]:
-    """The environment of the parts, in which all packages are there; ends this process if they are not."""
+    """The environment of the parts, with all packages; exits if some are missing."""
     lacking, path = needed.missing(), [str(REPOSITORY)]
     if lacking and any(needed.CARRIED.glob("*.whl")):
-        print(f"{sys.executable} lacks {', '.join(lacking)}; taking the wheels in {needed.CARRIED}", flush=True)
+        print(f"{sys.executable} lacks {', '.join(lacking)}; using the wheels in {needed.CARRIED}", flush=True)
         try:
             needed.install_carried(temporary / "packages")
         except subprocess.CalledProcessError:
-            sys.exit(f"pip does not install the wheels in {needed.CARRIED} for {sys.executable}")
+            sys.exit(f"pip could not install the wheels in {needed.CARRIED} for {sys.executable}")
         path.insert(0, str(temporary / "packages"))
         lacking = needed.missing()
     if lacking:
-        sys.exit(needed.told(lacking))
+        sys.exit(needed.how_to_install(lacking))
     path += filter(None, [os.environ.get("PYTHONPATH")])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
 def _machine(device: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the parts will run on; ends this process if that is not there."""
+    """Facts about the machine; exits if it has no such device."""
     command = [sys.executable, "-m", "benchmarks.gpu_check.machine", device]
     ended = subprocess.run(command, cwd=REPOSITORY, env=dict(environment), text=True, stdout=subprocess.PIPE)
     if ended.returncode:
-        sys.exit(2)  # it has said why
+        sys.exit(2)  # it has printed the reason
     facts: dict[str, str] = json.loads(ended.stdout.splitlines()[-1])
     optional = {"pydensecrf": needed.has_crf(), "timm": needed.has_timm()}
     if not all(optional.values()):

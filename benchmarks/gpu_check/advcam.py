@@ -1,8 +1,8 @@
-"""AdvCAM from JPEG files to HDF5, and what the authors' procedure takes for the same images on this device.
+"""Compares AdvCAM, from JPEG files to HDF5, with the authors' procedure on the same images and device.
 
-The authors' side is ``benchmarks.advcam.authors_climb``: image by image, class by class and scale by scale, with two
-backward passes a step that compute the gradients of all weights. Reading and writing are not in its time. In float64
-both sides have to give the same maps.
+The authors' side is ``benchmarks.advcam.authors_climb``: one image, class and scale after the other, with two backward
+passes for each step that compute the gradients of all weights. Its time is without writing. In float64 both sides have
+to give the same maps.
 """
 
 import copy
@@ -28,7 +28,7 @@ from wsss_core.networks.folded import folded_for_inference
 
 EXACT_SIZE = (64, 96)
 EXACT = 1e-9
-"""Deviation of maps in float64 that is allowed."""
+"""Allowed deviation of maps in float64."""
 
 
 def rows(given: Given) -> Iterator[Row]:
@@ -49,19 +49,19 @@ def rows(given: Given) -> Iterator[Row]:
 
 
 def exact(classifier: ClassMapClassifier, given: Given) -> Row:
-    """How far both sides' maps are apart in float64."""
+    """Compare both sides' maps in float64."""
     generator = torch.Generator().manual_seed(1)
     clean = torch.randn(3, *EXACT_SIZE, generator=generator, dtype=torch.float64).to(given.device)
     double = copy.deepcopy(classifier).double()
     deviation = deviation_of_climb(double, folded_for_inference(copy.deepcopy(double)), clean)
-    fault = "" if deviation <= EXACT else f"both sides' maps are {deviation:.3g} of the largest apart"
+    fault = "" if deviation <= EXACT else f"both sides' maps differ by {deviation:.3g} of their maximum"
     return Row("maps in float64", {"deviation": deviation}, fault)
 
 
 def theirs(
     classifier: ClassMapClassifier, shard: Shard, whole: AdvCams, images: int, arithmetic: str, given: Given
 ) -> Row:
-    """What the first images take as the authors climb."""
+    """Measure the authors' climb on the first images."""
 
     def climb(steps: int) -> None:
         for number in range(images):
@@ -77,7 +77,7 @@ def theirs(
 
 
 def ours(shard: Shard, whole: AdvCams, images: int, arithmetic: str, given: Given) -> Row:
-    """What the stage takes for all images."""
+    """Measure the stage on all images."""
     settings = whole.model_copy(update={"arithmetic": arithmetic})
     first = settings.model_copy(update={"steps": 2})
     run, warm = (partial(shard.draw, parameters, given.device) for parameters in (settings, first))

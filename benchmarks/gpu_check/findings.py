@@ -1,4 +1,4 @@
-"""What the parts find, and how it is written down."""
+"""The results of the parts, and their files."""
 
 import json
 import os
@@ -14,27 +14,27 @@ WAITING, PASSED, FAILED, NOT_DONE = "not run yet", "passed", "failed", "not done
 
 @dataclass
 class Row:
-    """One thing that a part looked at."""
+    """One result of a part."""
 
     what: str
     figures: dict[str, float | str | None] = field(default_factory=dict)
-    """By the name of their column; None where it could not be measured."""
+    """Figures by their column's name; None if not measured."""
     fault: str = ""
-    """What is wrong, if anything is."""
+    """What is wrong, if anything."""
     skipped: str = ""
-    """Why it was not looked at, if it was not."""
+    """The reason, if it was skipped."""
 
 
 @dataclass
 class Part:
-    """A part of the check, as far as it is known."""
+    """A part of the check with its results so far."""
 
     name: str
     about: str
     """What it does, in a few words."""
     status: str = WAITING
-    told: str = ""
-    """One sentence, if it did not pass."""
+    reason: str = ""
+    """The reason if it did not pass."""
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
 
@@ -45,27 +45,27 @@ class Part:
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows for :func:`read_rows`, so that what is found so far outlives the process."""
+    """Write rows for :func:`read_rows`, which keeps them even if the process is stopped."""
     _write_json(path, [asdict(row) for row in rows])
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows that a part has written so far; none if it has not."""
+    """The rows that a part has written so far."""
     return [Row(**row) for row in json.loads(path.read_text())] if path.exists() else []
 
 
 def write_findings(folder: Path, machine: Mapping[str, Any], parts: Sequence[Part]) -> None:
-    """Write ``gpu_check.json`` and ``gpu_check.md`` in place of former ones."""
+    """Write ``gpu_check.json`` and ``gpu_check.md``, and replace old ones."""
     _write_json(folder / "gpu_check.json", {"machine": dict(machine), "parts": [asdict(part) for part in parts]})
     write_text(folder / "gpu_check.md", as_markdown(machine, parts))
 
 
 def _write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1) + "\n")  # keys stay in their order, which is that of the columns
+    write_text(path, json.dumps(value, indent=1) + "\n")  # keys keep the order of the columns
 
 
 def as_markdown(machine: Mapping[str, Any], parts: Sequence[Part]) -> str:
-    """All tables, with the device's name above each of them."""
+    """All tables, each with the device's name above it."""
     heading = f"{machine['device']}; {', '.join(f'{key} {value}' for key, value in machine.items() if key != 'device')}"
     lines = [f"# GPU check: {machine['device']}", "", heading, ""]
     lines += _table(
@@ -85,7 +85,7 @@ def as_markdown(machine: Mapping[str, Any], parts: Sequence[Part]) -> str:
 
 def _result(part: Part) -> str:
     skipped = sum(bool(row.skipped) for row in part.rows)
-    words = part.status if part.status in (PASSED, WAITING) else f"**{part.status}**: {part.told}"
+    words = part.status if part.status in (PASSED, WAITING) else f"**{part.status}**: {part.reason}"
     return f"{words}, {skipped} skipped" if skipped else words
 
 

@@ -1,4 +1,4 @@
-"""What each part is given, and how it goes on after a row that failed."""
+"""The input of each part, and how it continues after a row that failed."""
 
 import traceback
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from benchmarks.gpu_check.findings import Row
 
 @dataclass(frozen=True)
 class Given:
-    """What a part is given."""
+    """The input of a part."""
 
     device: torch.device
     small: bool
-    """Only show that everything runs: the figures say nothing."""
+    """Use small sizes to show that everything runs; the figures mean nothing."""
     threads: int
-    """Cores of the machine."""
+    """Number of threads."""
     folder: Path
-    """For the part's own files; removed afterwards."""
+    """For the part's own files; deleted afterwards."""
 
 
 def tried(what: str, look: Callable[[], Row]) -> Row:
-    """The row, or one that says how looking failed: the next row is looked at nonetheless."""
+    """The row from ``look``, or a row with its error, so that the part can continue."""
     try:
         return look()
     except Exception as error:

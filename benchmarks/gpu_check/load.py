@@ -1,4 +1,4 @@
-"""Time, memory and load of the device while something runs on it."""
+"""Measures time, memory and load of the device."""
 
 import gc
 import os
@@ -16,40 +16,40 @@ from benchmarks.gpu_check.findings import Row
 from benchmarks.measuring import wait_for
 
 EVERY = 100
-"""Milliseconds between two readings of the load; the driver takes its own means over a sixth of a second or more."""
+"""Milliseconds between two readings of the load; the driver itself averages over a sixth of a second or more."""
 LEAST_SECONDS = 2.0
-"""For which something is repeated on a GPU: of less, readings of the load say little."""
+"""On a GPU, runs are repeated for at least this time, because shorter runs have too few readings of the load."""
 ARITHMETICS = ("float32", "tf32", "bfloat16")
-"""In which networks compute."""
+"""The arithmetics of networks."""
 GIB = 2**30
 
 
 @dataclass
 class Load:
-    """What ``nvidia-smi`` says of one GPU."""
+    """The load of one GPU, from ``nvidia-smi``."""
 
     readings: list[float] = field(default_factory=list)
-    """Percent of a moment in which a kernel ran."""
+    """Percentage of the time in which a kernel ran, for each interval."""
     fault: str = ""
-    """Why there is no reading where there should be some."""
+    """Why there are no readings, if there should be some."""
 
     @property
     def mean(self) -> float | None:
-        """Between the first and the last moment at which the device was busy; None if that is not known."""
+        """The mean load between the first and the last reading above 0; None if not known."""
         busy = [number for number, reading in enumerate(self.readings) if reading > 0]
         return statistics.fmean(self.readings[busy[0] : busy[-1] + 1]) if busy else None
 
 
 @contextmanager
 def load_of(device: torch.device) -> Iterator[Load]:
-    """Watch the device's load by a process beside this one; it is known when the block has ended."""
+    """Measure the device's load by another process; the result is complete at the end of the ``with`` block."""
     load, program = Load(), shutil.which("nvidia-smi")
     if device.type != "cuda" or program is None:
         yield load
         return
     card = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
     asked = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", f"--id={card}", f"--loop-ms={EVERY}"]
-    # To a terminal programs write line by line; to a pipe or a file they may keep lines back, and lose them at the end.
+    # A terminal gets every line at once; output to a pipe or a file may be buffered, and lost at the end.
     ours, theirs = os.openpty()
     watcher = subprocess.Popen([program, *asked], stdout=theirs, stderr=subprocess.DEVNULL)
     os.close(theirs)
@@ -65,7 +65,7 @@ def load_of(device: torch.device) -> Iterator[Load]:
 
 
 def _left_in(terminal: int) -> str:
-    """What a program that has ended wrote to a terminal."""
+    """The output to a terminal of a program that has ended."""
     parts = []
     with suppress(OSError):  # at the end
         while part := os.read(terminal, 65536):
@@ -75,38 +75,38 @@ def _left_in(terminal: int) -> str:
 
 @dataclass(frozen=True)
 class Measured:
-    """What something took."""
+    """Time, memory and load of a function."""
 
     seconds: float
-    """Of one run, in the mean."""
+    """Mean of one run."""
     gib: float | None
-    """That torch held of the device's memory at most; None on a CPU."""
+    """Largest amount of the device's memory that torch reserved; None on a CPU."""
     busy: float | None
-    """Percent of the time in which a kernel ran; None if it is not known."""
+    """Percentage of the time in which a kernel ran; None if not known."""
     fault: str = ""
     """Why it is not known, if it should be."""
 
     def row(self, what: str, images: float, seconds: float | None = None, **others: float | str | None) -> Row:
-        """As a row of a table.
+        """A row of a table.
 
         Args:
-            what: was run.
-            images: that one run got through.
-            seconds: that they took, if it is not the whole run.
-            others: further figures by column.
+            what: the name of the row.
+            images: number of images in one run.
+            seconds: time for these images, if not the whole run.
+            others: additional figures by column.
         """
         speed = images / (self.seconds if seconds is None else seconds)
-        figures = {"images/s": speed, "seconds an image": 1 / speed, "GiB": self.gib, "busy, %": self.busy}
+        figures = {"images/s": speed, "seconds per image": 1 / speed, "GiB": self.gib, "busy, %": self.busy}
         return Row(what, {**figures, **{name.replace("_", " "): value for name, value in others.items()}}, self.fault)
 
 
 def measured(run: Callable[[], object], device: torch.device, first: Callable[[], object] | None = None) -> Measured:
-    """Run something until it has taken :data:`LEAST_SECONDS`, on a CPU once.
+    """Measure a function, repeated for :data:`LEAST_SECONDS`, or once on a CPU.
 
     Args:
-        run: what is measured; the device may still be at work when it returns.
+        run: the function; the device may still compute when it returns.
         device: where it computes.
-        first: is run before, and does not count; None for ``run`` itself.
+        first: runs before, and is not measured; None for ``run`` itself.
     """
     (first or run)()
     wait_for(device)

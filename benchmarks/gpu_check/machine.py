@@ -1,6 +1,6 @@
-"""What the check ran on, as JSON on the standard output: ``python -m benchmarks.gpu_check.machine cuda``.
+"""Prints facts about the machine as JSON: ``python -m benchmarks.gpu_check.machine cuda``.
 
-In a process of its own, so that the one that starts the parts holds no memory of the GPU.
+This is a separate process, so that the process that starts the parts uses no memory of the GPU.
 """
 
 import json
@@ -16,7 +16,7 @@ from benchmarks.tables import machine
 
 
 def facts(device: str) -> dict[str, str]:
-    """The device's name under ``device``, and what else figures depend on."""
+    """The device's name as ``device``, and everything else that affects the figures."""
     versions = {"torch": torch.__version__, "torchvision": torchvision.__version__, "Python": platform.python_version()}
     others = {**versions, "commit": commit(), "on": f"{datetime.now():%d %B %Y %H:%M}"}
     if device == "cpu":
@@ -29,5 +29,5 @@ def facts(device: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     if sys.argv[1] == "cuda" and not torch.cuda.is_available():
-        sys.exit("torch finds no CUDA device on this machine; with --device cpu the check shows that it runs")
+        sys.exit("torch finds no CUDA device on this machine; use --device cpu to test the check itself")
     print(json.dumps(facts(sys.argv[1])))

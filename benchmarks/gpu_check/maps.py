@@ -1,4 +1,4 @@
-"""Multi-scale class maps from JPEG files to HDF5, and by IRN's procedure, one image and scale after the other."""
+"""Compares multi-scale class maps, from JPEG files to HDF5, with IRN's procedure, one image and scale at a time."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +15,7 @@ from wsss_core.jobs.numerics import apply_numerics
 from wsss_core.jobs.run import Run
 
 ALLOWED = {"float32": 2e-3, "tf32": 0.02, "bfloat16": 0.1}
-"""Deviations of maps, of [0, 1], from those of IRN's procedure in float32; stored ones are of float16."""
+"""Allowed deviations of maps, in [0, 1], from IRN's procedure in float32; maps are stored as float16."""
 
 
 def rows(given: Given) -> Iterator[Row]:
@@ -24,7 +24,7 @@ def rows(given: Given) -> Iterator[Row]:
     classifier = make_classifier(network)
     shard, few = (
         Shard(made_folder(given.folder / name), classifier, number, *size)
-        for name, number in (("all", images), ("few", max(1, images // 8)))  # IRN's draws each image by itself
+        for name, number in (("all", images), ("few", max(1, images // 8)))  # IRN's time for each image is constant
     )
     for arithmetic in ("float32", "tf32"):
         yield tried(f"IRN's procedure, {arithmetic}", partial(theirs, few, arithmetic, given))
@@ -33,20 +33,20 @@ def rows(given: Given) -> Iterator[Row]:
 
 
 def made_folder(folder: Path) -> Path:
-    """An empty folder."""
+    """Make an empty folder."""
     folder.mkdir()
     return folder
 
 
 def theirs(few: Shard, arithmetic: str, given: Given) -> Row:
-    """What IRN's procedure takes for the first images."""
+    """Measure IRN's procedure on the first images."""
     apply_numerics(Run(), given.device, arithmetic)
     run = partial(one_after_the_other, few, MultiscaleCams(classifier="random"), given.device)
     return measured(run, given.device).row(f"IRN's procedure, {arithmetic}", len(few.index))
 
 
 def ours(shard: Shard, few: Shard, arithmetic: str, given: Given) -> Row:
-    """What the stage takes for all images, and how far the first ones' maps are from those of IRN's procedure."""
+    """Measure the stage on all images, and the deviation of the first ones' maps from IRN's procedure."""
     settings = MultiscaleCams(classifier="random", arithmetic=arithmetic)
     made = shard.draw(settings, given.device)
     found = measured(partial(shard.draw, settings, given.device), given.device, lambda: None)

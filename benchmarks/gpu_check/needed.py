@@ -1,6 +1,6 @@
-"""Whether this Python has what the check imports; nothing but the standard library is imported here.
+"""Checks that this Python has all packages of the check; this module only imports the standard library.
 
-What a machine without a network lacks can be carried there as wheels: ``make gpu-check-wheels`` fetches them.
+``make gpu-check-wheels`` fetches missing packages as wheels, which can be copied to a machine without a network.
 """
 
 import importlib.util
@@ -15,18 +15,18 @@ NEEDED = {
     **{"safetensors": "safetensors", "pydantic": "pydantic", "pydantic_core": "pydantic-core"},
     **{"annotated_types": "annotated-types", "typing_inspection": "typing-inspection"},
 }
-"""Modules that parts import, and the packages that bring them."""
+"""Modules that parts import, and their packages."""
 FETCHED = {
     *("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions"),
     *("safetensors", "tqdm", "pyyaml", "pillow"),
 }
 """The packages that ``make gpu-check-wheels`` fetches."""
 CARRIED = Path(__file__).parents[2] / ".gpu_check_wheels"
-"""Where ``make gpu-check-wheels`` puts the wheels."""
+"""The folder of these wheels."""
 
 
 def missing(names: Sequence[str] = tuple(NEEDED)) -> list[str]:
-    """The packages of those modules that this Python cannot find."""
+    """The packages of modules that this Python cannot find."""
     return [NEEDED[name] for name in names if not _is_there(name)]
 
 
@@ -38,24 +38,24 @@ def _is_there(name: str) -> bool:
 
 
 def has_crf() -> bool:
-    """Whether pydensecrf is there; parts do without it what can be done without."""
+    """Whether pydensecrf is installed; without it, parts skip what needs it."""
     return _is_there("pydensecrf")
 
 
 def has_timm() -> bool:
-    """Whether timm is there; stages on vision transformers need it."""
+    """Whether timm is installed; stages with vision transformers need it."""
     return _is_there("timm")
 
 
 def install_carried(folder: Path, wheels: Path = CARRIED) -> None:
-    """Install the carried wheels into a folder, and let this process import from it.
+    """Install the wheels into a folder, and let this process import from it.
 
     Args:
-        folder: made where it is missing; for ``PYTHONPATH`` of further processes.
+        folder: made if it is missing; for ``PYTHONPATH`` of other processes.
         wheels: a folder of files that end in ``.whl``.
 
     Raises:
-        subprocess.CalledProcessError: pip refuses them; its own words are on the standard error.
+        subprocess.CalledProcessError: pip fails; its message is on the standard error.
     """
     quiet = ["--quiet", "--disable-pip-version-check", "--root-user-action", "ignore"]
     offline = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--upgrade", "--target", str(folder)]
@@ -65,11 +65,11 @@ def install_carried(folder: Path, wheels: Path = CARRIED) -> None:
     importlib.invalidate_caches()
 
 
-def told(packages: Sequence[str]) -> str:
-    """A sentence on missing packages."""
-    carried = [package for package in packages if package in FETCHED] or ["pydantic and what else it can"]
+def how_to_install(packages: Sequence[str]) -> str:
+    """The message about missing packages."""
+    carried = [package for package in packages if package in FETCHED] or ["pydantic and some others"]
     return (
         f"{sys.executable} lacks {', '.join(packages)}: install {'it' if len(packages) == 1 else 'them'}; for a "
-        f"machine without a network 'make gpu-check-wheels' fetches {', '.join(carried)} into {CARRIED.name} "
-        "on another one, and the check installs what it finds there for itself alone"
+        f"machine without a network, 'make gpu-check-wheels' on another machine fetches {', '.join(carried)} into "
+        f"{CARRIED.name}, and the check uses the wheels in this folder"
     )

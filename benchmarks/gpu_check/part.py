@@ -1,6 +1,6 @@
-"""One part of the check in a process of its own: ``python -m benchmarks.gpu_check.part MODULE:FUNCTION ROWS ...``.
+"""Runs one part of the check in its own process: ``python -m benchmarks.gpu_check.part MODULE:FUNCTION ROWS ...``.
 
-The function is given a :class:`benchmarks.gpu_check.given.Given`, and yields what it finds row by row.
+The function gets a :class:`benchmarks.gpu_check.given.Given`, and yields its rows.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from benchmarks.gpu_check.given import Given
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a part and write its rows, each as soon as it is there."""
+    """Run a part and write each row immediately."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check.part", description=__doc__)
     parser.add_argument("function", help="for example benchmarks.gpu_check.walk:rows")
     parser.add_argument("rows", type=Path, help="file to write")

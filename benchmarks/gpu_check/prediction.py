@@ -1,4 +1,4 @@
-"""Label maps by a DeepLabV3+ on ResNet-50 from JPEG to PNG, and by a plain loop, one image after the other."""
+"""Compares predictions of a DeepLabV3+ on ResNet-50, from JPEG to PNG, with a plain loop over images."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -20,7 +20,7 @@ from wsss_core.jobs.run import Run
 from wsss_core.segmentation.predict import predict
 
 ALLOWED = {"float32": 1e-3, "tf32": 0.02, "bfloat16": 0.1}
-"""Shares of pixels that may have another label than the plain loop's in float32."""
+"""Allowed proportions of pixels with another label than the plain loop's in float32."""
 
 
 class Shard:
@@ -53,7 +53,7 @@ class Shard:
 
 
 def rows(given: Given) -> Iterator[Row]:
-    """A row for each side and arithmetic, and one with a CRF."""
+    """A row for each side and arithmetic, and one with the CRF."""
     shard = Shard(given)
     for arithmetic in ("float32", "tf32"):
         yield tried(f"plain loop, {arithmetic}", partial(theirs, shard, arithmetic))
@@ -64,14 +64,14 @@ def rows(given: Given) -> Iterator[Row]:
 
 
 def theirs(shard: Shard, arithmetic: str) -> Row:
-    """What the plain loop takes, without a CRF."""
+    """Measure the plain loop, without the CRF."""
     apply_numerics(Run(), shard.given.device, arithmetic)
     run = partial(shard.plain, shard.plainly)
     return measured(run, shard.given.device).row(f"plain loop, {arithmetic}", len(shard.few))
 
 
 def ours(shard: Shard, arithmetic: str) -> Row:
-    """What the stage takes without a CRF, and the share of other labels."""
+    """Measure the stage without the CRF, and the proportion of other labels."""
     parameters = shard.plainly.model_copy(update={"arithmetic": arithmetic})
     found = measured(partial(shard.ours, parameters, shard.index), shard.given.device)
     made = shard.ours(parameters, shard.few)
@@ -81,11 +81,11 @@ def ours(shard: Shard, arithmetic: str) -> Row:
     other = float(np.mean([(read_mask(made / file) != read_mask(expected / file)).mean() for file in files]))
     row = found.row(f"ours, {arithmetic}", len(shard.index), other_labels=other)
     if not other <= ALLOWED[arithmetic]:
-        row.fault = f"{other:.2%} of the labels are others than the plain loop's"
+        row.fault = f"{other:.2%} of the labels differ from the plain loop's"
     return row
 
 
 def with_crf(shard: Shard, what: str) -> Row:
-    """What the stage takes for a few images with a CRF in further processes."""
+    """Measure the stage on a few images, with the CRF in other processes."""
     run = partial(shard.ours, shard.with_crf, shard.few)
     return measured(run, shard.given.device).row(what, len(shard.few))

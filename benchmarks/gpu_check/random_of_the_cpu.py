@@ -1,4 +1,4 @@
-"""Random numbers on a GPU that are those of the CPU, so that what a stage makes there can be compared."""
+"""Uses the CPU's random numbers on a GPU, so that a stage's results on both can be compared."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ _RANDOM = {
     *("randint_like", "randperm", "normal", "normal_", "normal_functional", "uniform", "uniform_", "random_"),
     *("exponential_", "multinomial", "log_normal_", "geometric_", "cauchy_"),
 }
-"""What draws. torch's tag says so of fused attention too, which draws only where it drops, and of which the CPU lacks
-CUDA's forms."""
+"""Operations that use random numbers. torch's tag also includes fused attention, which only uses them for dropout, and
+whose CUDA versions do not exist on the CPU."""
 
 
 class RandomOfTheCpu(TorchDispatchMode):
-    """Within it, whatever is drawn on CUDA is drawn by the CPU's global generator, and sent there.
+    """Inside a ``with`` block, random numbers for CUDA come from the CPU's global generator.
 
-    Training steps wait for that, so that it is nothing for measuring.
+    Training steps have to wait for them, so this is not for measuring speed.
     """
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -32,10 +32,10 @@ class RandomOfTheCpu(TorchDispatchMode):
             named = {argument.name: argument.default_value for argument in asked}
             named |= dict(zip(named, args, strict=False)) | kwargs
             if named.get("dropout_p") != 0:
-                raise NotImplementedError(f"{function}, which draws")
+                raise NotImplementedError(f"{function}, which uses random numbers")
             return function(*args, **kwargs)
         if kwargs.get("generator") is not None:
-            raise NotImplementedError(f"{function} with a generator of its own")
+            raise NotImplementedError(f"{function} with its own generator")
         if function.overloadpacket is torch.ops.aten.native_dropout:
             return _dropped(*args, **kwargs)
         on_cpu = tree_map(_to_cpu, (args, kwargs))
@@ -46,7 +46,7 @@ class RandomOfTheCpu(TorchDispatchMode):
 
 
 def _cuda_of(args: Any, kwargs: Any) -> torch.device | None:
-    """The GPU that an operation computes on, if it does."""
+    """The GPU on which an operation computes, or None."""
     devices = [leaf.device for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     asked = kwargs.get("device")
     devices += [] if asked is None else [torch.device(asked)]
@@ -60,7 +60,7 @@ def _to_cpu(leaf: Any) -> Any:
 
 
 def _dropped(values: Tensor, share: float, train: bool | None = True) -> tuple[Tensor, Tensor]:
-    """``native_dropout``, which CUDA has, in the steps that the CPU takes in its place; values and mask."""
+    """CUDA's ``native_dropout`` by the operations that the CPU uses instead; returns values and mask."""
     if not train:
         return values, torch.ones_like(values, dtype=torch.bool)
     kept = torch.empty_like(values, device="cpu").bernoulli_(1 - share)

@@ -1,8 +1,8 @@
-"""Killed and resumed with ``runtime.deterministic``, a stage makes the same bytes.
+"""Checks that a stage that is killed and resumed with ``runtime.deterministic`` writes the same bytes.
 
-Each stage is run until it has kept some progress, when it kills itself (SIGKILL); then, in another process, to the end
-in the same folder, and once whole in another folder. All files of these two are compared byte by byte. The row of a
-stage is there before the next stage is begun.
+Each stage runs until it has saved some progress, and kills itself (SIGKILL); another process then finishes it in the
+same folder, and runs it as a whole in another folder. All files of these two runs are compared byte by byte. The row of
+a stage is written before the next stage starts.
 """
 
 import json
@@ -33,39 +33,39 @@ KILLED_AFTER = {
     **{"segmenter consistency": 1, "cams multiscale": 2, "cams advcam": 1, "walk irn": 1},
     "predictions, probabilities": 2,
 }
-"""Stages, and how many checkpoints, blocks or images each has kept when it kills itself."""
+"""Stages, and the number of checkpoints, blocks or images after which each kills itself."""
 SMALL = ("classifier seenet", "affinity irn", "segmenter consistency", "cams advcam", "walk irn")
 PATIENCE = 15
-"""Seconds that a process may take on a GPU: of the part's time one that hangs takes little."""
+"""Time limit of a process on a GPU, seconds: short, so that one that hangs uses little of the part's time."""
 ON_A_CPU = 20
-"""How many times as long it may take on a CPU."""
+"""Factor for this limit on a CPU."""
 
 
 class Kept:
-    """Counts the files of progress that are complete, and kills the process at the last one it may have."""
+    """Counts complete files of progress, and kills the process at a given number."""
 
     def __init__(self, at_most: int | None) -> None:
-        """No file is complete yet."""
+        """Start with no complete file."""
         self.files, self._at_most, self._replace = 0, at_most, os.replace
 
     def replace(self, source: Path, target: Path) -> None:
-        """As ``os.replace``, by which a file appears."""
+        """Call ``os.replace``, which completes a file, and count it."""
         self._replace(source, target)
         self.files += PARTIAL in Path(target).parts
         if self._at_most is not None and self.files >= self._at_most:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_stage(name: str, inputs: Path, folders: Sequence[Path], device: str, at_most: int | None, told: Path) -> None:
+def run_stage(name: str, inputs: Path, folders: Sequence[Path], device: str, at_most: int | None, output: Path) -> None:
     """Run a stage in this process, in one folder after the other.
 
     Args:
         name: of the stage.
-        inputs: where what it starts from has been made.
-        folders: where it is run.
+        inputs: folder of the stage's inputs.
+        folders: where it runs.
         device: ``cpu`` or ``cuda``.
         at_most: files of progress after which the process kills itself; None for never.
-        told: file for how many files of progress each run has kept, or for how it failed.
+        output: file for the number of files of progress of each run, or for its error.
     """
     torch.set_num_threads(1)
     generate_cams.BLOCK_IMAGES = spread_cams.BLOCK_IMAGES = 1  # type: ignore[attr-defined]
@@ -79,35 +79,35 @@ def run_stage(name: str, inputs: Path, folders: Sequence[Path], device: str, at_
             results.append(kept.files)
         except Exception as error:
             results.append(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
-    told.write_text(json.dumps(results))
+    output.write_text(json.dumps(results))
 
 
 class Processes:
-    """Starts processes that have imported everything, and have not touched a GPU."""
+    """Starts processes that have imported everything, but have not used a GPU."""
 
     def __init__(self, given: Given, inputs: Path) -> None:
-        """Nothing is started yet."""
+        """Prepare without starting a process."""
         self._given, self._inputs = given, inputs
         self._context: ForkServerContext = get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
 
     def run(self, name: str, runs: Sequence[str], at_most: int | None = None) -> list[int | str]:
-        """Run a stage in a process; how many files of progress each run has kept, or how it failed.
+        """Run a stage in a process.
 
         Args:
             name: of the stage.
-            runs: names of the folders for its folders, one after the other.
+            runs: names of the parent folders of its folders, one after the other.
             at_most: files of progress after which the process kills itself.
 
         Returns:
-            Empty if the process was killed.
+            The number of files of progress of each run, or its error; empty if the process was killed.
         """
-        told, limit = self._given.folder / "kept.json", PATIENCE
-        told.unlink(missing_ok=True)
+        output, limit = self._given.folder / "kept.json", PATIENCE
+        output.unlink(missing_ok=True)
         if self._given.device.type == "cpu":
             limit *= ON_A_CPU
         folders = [self._given.folder / run / name for run in runs]
-        given = (name, self._inputs, folders, self._given.device.type, at_most, told)
+        given = (name, self._inputs, folders, self._given.device.type, at_most, output)
         process = self._context.Process(target=run_stage, args=given)
         process.start()
         process.join(limit)
@@ -115,7 +115,7 @@ class Processes:
             process.kill()
             process.join()
             raise TimeoutError(f"a process was not done in {limit} s")
-        results: list[int | str] = json.loads(told.read_text()) if told.exists() else []
+        results: list[int | str] = json.loads(output.read_text()) if output.exists() else []
         if not results and process.exitcode != -signal.SIGKILL:
             raise RuntimeError(f"a process ended with exit status {process.exitcode}")
         return results
@@ -130,8 +130,8 @@ def rows(given: Given) -> Iterator[Row]:
 
 
 def killed_and_resumed(name: str, inputs: Inputs, processes: Processes, given: Given) -> Row:
-    """Run a stage three times, and compare."""
-    STAGES[name](Place(given.folder / "first" / name, inputs, "cpu"))  # which makes what it starts from
+    """Run a stage three times, and compare the results."""
+    STAGES[name](Place(given.folder / "first" / name, inputs, "cpu"))  # this makes its inputs
     start = time.perf_counter()
     results = processes.run(name, ["resumed"], KILLED_AFTER[name])
     killed = f"it was not killed: {results[0]}" if results else ""
@@ -145,9 +145,9 @@ def judged(name: str, given: Given, kept: tuple[int | str, int | str], killed: s
     Args:
         name: of the stage.
         given: the folder with both runs.
-        kept: by the whole run and the resumed one: files of progress, or how it failed.
-        killed: what was wrong with the kill; empty if nothing.
-        seconds: of the three runs.
+        kept: number of files of progress of the whole run and the resumed one, or the error.
+        killed: the fault of the killed run; empty if none.
+        seconds: of the three runs together.
     """
     whole, resumed = kept
     one, other = given.folder / "whole" / name, given.folder / "resumed" / name
@@ -160,7 +160,7 @@ def judged(name: str, given: Given, kept: tuple[int | str, int | str], killed: s
     if not isinstance(whole, int) or not isinstance(resumed, int):
         fault = "; ".join(part for part in kept if isinstance(part, str))
     elif not resumed < whole:
-        fault = fault or "it has not gone on, but begun again"
+        fault = fault or "it was not resumed, but started again"
     if not fault:
         fault = differing(one, other)
         figures["bytes compared"] = str(sum((one / path).stat().st_size for path in made_files(one)))
@@ -168,8 +168,8 @@ def judged(name: str, given: Given, kept: tuple[int | str, int | str], killed: s
 
 
 def differing(one: Path, other: Path) -> str:
-    """Which files of two runs differ, in words; empty if none does."""
+    """A message about the files of two runs that differ; empty if none does."""
     if made_files(one) != made_files(other):
         return f"one run made {len(made_files(one))} files, the other {len(made_files(other))}"
     files = [str(path) for path in made_files(one) if (one / path).read_bytes() != (other / path).read_bytes()]
-    return f"other bytes in {', '.join(files)}" if files else ""
+    return f"different bytes in {', '.join(files)}" if files else ""

@@ -1,8 +1,8 @@
-"""Every stage on the GPU against the CPU, on tiny networks and images.
+"""Compares every stage on the GPU and on the CPU, with tiny networks and images.
 
 The stages are those that CI runs on the pretended device (``tests/pretended_cuda/stages.py``): all objectives of
-classifiers, all class maps, climbs, affinity networks, walks, segmenters and predictions. Both sides get the same
-random numbers and keep weights in the same order. Float32 is float32 there, as stages see to by themselves.
+classifiers, all class maps, climbs, affinity networks, walks, segmenters and predictions. Both sides use the same
+random numbers and the same memory format of weights. The stages themselves disable TF32 for float32.
 """
 
 import time
@@ -25,15 +25,15 @@ from wsss_core.jobs.run import Run
 from wsss_core.training.frozen import memory_format as order
 
 FLOAT32, CLIMB, BFLOAT16 = 1e-3, 0.02, 0.1
-"""Deviations that are allowed: of the largest value of an array, or of labels. Sums in another order differ by 1e-7 and
-grow in two epochs; in a climb a cell may lie at the threshold of the mask."""
+"""Allowed deviations, relative to the largest value of an array, or of labels. Sums in another order differ by 1e-7,
+which grows during two epochs; in a climb, a cell may be at the threshold of the mask."""
 IN_BFLOAT16 = ("bfloat16", "all classes", "disjoint", "border pairs", "boundaries", "v3plus", "unlabelled", "backbone")
-"""What is in the name of stages whose networks compute in bfloat16."""
+"""Parts of the names of stages whose networks compute in bfloat16."""
 WITH_CRF = ("predictions",)
 
 
 def allowed(name: str) -> float:
-    """The deviation that a stage may have."""
+    """The allowed deviation of a stage."""
     if any(part in name for part in (*IN_BFLOAT16, "after resizing")):
         return BFLOAT16
     return CLIMB if "advcam" in name or name == "climb" else FLOAT32
@@ -44,12 +44,12 @@ def compared(name: str, inputs: Inputs, folder: Path, device: torch.device) -> R
     stage = ALL_STAGES[name]
     start = time.perf_counter()
     with ExitStack() as stack:
-        for module in ("loop", "frozen"):  # in which order values lie decides which of them dropout drops
+        for module in ("loop", "frozen"):  # dropout depends on the memory format
             ordered = patch(f"wsss_core.training.{module}.memory_format", lambda _, precision: order(device, precision))
             stack.enter_context(ordered)
         stage(Place(folder / "cpu", inputs, "cpu"))
     between = time.perf_counter()
-    apply_numerics(Run(), device)  # not as the stage before left it
+    apply_numerics(Run(), device)  # the stage before may have changed it
     with RandomOfTheCpu():
         stage(Place(folder / "device", inputs, device.type))
     end = time.perf_counter()
@@ -77,7 +77,7 @@ ALL_STAGES = {
 
 def rows(given: Given) -> Iterator[Row]:
     """A row for each stage."""
-    torch.set_num_threads(1)  # of tiny networks, threads only wait for each other
+    torch.set_num_threads(1)  # for tiny networks, several threads only wait for each other
     inputs = Inputs(given.folder / "inputs")
     for number, name in enumerate(ALL_STAGES):
         if name in WITH_CRF and not has_crf():

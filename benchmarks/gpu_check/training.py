@@ -1,7 +1,7 @@
-"""What trainings get through, from JPEG files on: the stages themselves, and the figure that they tell.
+"""Measures the speed of trainings, from JPEG files, as reported by the stages themselves.
 
-Classifiers, an affinity network and segmenters train on a ResNet-50 with random weights and next to no learning rate,
-on crops and batches of the recipes' size.
+Classifiers, an affinity network and segmenters train on a ResNet-50 with random weights and a tiny learning rate, with
+the recipes' sizes of crops and batches.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,10 +39,10 @@ from wsss_core.segmentation.train_segmenter import StartingNetwork, TrainingLabe
 
 
 class Sizes(NamedTuple):
-    """Of a training."""
+    """Sizes of a training."""
 
     images: int
-    """In a step."""
+    """Images in a step."""
     crop: int
 
 
@@ -62,7 +62,7 @@ class Inputs:
         save_classifier(self.ordinary, ClassMapClassifier(self.trunk, CLASSES))
 
     def index(self, images: int) -> DatasetIndex:
-        """So many images, of the few files in turn."""
+        """An index with this number of images, which use the few files in turn."""
         few = list(zip(self._few.image_ids, self._few.image_paths, self._few.sizes, strict=True))
         rows = []
         for number in range(images):
@@ -81,7 +81,7 @@ Train = Callable[[Inputs, DatasetIndex, Sizes, str, tuple[Path, Path], Run], Non
 
 
 def fitted(sizes: Sizes, precision: str) -> dict[str, Any]:
-    """One pass over the images, with weights that stay where they are."""
+    """The optimisation: one epoch, in which the weights hardly change."""
     return {"epochs": 1, "batch_size": sizes.images, "learning_rate": 1e-12, "precision": precision}
 
 
@@ -103,7 +103,7 @@ def classifier(
 def recomputed(
     kind: Any, inputs: Inputs, index: DatasetIndex, sizes: Sizes, precision: str, made: tuple[Path, Path], run: Run
 ) -> None:
-    """Train a classifier on ResNet-38 with ``runtime.recompute``, as its recipe does on 24 GB; AEFT with triplets."""
+    """Train a classifier on ResNet-38 with ``runtime.recompute``, as in its recipe for 24 GB; AEFT with triplets."""
     small = sizes.crop < 64
     trunk = Trunk(network="resnet38_small" if small else "resnet38", output_stride=8)
     needs_ordinary = kind is CgnetClassifier
@@ -162,10 +162,10 @@ RECOMPUTED: dict[str, tuple[Sizes, Train]] = {
     "classifier aeft, recomputed": (Sizes(32, 320), partial(recomputed, AeftClassifier)),
     "classifier cgnet, recomputed": (Sizes(8, 384), partial(recomputed, CgnetClassifier)),
 }
-"""In float32, for their memory at the recipes' size; of few steps."""
+"""Trainings in float32 with few steps, to measure their memory at the recipes' size."""
 SMALL = Sizes(2, 48)
 STEPS = 30
-"""Of each training; the first two do not count."""
+"""Steps of each training; the first two are not counted."""
 FEW_STEPS = 5
 
 
@@ -182,7 +182,7 @@ def rows(given: Given) -> Iterator[Row]:
 
 
 def measured_training(name: str, precision: str, inputs: Inputs, made: tuple[Path, Path], given: Given) -> Row:
-    """Train for some steps; what the stage tells of its speed, and what it takes of the device."""
+    """Train for some steps, and measure the speed, as reported by the stage, and the use of the device."""
     sizes, train = (TRAININGS | RECOMPUTED)[name]
     sizes, steps = (SMALL, 3) if given.small else (sizes, STEPS if name in TRAININGS else FEW_STEPS)
     index = inputs.index(sizes.images * steps)
@@ -196,13 +196,13 @@ def measured_training(name: str, precision: str, inputs: Inputs, made: tuple[Pat
         train(inputs, index, sizes, precision, made, run)
     speed = recorded_figures()["images_per_second"]
     for file in chain(made, made[0].parent.glob(".partial/*/*")):
-        file.unlink()  # half a gigabyte each
+        file.unlink()  # each has half a gigabyte
     return Row(
         f"{name}, {precision}",
         {
-            "a step": f"{sizes.images} images of {sizes.crop}x{sizes.crop}",
+            "step": f"{sizes.images} images of {sizes.crop}x{sizes.crop}",
             "images/s": speed,
-            "seconds a step": sizes.images / speed,
+            "seconds per step": sizes.images / speed,
             "GiB": torch.cuda.max_memory_reserved(given.device) / GIB if on_gpu else None,
             "busy, %": load.mean,
         },

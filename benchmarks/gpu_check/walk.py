@@ -1,4 +1,4 @@
-"""The random walk along affinities, from arrays to arrays, against the authors' dense matrix, squared eight times."""
+"""Compares the random walk along affinities with the authors' dense matrix, squared eight times."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,9 +13,9 @@ from wsss_core.jobs.numerics import apply_numerics
 from wsss_core.jobs.run import Run
 
 SIZES, CLASSES = ((47, 63), (94, 125)), 3
-"""Cells of an image of VOC, for IRN and for AffinityNet with their strides, and maps that walk."""
+"""Grids of VOC images with the strides of AffinityNet and IRN, and the number of maps."""
 EXACT = 1e-6
-"""Deviation of the walk from one in float64 that is allowed, of the largest value."""
+"""Allowed deviation from a walk in float64, relative to the largest value."""
 
 
 def rows(given: Given) -> Iterator[Row]:
@@ -28,12 +28,12 @@ def rows(given: Given) -> Iterator[Row]:
 
 
 def dense(case: Case, size: str, given: Given) -> Row:
-    """The authors' side."""
+    """Measure the authors' side."""
     return measured(partial(dense_run, case, given.device), given.device).row(f"dense matrix in float32, {size}", 1)
 
 
 def ours(case: Case, size: str, given: Given) -> Row:
-    """The package's, and how far it is from a walk in float64."""
+    """Measure the package's side, and its deviation from a walk in float64."""
     expected, _ = exact_walk(case)
     deviation = float(np.abs(sparse_walk(case, given.device) - expected).max() / np.abs(expected).max())
     row = measured(partial(sparse_walk, case, given.device), given.device).row(f"ours, {size}", 1, deviation=deviation)

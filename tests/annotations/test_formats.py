@@ -176,18 +176,18 @@ def test_archives_that_are_damaged_are_told(tmp_path):
     place = 30 + len("tasks.json")  # the header of a member, and its name
     for damaged in (whole[:place] + b"\xff" * 8 + whole[place + 8 :], whole[:-30]):
         (tmp_path / "it.zip").write_bytes(damaged)
-        with pytest.raises(UserError, match=r"it.zip: is .*archive .*make or download it again"):
+        with pytest.raises(UserError, match=r"it.zip: is .*archive.*make or download it again"):
             list(read_annotations(tmp_path / "it.zip", CLASSES))
 
 
 @pytest.mark.parametrize("name", ["../tasks.json", "/tmp/tasks.json", "a/../../tasks.json"])
 def test_archives_that_lead_out_are_refused(tmp_path, name):
-    with pytest.raises(UserError, match="which leads out of it"):
+    with pytest.raises(UserError, match="which points outside it"):
         list(read_annotations(zipped(tmp_path, name=name), CLASSES))
 
 
 def test_faults_in_an_archive_name_it(tmp_path):
-    with pytest.raises(UserError, match=r"it.zip/a/tasks.json: is of none of the formats"):
+    with pytest.raises(UserError, match=r"it.zip/a/tasks.json: has none of the formats"):
         list(read_annotations(zipped(tmp_path, b"{}", "a/tasks.json"), CLASSES))
     with pytest.raises(UserError, match=r"it.zip: holds no annotations"):
         list(read_annotations(zipped(tmp_path, b"", "a.txt"), CLASSES))
@@ -309,7 +309,7 @@ def changed(document, **changes):
         (changed(COCO_FILE, annotations__category_id=4), "category_id 4 is not in 'categories'"),
         (changed(COCO_FILE, annotations__image_id=4), "image_id 4, which is not in 'images'"),
         (changed(COCO_FILE, annotations__segmentation=None), "has no 'segmentation'"),
-        (changed(COCO_FILE, annotations__segmentation=[[0, 0, 9e9, 0, 3, 4]]), "far outside of the image"),
+        (changed(COCO_FILE, annotations__segmentation=[[0, 0, 9e9, 0, 3, 4]]), "far outside the image"),
         (changed(COCO_FILE, images__height=None), "an entry of 'images' has no 'height'"),
         ({"shapes": [], "imageHeight": None, "imageWidth": 3}, "expected numbers of pixels"),
         (
@@ -338,11 +338,11 @@ def changed(document, **changes):
         ([{"data": {"image": "one.jpg"}, "annotations": {}}], "the 'annotations' of 'one.jpg' are {}"),
         ([{"data": {"image": "one.jpg"}, "annotations": ["x"]}], "has no 'result'"),
         ([{"data": {"image": "one.jpg"}, "annotations": [{"result": 4}]}], "the 'result' of 'one.jpg' are 4"),
-        ({"something": "else"}, "is of none of the formats coco, cvat"),
+        ({"something": "else"}, "has none of the formats coco, cvat"),
         ([{"data": {"image": "one.jpg"}, "annotations": [{}]}], "has no 'result'"),
-        ("{", "is no JSON"),
-        ("<annotations><track/></annotations>", "no file of 'CVAT for images 1.1'"),
-        ("<annotations>", "is no XML"),
+        ("{", "is not JSON"),
+        ("<annotations><track/></annotations>", "not a file of 'CVAT for images 1.1'"),
+        ("<annotations>", "is not XML"),
         (
             '<annotations><image name="o" height="4" width="4"><points label="c" points="1,1"/></image></annotations>',
             "image 'o': a points encloses no pixels",
@@ -439,6 +439,6 @@ def test_faults_of_single_masks_do_not_end_the_reading(tmp_path):
     label_image(np.full((3, 3), 77, np.uint8)).save(tmp_path / "c.png")
     (tmp_path / "d.png").write_bytes(b"damaged")
     faults = {image.name: image.fault for image in read_annotations(tmp_path, CLASSES)}
-    assert "have one id, 'a'" in faults["a"] and faults["b"] == ""
+    assert "have the same id, 'a'" in faults["a"] and faults["b"] == ""
     assert faults["c"] == "has the values 77; the classes are 1 to 3"
     assert faults["d"].startswith("is text that begins")

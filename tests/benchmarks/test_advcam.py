@@ -75,4 +75,4 @@ def test_profile_of_the_whole_stage(capsys):
     assert lines[2].startswith("the whole run under the profiler: ")
     shares = [float(line.split("%")[0]) for line in lines[3:]]
     assert lines[3].endswith("%  convolutions") and shares[0] > 0
-    assert lines[-1].endswith("%  nothing of torch")
+    assert lines[-1].endswith("%  outside torch")

@@ -58,7 +58,7 @@ def test_one_that_does_not_end_is_ended(modules):
 def test_unknown_names_are_told(capsys):
     with pytest.raises(SystemExit):
         main(["crff"])
-    assert "no benchmark 'crff'; there are advcam, " in capsys.readouterr().err
+    assert "no benchmark 'crff'; choose from advcam, " in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -15,7 +15,7 @@ def test_prints_machine_sizes_and_figures(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("machine: ")
     assert lines[1].startswith("3 images of 20x30, 3 labels")
-    for start in ("one process: ", "2 processes: ", "of it the start of 2 processes: "):
+    for start in ("one process: ", "2 processes: ", "start of 2 processes: "):
         assert any(line.startswith(start) and "cores busy: own " in line for line in lines), start
     _, deviation = figures(lines[-1])  # of images as small as that the start is all, and the ratio chance
     assert deviation == 0

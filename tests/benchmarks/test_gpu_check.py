@@ -61,7 +61,7 @@ def test_without_a_gpu_it_says_so(tmp_path):
 def test_the_makefile_fetches_what_is_said():
     rule = (REPOSITORY / "Makefile").read_text().partition("gpu-check-wheels:")[2].partition("\n\n")[0]
     assert set(rule.splitlines()[-1].split()) == needed.FETCHED
-    assert "fetches pydantic, tqdm into" in needed.told(["h5py", "pydantic", "tqdm"])
+    assert "fetches pydantic, tqdm into" in needed.how_to_install(["h5py", "pydantic", "tqdm"])
 
 
 def test_carried_wheels_are_installed_without_a_network(tmp_path, monkeypatch):
@@ -110,7 +110,7 @@ def test_parts_that_fail_do_not_stop_the_others(tmp_path, monkeypatch, capsys):
         "gpu-check: 4 of 5 parts did not pass on Card 1: wrong (far: it deviates | by 7, and 1 more)"
     )
     assert "killed (its process ended with signal SIGKILL)" in told
-    assert "endless (ended after 10 s, with " in told
+    assert "endless (stopped after 10 s, with " in told
 
 
 def test_every_part_gets_time_when_all_take_what_they_may():
@@ -194,7 +194,7 @@ def test_attention_that_drops_nothing_stays_on_the_device():
         assert (
             all(passed is own for args in asked for passed, own in zip(args, there, strict=False)) and len(asked) == 2
         )
-        with pytest.raises(NotImplementedError, match="which draws"):
+        with pytest.raises(NotImplementedError, match="which uses random numbers"):
             mode.__torch_dispatch__(Attention(), (), (*there, None, False, 0.5))
 
 
@@ -224,10 +224,10 @@ def test_a_stage_that_makes_other_values_is_a_fault(on_the_device, fault, tmp_pa
     ("kept", "killed", "changed", "fault"),
     [
         ((4, 3), "", False, ""),
-        ((4, 4), "", False, "it has not gone on, but begun again"),
+        ((4, 4), "", False, "it was not resumed, but started again"),
         ((4, 3), "it was not killed: 4", False, "it was not killed: 4"),
         ((4, "KeyError: 'a'"), "", False, "KeyError: 'a'"),
-        ((4, 3), "", True, "other bytes in weights.safetensors"),
+        ((4, 3), "", True, "different bytes in weights.safetensors"),
     ],
 )
 def test_what_is_wrong_with_a_resumed_run_is_told(kept, killed, changed, fault, tmp_path, monkeypatch):

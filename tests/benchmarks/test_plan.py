@@ -37,7 +37,7 @@ def test_the_benchmark_prints_its_figures(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("machine: ") and lines[1].startswith("interpreter: ")
     assert re.fullmatch(r"1 experiments in 2 shards: \d+ jobs", lines[-2])
-    assert re.fullmatch(r"snakemake -n: \S+ s, of the processor \S+ s", lines[-1])
+    assert re.fullmatch(r"snakemake -n: \S+ s, processor time \S+ s", lines[-1])
 
 
 @pytest.mark.slow

@@ -59,4 +59,4 @@ def test_gathering_neighbours_gives_the_same_walk(case):
 def test_sizes_are_checked(size, capsys):
     with pytest.raises(SystemExit):
         main(["--sizes", size])
-    assert "a size is like 94x125" in capsys.readouterr().err
+    assert "a size looks like 94x125" in capsys.readouterr().err

@@ -247,7 +247,7 @@ def test_a_method_of_one_image_needs_nothing_else(alike, tmp_path, monkeypatch):
 
 def test_an_image_that_has_changed_since_it_was_indexed(index, tmp_path):
     Image.fromarray(random_image(9, 9)).save(index.image_paths[3])
-    with pytest.raises(UserError, match=r"image3.png: the image is 9 x 9 pixels, and was 21 x 17 when"):
+    with pytest.raises(UserError, match=r"image3.png: the image is 9 x 9 pixels, but was 21 x 17 when"):
         run(index, tmp_path)
 
 

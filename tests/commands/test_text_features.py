@@ -100,7 +100,7 @@ def test_what_is_missing_is_told(place, monkeypatch, capsys):
         assert main(["text-features", "clip", "--tower", tower]) == 2
         assert f"the package that has one is not installed: pip install {package}" in capsys.readouterr().err
     assert main(["text-features", "clip", "--tower", "gone"]) == 2
-    assert "gone: give a folder as the hub has it" in capsys.readouterr().err
+    assert "gone: give a folder in the hub's form" in capsys.readouterr().err
     assert main(["text-features", "clip", "--tower", "tower", "--model", "ViT-B-16"]) == 2
     assert "--model is for a .safetensors file" in capsys.readouterr().err
     assert main(["text-features", "ordinary", "--tower", "tower"]) == 2
@@ -131,7 +131,7 @@ def test_a_text_that_would_be_cut_is_told(place, monkeypatch, capsys, stand_in, 
     monkeypatch.setattr(Tokenizer, "context_length", 6)
     monkeypatch.setattr(Tokenizer, "model_max_length", 6)
     assert main(["text-features", "clip", "--tower", tower]) == 2
-    assert "'a clean origami bird avian.' has 7 tokens, and the tower reads 6" in capsys.readouterr().err
+    assert "'a clean origami bird avian.' has 7 tokens, but the tower reads 6" in capsys.readouterr().err
     assert not (place / "texts.safetensors").exists()
 
 

@@ -115,7 +115,7 @@ def test_only_what_was_changed_comes_back(made, tmp_path, name):
     artifact, index = made
     folder = export(made, tmp_path / "out", name)
     before = read_mask(artifact.directory / "labels/one.png")
-    with pytest.raises(UserError, match="no mask is to be taken: 3 unchanged since the export"):
+    with pytest.raises(UserError, match="there is no mask to import: 3 unchanged since the export"):
         import_labels(folder, index, "train", tmp_path / "corrected", None, False)
     assert not (tmp_path / "corrected").exists()
     draw_over(folder, name)
@@ -168,7 +168,12 @@ def test_every_fault_of_every_mask_is_told(made, tmp_path):
     with pytest.raises(UserError) as told:
         import_labels(folder, made[1], "train", tmp_path / "corrected", None, False)
     message = str(told.value)
-    for words in ("one.png: has the values 77", "three.png: has the colour (1, 2", "'nobody' is no image", "one id"):
+    for words in (
+        "one.png: has the values 77",
+        "three.png: has the colour (1, 2",
+        "'nobody' is no image",
+        "the same id",
+    ):
         assert words in message
     assert not (tmp_path / "corrected").exists()
 
@@ -328,7 +333,7 @@ def test_a_task_that_nobody_has_annotated_is_no_correction(made, tmp_path):
         found = import_labels(folder, made[1], "train", tmp_path / "corrected", None, unchanged)
         assert (found.masks, found.empty, found.missing) == (["one"], ["in a folder/two"], ["three"])
     told = in_words(found)
-    assert "1 without any region" in told and told.endswith("1 of the export that are not there: three")
+    assert "1 without any region" in told and told.endswith("1 missing images of the export: three")
 
 
 def test_the_masks_of_photographs_that_were_shrunk_may_have_either_size(made, tmp_path):
@@ -349,7 +354,7 @@ def test_the_masks_of_photographs_that_were_shrunk_may_have_either_size(made, tm
         (Choice("confidence", None, None), True, "--with: is for"),
         (Choice(None, None, 3), False, "--worst: say by what"),
         (Choice("confidence", None, 0), False, "--worst: has to be 1 or more"),
-        (Choice("disagreement", None, 1), True, "the very same labels"),
+        (Choice("disagreement", None, 1), True, "exactly the same labels"),
     ],
 )
 def test_choices_without_effect_are_told(made, choice, others, said):

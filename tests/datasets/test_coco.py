@@ -178,10 +178,10 @@ def test_one_file_for_both_splits(tree):
         (b"[]", "has no '{' where one is expected"),
         (b"{}", "has no list 'images' and 'annotations' and 'categories'"),
         (b'{"images": [], "annotations": {}, "categories": []}', "has no list 'annotations'"),
-        (b'{"images": [{"id": 1,}]}', "is no JSON"),
+        (b'{"images": [{"id": 1,}]}', "is not JSON"),
         (b'{"images": []} {}', "has more after its end"),
         (b'{"images": [' + b"[" * 100000, "nested too deeply"),
-        (b'{"info": "\xff"}', "no UTF-8"),
+        (b'{"info": "\xff"}', "not UTF-8"),
         (b"\xff\xfe{\x00}\x00", "has no '{' where one is expected"),
     ],
 )
@@ -305,7 +305,7 @@ def test_two_files_under_one_number_are_both_left_out(tree):
 def test_image_in_both_splits(tree):
     tree.files["val2014"]["images"].append(tree.files["train2014"]["images"][0])
     fault = only_fault(tree.write(), FaultKind.SHARED_ID)
-    assert fault.file == str(tree.path("val2014")) and "is in instances_train2014.json too" in fault.detail
+    assert fault.file == str(tree.path("val2014")) and "is also in instances_train2014.json" in fault.detail
 
 
 @pytest.mark.parametrize("name", ["../9.jpg", "/etc/9.jpg", "a\\9.jpg", "a\n.jpg"])

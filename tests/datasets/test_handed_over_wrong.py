@@ -111,7 +111,7 @@ def test_a_folder_named_as_a_label_map(tree):
         source.rename(target)
         tree.files["train2014"]["images"][-1]["file_name"] = name
     (fault,) = faults_of(lambda: indexed(tree.write())).faults
-    assert fault.kind == FaultKind.IMAGE_ID and "'a.png/b' lies in a folder named as the label map of 'a'" in fault.text
+    assert fault.kind == FaultKind.IMAGE_ID and "'a.png/b' is in a folder named like the label map of 'a'" in fault.text
 
 
 def test_a_fault_names_its_image_where_the_file_does_not():

@@ -14,13 +14,13 @@ from .folder_tree import FolderTree
     ("image_id", "told"),
     [
         ("x" * 251, None),
-        ("x" * 252, "256 bytes; 255 are possible"),
-        ("a/" + "é" * 126, "256 bytes; 255 are possible"),
+        ("x" * 252, "256 bytes; at most 255 fit"),
+        ("a/" + "é" * 126, "256 bytes; at most 255 fit"),
         ("000-of-001.csv/b", "lists of label maps"),
         ("123-of-456.csv/a/b", "lists of label maps"),
         ("a/000-of-001.csv/b", None),
         ("000-of-001.csv", None),  # its label map is 000-of-001.csv.png
-        ("/".join(["y" * 200] * 20), "fit into a path"),
+        ("/".join(["y" * 200] * 20), "fit: shorten them"),
     ],
 )
 def test_ids_that_no_label_map_can_be_named_by(image_id, told, tmp_path):

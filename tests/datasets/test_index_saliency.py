@@ -120,7 +120,7 @@ def test_maps_from_0_to_1_are_told(folder, table):
     for path in folder.rglob("*.png"):
         write(path, (MAP > 99).astype(np.uint8))
     (fault,) = faults_of(folder, table).faults
-    assert "no map has a value above 1; a saliency map is from 0 (background) to 255 (salient)" in fault.detail
+    assert "no map has a value above 1; a saliency map goes from 0 (background) to 255 (salient)" in fault.detail
 
 
 def test_a_file_of_another_kind_with_an_images_name_is_told(folder, table):
@@ -167,9 +167,12 @@ def test_maps_of_shrunken_images_are_shrunk_with_them(folder, table):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("image_id,label_map\none,one.png\n", "is no list of saliency maps"),
-        ("image_id,saliency_map,content\none,one.png,0\none,one.png,0\n", "row 3 names no image, no file, or an image"),
-        ("image_id,saliency_map,content\none,,0\n", "row 2 names"),
+        ("image_id,label_map\none,one.png\n", "is not a list of saliency maps"),
+        (
+            "image_id,saliency_map,content\none,one.png,0\none,one.png,0\n",
+            "row 3 lacks an image or a file, or",
+        ),
+        ("image_id,saliency_map,content\none,,0\n", "row 2 lacks"),
     ],
 )
 def test_a_damaged_table_is_told(tmp_path, text, words):
@@ -184,4 +187,4 @@ def test_two_files_of_one_name_without_a_png_are_both_named(folder, table):
         write(folder / name)
     (fault,) = faults_of(folder, table).faults
     assert fault.kind == FaultKind.BROKEN_SALIENCY and fault.image_id == "one"
-    assert f"'{folder}/one.jpeg' and '{folder}/one.jpg' have one id" in fault.detail
+    assert f"'{folder}/one.jpeg' and '{folder}/one.jpg' have the same id" in fault.detail

@@ -60,7 +60,7 @@ def test_a_file_cut_anywhere_is_told(tmp_path, monkeypatch, cut, chunk):
 def test_a_fault_is_told_with_its_byte(tmp_path):
     path = tmp_path / "bad.json"
     path.write_text('{"a": [' + "1, " * 5 + "x]}")
-    with pytest.raises(UserError, match=r"bad\.json: is no JSON \(Expecting value\) \(at byte 22\)"):
+    with pytest.raises(UserError, match=r"bad\.json: is not JSON \(Expecting value\) \(at byte 22\)"):
         list(JsonRecords(path))
 
 

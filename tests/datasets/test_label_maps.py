@@ -88,7 +88,7 @@ def test_several_manifests_are_one_list(tmp_path):
     [
         (None, "there is no such file"),
         ("", "it is damaged \\(it is empty"),
-        ("a,b\n1,2\n", "is no list of label maps"),
+        ("a,b\n1,2\n", "is not a list of label maps"),
         ("image_id,label_map\na,a.png\nb", "it is damaged \\(row 3 has 1 entries"),
         ("image_id,label_map\na,a.png\nb,b.p", "it is damaged \\(row 3 is cut off"),
         ("image_id,label_map\na,a.png,x\n", "it is damaged \\(row 2 has 3 entries"),

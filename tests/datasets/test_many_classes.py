@@ -13,7 +13,7 @@ from wsss_core.datasets.class_names import MOST_HINTS
 from wsss_core.datasets.faults import DatasetFaults
 from wsss_core.datasets.images import read_mask
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.label_values import ignored_in, ignored_value, label_type, of_classes, told_apart
+from wsss_core.datasets.label_values import ignored_in, ignored_value, label_type, numbered_within, of_classes
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.evaluation.score import score_cams, score_label_maps
 from wsss_core.files.cam_store import CamStoreReader, ImageCams, write_cam_store
@@ -50,11 +50,11 @@ def test_maps_of_8_bits_among_many_classes():
         of_classes(np.array([[300]], np.uint16), 20)
 
 
-def test_an_image_s_own_classes_are_told_apart():
+def test_an_image_s_own_classes_are_numbered_within():
     labels = np.array([[0, 300, 7], [65535, 300, 0]], np.uint16)
-    assert told_apart(labels).tolist() == [[0, 2, 1], [255, 2, 0]] and told_apart(labels).dtype == np.uint8
+    assert numbered_within(labels).tolist() == [[0, 2, 1], [255, 2, 0]] and numbered_within(labels).dtype == np.uint8
     with pytest.raises(ValueError, match="255 classes"):
-        told_apart(np.arange(256, dtype=np.uint16)[None])
+        numbered_within(np.arange(256, dtype=np.uint16)[None])
 
 
 @pytest.mark.parametrize("classes", CLASSES)
@@ -135,7 +135,7 @@ def test_masks_of_a_folder(tmp_path, classes):
 def test_masks_of_16_bits_are_for_many_classes_only(tmp_path):
     tree = FolderTree(tmp_path / "mine").images(["a.jpg", "b.jpg"]).labels({"a": ["x"], "b": ["x"]})
     tree.splits({"a": "train", "b": "val"}).mask("b.png", np.zeros((6, 8), np.uint16))
-    with pytest.raises(DatasetFaults, match="16-bit grey, which is for over 254 classes"):
+    with pytest.raises(DatasetFaults, match="16-bit grey, which is only for more than 254 classes"):
         tree.masks_table(tmp_path / "out")
 
 

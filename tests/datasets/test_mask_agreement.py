@@ -72,7 +72,7 @@ def test_a_shift_across_splits_is_seen_in_the_order_of_ids():
     assert len(faults) == 2 and all("shifted by one image" in fault.detail for fault in faults)
 
 
-@pytest.mark.parametrize(("ignored", "words"), [(0, "are empty, all 0"), (7, "the value of pixels that do not count")])
+@pytest.mark.parametrize(("ignored", "words"), [(0, "are empty, all 0"), (7, "the value of ignored pixels")])
 def test_masks_without_a_class_are_refused(ignored, words):
     labels = varied()
     faults, _ = judged(labels, [""] * 24, ignored)
@@ -93,7 +93,7 @@ def test_incomplete_labels_are_warned_of_with_counts_both_ways():
     faults, (warning,) = judged(labels, masks)
     assert faults == []
     extra = sum(name != "cow" for name in labels)
-    assert f"'cow' is in {extra} masks and not in the label, in 0 labels and without a pixel" in warning.detail
+    assert f"'cow' is in {extra} masks and not in the label, in 0 labels and not in the mask" in warning.detail
     assert (
         f"{extra} of 24 train masks differ from their image's label ('00': label '{labels[0]}', mask" in warning.detail
     )
@@ -149,7 +149,7 @@ def test_numbers_of_objects_are_refused_and_named():
     labels = pairs()
     masks = [[*FIVE[: 1 + number % 3]] for number in range(40)]
     (fault,), _ = judged(labels, masks, classes=FIVE)
-    assert "numbers of objects (instances)" in fault.detail
+    assert "number the objects (instances)" in fault.detail
 
 
 @pytest.mark.parametrize("step", [2, -2, 3])

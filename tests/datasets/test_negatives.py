@@ -30,7 +30,7 @@ def test_images_that_the_table_says_to_show_nothing_are_trained_on(tmp_path, for
     index = tree.index(tmp_path / "made")
     assert index.split("train").label_matrix[:, 0].tolist() == [False, True] * 3
     told = "3 of 6 train images, 3 trained on as examples that show none (such as '0'); 1 of 2 val images"
-    assert f"images without any class: {told}, 1 scored all the same" in caplog.text
+    assert f"images without any class: {told}, 1 scored anyway" in caplog.text
     assert "there is no negative example" not in caplog.text
     assert (tmp_path / "made/skipped.csv").read_text().count("\n") == 1
 
@@ -39,9 +39,9 @@ def test_images_without_a_row_are_left_out_unless_all_is_said(tmp_path, caplog):
     tree = defects(tmp_path, "no row")
     index = tree.index(tmp_path / "made")
     assert index.split("train").label_matrix[:, 0].tolist() == [True] * 3
-    assert "3 left out of the training, as nothing says what they show" in caplog.text
+    assert "3 left out of the training, because no label says what they show" in caplog.text
     assert "all 3 training images show 'defect': there is no negative example" in caplog.text
-    assert "3 images of which nothing says what they show are there but left out" in caplog.text
+    assert "3 images without any label exist but are left out" in caplog.text
     assert "Add images without it" not in caplog.text
     assert "'dataset.negatives: all'" in (tmp_path / "made/skipped.csv").read_text()
 
@@ -64,7 +64,7 @@ def test_none_leaves_all_of_them_out(tmp_path, caplog):
     assert len(index.split("train")) == 3 and len(index.split("val")) == 2
     assert "3 left out of the training, by 'negatives: none'" in caplog.text
     told = (
-        "It is the only class. 3 images without it are there but left out; 'dataset.negatives: listed' trains on them"
+        "It is the only class. 3 images without it exist but are left out; 'dataset.negatives: listed' trains on them"
     )
     assert told in caplog.text
 

@@ -112,7 +112,7 @@ def test_validation_images_without_a_class_are_kept_and_warned_of(tree, caplog):
     index = indexed(tree)
     assert index.split("val").table["labels"].tolist() == ["cat;bird", ""]
     assert skipped(tree) == []
-    assert "without any class: 1 of 2 val images, 1 scored all the same (such as '0005')" in caplog.text
+    assert "without any class: 1 of 2 val images, 1 scored anyway (such as '0005')" in caplog.text
 
 
 def test_an_image_with_a_fault_is_not_told_as_unlabelled_too(tree):

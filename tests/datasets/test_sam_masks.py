@@ -70,7 +70,7 @@ def test_masks_follow_a_shrunken_image(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("[", "is no JSON file, or a damaged one"),
+        ("[", "is not a JSON file, or is damaged"),
         ("{}", "holds no list of masks"),
         ("[1]", "mask 1: has no run lengths"),
         ('[{"segmentation": [[1, 2, 3, 4, 5, 6]]}]', "mask 1: has no run lengths"),
@@ -90,11 +90,11 @@ def test_wrong_run_lengths_are_told(content, told, tmp_path):
 def test_wrong_files_are_told(tmp_path):
     write_files(tmp_path / "a", masks_of())
     Image.fromarray(masks_of()[0].astype(np.uint8)).save(tmp_path / "a" / "0.png")
-    with pytest.raises(UserError, match=r"a/0\.png: has the value 1; a mask of a segment is 255 inside and 0 outside"):
+    with pytest.raises(UserError, match=r"a/0\.png: has the value 1; a segment mask is 255 inside and 0 outside"):
         read_sam_masks(tmp_path / "a", SIZE)
     (tmp_path / "b").mkdir()
     np.save(tmp_path / "b" / "masks.npy", masks_of())
-    with pytest.raises(UserError, match=r"holds no PNG file, but masks\.npy"):
+    with pytest.raises(UserError, match=r"holds masks\.npy, but no PNG file"):
         read_sam_masks(tmp_path / "b", SIZE)
     (tmp_path / "c").mkdir()
     assert read_sam_masks(tmp_path / "c", SIZE) == [], "an image without masks"
@@ -124,7 +124,7 @@ def test_all_faults_are_told_at_once(tmp_path):
     assert message.startswith(f"3 faults in the masks of segments in {folder}")
     assert "image 'none' has no masks here; expected <image id>/*.png, or <image id>.json" in message
     assert "there is also two.json" in message
-    assert "a mask has another size than its image (1)" in message and "1.png: the mask has 3 x 3 pixels" in message
+    assert "a mask and its image differ in size (1)" in message and "1.png: the mask has 3 x 3 pixels" in message
     assert not (tmp_path / "out" / "segments.csv").exists() and (tmp_path / "out" / "faults.csv").exists()
 
 

@@ -141,7 +141,7 @@ def test_a_size_said_of_an_image_is_compared_with_its_own(tmp_path):
     tree = coco_tree.small_coco(tmp_path / "coco")
     tree.add(50, "train2014", [("cat", coco_tree.square(4, 4, 20))], (90, 128))
     coco_tree.indexed(tree.write(), tree.dataset.model_copy(update={"long_side": LONG_SIDE}))
-    assert "another size" not in (tmp_path / "made/report.html").read_text()
+    assert "its annotation says" not in (tmp_path / "made/report.html").read_text()
 
 
 def run_until_killed(tree, made, last):

@@ -44,9 +44,9 @@ def test_folders_that_say_nothing(ids):
 @pytest.mark.parametrize(
     "ids, told",
     [
-        (["train/a", "val/b", "c"], r"'val' .* is not taken for one: 'c' \(1 like it\) lies in no folder"),
-        (["train/a", "holdout/b"], "'holdout' .* lies in no folder that is named train"),
-        (["val/a", "test/b"], "'test' .* there is none named train beside it"),
+        (["train/a", "val/b", "c"], r"'val' .* is not taken for one: 'c' \(1 like it\) is in no folder"),
+        (["train/a", "holdout/b"], "'holdout' .* is in no folder named train"),
+        (["val/a", "test/b"], "'test' .* there is none named train next to it"),
         (["imagesTr/a", "imagesTs/b"], "the folders 'imagesTr' and 'imagesTs' .* only folders named train, val"),
         (["trn/a", "tst/b"], "the folders 'trn' and 'tst'"),
         (["01_train/a", "02_test/b"], "'01_train' and '02_test'"),
@@ -55,7 +55,7 @@ def test_folders_that_say_nothing(ids):
         (["x/xraytrain/a", "x/xraytest/b"], "'xraytrain' and 'xraytest'"),
         (["trainA/a", "validB/b", "c"], "'trainA' and 'validB'"),
         (["train_001", "test_001"], "the images 'train_001' and 'test_001'"),
-        (["train/a", "x/test/b"], "none named train beside it, at the same depth"),
+        (["train/a", "x/test/b"], "none named train next to it, at the same depth"),
     ],
 )
 def test_why_folders_do_not_say_the_splits(ids, told):
@@ -94,5 +94,5 @@ def test_folders_that_are_not_followed_and_a_column_that_is_not_looked_at_are_to
     tree = FolderTree(tmp_path / "mine").images(["train/a.png", "val/b.png", "c.png"])
     tree.table("labels.csv", [("image", "label", "split"), ("a.png", "cat", "val")])
     told = "\n".join(warning.text for warning in tree.listing().warnings)
-    assert "the folder 'val'" in told and "splits.csv can say what they are for" in told
-    assert "the column 'split' is not looked at" in told
+    assert "the folder 'val'" in told and "To choose them, write splits.csv" in told
+    assert "the column 'split' is not used" in told

@@ -95,7 +95,7 @@ def test_unusable_id(tree, line):
     tree.lists["train"].append(line)
     tree.write_lists()
     fault = only_fault(tree, FaultKind.IMAGE_ID)
-    assert fault.detail.startswith(f"line 4 is {line!r}; expected the name of the image alone")
+    assert fault.detail.startswith(f"line 4 is {line!r}; expected only the name of the image")
 
 
 def test_repeated_id(tree):
@@ -111,14 +111,14 @@ def test_id_in_both_splits(tree):
     tree.write_lists()
     fault = only_fault(tree, FaultKind.SHARED_ID)
     assert fault.file == str(tree.list("val"))
-    assert "'0001' is in train.txt too" in fault.detail
+    assert "'0001' is also in train.txt" in fault.detail
 
 
 def test_missing_image(tree):
     tree.image("0002").unlink()
     fault = only_fault(tree, FaultKind.MISSING_IMAGE)
     assert fault.file == str(tree.image("0002"))
-    assert fault.detail == "add the image or take '0002' off its list"
+    assert fault.detail == "add the image or remove '0002' from its list"
 
 
 @pytest.mark.parametrize("suffix", [".JPG", ".jpeg", ".png"])
@@ -249,9 +249,9 @@ def test_long_lists_of_faults_are_capped_in_the_message_only(tree):
 
 
 def test_the_message_tells_of_skipping_where_that_would_help(tree):
-    advice = "let 'dataset.on_fault: skip' go on without these images"
+    advice = "continue without these images: 'dataset.on_fault: skip'"
     tree.image("0002").unlink()
-    assert str(faults_of(lambda: indexed(tree))).endswith(f"\n\nMend them, or {advice}.")
+    assert str(faults_of(lambda: indexed(tree))).endswith(f"\n\nFix them, or {advice}.")
     tree.list("val").unlink()
     assert advice not in str(faults_of(lambda: indexed(tree)))
 

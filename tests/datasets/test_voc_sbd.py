@@ -86,7 +86,7 @@ def test_without_sbd_and_without_the_list_it_says_what_is_missing(tree):
     dataset = tree.dataset.model_copy(update={"splits": Splits(train="train_aug")})
     (fault,) = faults_of(lambda: indexed(tree, dataset)).faults
     assert (fault.kind, fault.file) == (FaultKind.LAYOUT, str(tree.list("train_aug")))
-    assert "or 'dataset.sbd', the folder of SBD, which it can be computed from" in fault.detail
+    assert "or 'dataset.sbd', the folder of SBD, from which it can be computed" in fault.detail
     assert "lists there: train, val" in fault.detail
 
 
@@ -107,7 +107,7 @@ def test_every_list_that_is_missing_is_told(tree):
     assert {fault.kind for fault in error.faults} == {FaultKind.LAYOUT}
     assert {Path(fault.file).name for fault in error.faults} == {"train.txt", "val.txt", "cls"}
     assert len(error.faults) == 4
-    assert "VOC's list train, which train_aug is computed from" in str(error)
+    assert "VOC's list train, from which train_aug is computed" in str(error)
 
 
 def test_faults_of_lists_are_told_once(tree):
@@ -144,15 +144,15 @@ def test_the_count_is_explained_where_it_differs(tree, caplog):
     with caplog.at_level(logging.WARNING):
         indexed(tree, dataset)
     (line,) = [message for message in caplog.messages if str(FaultKind.LIST_LENGTH) in message]
-    assert "it has 5 images, and 10,582 with VOC 2012 and SBD in full" in line
-    assert f"{tree.list('train')} has 2 in place of 1,464 (1,462 are missing)" in line
-    assert f"{dataset.sbd / 'dataset/train.txt'} has 3 in place of 8,498 (8,495 are missing)" in line
+    assert "it has 5 images; complete VOC 2012 and SBD give 10,582" in line
+    assert f"{tree.list('train')} has 2 instead of 1,464 (1,462 are missing)" in line
+    assert f"{dataset.sbd / 'dataset/train.txt'} has 3 instead of 8,498 (8,495 are missing)" in line
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         indexed(
             tree, dataset.model_copy(update={"sbd": write_png_masks(tree.root.parent / "png", {"s1": sbd_mask(1)})})
         )
-    assert "beside images of VOC's lists, has 1 in place of 9,118 (9,117 are missing)" in caplog.text
+    assert "without images of VOC's lists, has 1 instead of 9,118 (9,117 are missing)" in caplog.text
     tree.lists["train_aug"] = ["v1", "s1"]
     tree.write_lists()
     caplog.clear()
@@ -179,7 +179,7 @@ def test_faulty_masks_are_told_with_the_file_they_are_drawn_from(tree):
         (FaultKind.MASK_SIZE, "s3.mat"),
         (FaultKind.MASK_VALUES, "s3.mat"),
     ]
-    assert error.faults[0].detail.startswith("is no .mat file, or a damaged one")
+    assert error.faults[0].detail.startswith("is not a .mat file, or is damaged")
     assert error.faults[1].detail.startswith("has no GTcls.Segmentation")
     tree.image("v1").unlink()  # and all of it is told with the faults of images
     error = faults_of(lambda: indexed(tree, dataset))

@@ -48,7 +48,7 @@ def test_all_that_is_wrong_with_them_is_told_at_once(tree):
     kinds = {FaultKind.SHARED_ID, FaultKind.REPEATED_ID, FaultKind.MISSING_IMAGE, FaultKind.BROKEN_IMAGE}
     assert {fault.kind for fault in error.faults} == kinds and len(error.faults) == 4
     assert f"in the test images of the data set {tree.root}" in str(error)
-    assert "'0004' is in val.txt too" in str(error)
+    assert "'0004' is also in val.txt" in str(error)
     assert not (tree.root.parent / "tested").exists()
 
 

@@ -115,8 +115,8 @@ def test_a_source_that_is_short_is_told(folder, tmp_path, caplog):
         index = index_of(folder, tmp_path, dataset)
     assert len(index.split("train")) == 10575
     (line,) = [message for message in caplog.messages if str(FaultKind.LIST_LENGTH) in message]
-    assert "it has 10,575 images, and 10,582 with VOC 2012 and SBD in full" in line
-    assert f"{short / 'val.txt'} has 2,850 in place of 2,857 (7 are missing)" in line
+    assert "it has 10,575 images; complete VOC 2012 and SBD give 10,582" in line
+    assert f"{short / 'val.txt'} has 2,850 instead of 2,857 (7 are missing)" in line
     assert f"{folder / 'voc/ImageSets/Segmentation/train.txt'} has its 1,464" in line
     assert f"{short / 'train.txt'} has its 8,498" in line
 

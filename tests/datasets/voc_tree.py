@@ -148,11 +148,11 @@ def plant_faults(tree: VocTree) -> dict[FaultKind, tuple[Path, str]]:
     return {
         FaultKind.IMAGE_ID: (tree.list("train"), "'sub/i'"),
         FaultKind.REPEATED_ID: (tree.list("train"), "'g' is in lines 10, 11"),
-        FaultKind.SHARED_ID: (tree.list("val"), "'0004' is in train.txt too"),
+        FaultKind.SHARED_ID: (tree.list("val"), "'0004' is also in train.txt"),
         FaultKind.MISSING_IMAGE: (tree.image("a"), "add the image"),
         FaultKind.BROKEN_IMAGE: (tree.image("b"), "truncated"),
         FaultKind.MISSING_ANNOTATION: (tree.annotation("c"), "add the annotation"),
-        FaultKind.BROKEN_ANNOTATION: (tree.annotation("d"), "no well-formed XML"),
+        FaultKind.BROKEN_ANNOTATION: (tree.annotation("d"), "not well-formed XML"),
         FaultKind.UNKNOWN_CLASS: (tree.annotation("e"), "did you mean 'dog'?"),
         FaultKind.MISSING_MASK: (tree.mask("0005"), "other validation images have a mask"),
         FaultKind.MASK_SIZE: (tree.mask("0001"), "is 2 high and 2 wide"),

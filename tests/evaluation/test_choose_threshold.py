@@ -103,7 +103,7 @@ def test_a_list_that_is_no_text_is_told(tmp_path):
 
 def test_nothing_to_choose_by_is_told(tmp_path):
     pandas.DataFrame({"threshold": [0, 0.1], "miou": [None, None]}).to_csv(tmp_path / "s.csv")
-    with pytest.raises(UserError, match="no mask to choose a threshold by"):
+    with pytest.raises(UserError, match="there are no masks to choose a threshold with"):
         choose_threshold(tmp_path / "s.csv", tmp_path / "t.json", "x")
 
 
@@ -131,14 +131,14 @@ def test_a_damaged_file_is_told(tmp_path, content):
         ("", "it is empty"),
         ("miou\n0.5\n", "no column 'threshold'"),
         ("threshold\n0.5\n", "no column 'miou'"),
-        ("threshold,miou,miou\n0.5,1,1\n", "two columns of one name"),
+        ("threshold,miou,miou\n0.5,1,1\n", "two columns with the same name"),
         ("threshold,miou,images_scored\n", "it has no row"),
         ("threshold,miou,images_scored\n0.1,0.5,3\n0.2,0.", "cut off|row 3"),
         ("threshold,miou,images_scored\nx,0.5,3\n", "'threshold'"),
         ("threshold,miou,images_scored\n0.1,high,3\n", "'miou'"),
-        ("threshold,miou,images_scored\n0.1,7,3\n", "'miou' has values that do not lie in"),
-        ("threshold,miou,images_scored\n-0.1,0.5,3\n", "'threshold' has values that do not lie in"),
-        ("threshold,miou,iou_cat\n0.1,0.5,inf\n", "'iou_cat' has values that do not lie in"),
+        ("threshold,miou,images_scored\n0.1,7,3\n", "'miou' has values outside"),
+        ("threshold,miou,images_scored\n-0.1,0.5,3\n", "'threshold' has values outside"),
+        ("threshold,miou,iou_cat\n0.1,0.5,inf\n", "'iou_cat' has values outside"),
         ("threshold,miou\n0.1,0.5\n", "no column 'images_scored'"),
         ("threshold,miou,images_scored\n0.1,0.5,\n", "'images_scored'"),
         ("threshold,miou,images_scored\n0.0,0.5,3\n", "no threshold above 0"),

@@ -67,7 +67,7 @@ def test_thresholds_stay_in_their_range(tmp_path):
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
-        ([np.zeros((1, 4, 4))], "class maps of all 1 images are the same everywhere"),
+        ([np.zeros((1, 4, 4))], "class maps of all 1 images are constant"),
         ([np.zeros((0, 4, 4))], "as no image has a class map"),
     ],
 )

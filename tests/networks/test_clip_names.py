@@ -82,7 +82,7 @@ def test_what_is_no_tower_is_told():
     del state["vision_model.encoder.layers.0.self_attn.k_proj.bias"]
     with pytest.raises(UserError, match=r"it lacks vision_model.encoder.layers.0.self_attn.k_proj.bias"):
         clip_tower(state, "file")
-    with pytest.raises(UserError, match=r"an image tower that is not known here .8 channels and patches of 16 pixels"):
+    with pytest.raises(UserError, match=r"an unsupported image tower .8 channels and patches of 16 pixels"):
         tower_settings(clip_tower(openai_tower(), "file"), "file")
 
 
@@ -105,7 +105,7 @@ def test_which_model_a_tower_is_its_shapes_tell(monkeypatch):
 def test_misshapen_weights_are_named(tower, name, shape):
     with pytest.raises(UserError) as told:
         tower_settings(clip_tower({**tower(), name: torch.zeros(shape)}, "file"), "file")
-    assert f"file: is no image tower of CLIP: {name} has the shape {shape}" in str(told.value)
+    assert f"file: is not an image tower of CLIP: {name} has the shape {shape}" in str(told.value)
 
 
 def test_queries_and_keys_of_different_shapes_are_named():

@@ -162,7 +162,7 @@ def test_counters_are_added_and_the_older_networks_classifier_is_left_out():
 
 @pytest.mark.parametrize("name", ["base.layer6.block1.reduce.conv.weight", "conv1.weight", "aspp.c0.running_mean"])
 def test_other_networks_names_are_refused(name):
-    with pytest.raises(UserError, match=f"'{name}' is no weight"):
+    with pytest.raises(UserError, match=f"'{name}' is not a weight"):
         our_name(name)
 
 

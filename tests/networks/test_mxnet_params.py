@@ -126,10 +126,10 @@ def test_names(tmp_path):
     path = tmp_path / "a.params"
     head = LIST + struct.pack("<Q", 2) + 2 * array + struct.pack("<Q", 2)
     path.write_bytes(head + 2 * (struct.pack("<Q", 1) + b"a"))
-    with pytest.raises(UserError, match="two arrays have one name"):
+    with pytest.raises(UserError, match="two arrays have the same name"):
         read_mxnet_params(path)
     path.write_bytes(head + 2 * (struct.pack("<Q", 1) + b"\xff"))
-    with pytest.raises(UserError, match="a name is no text"):
+    with pytest.raises(UserError, match="a name is not text"):
         read_mxnet_params(path)
     path.write_bytes(head + struct.pack("<Q", HUGE))
     with pytest.raises(UserError, match=f"{HUGE} bytes should follow"):

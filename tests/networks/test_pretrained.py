@@ -25,8 +25,9 @@ from wsss_core.config.networks import Trunk
 from wsss_core.config.trained_on import trained_on
 from wsss_core.datasets.transforms import normalise
 from wsss_core.errors import UserError
-from wsss_core.importing.authors_formats import FORMATS, TORCHVISION
+from wsss_core.importing.authors_formats import FORMATS
 from wsss_core.importing.authors_names import mxnet_name
+from wsss_core.importing.library_networks import TORCHVISION
 from wsss_core.importing.pretrained import import_weights, read_classes
 from wsss_core.networks import deeplabv2, irn
 from wsss_core.networks.affinitynet import load_affinitynet
@@ -372,7 +373,7 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch, zipped):
     with pytest.raises(UserError, match=r"contains posix\.mkdir, and is not read"):
         import_weights("psa", "in.pth", "out.safetensors")
     Path("in.pth").write_bytes(pickle.dumps(Hostile()))
-    with pytest.raises(UserError, match="is damaged or no file"):
+    with pytest.raises(UserError, match=r"is damaged, or was not written by torch.save"):
         import_weights("psa", "in.pth", "out.safetensors")
     assert sorted(os.listdir()) == ["in.pth"]
 
@@ -413,7 +414,7 @@ def test_damaged_files(tmp_path, zipped, share):
         ({}, "without any weights"),
         ({"fc8.weight": 1}, "'fc8.weight' is of type int"),
         ({1: torch.zeros(1)}, "1 is of type Tensor"),
-        ({"fc8.weight": torch.zeros(2).to_sparse()}, "no ordinary tensor"),
+        ({"fc8.weight": torch.zeros(2).to_sparse()}, "not an ordinary tensor"),
     ],
 )
 def test_contents_that_are_no_weights(imported, content, message):
@@ -444,7 +445,7 @@ def test_same_bytes_from_any_container_over_an_existing_file(tmp_path, imported)
 def test_target_must_be_another_safetensors_file(tmp_path):
     source = tmp_path / "in.safetensors"
     save_file({"a": torch.zeros(1)}, source)
-    with pytest.raises(UserError, match="is the file to read, too"):
+    with pytest.raises(UserError, match="is also the file to read"):
         import_weights("psa", source, source)
     with pytest.raises(UserError, match=r"has to end in \.safetensors"):
         import_weights("psa", source, tmp_path / "out.pth")
@@ -462,12 +463,12 @@ def test_other_classes_have_to_be_named(imported):
     for name in shapes:
         if name.startswith("score"):
             shapes[name][0] = 3
-    assert "has 3 classes, which are not PASCAL VOC's 20" in refused(imported, "seenet", slim(shapes))
+    assert "has 3 classes, not PASCAL VOC's 20" in refused(imported, "seenet", slim(shapes))
     assert "--classes names 2" in refused(imported, "seenet", slim(shapes), classes=["a", "b"])
     network = load_classifier(imported("seenet", slim(shapes), classes=["a", "b", "c"]))
     assert network.classes == ("a", "b", "c")
     message = refused(imported, "torchvision", slim_torchvision("resnet18"), classes=["a"])
-    assert "knows no classes" in message
+    assert "has no classes" in message
 
 
 def test_classes_on_the_command_line(tmp_path):
@@ -475,7 +476,7 @@ def test_classes_on_the_command_line(tmp_path):
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     assert read_classes(str(tmp_path / "classes.txt")) == ("cat", "dog")
     for wrong in ("cat,,dog", "cat,cat", ""):
-        with pytest.raises(UserError, match="empty or there twice"):
+        with pytest.raises(UserError, match="empty or occurs twice"):
             read_classes(wrong)
 
 
@@ -492,7 +493,7 @@ def test_command_line(tmp_path, capsys):
     (tmp_path / "out.safetensors").unlink()
     failed = main(["import-weights", "--format", "psa", str(tmp_path / "in.pth"), str(tmp_path / "other.safetensors")])
     said = capsys.readouterr().err
-    assert failed == 2 and said.count("\n") == 1 and "is no file of psa" in said
+    assert failed == 2 and said.count("\n") == 1 and "is not a file of psa" in said
     assert not (tmp_path / "other.safetensors").exists()
 
 

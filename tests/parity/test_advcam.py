@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.parity.cases import Case
 from tests.parity.imported import Imported, largest_difference
-from wsss_core.cams import advcam
+from wsss_core.cams import advcam, climbing
 from wsss_core.cams.advcam import advcam_class_maps, steps_at_scale, weight_of_sums
 from wsss_core.config.cams import AdvCams
 from wsss_core.datasets.transforms import normalise
@@ -66,7 +66,7 @@ class Climb:
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Climb]]:
     """The climbs made meanwhile, of one class each."""
     climbs: list[Climb] = []
-    real_climb, real_map, real_goal, real_step = advcam.climb, advcam._pair_map, advcam._goal, advcam._climbed
+    real_climb, real_map, real_goal, real_step = advcam.climb, climbing._pair_map, climbing._goal, climbing._climbed
 
     def watched_climb(*arguments):
         climbs.append(Climb())
@@ -90,9 +90,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Climb]]:
 
     with monkeypatch.context() as patch:
         patch.setattr(advcam, "climb", watched_climb)
-        patch.setattr(advcam, "_pair_map", watched_map)
-        patch.setattr(advcam, "_goal", watched_goal)
-        patch.setattr(advcam, "_climbed", watched_step)
+        patch.setattr(climbing, "_pair_map", watched_map)
+        patch.setattr(climbing, "_goal", watched_goal)
+        patch.setattr(climbing, "_climbed", watched_step)
         yield climbs
 
 

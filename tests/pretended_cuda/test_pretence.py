@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wsss_core.cams import advcam
+from wsss_core.cams import climbing
 from wsss_core.classifiers import cgnet
 from wsss_core.jobs import devices
 from wsss_core.segmentation import perturbations
@@ -151,13 +151,13 @@ def test_lost_values_show_in_what_is_made(inputs, tmp_path, monkeypatch):
 
 
 def test_a_new_wait_in_a_climb_shows(inputs, tmp_path, monkeypatch):
-    climbed = advcam._climbed
+    climbed = climbing._climbed
 
     def until_it_is_steep(images, gradient, step_size):
         assert gradient.abs().max().item() >= 0
         return climbed(images, gradient, step_size)
 
-    monkeypatch.setattr(advcam, "_climbed", until_it_is_steep)
+    monkeypatch.setattr(climbing, "_climbed", until_it_is_steep)
     inputs.made("classifier ordinary")
     with pretended_cuda() as seen:
         STAGES["cams advcam"](Place(tmp_path, inputs, "cuda"))

@@ -109,7 +109,7 @@ def test_pieces_are_halved_where_memory_is_full(name, what, inputs, tmp_path, mo
     # Maps are stored as float16: where pieces round otherwise, a value is at most the next one, 2^-11 away below 1.
     step = 2**-11 if name.startswith("cams") else 1e-4
     assert max(largest_deviations(tmp_path / "cpu", tmp_path / "less").values()) <= step
-    assert any(f"{what} at once: going on with" in message for message in caplog.messages)
+    assert any(f"{what} at once: continuing with" in message for message in caplog.messages)
 
 
 def test_a_single_thing_that_is_too_large_is_an_error(monkeypatch):

@@ -139,7 +139,7 @@ def test_wrong_input_is_told():
         dense_crf(image.astype(float), np.ones((2, 40, 40)), crf)
     with pytest.raises(ValueError, match="finite"):
         dense_crf(image, np.full((2, 40, 40), np.nan), crf)
-    with pytest.raises(ValueError, match="a label at least"):
+    with pytest.raises(ValueError, match="at least one label"):
         DenseCrf(image, 0, crf)
 
 

@@ -65,7 +65,7 @@ def test_a_background_that_walked_is_not_divided(tmp_path):
 
 def test_maps_without_a_background_are_told(tmp_path):
     index = write_images(tmp_path / "images")
-    with pytest.raises(UserError, match="image 'one' have no background that walked"):
+    with pytest.raises(UserError, match="image 'one' have no background from the walk"):
         make(tmp_path, index, WalkedMaps(), None)
 
 

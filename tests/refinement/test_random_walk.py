@@ -202,7 +202,7 @@ def test_series_is_the_power(log2_steps):
 
 def test_wrong_input_is_told():
     maps, affinities, offsets = make_case(0, 3, 4, 4)
-    with pytest.raises(ValueError, match="affinities are of shape"):
+    with pytest.raises(ValueError, match="affinities have the shape"):
         random_walk(maps, affinities[:-1], offsets, 8, 4)
     affinities[1, :, 3] = np.nan  # of pairs that leave the grid
     assert offsets[1] == (0, 2) and np.isfinite(random_walk(maps, affinities, offsets, 8, 4)).all()

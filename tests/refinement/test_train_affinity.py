@@ -245,7 +245,7 @@ def test_other_trunks_are_learned_on_as_well(data, tmp_path, settings):
 @METHODS
 def test_missing_and_misfitting_label_maps_are_told(data, tmp_path, settings):
     index, labels, start = data
-    with pytest.raises(UserError, match="1 of 3 training images have no confident label map, 'two'"):
+    with pytest.raises(UserError, match="1 of 3 training images have no confident label map, such as 'two'"):
         train((index, {name: labels[name] for name in ("one", "none")}, start), tmp_path / "a", of(settings))
     write_label_map(labels["two"], np.zeros((5, 6), np.uint8))
     with pytest.raises(UserError, match=r"two\.png: the label map's size \(5, 6\)"):
@@ -283,7 +283,7 @@ def test_an_imported_network_of_other_settings_is_told(data, tmp_path):
     first, _ = train(data, tmp_path / "first", of(AffinityNet))
     out = (tmp_path / "w.safetensors", tmp_path / "t.csv")
     other = of(AffinityNet, weights=str(first), radius=3)
-    with pytest.raises(UserError, match=r"other than the one of the settings: radius is 4, not 3"):
+    with pytest.raises(UserError, match=r"another affinity network than that of the settings: radius is 4, not 3"):
         train_affinity(other, TRUNK, index, labels, first, *out, run=Run(device="cpu"))
     with pytest.raises(UserError, match="method is affinitynet, not irn"):
         train_affinity(of(Irn, weights=str(first)), TRUNK, index, labels, first, *out, run=Run(device="cpu"))

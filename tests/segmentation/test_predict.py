@@ -122,7 +122,7 @@ def test_a_damaged_image_is_named_and_the_others_before_it_are_kept(index, tmp_p
 def test_an_image_of_another_size_than_the_index_says_is_named(index, tmp_path):
     Image.new("RGB", (20, 30)).save(index.image_paths[1])
     name = index.image_paths[1].name
-    with pytest.raises(UserError, match=rf"{name}: the image is 30 x 20 pixels, and was 32 x 32 when"):
+    with pytest.raises(UserError, match=rf"{name}: the image is 30 x 20 pixels, but was 32 x 32 when"):
         run(index, tmp_path, "predictions")
 
 

@@ -67,7 +67,7 @@ def test_arrays_that_are_no_images(network, image):
 
 
 def test_what_is_no_segmenter_and_no_image(network):
-    with pytest.raises(TypeError, match=r"takes a network of wsss_core\.load_segmenter, and then an image; not str"):
+    with pytest.raises(TypeError, match=r"takes a network from wsss_core\.load_segmenter, and then an image; not str"):
         segment("weights.safetensors", PIXELS)
     with pytest.raises(TypeError, match="not list"):
         segment(network, PIXELS.tolist())

@@ -174,7 +174,7 @@ def test_labels_of_other_networks_and_settings_are_not_mixed(weights, index, tmp
     with pytest.raises(UserError, match="out: holds labels of another network"):
         segment_images(tmp_path / "other.safetensors", files, out, WANTED, "cpu")
     (out / "settings.json").write_text("{")
-    with pytest.raises(UserError, match=r"settings.json: is not one of `python -m wsss_core segment`"):
+    with pytest.raises(UserError, match=r"settings.json: is not from `python -m wsss_core segment`"):
         segment_images(weights, files, out, WANTED, "cpu")
 
 
@@ -192,10 +192,10 @@ def test_names_that_would_meet_are_told_before_anything_is_done(tmp_path):
     for name in ("a/one.jpg", "b/one.jpg", "c/two.jpg", "c/two.png", "c/three.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(UserError, match="would have one name, 'one'; rename one, give the folder that holds both"):
+    with pytest.raises(UserError, match="would have the same name, 'one'; rename one, give the folder that holds both"):
         find_new_images([tmp_path / "a", tmp_path / "b"])
     found = find_new_images([tmp_path / "c"])
-    assert list(found.files) == ["three"] and "have one id, 'two'" in found.faults[0]
+    assert list(found.files) == ["three"] and "have the same id, 'two'" in found.faults[0]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty: holds no images"):
         find_new_images([tmp_path / "empty"])
@@ -208,4 +208,4 @@ def test_a_name_that_is_no_text_is_a_fault_of_its_own(tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.jpg")
     path.write_bytes(b"")
     found = find_new_images([path])
-    assert not found.files and r"caf\xe9.jpg: the name is no UTF-8" in found.faults[0].replace("\\udce9", "\\xe9")
+    assert not found.files and r"caf\xe9.jpg: the name is not UTF-8" in found.faults[0].replace("\\udce9", "\\xe9")

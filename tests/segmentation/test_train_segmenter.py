@@ -343,10 +343,10 @@ def test_a_part_too_small_for_the_network_is_refused(tmp_path, data):
     """Of DeepLabV3+'s pooled features, one image has a single value a channel."""
     index, trunk, label_maps = data
     one = (index, trunk, {"two": label_maps["two"]})
-    with pytest.raises(UserError, match=r"of a step are 1, .* deeplabv3plus .* 2 at least; train on more images"):
+    with pytest.raises(UserError, match=r"in a step: 1, .* deeplabv3plus .* at least 2 images; train on more images"):
         train(one, tmp_path / "one", kind="deeplabv3plus")
     two = (index, trunk, {name: label_maps[name] for name in ("one", "two")})
-    with pytest.raises(UserError, match=r"are 2, in parts: 2, .* lower 'optimisation.accumulate'"):
+    with pytest.raises(UserError, match=r"in a step: 2, parts of a step: 2; .* lower 'optimisation.accumulate'"):
         train(two, tmp_path / "two", kind="deeplabv3plus", optimisation={"batch_size": 4, "accumulate": 2})
     train(two, tmp_path / "whole", kind="deeplabv3plus")
     train(one, tmp_path / "other", kind="deeplab")

@@ -76,7 +76,7 @@ def recoloured():
 )
 def test_a_label_map_that_the_server_would_not_take(content, fault, label_maps, tmp_path):
     label_maps["2008_000006"].write_bytes(content)
-    with pytest.raises(UserError, match="the VOC server would not take") as caught:
+    with pytest.raises(UserError, match="the VOC server would refuse") as caught:
         make_voc_submission(label_maps, INDEX, "comp6", tmp_path / "results.tgz")
     assert f"{FOLDER}/2008_000006.png: {fault}" in str(caught.value) and "2010_000002" not in str(caught.value)
     assert not (tmp_path / "results.tgz").exists()

@@ -69,5 +69,5 @@ def test_frozen_normalisation_is_not_shared_and_other_kinds_are_refused(alone_in
     kind = type(frozen[0])
     data_parallel(frozen, lambda batch, epoch: {})
     assert type(frozen[0]) is kind and not frozen.train()[0].training
-    with pytest.raises(UserError, match="on several GPUs a Own would see one GPU's images only: use one GPU"):
+    with pytest.raises(UserError, match="on several GPUs a Own would see only one GPU's images: use one GPU"):
         data_parallel(nn.Sequential(Own(3)), lambda batch, epoch: {})

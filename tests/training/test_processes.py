@@ -225,7 +225,8 @@ def test_the_log_has_all_that_the_other_process_has_to_say(tmp_path):
 def test_a_batch_that_makes_no_equal_parts_is_refused(tmp_path):
     assert run(tmp_path, gpus=2, parts=3) == 1
     output = (tmp_path / "output.txt").read_text()
-    assert "2 images in a process, which make no 3 equal parts; choose an 'optimisation.accumulate'" in output
+    refused = "2 images in a process, which cannot be divided into 3 equal parts; choose an 'optimisation.accumulate'"
+    assert refused in output
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):

@@ -77,7 +77,7 @@ def test_a_classifier_of_right_labels_is_no_cause_for_a_warning(tmp_path):
     assert list(scores["positive_images"]) == [36, 12, 12, 12]
     text = (workflow.results / "summary.md").read_text()
     assert "Warning" not in text and re.search(r"\| ordinary +\| (9\d|100)\.\d \|", text)
-    assert "has learned to tell the classes: mAP" in text and re.search(r"\| green +\| 12 ", text)
+    assert "has learned the classes: mAP" in text and re.search(r"\| green +\| 12 ", text)
     page = (workflow.results / "report.html").read_text()
     assert 'class="warning"' not in page and 'id="classifiers"' in page and "on the validation images mAP" in page
     assert workflow.planned() == {}

@@ -63,6 +63,6 @@ def test_train_aug_and_skipped_images(tmp_path, form):
     workflow.config["dataset"]["on_fault"] = "stop"
     result = workflow.attempt("--until", "index_masks")
     assert result.returncode != 0 and "2 faults in the data set voc" in result.stdout
-    assert "Mend them, or let 'dataset.on_fault: skip' go on without these images." in result.stdout
+    assert "Fix them, or continue without these images: 'dataset.on_fault: skip'." in result.stdout
     assert "Traceback" not in result.stdout
     assert len(list(workflow.results.glob("dataset/*/faults.csv"))) == 1

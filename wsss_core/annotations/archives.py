@@ -11,32 +11,32 @@ from pathlib import Path, PurePosixPath
 from wsss_core.errors import UserError
 
 MOST_BYTES = 1 << 30
-"""Of annotations that are read from an archive, at most."""
+"""The most bytes of annotations that are read from an archive."""
 DOCUMENTS, MASK = (".json", ".xml"), ".png"
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, OSError)
-"""What zipfile raises for archives that are damaged, encrypted, or packed in a way that it does not know."""
+"""What zipfile raises for archives that are damaged, encrypted, or packed by an unknown method."""
 
 
 def of_a_system(name: PurePosixPath) -> bool:
-    """Whether a file is a system's own: hidden, or what a Mac adds to archives."""
+    """Whether a file belongs to the operating system: hidden, or added to the archive by a Mac."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
 
 
 @contextmanager
 def unpacked(path: Path, record: str, masks: str, others: Collection[str]) -> Iterator[tuple[Path, Path]]:
-    """A folder with an archive's files of annotations; it goes when the body ends.
+    """A temporary folder with an archive's annotation files, removed when the body ends.
 
     Args:
         path: the archive.
-        record: the name of the file by which the folder of an export is known.
-        masks: the name of the folder that has its PNG masks.
+        record: the name of the file that identifies the folder of an export.
+        masks: the name of the export's folder of PNG masks.
         others: names of documents that hold no annotations.
 
     Yields:
-        The folder, and the one within it that is an export's, or itself.
+        The folder, and the folder of the export within it (or the same, if there is no export).
 
     Raises:
-        UserError: the archive cannot be read, is too large, or a name leads out of it.
+        UserError: the archive cannot be read, is too large, or has a name that points outside it.
     """
     with tempfile.TemporaryDirectory(prefix="annotations-") as temporary:
         try:
@@ -46,7 +46,7 @@ def unpacked(path: Path, record: str, masks: str, others: Collection[str]) -> It
                 wanted = _wanted(list(members), top / masks, others)
                 total = sum(members[name].file_size for name in wanted)
                 if total > MOST_BYTES:
-                    raise UserError(f"{path}: holds {total} bytes of annotations; unpack it, and name the folder")
+                    raise UserError(f"{path}: holds {total} bytes of annotations; unpack it, and give the folder")
                 for name in wanted:
                     target = Path(temporary) / name
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,20 +62,22 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath, zipfil
     for member in archive.infolist():
         name = PurePosixPath(member.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts:
-            raise UserError(f"{path}: has a file {member.filename!r}, which leads out of it; it is not to be trusted")
+            raise UserError(
+                f"{path}: has a file {member.filename!r}, which points outside it; do not trust the archive"
+            )
         if not (member.is_dir() or of_a_system(name)) and name.suffix.lower() in (*DOCUMENTS, MASK):
             members[name] = member
     return members
 
 
 def _top(names: Sequence[PurePosixPath], record: str) -> PurePosixPath:
-    """The folder of the export, if all is in it."""
+    """The folder of the export, if it contains all files."""
     records = sorted((name.parent for name in names if name.name == record), key=lambda parent: len(parent.parts))
     return records[0] if records and all(name.is_relative_to(records[0]) for name in names) else PurePosixPath()
 
 
 def _wanted(names: Sequence[PurePosixPath], masks: PurePosixPath, others: Collection[str]) -> list[PurePosixPath]:
-    """The files that are read: documents, or PNG masks if there are none; not the images beside them."""
+    """The files to read: documents, or PNG masks if there are none, but not the images next to them."""
     wanted = [name for name in names if name.suffix.lower() in DOCUMENTS]
     if all(name.name in others for name in wanted):
         pictures = [name for name in names if name.suffix.lower() == MASK]

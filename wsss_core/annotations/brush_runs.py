@@ -1,8 +1,8 @@
-"""Run lengths of Label Studio's brush: those of thi.ng's ``rle-pack``, of an image's red, green, blue and alpha bytes.
+"""Run lengths of Label Studio's brush: thi.ng's ``rle-pack`` of an image's red, green, blue and alpha bytes.
 
-Bits: 32 of how many bytes there are, 5 of a byte's bits less one, four times 4 of the sizes (less one) that a run's
-length may have. Then runs: one bit, whether one value stands for all; two, which size; the length less one; the value,
-or as many values. Source: https://github.com/thi-ng/umbrella, packages/rle-pack.
+The header has 32 bits for the number of bytes, 5 for the bits of a value minus one, and four times 4 for the possible
+sizes (minus one) of a run's length. Each run has one bit that says whether one value is repeated, two that choose the
+size, the length minus one, and the value or all values. Source: https://github.com/thi-ng/umbrella, packages/rle-pack.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 
 SIZES = (3, 4, 8, 16)
-"""Bits that lengths are written with, as Label Studio's own converter has them."""
+"""The possible numbers of bits of a length, as in Label Studio's own converter."""
 _LONGEST = 1 << SIZES[-1]
 _CHANNELS = 4
 _COVERED = 128
-"""A pixel is part of the region if its alpha is as much: the brush's edges are blurred."""
+"""A pixel is in the region if its alpha is at least this: the brush's edges are blurred."""
 
 
 def pack(mask: np.ndarray) -> list[int]:
-    """The bytes that stand for a mask, bool (H, W)."""
+    """Encode a mask, bool (H, W), as bytes."""
     flat = mask.ravel()
     bits = [f"{flat.size * _CHANNELS:032b}{7:05b}", *(f"{size - 1:04b}" for size in SIZES)]
     starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1, [flat.size]])
@@ -35,15 +35,15 @@ def pack(mask: np.ndarray) -> list[int]:
 
 
 def unpack(packed: Sequence[int], height: int, width: int) -> np.ndarray:
-    """The mask, bool (H, W), that :func:`pack` or Label Studio has written.
+    """Decode a mask, bool (H, W), written by :func:`pack` or Label Studio.
 
     Raises:
-        ValueError: the bytes are damaged, or of an image of another size.
+        ValueError: the bytes are damaged, or belong to an image of another size.
     """
     try:
         content = bytes(packed)
     except (TypeError, ValueError):
-        raise ValueError("'rle' is no list of bytes") from None
+        raise ValueError("'rle' is not a list of bytes") from None
     bits = np.unpackbits(np.frombuffer(content, dtype=np.uint8))
     place = 0
 
@@ -56,7 +56,7 @@ def unpack(packed: Sequence[int], height: int, width: int) -> np.ndarray:
 
     total = number(32)
     if total != height * width * _CHANNELS:
-        raise ValueError(f"'rle' is of {total} bytes; an image of {height} x {width} pixels has {height * width * 4}")
+        raise ValueError(f"'rle' has {total} bytes; an image of {height} x {width} pixels has {height * width * 4}")
     word = number(5) + 1
     sizes = [number(4) + 1 for _ in SIZES]
     if word != 8:

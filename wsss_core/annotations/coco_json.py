@@ -1,7 +1,7 @@
 """COCO's JSON, which nearly all annotation tools read and write.
 
-Masks are run lengths with ``iscrowd: 1``, by which CVAT and datumaro tell them from polygons. Source: the data format
-on COCO's site, and CVAT's pages about its formats.
+Masks are run lengths with ``iscrowd: 1``, by which CVAT and datumaro distinguish them from polygons. Source: the data
+format on COCO's site, and CVAT's pages about its formats.
 """
 
 import json
@@ -53,7 +53,7 @@ def write_coco(folder: Path, export: Export) -> None:
 
 
 def _segmentations(export: Export, image: ExportedImage) -> Iterator[tuple[str, Any, Any]]:
-    """Label, segmentation as the file has it, and the same in pycocotools' form."""
+    """Label, segmentation as written to the file, and the same in pycocotools' form."""
     height, width = image.size
     if export.shapes == "masks":
         for label, mask in export.masks(image):
@@ -73,7 +73,7 @@ def runs(values: np.ndarray) -> list[int]:
 
 
 def read_coco(path: Path, document: dict[str, Any]) -> Iterator[AnnotatedImage]:
-    """The images of a COCO file. Where objects overlap, the smallest is on top.
+    """The images of a COCO file. If objects overlap, the smallest is on top.
 
     Raises:
         UserError: an entry is missing or wrong.
@@ -111,4 +111,4 @@ def read_coco(path: Path, document: dict[str, Any]) -> Iterator[AnnotatedImage]:
         yield AnnotatedImage(name, str(path), (height, width), [region for _, region in regions])
     strangers = by_image.keys() - numbers
     if strangers:
-        raise UserError(f"{path}: annotations are of image_id {next(iter(strangers))}, which is not in 'images'")
+        raise UserError(f"{path}: annotations have the image_id {next(iter(strangers))}, which is not in 'images'")

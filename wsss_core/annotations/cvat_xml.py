@@ -1,4 +1,4 @@
-"""CVAT's own XML, "CVAT for images 1.1". A mask's run lengths go along the rows of its box, background first."""
+"""CVAT's own XML, "CVAT for images 1.1". A mask's run lengths follow the rows of its box, background first."""
 
 import json
 from collections.abc import Iterator
@@ -74,17 +74,17 @@ def _mask_attributes(mask: np.ndarray) -> dict[str, str]:
 
 
 def read_cvat(path: Path, content: bytes) -> Iterator[AnnotatedImage]:
-    """The images of a file of "CVAT for images 1.1"; shapes of a higher ``z_order`` are on top.
+    """The images of a file of "CVAT for images 1.1"; shapes with a higher ``z_order`` are on top.
 
     Raises:
-        UserError: the file is no such XML, or a shape is wrong or encloses nothing.
+        UserError: the file has another form, or a shape is wrong or encloses nothing.
     """
     try:
         root = ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
-        raise UserError(f"{path}: is no XML ({error}); export it again") from error
+        raise UserError(f"{path}: is not XML ({error}); export it again") from error
     if root.tag != "annotations" or root.find("track") is not None:
-        raise UserError(f"{path}: is no file of 'CVAT for images 1.1'; export it from CVAT in this format")
+        raise UserError(f"{path}: is not a file of 'CVAT for images 1.1'; export it from CVAT in this format")
     for image in root.iter("image"):
         name = image.get("name", "")
         place = f"{path}: image '{name}'"
@@ -108,7 +108,7 @@ def _pixels(shape: ElementTree.Element, size: tuple[int, int]) -> RunLengths:
 
     Raises:
         KeyError: an attribute is missing.
-        ValueError: it is no shape of an image of this size.
+        ValueError: it does not fit an image of this size.
     """
     if shape.tag == "polygon":
         points = [tuple(map(float, pair.split(","))) for pair in shape.attrib["points"].split(";")]
@@ -119,7 +119,7 @@ def _pixels(shape: ElementTree.Element, size: tuple[int, int]) -> RunLengths:
     if shape.tag == "mask":
         left, top, width, height = (int(shape.attrib[key]) for key in ("left", "top", "width", "height"))
         if min(left, top) < 0 or min(width, height) < 1 or top + height > size[0] or left + width > size[1]:
-            raise ValueError(f"a mask's box ({left}, {top}, {width} x {height}) is not inside of the image")
+            raise ValueError(f"a mask's box ({left}, {top}, {width} x {height}) is not inside the image")
         lengths = np.array([int(length) for length in shape.attrib["rle"].split(",")])
         if (lengths < 0).any() or lengths.sum() != width * height:
             raise ValueError(f"a mask's run lengths do not cover its box of {width * height} pixels")

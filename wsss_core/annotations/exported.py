@@ -1,4 +1,4 @@
-"""What a format is given to write: images whose files are already there, and their label maps."""
+"""What a format writes: the label maps of images whose files are already in the export's folder."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class ExportedImage:
 
     image_id: str
     file: str
-    """Its copy, from the folder of images on, with ``/`` between folders."""
+    """Its copy, relative to the folder of images, with ``/`` between folders."""
     size: tuple[int, int]
     """Height and width, pixels."""
     labels: Callable[[], np.ndarray]
@@ -29,17 +29,17 @@ class ExportedImage:
 
 @dataclass(frozen=True)
 class Export:
-    """What is exported, and how."""
+    """The content of an export, and its form."""
 
     name: str
-    """What the labels are from, such as the experiment; tools show it."""
+    """The origin of the labels, such as the experiment; tools show it."""
     classes: tuple[str, ...]
     shapes: Shapes
     tolerance: float
     """How far, in pixels, polygons may be from the exact outlines."""
     images: Sequence[ExportedImage]
     url: str = ""
-    """What stands before an image's file where a tool wants an address (Label Studio)."""
+    """The prefix of an image's file for tools that need an address (Label Studio)."""
 
     def masks(self, image: ExportedImage) -> Iterator[tuple[str, np.ndarray]]:
         """Labels and their pixels, bool (H, W), the largest first."""
@@ -53,9 +53,9 @@ class Export:
 
 
 Writer = Callable[[Path, Export], None]
-"""Writes an export to a new folder, which has the images in ``images`` already."""
+"""Writes an export to a new folder that already has the images in ``images``."""
 
 
 def colour(number: int) -> str:
-    """The colour that label maps give a label, as ``#rrggbb``; beyond 255 they begin again."""
+    """The colour of a label in label maps, as ``#rrggbb``; beyond 255 the colours repeat."""
     return "#{:02x}{:02x}{:02x}".format(*voc_palette()[number % 256])

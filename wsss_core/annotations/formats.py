@@ -1,4 +1,4 @@
-"""The formats of annotation tools: how each is written, and which one a file or folder is of."""
+"""The formats of annotation tools: how to write each, and how to recognise it."""
 
 import zipfile
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from wsss_core.annotations.regions import AnnotatedImage
 from wsss_core.errors import UserError
 
 RECORD = "exported.json"
-"""What an export says of itself."""
+"""The record of an export, in its folder."""
 OTHERS = (RECORD, LABELS, VALUES, CONFIGURATION)
-"""Files of an export's folder that hold no annotations; images may be called so, and LabelMe's files then are."""
+"""Files of an export's folder without annotations. LabelMe's file for an image may also have such a name."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Format:
 
     write: Writer
     shapes: tuple[Shapes, ...]
-    """What it can hold, the usual first."""
+    """The supported shapes, the default first."""
     meant_for: str
-    """The tool, for people."""
+    """The tool, for help texts."""
 
 
 FORMATS: dict[str, Format] = {
@@ -41,11 +41,11 @@ FORMATS: dict[str, Format] = {
     "labelme": Format(write_labelme, ("polygons", "masks"), "LabelMe, a JSON file per image"),
     "png": Format(write_png, ("masks",), "any image editor: PNG files with a palette"),
 }
-"""By the name that ``--format`` has for each."""
+"""The formats by their name for ``--format``."""
 
 
 def read_annotations(path: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedImage]:
-    """The images that a tool, or a person, has written labels of; which format it is shows.
+    """The images that a tool or a person has labelled; the format is recognised.
 
     Args:
         path: COCO's or Label Studio's JSON; CVAT's XML; a folder with such a file, LabelMe's files or PNG masks, such
@@ -53,7 +53,7 @@ def read_annotations(path: Path, classes: tuple[str, ...]) -> Iterator[Annotated
         classes: names of the object classes.
 
     Raises:
-        UserError: it is none of these, or is damaged.
+        UserError: it has another format, or is damaged.
     """
     if path.is_dir():
         yield from _read_folder(path, classes)
@@ -66,10 +66,10 @@ def read_annotations(path: Path, classes: tuple[str, ...]) -> Iterator[Annotated
 
 
 def export_record(path: Path) -> tuple[Path, bytes] | None:
-    """What the export says of itself whose folder something is, or lies in; None if it is of none.
+    """The record of the export that a file or folder belongs to, with its path; None if there is none.
 
     Args:
-        path: as :func:`read_annotations` takes it.
+        path: as in :func:`read_annotations`.
 
     Raises:
         UserError: it is an archive that cannot be read.
@@ -112,8 +112,8 @@ def _read_folder(folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedIm
         return
     if len(files) > 1 and not _is_labelme(files[0]):
         raise UserError(
-            f"{folder}: holds {len(files)} files of annotations, such as {files[0]} and {files[1]}; name one (of an "
-            "archive, unpack it first)"
+            f"{folder}: holds {len(files)} files of annotations, such as {files[0]} and {files[1]}; give one of them "
+            "(unpack an archive first)"
         )
     images = folder / "images"
     for file in files:
@@ -122,12 +122,12 @@ def _read_folder(folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedIm
 
 
 def _is_of_the_export(file: Path, folder: Path) -> bool:
-    """Whether it is one of ``OTHERS`` in an export's folder, and not LabelMe's file of an image of this name."""
+    """Whether it is one of ``OTHERS`` in an export's folder, and not LabelMe's file for an image of this name."""
     return file.parent == folder and file.name in OTHERS and file.is_file() and not _is_labelme(file)
 
 
 def _is_labelme(file: Path) -> bool:
-    """Whether it is of the format that has a file per image."""
+    """Whether it has LabelMe's format, which has a file for each image."""
     document = parsed(file, file.read_bytes()) if file.suffix == ".json" else None
     return isinstance(document, dict) and isinstance(document.get("shapes"), list)
 
@@ -137,7 +137,7 @@ def _read_document(path: Path, content: bytes, name: str) -> Iterator[AnnotatedI
         yield from read_cvat(path, content)
         return
     if content.startswith(b"PK"):
-        raise UserError(f"{path}: is an archive that is damaged, or not complete; make or download it again")
+        raise UserError(f"{path}: is a damaged or incomplete archive; make or download it again")
     document: Any = parsed(path, content)
     if isinstance(document, list):
         yield from read_label_studio(path, document)
@@ -147,5 +147,5 @@ def _read_document(path: Path, content: bytes, name: str) -> Iterator[AnnotatedI
         yield from read_labelme(path, document, name)
     else:
         raise UserError(
-            f"{path}: is of none of the formats {', '.join(FORMATS)}; export it from the tool in one of these"
+            f"{path}: has none of the formats {', '.join(FORMATS)}; export it from the tool in one of these"
         )

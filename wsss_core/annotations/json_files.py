@@ -1,4 +1,4 @@
-"""Reading JSON that a tool or a person has written."""
+"""Reads JSON that a tool or a person has written."""
 
 import json
 from pathlib import Path
@@ -11,19 +11,19 @@ def parsed(path: Path, content: bytes) -> Any:
     """The value of a JSON file.
 
     Raises:
-        UserError: it is no JSON.
+        UserError: it is not JSON.
     """
     try:
         return json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is no JSON ({error}); export it again") from error
+        raise UserError(f"{path}: is not JSON ({error}); export it again") from error
 
 
 def required(path: Path, where: str, entry: Any, key: str) -> Any:
     """An entry's value.
 
     Raises:
-        UserError: it is missing, or the entry is none.
+        UserError: it is missing, or the entry is not an object.
     """
     if not isinstance(entry, dict) or key not in entry:
         raise UserError(f"{path}: an entry of '{where}' has no '{key}'; export it again, in the same format")
@@ -31,10 +31,10 @@ def required(path: Path, where: str, entry: Any, key: str) -> Any:
 
 
 def required_text(path: Path, where: str, entry: Any, key: str) -> str:
-    """As :func:`required`, of a value that is text.
+    """As :func:`required`, for a text.
 
     Raises:
-        UserError: it is missing, or no text.
+        UserError: it is missing, or not text.
     """
     value = required(path, where, entry, key)
     if not isinstance(value, str):
@@ -43,7 +43,7 @@ def required_text(path: Path, where: str, entry: Any, key: str) -> str:
 
 
 def required_id(path: Path, where: str, entry: Any, key: str) -> int | str:
-    """As :func:`required`, of a value that says which entry is meant.
+    """As :func:`required`, for an id.
 
     Raises:
         UserError: it is missing, or neither a whole number nor text.
@@ -55,10 +55,10 @@ def required_id(path: Path, where: str, entry: Any, key: str) -> int | str:
 
 
 def entries_of(path: Path, where: str, entry: Any, key: str) -> list[Any]:
-    """The list that an entry has for a key; an empty one if there is none.
+    """The list under a key of an entry; an empty one if the key is missing.
 
     Raises:
-        UserError: there is something else.
+        UserError: it is not a list.
     """
     value = entry.get(key)
     if value is not None and not isinstance(value, list):

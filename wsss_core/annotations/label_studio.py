@@ -1,6 +1,6 @@
-"""Label Studio's JSON: tasks with predictions, which a person turns into annotations; and back, its export "JSON".
+"""Label Studio's JSON: writes tasks with predictions, which a person turns into annotations; reads its export "JSON".
 
-Masks are brush regions, polygons polygon regions, whose points are percents of the image's width and height.
+Masks are brush regions. Polygons are polygon regions, with points in percent of the image's width and height.
 """
 
 import json
@@ -29,7 +29,7 @@ from wsss_core.errors import UserError
 FILE, CONFIGURATION = "tasks.json", "labeling_config.xml"
 KINDS = {"masks": ("BrushLabels", "brushlabels"), "polygons": ("PolygonLabels", "polygonlabels")}
 FROM, TO = "labels", "image"
-"""What the tags of the labelling configuration are called."""
+"""Names of the tags in the labelling configuration."""
 
 
 def write_label_studio(folder: Path, export: Export) -> None:
@@ -75,9 +75,9 @@ def _results(export: Export, image: ExportedImage) -> list[dict[str, Any]]:
 
 
 def read_label_studio(path: Path, tasks: Sequence[Any]) -> Iterator[AnnotatedImage]:
-    """The images of a list of tasks; of an image with several annotations, the one changed last.
+    """The images of a list of tasks; of several annotations of an image, the one changed last.
 
-    Tasks that nobody has annotated hold their predictions, as they were exported.
+    Tasks that nobody has annotated give their predictions, as they were exported.
 
     Raises:
         UserError: an entry is missing or wrong, or a region encloses nothing.
@@ -88,7 +88,7 @@ def read_label_studio(path: Path, tasks: Sequence[Any]) -> Iterator[AnnotatedIma
         place = f"{path}: image '{name}'"
         answers, predictions = (entries_of(path, f"'{name}'", task, key) for key in ("annotations", "predictions"))
         drawn = [entry for entry in answers if not (isinstance(entry, dict) and entry.get("was_cancelled"))]
-        # An export has no more than the numbers of predictions, if it was not asked for all.
+        # By default, an export has only the numbers of predictions.
         entries = drawn or [entry for entry in predictions if not isinstance(entry, int)]
         if not entries:
             yield AnnotatedImage(name, str(path), (0, 0), annotated=False)
@@ -106,7 +106,7 @@ def read_label_studio(path: Path, tasks: Sequence[Any]) -> Iterator[AnnotatedIma
                 value = result["value"]
                 (label,) = value[kind]
                 if not isinstance(label, str):
-                    raise ValueError(f"the label {label!r} of a region is no text")
+                    raise ValueError(f"the label {label!r} of a region is not text")
                 regions.append(Region(label, _pixels(kind, value, size)))
             except KeyError as error:
                 raise UserError(f"{place}: a region has no {error}") from error
@@ -114,12 +114,12 @@ def read_label_studio(path: Path, tasks: Sequence[Any]) -> Iterator[AnnotatedIma
                 raise UserError(f"{place}: {error}") from error
             sizes.add(size)
         if len(sizes) > 1:
-            raise UserError(f"{place}: its regions are of images of different sizes")
+            raise UserError(f"{place}: its regions belong to images of different sizes")
         yield AnnotatedImage(name, str(path), next(iter(sizes), (0, 0)), regions)
 
 
 def _name(path: Path, data: Any) -> str:
-    """What a task calls its image."""
+    """The name of a task's image."""
     if isinstance(data, dict) and data.get("image_id"):
         return required_text(path, "data", data, "image_id")
     return unquote(required_text(path, "data", data, TO))

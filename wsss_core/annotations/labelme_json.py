@@ -25,7 +25,7 @@ from wsss_core.errors import UserError
 
 LABELS = "labels.txt"
 VERSION = "5.5.0"
-"""LabelMe's version whose files these are like: the first ones with masks are of 5.3."""
+"""The version of LabelMe whose file format is written; masks exist since 5.3."""
 
 
 def write_labelme(folder: Path, export: Export) -> None:
@@ -62,7 +62,7 @@ def _shape(label: str, points: list[list[float]], mask: str | None = None) -> di
 
 
 def _mask_of(mask: np.ndarray) -> tuple[list[list[float]], str]:
-    """The corners of a mask's box, both inside of it, and the box as PNG."""
+    """The first and last pixel of a mask's box, and the box as PNG."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     top, bottom, left, right = (int(value) for value in (rows[0], rows[-1], columns[0], columns[-1]))
     buffer = io.BytesIO()
@@ -76,7 +76,7 @@ def read_labelme(path: Path, document: dict[str, Any], name: str) -> Iterator[An
     Args:
         path: the file.
         document: its content.
-        name: what its image is called, from the folder on.
+        name: the name of its image, relative to the folder.
 
     Raises:
         UserError: an entry is missing or wrong, or a shape encloses nothing.
@@ -110,7 +110,7 @@ def _pixels(kind: str, points: np.ndarray, mask: str | None, size: tuple[int, in
             inside = np.array(image).astype(bool)
         left, top = points[0].astype(int)
         if min(left, top) < 0 or top + inside.shape[0] > size[0] or left + inside.shape[1] > size[1]:
-            raise ValueError("its mask is not inside of the image")
+            raise ValueError("its mask is not inside the image")
         whole = np.zeros(size, dtype=bool)
         whole[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
         return encoded(whole)

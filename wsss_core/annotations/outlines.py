@@ -1,4 +1,4 @@
-"""Polygons around regions, as annotation tools have them: simple ones, without holes."""
+"""Polygons around regions, in the form of annotation tools: simple, without holes."""
 
 from collections.abc import Iterator
 
@@ -9,45 +9,45 @@ from scipy import ndimage
 from wsss_core.datasets.coco.coco_masks import run_lengths
 
 DECIMALS = 2
-"""Of a point's coordinates, pixels."""
+"""Decimals of a point's coordinates in pixels."""
 FINEST = 0.1
-"""A tolerance below is none: exact outlines run in steps of half a pixel."""
+"""A smaller tolerance counts as 0: exact outlines have steps of half a pixel."""
 AREA_LOST = 0.1
-"""Share of its area that a part may lose, or gain, where its outline has fewer points."""
+"""Share of its area that a part may lose or gain by simplification."""
 
 
 def outlines(region: np.ndarray, tolerance: float = 0.0) -> list[np.ndarray]:
     """Polygons that cover a region.
 
-    A region with holes is cut through each hole, as no annotation tool knows polygons with holes. The edges run halfway
-    between the pixels' centres, so that with a ``tolerance`` of 0 :func:`filled` gives the very region.
+    A region with holes is cut through each hole, because annotation tools do not support polygons with holes. The edges
+    are halfway between pixel centres, so that with a ``tolerance`` of 0, :func:`filled` gives exactly the region.
 
     Args:
         region: bool (H, W).
-        tolerance: how far, in pixels, an outline may be from the exact one, to have fewer points.
+        tolerance: how far an outline may be from the exact one to have fewer points, pixels.
 
     Returns:
         Each (N, 2) float, N >= 3: x and y, pixels; the upper left corner of the image is (0, 0), and the first pixel's
-        centre (0.5, 0.5). None has its first point again at its end.
+        centre (0.5, 0.5). The first point is not repeated at the end.
     """
     return [_with_fewer_points(piece, tolerance) for piece in _pieces(region, 0, 0)]
 
 
 def filled(polygon: np.ndarray, size: tuple[int, int]) -> dict[str, object]:
-    """The pixels inside of a polygon as run lengths: those whose centre is.
+    """The pixels with their centre inside a polygon, as run lengths.
 
     Args:
-        polygon: (N, 2), as :func:`outlines` gives them.
+        polygon: (N, 2), as from :func:`outlines`.
         size: height and width of the image.
 
     Raises:
-        ValueError: it is no polygon of this image.
+        ValueError: it is not a polygon of this image.
     """
     return run_lengths([np.asarray(polygon, float).ravel().tolist()], *size)
 
 
 def _with_fewer_points(exact: np.ndarray, tolerance: float) -> np.ndarray:
-    """The outline within ``tolerance``, or nearer where a small or thin part would lose its area."""
+    """The outline within ``tolerance``, or within less if a small or thin part would lose its area."""
     while tolerance >= FINEST:
         polygon = simplified(exact, tolerance)
         if len(polygon) >= 3 and abs(_area(polygon) - _area(exact)) <= AREA_LOST * _area(exact):
@@ -62,7 +62,7 @@ def _area(polygon: np.ndarray) -> float:
 
 
 def _pieces(region: np.ndarray, left: int, top: int) -> Iterator[np.ndarray]:
-    """The exact outlines of all parts of a region, whose corner lies at (left, top)."""
+    """The exact outlines of all parts of a region with its corner at (left, top)."""
     numbered, _ = ndimage.label(region)
     for number, (rows, columns) in enumerate(ndimage.find_objects(numbered), start=1):
         part = numbered[rows, columns] == number
@@ -77,7 +77,7 @@ def _pieces(region: np.ndarray, left: int, top: int) -> Iterator[np.ndarray]:
 
 def _first_hole(part: np.ndarray) -> int | None:
     """A column through the first hole of a connected part; None if it has no hole."""
-    # What touches the frame is outside. The diagonal counts: a part's own pixels are connected by their sides.
+    # Pixels connected to the frame, even diagonally, are outside: a part's own pixels are connected by their sides.
     outside, number = ndimage.label(np.pad(~part, 1, constant_values=True), structure=np.ones((3, 3)))
     if number == 1:
         return None
@@ -94,11 +94,11 @@ def _outer(part: np.ndarray, left: int, top: int) -> Iterator[np.ndarray]:
 
 
 def simplified(polygon: np.ndarray, tolerance: float) -> np.ndarray:
-    """The polygon with as few of its points as keep it within ``tolerance`` (Douglas and Peucker, 1973).
+    """The polygon without points that it does not need within ``tolerance`` (Douglas and Peucker, 1973).
 
     Args:
         polygon: (N, 2).
-        tolerance: pixels; with 0 only points between others on one line are left out.
+        tolerance: pixels; with 0, only points on a straight line between others are left out.
 
     Returns:
         (M, 2), M <= N, rounded to ``DECIMALS``.
@@ -122,7 +122,7 @@ def simplified(polygon: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def _distances(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Distances of points (N, 2) to the stretch between two others."""
+    """Distances of points (N, 2) to the segment between two others."""
     along = end - start
     length = float(along @ along)
     place = ((points - start) @ along / length).clip(0, 1) if length else np.zeros(len(points))

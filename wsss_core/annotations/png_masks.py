@@ -1,4 +1,4 @@
-"""Plain PNG files: a pixel's value is its class's number, 0 the background, 255 what does not count."""
+"""Plain PNG files: a pixel's value is its class's number, 0 for the background, 255 for ignored pixels."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ FOLDER, VALUES = "labels", "values.json"
 
 
 def write_png(folder: Path, export: Export) -> None:
-    """Write ``labels/<image id>.png``, and ``values.json``, which says what the values mean."""
+    """Write ``labels/<image id>.png``, and ``values.json``, which explains the values."""
     values = {"background": 0, **{name: number for number, name in enumerate(export.classes, start=1)}}
     for image in export.images:
         labels = image.labels()
@@ -28,13 +28,13 @@ def write_png(folder: Path, export: Export) -> None:
 
 
 def read_png(folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedImage]:
-    """The masks of a folder: files with the palette of label maps, or in its colours, or of grey.
+    """The masks of a folder: files with the palette of label maps, or its colours, or grey.
 
-    Editors that know no palettes save colours, and others sort a palette anew: where a file has colours, these count.
+    Some editors save colours without a palette, and others reorder the palette: if a file has colours, these count.
 
     Yields:
-        An image for each file; one with ``fault`` if the file is no mask, has a value or colour that is no class, or
-        shares its id with another.
+        An image for each file, with a ``fault`` if the file is not a mask, has a value or colour of no class, or shares
+        its id with another.
     """
     found = find_image_files(folder, [".png"])
     for fault in found.faults:
@@ -56,14 +56,14 @@ def read_png(folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedImage]
 
 
 def _read(file: Path) -> np.ndarray:
-    """The label map, uint8 or uint16 (H, W), that a file means.
+    """The label map of a file, uint8 or uint16 (H, W).
 
     Raises:
-        UserError: it is no mask, or has a colour that label maps do not have.
+        UserError: it is not a mask, or has a colour that label maps do not have.
     """
     colours = _colours(file)
     if colours is None:
-        return read_mask(file)  # says what is wrong with the file, if anything is
+        return read_mask(file)  # raises an error if something is wrong with the file
     red, green, blue, opacity = np.moveaxis(colours.astype(np.int64), -1, 0)
     found = np.where(opacity == 0, 0, red << 16 | green << 8 | blue)  # erased pixels may keep their colour
     palette = voc_palette().astype(np.int64) @ [1 << 16, 1 << 8, 1]
@@ -74,7 +74,7 @@ def _read(file: Path) -> np.ndarray:
         colour = ", ".join(str(int(value)) for value in colours[strange][0][: 3 if opacity[strange][0] == 255 else 4])
         raise UserError(
             f"{file}: has the colour ({colour}), which is none of the label maps' colours; draw in these, without "
-            "smoothing, and save as PNG with their palette, or as grey PNG with the classes' numbers"
+            "smoothing, and save it as PNG with their palette, or as grey PNG with the classes' numbers"
         )
     return places.astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""What all formats of annotation tools have in common: an image's regions, each with a label."""
+"""What the formats of all annotation tools share: an image's regions, each with a label."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from wsss_core.datasets.class_names import nearest_class
 from wsss_core.datasets.label_values import ignored_in, ignored_value, label_type
 
 BACKGROUND, IGNORED = "background", "ignored"
-"""Labels that are no classes: of what shows none, and of what does not count. Pixels without region are background."""
+"""Labels that are not classes: pixels of no class, and pixels to ignore. Pixels without a region are background."""
 MOST_PIXELS = 1 << 30
-"""Of an image: a file that says more is damaged, and would need all memory."""
+"""The most pixels of an image: a file that says more is damaged, and would need all memory."""
 RunLengths = Mapping[str, Any]
 """The pixels of a region, in pycocotools' form: ``size`` [height, width] and compressed ``counts``."""
 
@@ -28,18 +28,18 @@ class Region:
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image as a tool's file describes it."""
+    """An image as described in a tool's file."""
 
     name: str
-    """What the file calls it: a path, with or without folders and suffix."""
+    """Its name in the file: a path, with or without folders and suffix."""
     place: str
-    """The file, and where in it, for messages."""
+    """The file, and the place in it, for messages."""
     size: tuple[int, int]
     """Height and width, pixels."""
     regions: Sequence[Region] = field(default_factory=list)
-    """In drawing order: later ones lie on top."""
+    """In drawing order: later ones are on top."""
     states_background: bool = False
-    """Whether the file states every pixel, so that an image without regions is said to show none."""
+    """Whether the file gives a label to every pixel, so that an image without regions surely shows no class."""
     annotated: bool = True
     """False if the tool lists the image, but nobody has annotated it."""
     fault: str = ""
@@ -47,10 +47,10 @@ class AnnotatedImage:
 
 
 def checked_size(height: Any, width: Any) -> tuple[int, int]:
-    """The height and width that a file says an image has.
+    """The height and width of an image according to a file.
 
     Raises:
-        ValueError: they are no numbers of pixels, or of no image that is worked with.
+        ValueError: they are not numbers of pixels, or are too large.
     """
     if not (isinstance(height, int) and isinstance(width, int)) or min(height, width) < 1:
         raise ValueError(f"is {height} high and {width} wide there; expected numbers of pixels")
@@ -65,14 +65,14 @@ def labels_in_order(classes: Sequence[str]) -> list[str]:
 
 
 def regions_of(labels: np.ndarray, classes: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """The regions of a label map, the largest first; the background is none of them.
+    """The regions of a label map, the largest first, without the background.
 
     Args:
         labels: uint8 or uint16 (H, W).
         classes: names of the object classes.
 
     Yields:
-        The label, and where it is: bool (H, W).
+        The label and its pixels, bool (H, W).
     """
     values, counts = np.unique(labels, return_counts=True)
     for value in values[np.argsort(-counts, kind="stable")]:
@@ -86,17 +86,17 @@ def encoded(region: np.ndarray) -> dict[str, Any]:
 
 
 def drawn(image: AnnotatedImage, classes: Sequence[str]) -> np.ndarray:
-    """The label map that an image's regions make.
+    """Draw an image's regions as a label map.
 
     Args:
         image: the image.
         classes: names of the object classes.
 
     Returns:
-        uint8 or uint16 (H, W), as label maps of so many classes are.
+        (H, W), uint8 or uint16 depending on the number of classes.
 
     Raises:
-        ValueError: its file is at fault, or a label is no class.
+        ValueError: its file has a fault, or a label is no class.
     """
     if image.fault:
         raise ValueError(image.fault)

@@ -1,1 +1,1 @@
-"""Where trunks get their weights from."""
+"""The weights of trunks."""

@@ -1,4 +1,4 @@
-"""Stage `backbone`: a trunk's weights, from ImageNet, a file, pretraining or chance."""
+"""Stage `backbone`: a trunk's weights, from ImageNet, a file, pretraining or at random."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from wsss_core.training.task import Task
 
 
 class TrunkOnly(nn.Module):
-    """A trunk under the name that all networks give it."""
+    """A network that has only a trunk, under the usual name."""
 
     def __init__(self, trunk: TrunkNetwork) -> None:
         """Hold ``trunk``."""
@@ -36,7 +36,7 @@ class TrunkOnly(nn.Module):
 
 
 class PretextNetwork(TrunkOnly):
-    """A trunk and a linear layer that tells the pretext classes apart."""
+    """A trunk and a linear layer that classifies the pretext images."""
 
     def __init__(self, trunk: TrunkNetwork, classes: int) -> None:
         """Put a randomly initialised head on ``trunk``."""
@@ -71,16 +71,16 @@ def prepare_backbone(
     training_csv: Path,
     run: Run = Run(),
 ) -> None:
-    """Write a trunk's weights and the curve of their training (an empty one if there was none).
+    """Write a trunk's weights and the curve of their training (empty without a training).
 
     Args:
         parameters: network and source of its weights.
-        weights: the file of weights to make.
-        training_csv: the training curve to make.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        weights: the file of weights to write.
+        training_csv: the training curve to write.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: ImageNet's weights cannot be had, or a given file does not fit the network.
+        UserError: ImageNet's weights cannot be fetched, or a given file does not fit the network.
     """
     pretext = parameters.pretext
     optimisation = Optimisation(epochs=0) if pretext is None else pretext.optimisation
@@ -97,7 +97,7 @@ def prepare_backbone(
 
 
 def _pretext_task(trunk: TrunkNetwork, settings: Pretext) -> Task:
-    """Tell the pretext classes apart."""
+    """The training on the pretext classes."""
     samples = PretextSamples(settings)
     network = PretextNetwork(trunk, len(samples.classes)).train()
 
@@ -120,7 +120,7 @@ def _save_backbone(path: Path, trunk: TrunkNetwork, parameters: Backbone) -> Non
 
 
 def _load_source(trunk: TrunkNetwork, parameters: Backbone) -> None:
-    """Load the weights that the settings name, unless they are to be random."""
+    """Load the weights that the settings name, unless they are random."""
     if parameters.weights == "imagenet" and parameters.model is None:
         _load_imagenet(trunk, parameters.network)
     elif parameters.weights != "scratch":
@@ -128,7 +128,7 @@ def _load_source(trunk: TrunkNetwork, parameters: Backbone) -> None:
 
 
 def _load_given(trunk: TrunkNetwork, parameters: Backbone) -> None:
-    """Load timm's weights, those of a package, or those of a file: this workflow's or one of timm's."""
+    """Load weights of timm or another package, or of a file: this workflow's or timm's."""
     weights, model = parameters.weights, parameters.model
     if not isinstance(trunk, TimmTrunk | TokenTrunk):
         load_trunk(weights, trunk)
@@ -143,6 +143,6 @@ def _load_given(trunk: TrunkNetwork, parameters: Backbone) -> None:
 
 
 def _load_imagenet(trunk: TrunkNetwork, name: str) -> None:
-    """Load torchvision's weights, of the layers that the trunk has."""
+    """Load torchvision's weights into the trunk's layers."""
     state, file = imagenet_weights(name)
     load_state(trunk, trunk_from_torchvision(state, name), file)

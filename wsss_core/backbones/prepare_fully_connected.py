@@ -1,4 +1,4 @@
-"""Stage `fully_connected`: VGG-16's fully connected layers, thinned to what DeepLab-LargeFOV has of them."""
+"""Stage `fully_connected`: VGG-16's fully connected layers, reduced for DeepLab-LargeFOV."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ def prepare_fully_connected(network: str, channels: int, weights: Path) -> None:
 
     Args:
         network: ``vgg16``.
-        channels: units of fc6 and fc7 that are kept; divides 4096.
-        weights: the file to make.
+        channels: how many units of fc6 and fc7 are kept; divides 4096.
+        weights: the file to write.
 
     Raises:
-        UserError: torchvision's weights cannot be had, or are damaged.
+        UserError: torchvision's weights cannot be fetched, or are damaged.
     """
     state, file = imagenet_weights(network)
     description = {"kind": "fully connected layers", "network": network, "channels": channels}

@@ -1,1 +1,1 @@
-"""Drawing class maps from trained classifiers; one file a method."""
+"""Draws class maps from trained classifiers; each method has a file."""

@@ -1,8 +1,8 @@
-"""Which regions of a class map grow while the image climbs: those that were telling already, or others.
+"""Which regions of a class map grow while the image climbs: those that were already discriminative, or others.
 
-AdvCAM's analysis of its regularisation (Lee et al., CVPR 2021): the class map of a climbing image by that of the clean
-image, pixel by pixel, in the regions where the clean map is high and where it is low. The bounds of the regions are the
-paper's as far as we remember them; they are not in the authors' code.
+AdvCAM's analysis of its regularisation (Lee et al., CVPR 2021): the class map of a climbing image divided by that of
+the clean image, pixel by pixel, in the regions where the clean map is high and where it is low. The bounds of the
+regions are the paper's as far as we remember them; they are not in the authors' code.
 """
 
 from dataclasses import dataclass, field
@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 REGIONS = {"discriminative": (0.5, np.inf), "other": (0.1, 0.5)}
-"""By name, the share of the clean map's maximum from which on, and below which, a pixel belongs to a region. Below the
-last region lies what is background to the clean map."""
+"""For each region, the range of pixel values in the clean map, as shares of its maximum. Pixels below all regions are
+background in the clean map."""
 
 
 @dataclass
 class Amplification:
-    """How many pixels of each region have grown, and by how much, at each step of climbs that are added up."""
+    """How many pixels of each region have grown, and by how much, at each step, over all climbs added so far."""
 
     steps: int
-    """Maps of each climb, the clean image's among them."""
+    """Maps of each climb, including the clean image's."""
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(len(REGIONS)))
     """(regions,) float64: pixels of the clean maps in each region."""
     grown: np.ndarray = field(init=False)
     """(steps, regions) float64: pixels above their value in the clean map."""
     ratios: np.ndarray = field(init=False)
-    """(steps, regions) float64: sums of the pixels' values by those in the clean map."""
+    """(steps, regions) float64: sums of the pixels' values divided by those in the clean map."""
 
     def __post_init__(self) -> None:
         """Start with no pixel."""
@@ -35,9 +35,9 @@ class Amplification:
         """Count one climb.
 
         Args:
-            maps: (steps, h, w), of one class, not negative; the first is the clean image's. Not normalised: what counts
-                is a pixel's value against that of the same pixel before. With fewer steps, nothing is known of the
-                later ones, whose figures become NaN.
+            maps: (steps, h, w), of one class, not negative, not normalised (because each pixel is compared with its
+                clean value); the first is the clean image's. If there are fewer steps, the figures of later steps
+                become NaN.
         """
         clean = maps[0].astype(np.float64)
         if clean.max() == 0:
@@ -55,7 +55,7 @@ class Amplification:
         return _by(self.grown, self.pixels)
 
     def mean_ratios(self) -> np.ndarray:
-        """(steps, regions) float64: the mean of value by value before, 1 at the first step; NaN without pixels."""
+        """(steps, regions) float64: the mean ratio of value to clean value, 1 at the first step; NaN without pixels."""
         return _by(self.ratios, self.pixels)
 
 

@@ -1,7 +1,7 @@
-"""MCTformer+'s maps: the attention of class tokens to patches, joined with class maps and spread along the patches'.
+"""MCTformer+'s maps: the attention of class tokens to patches, joined with class maps and spread by patch attention.
 
 Xu et al., "MCTformer+: Multi-Class Token Transformer for Weakly Supervised Semantic Segmentation", TPAMI 2024; written
-from the paper's formulas, and compared with what the authors' code computes (``tests/parity/test_mctformer.py``).
+from the paper's formulas, and compared with the results of the authors' code (``tests/parity/test_mctformer.py``).
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ from wsss_core.networks.class_tokens import ClassTokenClassifier, Seen
 def class_attention_maps(
     classifier: ClassTokenClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: ClassAttentionCams
 ) -> SummedMaps:
-    """Sum the maps over scales and mirror images; each class's are scaled by their minimum and maximum in the end.
+    """Sum the maps over scales and mirror images; each class's sum is scaled by its minimum and maximum.
 
     Args:
         classifier: on its device, in evaluation mode.
         image: (H, W, 3) uint8 RGB.
         class_indices: the K classes the image shows.
-        parameters: scales, flip, blocks, what is joined, whether it is spread.
+        parameters: scales, flip, blocks, which maps are joined, whether they are spread.
     """
     return of_one_image(class_attention_side_by_side, classifier, image, class_indices, parameters)
 
@@ -42,7 +42,7 @@ def class_attention_side_by_side(
     class_indices: Sequence[Sequence[int]],
     parameters: ClassAttentionCams,
 ) -> SummedMaps:
-    """The same of N images of one size; see :class:`~wsss_core.cams.methods.SideBySideMethod`."""
+    """The same for N images of one size; see :class:`~wsss_core.cams.methods.SideBySideMethod`."""
     like = images.scaled[0]
     owners, classes = (
         sent_to(like, torch.tensor(numbers))
@@ -61,7 +61,7 @@ def class_attention_side_by_side(
 
 
 def _maps_of(classifier: ClassTokenClassifier, views: Tensor, parameters: ClassAttentionCams, piece: slice) -> Tensor:
-    """Maps of all classes (B, all classes, h', w') of some of the views (N, 3, h, w)."""
+    """Maps of all classes (B, all classes, h', w') for some of the views (N, 3, h, w)."""
     seen = classifier.see(views[piece], "drop", attention=True)
     maps = joined_maps(seen, parameters)
     return spread_along_patches(maps, seen.attention) if parameters.spread else maps
@@ -71,8 +71,8 @@ def joined_maps(seen: Seen, parameters: ClassAttentionCams) -> Tensor:
     """The maps before they are spread: (B, all classes, h, w), not negative.
 
     Args:
-        seen: of one or several images, with attention.
-        parameters: which of attention and class maps, and of how many blocks.
+        seen: the result for one or several images, with attention.
+        parameters: whether to use attention, class maps or both, and how many blocks.
     """
     patch_maps = seen.maps.relu()
     if parameters.evidence == "patches":
@@ -82,18 +82,18 @@ def joined_maps(seen: Seen, parameters: ClassAttentionCams) -> Tensor:
 
 
 def class_attention(seen: Seen, layers: int) -> Tensor:
-    """How much each class token attends to each patch, the mean of the last blocks: (B, all classes, h, w)."""
+    """How much each class token attends to each patch, averaged over the last blocks: (B, all classes, h, w)."""
     classes, grid = seen.maps.shape[1], tuple(seen.maps.shape[2:])
     rows = [attention[:, :classes, classes:] for attention in seen.attention[-layers:]]
     return torch.stack(rows).mean(dim=0).unflatten(2, grid)
 
 
 def patch_attention(attention: Sequence[Tensor], classes: int) -> Tensor:
-    """How much the patches attend to each other, the sum of all blocks: (B, h w, h w)."""
+    """How much the patches attend to each other, summed over all blocks: (B, h w, h w)."""
     return torch.stack([found[:, classes:, classes:] for found in attention]).sum(dim=0)
 
 
 def spread_along_patches(maps: Tensor, attention: Sequence[Tensor]) -> Tensor:
-    """Maps (B, all classes, h, w), each patch's value replaced by the sum of those that it attends to."""
+    """Maps (B, all classes, h, w) with each patch's value replaced by the attention-weighted sum of all."""
     affinity = patch_attention(attention, maps.shape[1])
     return (maps.flatten(2) @ affinity.transpose(1, 2)).unflatten(2, tuple(maps.shape[2:]))

@@ -1,7 +1,7 @@
 """CLIP-ES's maps: Grad-CAM of a text's probability at CLIP's last block, spread along the tower's attention.
 
 Lin et al., "CLIP is Also an Efficient Segmenter: A Text-Driven Approach for Weakly Supervised Semantic Segmentation",
-CVPR 2023, sections 3.1 to 3.3; what is computed is what CLIP-ES ``generate_cams_voc12.py`` computes.
+CVPR 2023, sections 3.1 to 3.3; computes what CLIP-ES ``generate_cams_voc12.py`` computes.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ from wsss_core.refinement.attention import attention_affinity, scaled, spread_by
 
 
 class ClipEvidence(NamedTuple):
-    """What the tower shows of an image's classes."""
+    """The tower's evidence for an image's classes."""
 
     probabilities: Tensor
-    """(K + B,): of the image's classes, and then of the background's texts; they sum to 1."""
+    """(K + B,): probabilities of the image's classes, and then of the background's texts; they sum to 1."""
     gradients: Tensor
-    """Of each class's probability at ``activations``, (K, C, h, w)."""
+    """Gradients of each class's probability at ``activations``, (K, C, h, w)."""
     activations: Tensor
     """Normalised input of the last block's attention, patches only, (C, h, w)."""
     attention: list[Tensor]
@@ -36,7 +36,7 @@ class ClipEvidence(NamedTuple):
 
     @property
     def gradcam(self) -> Tensor:
-        """Sums of activations, weighted by the mean gradients, not rectified: (K, h, w)."""
+        """Sums of activations weighted by the mean gradients, not rectified: (K, h, w)."""
         weights = self.gradients.mean(dim=(2, 3))  # (K, C)
         return torch.einsum("kc,chw->khw", weights, self.activations)
 
@@ -45,7 +45,7 @@ class ClipEvidence(NamedTuple):
 def clip_gradcam_maps(
     classifier: TextFeatureClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: ClipGradcamCams
 ) -> SummedMaps:
-    """The maps of an image, in [0, 1) as the patches have them; resizing makes their maxima a little smaller.
+    """The maps of an image, in [0, 1) at the patches; resizing makes their maxima a little smaller.
 
     Args:
         classifier: on its device, in evaluation mode.
@@ -57,7 +57,7 @@ def clip_gradcam_maps(
     pixels = sent_to(weight, normalise(whole_patches(image, classifier.trunk.patch)))
     evidence = clip_evidence(classifier, pixels, class_indices)
     with torch.no_grad():
-        maps = scaled(scaled(evidence.gradcam.relu()))  # twice, as the authors: tiny gradients come back to 1
+        maps = scaled(scaled(evidence.gradcam.relu()))  # twice, like the authors: brings tiny gradients back to 1
         if parameters.spread is not None:
             chosen = evidence.attention[-parameters.spread.layers :]
             affinity = attention_affinity(chosen, parameters.spread)
@@ -72,7 +72,7 @@ def clip_evidence(classifier: TextFeatureClassifier, pixels: Tensor, class_indic
     """Probabilities of an image's classes, and their gradients at the last block.
 
     Only texts of the image's own classes and of the background compete. The gradient reaches the last block's input
-    through its attention alone; the sum around that does not count.
+    only through its attention, not through the residual connection.
 
     Args:
         classifier: see :func:`clip_gradcam_maps`.
@@ -88,7 +88,7 @@ def clip_evidence(classifier: TextFeatureClassifier, pixels: Tensor, class_indic
         given = normalised.requires_grad_()
         tokens = before.tokens + block.ls1(block.attn(given))
         tokens = tokens + block.ls2(block.mlp(block.norm2(tokens)))
-        own = torch.stack([classifier.class_texts[k] for k in class_indices])  # a list's numbers would be sent
+        own = torch.stack([classifier.class_texts[k] for k in class_indices])  # indexing with a list would copy it
         texts = torch.cat([own, classifier.background_texts])
         probabilities = classifier.logits(classifier.image_features(tokens), texts)[0].softmax(dim=0)
         gradients = [

@@ -1,4 +1,4 @@
-"""Class maps of one image, for programs of one's own; the workflow draws those of a data set (``generate_cams``)."""
+"""Draws class maps of one image, for users' programs; the workflow draws those of a data set (``generate_cams``)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,14 +28,14 @@ def draw_cams(
     """Draw the class maps of one image.
 
     Args:
-        classifier: of :func:`wsss_core.load_classifier`, on its device.
+        classifier: from :func:`wsss_core.load_classifier`, on its device.
         image: (H, W, 3) uint8 RGB, or an image file.
         classes: names of the classes to draw; by default those that the classifier finds in the image (logit of 0 or
-            more), and at least the likeliest one.
+            more), and at least the most likely one.
         settings: the CAM method and its settings.
 
     Returns:
-        The maps, on the host: in a notebook they draw themselves.
+        The maps, on the host; a notebook shows them as pictures.
 
     Raises:
         UserError: the image cannot be read, or the classifier does not know a class.

@@ -1,8 +1,8 @@
-"""From image files to class maps: read ahead, drawn side by side, brought from the device, all at the same time.
+"""From image files to class maps: reads ahead, draws images together and fetches maps from the device, all in parallel.
 
-Threads read and rescale the next images. One thread draws maps, and on a GPU only launches what has to be
-computed: it goes on to the next images while the GPU computes, and the maps come back by themselves. Who asks for the
-maps, and writes them, waits for those alone that are not there yet.
+Threads read and rescale the next images. One thread draws maps. On a GPU it only launches the computations: it goes on
+to the next images while the GPU computes, and the maps are copied back without it. The caller, which writes the maps,
+waits only for those that have not arrived.
 """
 
 from collections.abc import Sequence
@@ -24,17 +24,17 @@ from wsss_core.jobs.devices import OnTheWay
 from wsss_core.jobs.read_ahead import ReadAhead
 
 IMAGES_AT_ONCE = 16
-"""Images that are drawn at once at most, if they are of one size and there is memory."""
+"""At most this many images are drawn at once, if they have one size and there is memory."""
 CPU_GAINS_BELOW = 2**17
-"""Pixels of images and mirror images that a CPU is given at once: together small ones take a fifth less time
-(docs/appendix/performance.md); larger ones are drawn alone, which takes less memory."""
+"""Pixels of images and mirror images that a CPU draws at once: small images take a fifth less time together
+(docs/appendix/performance.md); larger ones are drawn one at a time, which takes less memory."""
 
 
 class FromDevice(NamedTuple):
-    """Maps of images' classes, one image's after the other, on their way from the device."""
+    """Maps of images' classes, one image's after the other, during the copy from the device."""
 
     positions: Sequence[int]
-    """The images, in the index."""
+    """The images' positions in the index."""
     cam: OnTheWay
     """(K of all images, h, w) float32."""
     high_res: OnTheWay | None
@@ -42,7 +42,7 @@ class FromDevice(NamedTuple):
 
 
 class Drawing:
-    """Draws the maps of a data set's images by one method."""
+    """Draws the maps of a data set's images with one method."""
 
     def __init__(self, parameters: Cams, classifier: Any, index: DatasetIndex, threads: int = 1) -> None:
         """Prepare.
@@ -50,8 +50,8 @@ class Drawing:
         Args:
             parameters: the CAM method and its settings.
             classifier: on its device, in evaluation mode.
-            index: the images; maps are made of the classes each one is labelled with.
-            threads: that read and rescale images for a GPU: 30 ms each, at VOC's size and four scales.
+            index: the images; maps are drawn for each image's labels.
+            threads: threads that read and rescale images for a GPU (30 ms an image of VOC's size at four scales).
         """
         name: str = parameters.method  # type: ignore[attr-defined]
         self.one, self.side_by_side = CAM_METHODS.find(name), find_side_by_side_method(name)
@@ -63,7 +63,7 @@ class Drawing:
         self.sizes = index.sizes
 
     def draw(self, blocks: Blocks) -> Drawn:
-        """The maps of blocks of positions: those of one block before those of the next.
+        """The maps of blocks of positions, block after block.
 
         Raises:
             UserError: an image cannot be read, or has changed its size.
@@ -72,7 +72,7 @@ class Drawing:
         readers = self.threads if self.on_gpu else 1
         with (
             ReadAhead(self.read, batches, threads=readers, ahead=readers) as read,
-            # A thread of its own for torch, which has one for each of its computations.
+            # One thread for all of torch's computations: torch keeps threads of its own for each thread that uses it.
             ReadAhead(lambda number: self.maps(batches[number], read(number)), range(len(batches)), 1, 2) as drawn,
         ):
             for maps in drawn:
@@ -80,9 +80,9 @@ class Drawing:
                     yield from self.fetched(part)
 
     def batches(self, block: Sequence[int]) -> list[list[int]]:
-        """Positions of a block in groups that are drawn at once, in the order of their first images.
+        """The positions of a block in groups that are drawn at once, in the order of their first images.
 
-        Images without labels, and all of a method without a second form, are alone.
+        Images without labels, and all images of a method without a second form, are drawn one at a time.
         """
         if self.side_by_side is None:
             return [[position] for position in block]
@@ -98,7 +98,7 @@ class Drawing:
         return sorted(groups)
 
     def read(self, batch: Sequence[int]) -> Any:
-        """What the method sees of a batch's images: prepared by scales, or of a method of one image the image."""
+        """The method's input for a batch: the images at all scales, or for a method of one image, the image."""
         images = [read_indexed_image(self.paths[position], self.sizes[position]) for position in batch]
         if self.side_by_side is None or not len(self.classes[batch[0]]):
             return images[0]
@@ -106,10 +106,10 @@ class Drawing:
         return prepared.pinned() if self.on_gpu else prepared
 
     def maps(self, batch: Sequence[int], given: Any) -> list[FromDevice]:
-        """Draw a batch's maps of what :meth:`read` gave, normalised, and send them on their way.
+        """Draw a batch's normalised maps from the result of :meth:`read`, and start copying them from the device.
 
         Returns:
-            The maps of all images, or of each part of them, where there was no memory for all at once.
+            The maps of all images, in several parts if there was not enough memory for all at once.
         """
 
         def drawn(piece: slice) -> FromDevice:
@@ -130,7 +130,7 @@ class Drawing:
             return in_pieces(drawn, len(batch), len(batch), height * width, "images")
 
     def fetched(self, maps: FromDevice) -> Drawn:
-        """The images whose maps these are, once they have come."""
+        """The maps of each image, after they have arrived."""
         counts = [len(self.classes[position]) for position in maps.positions]
         high_res = [None] * len(counts) if maps.high_res is None else maps.high_res.arrived().split(counts)
         for position, cam, large in zip(maps.positions, maps.cam.arrived().split(counts), high_res, strict=True):

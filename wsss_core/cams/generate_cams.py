@@ -16,7 +16,7 @@ from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.folded import folded_for_inference
 
 FOLDED = ("advcam", "multiscale")
-"""Methods that are given a folded copy of the classifier; others may look at its norms or its weights' gradients."""
+"""Methods that get a folded copy of the classifier; others may need its norms or its weights' gradients."""
 
 
 def generate_cams(
@@ -26,17 +26,17 @@ def generate_cams(
     shard_file: Path,
     run: Run = Run(),
 ) -> None:
-    """Write the class maps of a shard's images; a killed run goes on after its last block.
+    """Write the class maps of a shard's images; a killed run continues after its last block.
 
     Args:
         parameters: the CAM method and its settings.
-        index: the shard's images; maps are made of the classes each one is labelled with.
+        index: the shard's images; maps are drawn for each image's labels.
         classifier_weights: file of the classifier.
-        shard_file: the HDF5 file to make.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        shard_file: the HDF5 file to write.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: the weights are not a classifier's, or of other classes than the data set's; or the GPU does not
+        UserError: the weights are not a classifier's, or are for other classes than the data set's; or the GPU does not
             compute in bfloat16.
     """
     device = device_for(run, parameters.arithmetic)
@@ -46,7 +46,7 @@ def generate_cams(
 
 
 def prepared_for_drawing(classifier: Any, parameters: Cams) -> Any:
-    """A classifier in the number format that maps are to be drawn in, folded if the method can do with that.
+    """A classifier in the dtype for drawing maps, folded if the method allows it.
 
     Args:
         classifier: on its device, in evaluation mode, of float32 weights without gradients; it may be changed.

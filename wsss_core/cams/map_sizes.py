@@ -1,4 +1,4 @@
-"""The two sizes that class maps are kept at, and summing maps of several scales at them."""
+"""The two sizes of stored class maps, and the sum of maps of several scales."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,14 +10,14 @@ from wsss_core.files.cam_store import CAM_STRIDE
 from wsss_core.networks.resizing import resized
 
 EPSILON = 1e-5
-"""Keeps an empty map from being divided by zero; in all authors' code."""
+"""Prevents division by zero for an empty map; in all authors' code."""
 MIN_MAX_EPSILON = 1e-8
-"""The same where maps are scaled by minimum and maximum (MCTformer+)."""
+"""The same for maps that are scaled by minimum and maximum (MCTformer+)."""
 
 
 @dataclass
 class SummedMaps:
-    """Class maps of one image, or of several of one size, summed over scales, as in irn ``step/make_cam.py``."""
+    """Class maps of one image, or of several images of one size, summed over scales as in irn ``step/make_cam.py``."""
 
     height: int
     """Of the image, pixels."""
@@ -26,17 +26,17 @@ class SummedMaps:
     resize_to_multiple: int = 16
     """``high_res`` maps are resized to the image's size rounded up to a multiple of this, and cropped."""
     rectify: bool = False
-    """Set negative values to 0 after resizing; else they have to be 0 before."""
+    """Set negative values to 0 after resizing; else maps must not have any."""
     normalisation: Literal["maximum", "min_max", "none"] = "maximum"
-    """Each class's map is divided by its maximum, scaled by minimum and maximum to [0, 1], or left as it is, where it
-    is in [0, 1] already."""
+    """Each class's map is divided by its maximum, scaled by minimum and maximum to [0, 1], or not changed (if it is
+    already in [0, 1])."""
     cam: Tensor | float = 0.0
-    """(K, ceil(height / 4), ceil(width / 4)) once a scale was added."""
+    """(K, ceil(height / 4), ceil(width / 4)) after a scale was added."""
     high_res: Tensor | float = 0.0
-    """(K, height, width) once a scale was added."""
+    """(K, height, width) after a scale was added."""
 
     def add(self, maps: Tensor, keep_high_res: bool) -> None:
-        """Add the maps (K, h, w) of one scale, brought to the two sizes bilinearly."""
+        """Add the maps (K, h, w) of one scale, resized bilinearly to the two sizes."""
         self.cam = self.cam + self._resized(maps, small_size(self.height, self.width))
         if keep_high_res:
             multiple = self.resize_to_multiple
@@ -61,7 +61,7 @@ def small_size(height: int, width: int) -> tuple[int, int]:
 
 
 def empty_maps(height: int, width: int, keep_high_res: bool) -> tuple[Tensor, Tensor | None]:
-    """``cam`` and ``high_res`` of an image of this size that is labelled with no class: K is 0."""
+    """``cam`` and ``high_res`` of an image of this size without labels: K is 0."""
     return torch.zeros(0, *small_size(height, width)), torch.zeros(0, height, width) if keep_high_res else None
 
 

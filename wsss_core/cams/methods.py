@@ -1,4 +1,4 @@
-"""CAM methods by name, and what one is."""
+"""CAM methods: their interface, and the registry."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ class CamMethod(Protocol):
     """Draws the class maps of an image."""
 
     def __call__(self, classifier: Any, image: np.ndarray, class_indices: Sequence[int], parameters: Any) -> SummedMaps:
-        """Maps of some classes.
+        """The maps of some classes.
 
         Args:
             classifier: a ``ClassMapClassifier`` on its device, in evaluation mode.
@@ -25,50 +25,50 @@ class CamMethod(Protocol):
 
 
 class SideBySideMethod(Protocol):
-    """Draws the class maps of several images of one size at once: a second form that a method may have.
+    """Draws the class maps of several images of one size at once: an optional second form of a method.
 
-    It is given what :func:`~wsss_core.inference.scaled_images.scaled_images` made of the images by the settings'
-    ``scales``, in another thread meanwhile. It should not wait for the device.
+    Its input is the result of :func:`~wsss_core.inference.scaled_images.scaled_images` for the settings' ``scales``,
+    which another thread prepares. It should not wait for the device.
     """
 
     def __call__(
         self, classifier: Any, images: ScaledImages, class_indices: Sequence[Sequence[int]], parameters: Any
     ) -> SummedMaps:
-        """Maps of some classes of each image, all images' one after another; the same as of the images alone.
+        """The maps of some classes of each image, one image after another; the same as for single images.
 
         Args:
             classifier: a ``ClassMapClassifier`` on its device, in evaluation mode.
             images: the N images, on its device.
-            class_indices: of each image the classes it shows, at least one, ascending.
-            parameters: the method's settings, among them ``scales``.
+            class_indices: for each image, the classes it shows, at least one, ascending.
+            parameters: the method's settings, including ``scales``.
         """
 
 
 CAM_METHODS: Registry[CamMethod] = Registry("wsss_core.cams", "cams")
-"""By the name that ``method`` has in the configuration."""
+"""The methods by their name for ``method`` in the configuration."""
 _SIDE_BY_SIDE: Registry[SideBySideMethod] = Registry("wsss_core.cams")
 
 
 def cam_method(name: str) -> Callable[[CamMethod], CamMethod]:
-    """Decorator: register a function under the name that ``method`` has in the configuration.
+    """Decorator: register a function as a method, under its name for ``method`` in the configuration.
 
     Raises:
-        UserError: the name is that of another module of the package.
+        UserError: another module of the package has this name.
     """
 
     def add(method: CamMethod) -> CamMethod:
         CAM_METHODS.add(name, method, method.__module__)
-        _SIDE_BY_SIDE.known.pop(name, None)  # of another method that had the name before
+        _SIDE_BY_SIDE.known.pop(name, None)  # that of another method that had the name before
         return method
 
     return add
 
 
 def side_by_side_method(name: str) -> Callable[[SideBySideMethod], SideBySideMethod]:
-    """Decorator: register the second form of a method; the first form, :func:`cam_method`, has to stand before it.
+    """Decorator: register the second form of a method, after its first form (:func:`cam_method`).
 
     Raises:
-        UserError: the name is that of another module of the package.
+        UserError: another module of the package has this name.
     """
 
     def add(method: SideBySideMethod) -> SideBySideMethod:
@@ -81,7 +81,7 @@ def side_by_side_method(name: str) -> Callable[[SideBySideMethod], SideBySideMet
 def of_one_image(
     method: SideBySideMethod, classifier: Any, image: np.ndarray, class_indices: Sequence[int], parameters: Any
 ) -> SummedMaps:
-    """The first form of a method, by its second form; the arguments are those of :class:`CamMethod`."""
+    """Compute the first form of a method with its second form; arguments as in :class:`CamMethod`."""
     images = scaled_images([image], parameters.scales).sent_to(next(classifier.parameters()))
     return method(classifier, images, [class_indices], parameters)
 

@@ -28,7 +28,7 @@ def multiscale_class_maps(
         classifier: on its device, in evaluation mode.
         image: (H, W, 3) uint8 RGB.
         class_indices: the K classes the image shows.
-        parameters: scales, flip, sizes kept, order of resizing and rectifying.
+        parameters: scales, flip, sizes, order of resizing and rectifying.
     """
     return of_one_image(multiscale_side_by_side, classifier, image, class_indices, parameters)
 
@@ -40,7 +40,7 @@ def multiscale_side_by_side(
     class_indices: Sequence[Sequence[int]],
     parameters: MultiscaleCams,
 ) -> SummedMaps:
-    """The same of N images of one size; see :class:`~wsss_core.cams.methods.SideBySideMethod`."""
+    """The same for N images of one size; see :class:`~wsss_core.cams.methods.SideBySideMethod`."""
     like = images.scaled[0]
     owners, classes = (
         sent_to(like, torch.tensor(numbers))
@@ -60,7 +60,7 @@ def multiscale_side_by_side(
                 maps = maps.relu()
                 summed.add(maps[0] + maps[1].flip(2) if parameters.flip else maps[0], parameters.high_res)
                 continue
-            # A rectified map is mirrored at full size: the small one's mirror image resizes to the same.
+            # The authors mirror the rectified map at full size; mirroring the small map first gives the same.
             for view in [maps[0], *([maps[1].flip(2)] if parameters.flip else [])]:
                 summed.add(view, parameters.high_res)
     return summed

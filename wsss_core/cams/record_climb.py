@@ -1,5 +1,6 @@
-"""AdvCAM's climb of a few images, step by step: what ``cams/advcam.py`` sums, kept for people to look at."""
+"""Records AdvCAM's climb of a few images step by step, which ``cams/advcam.py`` only sums, for users to look at."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from wsss_core.cams.advcam import ClimbableClassifier, advcam_class_maps
+from wsss_core.cams.advcam import advcam_class_maps
+from wsss_core.cams.climbing import ClimbableClassifier
 from wsss_core.cams.generate_cams import prepared_for_drawing
 from wsss_core.config.cams import AdvCams
 from wsss_core.datasets.images import read_image
@@ -21,9 +23,9 @@ from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier_files import load_classifier
 
 MOST_CLASSES = 3
-"""Of an image with more classes, these first ones climb."""
+"""At most this many classes of an image climb, the first ones."""
 SIDE = 160
-"""Longest side that the climbing image is kept at, pixels."""
+"""Longest side of the recorded images, pixels."""
 
 
 def record_climb(
@@ -37,35 +39,60 @@ def record_climb(
     """Record how images climb at their own size (scale 1), one class after the other.
 
     Args:
-        parameters: the settings that the maps are drawn with.
+        parameters: the settings for drawing the maps.
         index: the training images.
-        images: of how many, at most; evenly spread over those with a label, without a look at what comes out.
+        images: how many to record, at most; evenly spread over those with a label, and not chosen by the result.
         classifier_weights: file of the classifier.
-        climb_h5: the file to make.
-        run: how it is run.
+        climb_h5: the file to write.
+        run: how to run it.
 
     Raises:
-        UserError: the weights are not a classifier's, or of other classes than the data set's.
+        UserError: the weights are not a classifier's, or are for other classes than the data set's.
     """
     classifier = load_classifier(classifier_weights, device_for(run, parameters.arithmetic), index.classes)
     network = prepared_for_drawing(classifier, parameters)
-    climbs = (_image_climb(network, index, position, parameters) for position in evenly_labelled(index, images))
+    record(climb_h5, index, images, lambda image, k: climb_steps(network, image, k, parameters), run)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a recorded image."""
+
+    map: np.ndarray
+    """(h, w) float32: the class map, up to a factor that is the same at every step."""
+    score: float
+    """The class's score; of a climb, the mean over the image and its mirror image."""
+    image: np.ndarray
+    """(h'', w'', 3) uint8: the image, made small."""
+
+
+def record(
+    climb_h5: Path, index: DatasetIndex, images: int, steps_of: Callable[[np.ndarray, int], list[Step]], run: Run
+) -> None:
+    """Write the steps of a few images, one class after the other.
+
+    Args:
+        climb_h5: the file to write.
+        index: the training images.
+        images: how many to record, at most.
+        steps_of: the steps of an image (H, W, 3) uint8 and one of its classes.
+        run: has the provenance.
+    """
+    climbs = (_image_climb(index, position, steps_of) for position in evenly_labelled(index, images))
     write_climbs(climb_h5, index.classes, run.provenance, climbs)
 
 
 def evenly_labelled(index: DatasetIndex, images: int) -> list[int]:
-    """Positions of at most so many images that have a label, as evenly spread as can be."""
+    """Positions of at most ``images`` images with a label, spread as evenly as possible."""
     labelled = np.flatnonzero(index.label_matrix.any(axis=1))
     number = min(len(labelled), images)
     return [int(labelled[k * len(labelled) // number]) for k in range(number)]
 
 
-def _image_climb(
-    classifier: ClimbableClassifier, index: DatasetIndex, position: int, parameters: AdvCams
-) -> ImageClimb:
+def _image_climb(index: DatasetIndex, position: int, steps_of: Callable[[np.ndarray, int], list[Step]]) -> ImageClimb:
     image = read_image(index.image_paths[position])
     classes = np.flatnonzero(index.label_matrix[position])[:MOST_CLASSES]
-    steps = [climb_steps(classifier, image, int(class_index), parameters) for class_index in classes]
+    steps = [steps_of(image, int(class_index)) for class_index in classes]
     return ImageClimb(
         index.image_ids[position],
         classes.astype(np.int16),
@@ -76,27 +103,15 @@ def _image_climb(
     )
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a climbing image shows at one step."""
-
-    map: np.ndarray
-    """(h, w) float32: the class map, but for a factor that is the same at every step."""
-    score: float
-    """The class's score, the mean of the image's and its mirror image's."""
-    image: np.ndarray
-    """(h'', w'', 3) uint8: the image, made small."""
-
-
 def climb_steps(
     classifier: ClimbableClassifier, image: np.ndarray, class_index: int, parameters: AdvCams
 ) -> list[Step]:
-    """Draw a class map by AdvCAM itself, at the image's own size, and keep what its classifier was asked on the way.
+    """Draw a class map with AdvCAM at the image's own size, and record what its classifier is asked.
 
     Args:
         classifier: see :func:`wsss_core.cams.advcam.advcam_class_maps`.
         image: (H, W, 3) uint8 RGB.
-        class_index: the class that it climbs for.
+        class_index: the class to climb for.
         parameters: steps, step size, regularisation and so on.
     """
     listening = _Listening(classifier, class_index)
@@ -105,7 +120,7 @@ def climb_steps(
 
 
 class _Listening:
-    """A classifier that keeps what it was asked, and what it answered."""
+    """A classifier that records the images that it is given and its answers."""
 
     def __init__(self, classifier: ClimbableClassifier, class_index: int) -> None:
         self.classifier, self.class_index = classifier, class_index
@@ -123,14 +138,14 @@ class _Listening:
 
 
 def _pair_map(maps: Tensor) -> Tensor:
-    """The rectified maps (2, h, w) of an image and its mirror image as AdvCAM adds them, but for a factor: (h, w)."""
+    """AdvCAM's sum of the rectified maps (2, h, w) of an image and its mirror image, up to a factor: (h, w)."""
     positions = (maps > 0).sum(dim=(1, 2))  # (2,)
     shares = positions / positions.sum().clamp(min=1)
     return shares[0] * maps[0] + shares[1] * maps[1].flip(1)
 
 
 def small_image(image: Tensor) -> np.ndarray:
-    """A normalised image (3, H, W) as people see it, at most ``SIDE`` pixels long: (h'', w'', 3) uint8."""
+    """A normalised image (3, H, W) converted back, with at most ``SIDE`` pixels a side: (h'', w'', 3) uint8."""
     scale = torch.tensor(STANDARD_DEVIATION).view(3, 1, 1)
     pixels = image.detach().float().cpu() * scale + torch.tensor(MEAN).view(3, 1, 1)
     array = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

@@ -1,7 +1,7 @@
-"""Recursive erasing: what a classifier finds of a class once all that it has found before is erased from the image.
+"""Recursive erasing: what a classifier still finds of a class after everything it has found is erased from the image.
 
-As Kweon et al., "Unlocking the Potential of Ordinary Classifier" (ICCV 2021) look at an ordinary classifier in their
-second figure: erase what the class map covers, infer again, and again.
+This is how Kweon et al., "Unlocking the Potential of Ordinary Classifier" (ICCV 2021) examine an ordinary classifier in
+their second figure: erase what the class map covers, infer again, and repeat.
 """
 
 from pathlib import Path
@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wsss_core.cams.record_climb import MOST_CLASSES, Step, evenly_labelled, small_image
-from wsss_core.datasets.images import read_image
+from wsss_core.cams.record_climb import Step, record, small_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.transforms import normalise
-from wsss_core.files.climb_store import ImageClimb, write_climbs
 from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier import ClassMapClassifier
@@ -21,7 +19,7 @@ from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.erasing import erasing_mask
 
 ROUNDS = 4
-"""Times that a classifier looks at an image: as it is, and after each of the erasings."""
+"""How often a classifier sees an image: first unchanged, and then after each erasing."""
 
 
 def record_erasing(
@@ -29,52 +27,37 @@ def record_erasing(
 ) -> None:
     """Record what a classifier finds in each round, for a few images at their own size, one class after the other.
 
-    The file has the format of recorded climbs (:mod:`wsss_core.files.climb_store`), a round for a step; its scores are
-    the class's probabilities.
+    The file has the format of recorded climbs (:mod:`wsss_core.files.climb_store`), with rounds as steps and the
+    class's probabilities as scores.
 
     Args:
         index: the training images.
-        images: of how many, at most; evenly spread over those with a label, without a look at what comes out.
+        images: how many to record, at most; evenly spread over those with a label, and not chosen by the result.
         classifier_weights: file of the classifier.
-        erasing_h5: the file to make.
-        run: how it is run.
+        erasing_h5: the file to write.
+        run: how to run it.
 
     Raises:
-        UserError: the weights are not a classifier's, or of other classes than the data set's.
+        UserError: the weights are not a classifier's, or are for other classes than the data set's.
     """
     classifier = load_classifier(classifier_weights, device_for(run), index.classes)
-    erasings = (_image_erasing(classifier, index, position) for position in evenly_labelled(index, images))
-    write_climbs(erasing_h5, index.classes, run.provenance, erasings)
-
-
-def _image_erasing(classifier: ClassMapClassifier, index: DatasetIndex, position: int) -> ImageClimb:
-    image = read_image(index.image_paths[position])
-    classes = np.flatnonzero(index.label_matrix[position])[:MOST_CLASSES]
-    rounds = [erase_and_infer(classifier, image, int(class_index)) for class_index in classes]
-    return ImageClimb(
-        index.image_ids[position],
-        classes.astype(np.int16),
-        np.array([[seen.map for seen in one] for one in rounds]),
-        np.array([[seen.score for seen in one] for one in rounds], np.float32),
-        np.array([[seen.image for seen in one] for one in rounds]),
-        *image.shape[:2],
-    )
+    record(erasing_h5, index, images, lambda image, k: erase_and_infer(classifier, image, k), run)
 
 
 def erase_and_infer(
     classifier: ClassMapClassifier, image: np.ndarray, class_index: int, rounds: int = ROUNDS
 ) -> list[Step]:
-    """Look for a class, erase what its map covers, and look again.
+    """Draw the map of a class, erase what it covers, and repeat.
 
     Args:
         classifier: on its device, in evaluation mode.
         image: (H, W, 3) uint8 RGB.
         class_index: the class.
-        rounds: how often it looks.
+        rounds: how many maps to draw.
 
     Returns:
-        Of each round the rectified map, the class's probability and the image: its pixels times 1 less the map divided
-        by its maximum, round after round, so that what is erased has the colour of ImageNet's mean.
+        For each round, the rectified map, the class's probability and the image. After each round, pixels are
+        multiplied by 1 minus the map divided by its maximum, so that erased pixels get the colour of ImageNet's mean.
     """
     seen = normalise(image)[None].to(next(classifier.parameters()))
     steps = []

@@ -1,7 +1,7 @@
-"""AdvCAM's seed at every number of steps up to that of its settings, scored while each image climbs once.
+"""Scores AdvCAM's seed at every number of steps up to that of its settings, while each image climbs only once.
 
-As AdvCAM's paper plots it (Lee et al., CVPR 2021): mIoU of the seed over T, with and without regularisation. The maps
-of t steps are the sums of the first t of a longer climb, so that no image climbs again for another t.
+AdvCAM's paper has this plot (Lee et al., CVPR 2021): mIoU of the seed over T, with and without regularisation. The maps
+for t steps are sums over the first t steps of the longest climb, so that one climb is enough for all t.
 """
 
 import logging
@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsss_core.cams.advcam import ClimbableClassifier, climbed_maps, steps_at_scale, weight_of_sums
+from wsss_core.cams.advcam import climbed_maps, steps_at_scale, weight_of_sums
 from wsss_core.cams.amplification import REGIONS, Amplification
+from wsss_core.cams.climbing import ClimbableClassifier
 from wsss_core.cams.generate_cams import prepared_for_drawing
 from wsss_core.cams.map_sizes import SummedMaps
 from wsss_core.config.cams import AdvCams
@@ -37,7 +38,7 @@ from wsss_core.jobs.run import Run
 from wsss_core.networks.classifier_files import load_classifier
 
 BLOCK_IMAGES = 16
-"""Images that a killed job loses at most."""
+"""A killed job loses at most this many images."""
 log = logging.getLogger(__name__)
 
 
@@ -50,21 +51,21 @@ def score_climb(
     conditions: Mapping[str, str] | None = None,
     run: Run = Run(),
 ) -> None:
-    """Score the seed after each step of a climb; a killed run goes on after its last block of images.
+    """Score the seed after each step of a climb; a killed run continues after its last block of images.
 
     Args:
-        parameters: the settings that the maps are drawn with; ``steps`` is the longest climb.
+        parameters: the settings for drawing the maps; ``steps`` is the longest climb.
         index: the images to score.
         masks: mask files by image id; values as in :func:`wsss_core.evaluation.score.score_cams`.
         classifier_weights: file of the classifier.
-        tables: the files to make: of the scores, with a row for each number of steps and threshold; and of the
-            regions that grow, with a row for each step (:mod:`wsss_core.cams.amplification`).
-        conditions: what the maps are made under; columns after the threshold.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        tables: the files to write: the scores, with a row for each number of steps and threshold; and the growing
+            regions, with a row for each step (:mod:`wsss_core.cams.amplification`).
+        conditions: the conditions under which the maps are made, as columns after the threshold.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: the weights are not a classifier's, or of other classes than the data set's; an image cannot be read
-            or a mask does not fit it.
+        UserError: the weights are not a classifier's, or are for other classes than the data set's; an image cannot be
+            read or a mask does not fit it.
     """
     partial = PartialWork(tables[0].parent, "climb_scores", run.inputs)
     if partial.restore(*tables):
@@ -102,7 +103,7 @@ def score_climb(
 
 
 class _Tally:
-    """What is counted of all images so far."""
+    """The counts over all images so far."""
 
     def __init__(self, classes: int, steps: int) -> None:
         self.classes = classes
@@ -115,12 +116,12 @@ class _Tally:
         return counted | grown
 
     def write(self, path: Path, images: int) -> None:
-        """Keep it, as counted over the first so many images."""
+        """Save the counts over the first ``images`` images."""
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, images=np.array(images), **self._arrays())  # type: ignore[arg-type]
 
     def read(self, path: Path) -> int:
-        """Take over what was kept: of how many images. What is damaged counts as nothing."""
+        """Restore saved counts; returns the number of images. A damaged file counts as none."""
         own = self._arrays()
         with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             with np.load(path, allow_pickle=False) as kept:
@@ -134,13 +135,13 @@ class _Tally:
 
 
 class _Scored(NamedTuple):
-    """An image that is scored."""
+    """An image to score."""
 
     image_id: str
     file: Path
     size: tuple[int, int]
     classes: np.ndarray
-    """(K,): numbers of the classes that it is labelled with."""
+    """(K,): indices of its labels."""
     mask: Path
 
 
@@ -178,8 +179,8 @@ def scale_of_regions(parameters: AdvCams) -> int:
     """Position of the scale at which growing regions are counted.
 
     Returns:
-        Of the scales with all steps, the nearest to 1; of two as near, the larger. Climbs below 1 may take fewer steps:
-        without any other scale, of all the nearest to 1.
+        Among the scales with all steps (climbs below 1 may take fewer), the nearest to 1; of two equally near, the
+        larger. If no scale has all steps, the nearest to 1 of all.
     """
     all_steps = [n for n in range(len(parameters.scales)) if _steps_at(parameters, n) == parameters.steps]
     candidates = all_steps or range(len(parameters.scales))
@@ -193,16 +194,16 @@ def _steps_at(parameters: AdvCams, number: int) -> int:
 def climbs_at_scales(
     classifier: ClimbableClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: AdvCams
 ) -> list[Tensor]:
-    """The maps of an image's climbs, one after another.
+    """The maps of an image's climbs at all scales.
 
     Args:
         classifier: see :func:`wsss_core.cams.advcam.advcam_class_maps`.
         image: (H, W, 3) uint8 RGB.
-        class_indices: the K classes that it shows; each climbs on its own.
+        class_indices: the K classes that it shows; each has its own climb.
         parameters: scales, steps and so on.
 
     Returns:
-        For each scale (K, steps there, h, w), on the classifier's device.
+        For each scale, (K, steps at this scale, h, w), on the classifier's device.
     """
     images = scaled_images([image], parameters.scales).sent_to(next(iter(classifier.parameters())))
     return [
@@ -218,10 +219,10 @@ def climbs_at_scales(
 
 
 def maps_over_steps(climbed: Sequence[Tensor], size: tuple[int, ...], parameters: AdvCams) -> Iterator[np.ndarray]:
-    """The class maps that settings with 1, 2, ... ``steps`` would have given, as they are stored and scored.
+    """The class maps that settings with 1, 2, ... ``steps`` would give, as stored and scored.
 
     Args:
-        climbed: of :func:`climbs_at_scales`.
+        climbed: the result of :func:`climbs_at_scales`.
         size: the image's height and width.
         parameters: the settings of the climbs.
 
@@ -235,7 +236,7 @@ def maps_over_steps(climbed: Sequence[Tensor], size: tuple[int, ...], parameters
         sums = SummedMaps(size[0], size[1])
         for number, scale in enumerate(parameters.scales):
             wanted = steps_at_scale(steps, scale, parameters.steps_below_scale_1)
-            for step in range(summed[number], wanted):  # in the order in which a climb of its own adds them up
+            for step in range(summed[number], wanted):  # in the order of a separate climb
                 later[number] = later[number] + climbed[number][:, step]
             summed[number] = wanted
             total = first[number] if wanted == 1 else first[number] + later[number]
@@ -247,7 +248,7 @@ def maps_over_steps(climbed: Sequence[Tensor], size: tuple[int, ...], parameters
 
 
 def amplification_rows(amplification: Amplification) -> list[dict[str, str]]:
-    """A row for each step: of each region the share of pixels that have grown, and the mean ratio."""
+    """A row for each step: for each region, the share of pixels that have grown, and the mean ratio."""
     shares, ratios = amplification.shares(), amplification.mean_ratios()
     return [
         {

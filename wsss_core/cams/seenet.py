@@ -1,6 +1,6 @@
-"""SeeNet's maps: the larger of both branches', and of the image's and its mirror image's.
+"""SeeNet's maps: the maximum over both branches, and over the image and its mirror image.
 
-Hou et al., NeurIPS 2018, section 3.4; what is computed is what SeeNet ``vis.ipynb`` computes.
+Hou et al., NeurIPS 2018, section 3.4; computes what SeeNet ``vis.ipynb`` computes.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ from wsss_core.networks.self_erasing import EPSILON, SelfErasingClassifier
 def seenet_class_maps(
     classifier: SelfErasingClassifier, image: np.ndarray, class_indices: Sequence[int], parameters: SeenetCams
 ) -> SummedMaps:
-    """Fuse the branches' maps; the trunk sees the image and its mirror image once a scale.
+    """Fuse the branches' maps; the trunk sees the image and its mirror image once for each scale.
 
     Args:
         classifier: on its device, in evaluation mode.
         image: (H, W, 3) uint8 RGB.
         class_indices: the K classes the image shows, ascending.
-        parameters: size, scales, thresholds, whose attention is erased.
+        parameters: size, scales, thresholds, classes whose attention is erased.
     """
     weight = next(classifier.parameters())
     height, width = image.shape[:2]
@@ -54,9 +54,7 @@ def seenet_class_maps(
 
 
 def _network_input(image: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """The image (H, W, 3) normalised, (3, *size), resized as OpenCV does: cubic, without a wider filter
-    for smaller images, values not clipped.
-    """
+    """Normalise an image (H, W, 3) as (3, *size), resized like OpenCV: cubic, without antialiasing or clipping."""
     pixels = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)  # (3, H, W)
     if pixels.shape[1:] != size:
         pixels = _cubic(pixels, size)
@@ -65,12 +63,12 @@ def _network_input(image: np.ndarray, size: tuple[int, int]) -> Tensor:
 
 
 def _cubic(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (N, h, w) by cubic interpolation (a = -0.75, as OpenCV's)."""
+    """Resize (N, h, w) by cubic interpolation (a = -0.75, as in OpenCV)."""
     return functional.interpolate(maps[None], size=size, mode="bicubic", align_corners=False)[0]
 
 
 def _fused(first: Tensor, second: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps of the branches (1 or 2, h, w), the second view mirrored, to one map (H, W) in [0, 1]."""
+    """Fuse maps of the branches (1 or 2, h, w), the second view mirrored, into one map (H, W) in [0, 1]."""
     scaled = []
     for branch in (first, second):
         rectified = _cubic(branch, size).relu()

@@ -1,6 +1,6 @@
 """AEFT's objective: classification by gated pyramid pooling, attraction and repulsion.
 
-Yoon et al., ECCV 2022; what is computed is what AEFT ``models/model_gpp_aeft_eccv22.py`` computes.
+Yoon et al., ECCV 2022; computes what AEFT ``models/model_gpp_aeft_eccv22.py`` computes.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ EPSILON = 1e-5
 
 
 class AeftObjective(Objective, name="aeft"):
-    """Classification in all epochs; from ``warmup_epochs`` on also the triplets' two losses."""
+    """Classification in all epochs; after ``warmup_epochs`` also the triplets' two losses."""
 
     @classmethod
     def build_network(cls, parameters: Classifier, trunk: Trunk, classes: Sequence[str]) -> ClassMapClassifier:
@@ -36,13 +36,13 @@ class AeftObjective(Objective, name="aeft"):
         )
 
     def batch_size(self, epoch: int) -> int:
-        """Larger once there are triplets."""
+        """Images in a step: more when there are triplets."""
         settings = cast(AeftClassifier, self.parameters)
         grown = settings.triplet_batch_size if epoch >= settings.warmup_epochs else None
         return grown or settings.optimisation.batch_size
 
     def coupling_of_images(self) -> str | None:
-        """Triplets are formed within a batch, and the first images of a batch may count alone."""
+        """Triplets are formed within a batch, and perhaps only its first images count."""
         settings = cast(AeftClassifier, self.parameters)
         if settings.repulsion_weight > 0:
             return "the triplets of 'repulsion_weight' are formed within a batch"
@@ -51,11 +51,11 @@ class AeftObjective(Objective, name="aeft"):
         return None
 
     _partners: list[int] | None = None
-    """Of the batch that comes next."""
+    """The negatives of the next batch."""
 
     def prepare(self, labels: Tensor) -> None:
-        """Choose the negatives of the batch that comes next."""
-        # Python's generator as the authors use, but seeded from torch's, which is set in each epoch.
+        """Choose the negatives of the next batch."""
+        # Python's generator like the authors, but seeded from torch's, which is seeded in each epoch.
         generator = Random(int(torch.randint(2**62, ())))
         settings = cast(AeftClassifier, self.parameters)
         choose = disjoint_negatives if settings.negatives == "disjoint" else negatives
@@ -70,7 +70,7 @@ class AeftObjective(Objective, name="aeft"):
         return self.triplet_losses(images, labels, epoch, partners)
 
     def triplet_losses(self, images: Tensor, labels: Tensor, epoch: int, partners: Sequence[int]) -> dict[str, Tensor]:
-        """The losses with given negatives: ``partners``, of :func:`negatives`. See :meth:`losses`."""
+        """The losses with given negatives (``partners``, from :func:`negatives`). See :meth:`losses`."""
         settings, network = cast(AeftClassifier, self.parameters), cast(GatedPyramidClassifier, self.network)
         maps, pooled, logits = network.pool(images)
         classified = slice(settings.classified_images)
@@ -96,16 +96,16 @@ class AeftObjective(Objective, name="aeft"):
 
 
 def negatives(labels: Tensor, generator: Random) -> list[int]:
-    """For each image another one of the batch that shares no class with it, as the authors choose it.
+    """For each image, another one of the batch without a common class, chosen as by the authors.
 
-    They go through the images in an order that is shuffled, while they go, each time that both an image with a
-    common class and one without have been found; so the first image without a common class in that order. An
-    image for which there is none adds nothing until the next image adds two: its negative may then share its
-    class. If the last images have none, the authors' code stops with an error; here they get -1.
+    For each image they take the first image without a common class, in an order that is shuffled during the search each
+    time that both an image with a common class and one without have been found. An image without any candidate adds
+    nothing, and the next image then adds two: so a negative may share the image's class. If the last images have no
+    candidate, the authors' code stops with an error; here they get -1.
 
     Args:
         labels: (B, K), above 0 for the image's classes.
-        generator: shuffles.
+        generator: shuffles the order.
 
     Returns:
         B positions in the batch, or -1 for an image without negative.
@@ -117,7 +117,7 @@ def negatives(labels: Tensor, generator: Random) -> list[int]:
     without: list[int] = []
     for image in range(images):
         last = order[-1]
-        for other in order:  # the shuffling below changes what comes next, as it does for the authors
+        for other in order:  # the shuffling below changes what comes next, as in the authors' code
             if other == last and with_common == image:
                 with_common += 1
             if common[image][other] and with_common < image + 1:
@@ -130,11 +130,11 @@ def negatives(labels: Tensor, generator: Random) -> list[int]:
 
 
 def disjoint_negatives(labels: Tensor, generator: Random) -> list[int]:
-    """For each image another one of the batch at random that shares no class with it; -1 where there is none.
+    """For each image, a random other one of the batch without a common class; -1 if there is none.
 
     Args:
         labels: (B, K), above 0 for the image's classes.
-        generator: draws.
+        generator: draws the images.
     """
     shown = (labels > 0).cpu()
     common = (shown[:, None] & shown[None]).any(dim=2).tolist()
@@ -153,13 +153,13 @@ def scaled_maps(maps: Tensor) -> Tensor:
 def erasing_mask(
     maps: Tensor, labels: Tensor, size: torch.Size | tuple[int, int], high_threshold: float, masking: str
 ) -> Tensor:
-    """What the positive view of a triplet is multiplied by.
+    """The mask that makes the positive view of a triplet.
 
     Args:
         maps: raw class maps (B, K, h, w).
         labels: (B, K), 1 or 0.
         size: height and width of the images.
-        high_threshold: from it on the image is erased.
+        high_threshold: values of at least this are erased.
         masking: ``soft`` or ``hard``; see ``AeftClassifier``.
 
     Returns:
@@ -176,7 +176,7 @@ def attraction_loss(compared: Tensor, compared_erased: Tensor, labels: Tensor) -
 
     Args:
         compared: the images' pooled class maps (B, K, h, w), or their class maps.
-        compared_erased: those of the images with the confident region erased.
+        compared_erased: the same for the images with the confident region erased.
         labels: (B, K), 1 or 0.
     """
     anchors, positives = (functional.relu(view).mean(dim=(2, 3)) * labels for view in (compared, compared_erased))
@@ -184,7 +184,7 @@ def attraction_loss(compared: Tensor, compared_erased: Tensor, labels: Tensor) -
 
 
 def embeddings(pooled: Tensor, region: Tensor) -> Tensor:
-    """Mean of the pooled maps, scaled to a largest magnitude of 1, over a region: two times (B, K, h, w) to (B, K)."""
+    """Means over a region of the pooled maps, scaled to a largest magnitude of 1: from twice (B, K, h, w) to (B, K)."""
     scaled = pooled / (pooled.abs().amax(dim=(2, 3), keepdim=True) + EPSILON)
     return (region * scaled).sum(dim=(2, 3)) / (region.sum(dim=(2, 3)) + EPSILON)
 
@@ -196,25 +196,25 @@ def repulsion_loss(
 
     Args:
         maps: raw class maps (B, K, h, w).
-        compared: those that embeddings are taken of, the pooled ones or the same, of the same shape.
+        compared: the maps for embeddings, of the same shape: the pooled maps, or ``maps``.
         labels: (B, K), 1 or 0.
-        partners: of each image its negative's position in the batch, or -1.
+        partners: for each image, the position of its negative in the batch, or -1.
         settings: thresholds, margin, fewest triplets.
 
     Returns:
-        The mean of margin - distance over hard triplets, those within the margin; 0 if they are too few.
+        The mean of margin - distance over hard triplets (those within the margin); 0 if there are too few.
     """
     shown = labels[:, :, None, None]
     unconfident = (scaled_maps(maps) * shown < settings.low_threshold).to(maps)
     anchors = embeddings(compared, unconfident) * labels
-    # The authors' mask for negatives, map < 1, holds everywhere: scaled maps never reach 1.
-    chosen = sent_to(labels, torch.tensor(partners))  # of -1, any other image's, which does not count
+    # The authors' mask for negatives, map < 1, is true everywhere: scaled maps never reach 1.
+    chosen = sent_to(labels, torch.tensor(partners))  # -1 chooses another image, which is not counted below
     others = (embeddings(compared, torch.ones_like(maps)) * labels)[chosen]
     distances = (anchors - others).pow(2).sum(dim=1)  # (B,)
-    # An image without classes, which the authors' data do not have, is as good as none.
+    # Images without classes, which the authors' data do not have, are not counted.
     labelled = (labels > 0).any(dim=1)
     hard = (distances < settings.margin) & (chosen >= 0) & labelled & labelled[chosen]
-    # Neither are the hard ones picked out, nor is it asked how many they are: the device would be waited for.
+    # Hard triplets are not selected, and their number is not read: that would wait for the device.
     number = hard.sum()
     total = torch.where(hard, settings.margin - distances, 0).sum()
     return torch.where(number < settings.fewest_hard_triplets, 0, total / number.clamp(min=1))

@@ -1,8 +1,7 @@
-"""CGNet's objective: what a class's map erases shall hide that class, and nothing else.
+"""CGNet's objective: erasing what a class's map covers must hide that class, and nothing else.
 
-Kweon et al., "Unlocking the Potential of Ordinary Classifier: Class-specific Adversarial Erasing
-Framework for Weakly Supervised Semantic Segmentation", ICCV 2021; what is computed is what OC-CSE
-``models/model_cse.py`` computes.
+Kweon et al., "Unlocking the Potential of Ordinary Classifier: Class-specific Adversarial Erasing Framework for Weakly
+Supervised Semantic Segmentation", ICCV 2021; computes what OC-CSE ``models/model_cse.py`` computes.
 """
 
 from typing import cast
@@ -19,21 +18,21 @@ from wsss_core.networks.erasing import erasing_mask
 
 
 class CgnetObjective(Objective, name="cgnet"):
-    """Classification, and a frozen ordinary classifier's on images with one class erased.
+    """Classification, and the loss of a frozen ordinary classifier on images with one class erased.
 
-    The gradient of the second runs through the frozen classifier and the mask into the trained network.
+    The gradient of the second loss reaches the trained network through the frozen classifier and the mask.
     """
 
     def __init__(
         self, network: ClassMapClassifier, parameters: Classifier, ordinary: ClassMapClassifier | None
     ) -> None:
-        """Freeze ``ordinary``: gradients pass through it to the image, and none of its weights gets one.
+        """Freeze ``ordinary``: gradients pass through it to the image, but its weights get none.
 
         Args:
-            network: the network that is trained.
+            network: the network to train.
             parameters: the objective's settings.
-            ordinary: any network that is called as a classifier, such as a folded copy; it stays on its device if
-                that is the images'.
+            ordinary: any network with a classifier's interface, such as a folded copy; moved to the images' device if
+                needed.
         """
         super().__init__(network, parameters, ordinary)
         assert ordinary is not None
@@ -41,7 +40,7 @@ class CgnetObjective(Objective, name="cgnet"):
         self.ordinary = ordinary.requires_grad_(False).eval()
 
     def coupling_of_images(self) -> str | None:
-        """The authors' masks are."""
+        """The authors' masks depend on the whole batch."""
         if self.settings.erasing == "none" or self.settings.mask_maximum == "image":
             return None
         return "'mask_maximum: batch' scales each mask by the largest value in the whole batch ('image' does not)"

@@ -1,4 +1,4 @@
-"""CLIP's objective: none. An imported image tower becomes a classifier by the features of texts.
+"""CLIP's objective: none. An imported image tower becomes a classifier with the features of texts.
 
 Lin et al., "CLIP is Also an Efficient Segmenter: A Text-Driven Approach for Weakly Supervised Semantic Segmentation",
 CVPR 2023.
@@ -22,7 +22,7 @@ from wsss_core.networks.text_features import read_text_features
 from wsss_core.networks.weights import load_state, load_weights
 
 KIND = "clip"
-"""What the file of an image tower calls it."""
+"""The kind of an image tower, as its file says it."""
 
 
 class ClipObjective(Objective, name="clip"):
@@ -30,7 +30,7 @@ class ClipObjective(Objective, name="clip"):
 
     @classmethod
     def build_network(cls, parameters: Classifier, trunk: Trunk, classes: Sequence[str]) -> ClassMapClassifier:
-        """A tower with random weights, beside the features of the texts' file."""
+        """A tower with random weights, and the features from the file of texts."""
         settings = cast(ClipClassifier, parameters)
         own, background = read_text_features(
             settings.text_features, settings.texts(classes), settings.background_texts()
@@ -42,7 +42,7 @@ class ClipObjective(Objective, name="clip"):
 
     @classmethod
     def start_from(cls, path: Path, network: ClassMapClassifier, whole: bool) -> None:
-        """Put an image tower, from a file of the import's, into a network."""
+        """Load an imported image tower into a network."""
         state, description = load_weights(path)
         if description.get("kind") != KIND:
             raise UserError(
@@ -53,8 +53,8 @@ class ClipObjective(Objective, name="clip"):
         length = state["projection"].shape[-1] if "projection" in state else 0
         if length != texts["class_texts"].shape[1]:
             raise UserError(
-                f"{path}: gives features of length {length}, and the texts' have {texts['class_texts'].shape[1]}: "
-                "text_features are of another CLIP"
+                f"{path}: gives features of length {length}, but those of the texts have "
+                f"{texts['class_texts'].shape[1]}: 'text_features' belongs to another CLIP"
             )
         load_state(network, {**state, **texts}, path)
 

@@ -1,7 +1,7 @@
-"""MCTformer+'s objective: classification by class tokens and by patches, and class tokens that differ.
+"""MCTformer+'s objective: classification by class tokens and by patches, and a contrast between class tokens.
 
 Xu et al., "MCTformer+: Multi-Class Token Transformer for Weakly Supervised Semantic Segmentation", TPAMI 2024; written
-from the paper's formulas, and compared with what the authors' code computes (``tests/parity/test_mctformer.py``).
+from the paper's formulas, and compared with the results of the authors' code (``tests/parity/test_mctformer.py``).
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.parameter_groups import ParameterGroup
 
 EPSILON = 1e-8
-"""Keeps an image without classes from being divided by zero."""
+"""Prevents division by zero for an image without classes."""
 
 
 class MctformerObjective(Objective, name="mctformer"):
@@ -29,7 +29,7 @@ class MctformerObjective(Objective, name="mctformer"):
 
     @classmethod
     def build_network(cls, parameters: Classifier, trunk: Trunk, classes: Sequence[str]) -> ClassMapClassifier:
-        """A vision transformer with class tokens, for images of the size of the training crops."""
+        """A vision transformer with class tokens, for images of the training crops' size."""
         settings = cast(MctformerClassifier, parameters)
         network = ClassTokenClassifier(trunk, classes, settings.augmentation.crop, settings.ranking_decay)
         blocks = network.trunk.body.blocks
@@ -39,7 +39,7 @@ class MctformerObjective(Objective, name="mctformer"):
         return network
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """All weights; those of one dimension, biases and class tokens do not decay."""
+        """All weights, without weight decay for biases, one-dimensional weights and class tokens."""
         factor = self.parameters.optimisation.head_factor
         groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
@@ -67,17 +67,17 @@ class MctformerObjective(Objective, name="mctformer"):
 
 
 def contrast_loss(class_tokens: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """How hard the class tokens of an image are to tell from each other by their direction.
+    """How similar the directions of an image's class tokens are.
 
-    Of each block's tokens, scaled to length 1, a row of their products is taken for logits of the token's own class:
-    cross-entropy over all classes, of the image's own classes. There is no temperature.
+    Each block's tokens are scaled to length 1. The products of a token with all tokens are logits for its own class:
+    the loss is the cross-entropy over all classes, for the image's own classes. There is no temperature.
 
     Args:
-        class_tokens: of each block (B, K, C).
+        class_tokens: for each block, (B, K, C).
         labels: (B, K), 1 or 0.
 
     Returns:
-        A scalar: the mean over an image's classes, then blocks, then images; an image without classes has 0.
+        A scalar: the mean over an image's classes, then over blocks and images; 0 for an image without classes.
     """
     shown = labels.sum(dim=1)
     of_blocks = []

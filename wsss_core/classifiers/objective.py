@@ -1,4 +1,4 @@
-"""What a classifier is trained for: the interface, and finding one by its name."""
+"""The objectives of classifier training: their interface, and the registry."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ class Objective(ABC):
     """Losses of a batch of images with image-level labels.
 
     A subclass registers itself: ``class CgnetObjective(Objective, name="cgnet")`` in the module
-    ``wsss_core/classifiers/cgnet.py`` is found by the name that ``objective`` has in the configuration.
+    ``wsss_core/classifiers/cgnet.py`` is found by its name for ``objective`` in the configuration.
 
     Attributes:
-        network: the network that is trained.
+        network: the network to train.
         parameters: the objective's settings.
     """
 
@@ -30,7 +30,7 @@ class Objective(ABC):
         """Register the objective.
 
         Raises:
-            UserError: the name is that of another module of the package.
+            UserError: another module of the package has this name.
         """
         super().__init_subclass__()
         OBJECTIVES.add(name, cls, cls.__module__)
@@ -38,29 +38,29 @@ class Objective(ABC):
     def __init__(
         self, network: ClassMapClassifier, parameters: Classifier, ordinary: ClassMapClassifier | None
     ) -> None:
-        """Keep the network and the settings; ``ordinary`` is the frozen classifier of those that name one."""
+        """Keep the network and the settings; ``ordinary`` is the frozen classifier, if the settings name one."""
         self.network, self.parameters = network, parameters
 
     @classmethod
     def build_network(cls, parameters: Classifier, trunk: Trunk, classes: Sequence[str]) -> ClassMapClassifier:
-        """The network that the objective trains, with random weights."""
+        """The network to train, with random weights."""
         del parameters
         return ClassMapClassifier(trunk, classes)
 
     @classmethod
     def start_from(cls, path: Path, network: ClassMapClassifier, whole: bool) -> None:
-        """Put the weights of another classifier into ``network``, in place; see :func:`start_from_classifier`."""
+        """Load the weights of another classifier into ``network``, in place; see :func:`start_from_classifier`."""
         start_from_classifier(path, network, whole)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """What the optimiser fits, and how fast: the trunk, and the new layers faster by ``head_factor``."""
+        """The parameters to optimise: the trunk, and the new layers with a rate larger by ``head_factor``."""
         return [
             ParameterGroup(trainable(self.network.trunk), 1),
             ParameterGroup(self.network.new_parameters(), self.parameters.optimisation.head_factor),
         ]
 
     def prepare(self, labels: Tensor) -> None:
-        """Look at the labels of the batch whose losses come next while they are on the host: a GPU's are waited for.
+        """Use the labels of the next batch while they are on the host: reading them from a GPU would wait for it.
 
         Args:
             labels: (B, K) float, on the CPU; see :meth:`losses`.
@@ -73,18 +73,18 @@ class Objective(ABC):
 
         Args:
             images: (B, 3, H, W), normalised.
-            labels: (B, K) float, 1 where the image shows the class, else 0.
+            labels: (B, K) float, 1 if the image shows the class, else 0.
             epoch: from 0.
 
         Returns:
-            Named scalars; ``loss`` is minimised, the others are told of in the training curve.
+            Named scalars; ``loss`` is minimised, and all are in the training curve.
         """
 
     def coupling_of_images(self) -> str | None:
         """Why the loss of a batch is not the mean of its images' losses; None if it is.
 
-        On several GPUs each computes the loss of a part of the batch, and their mean is minimised. An
-        objective that answers here is refused there.
+        On several GPUs, each computes the loss of a part of the batch, and the mean is minimised. There, an objective
+        with a reason is refused.
         """
         return None
 
@@ -95,4 +95,4 @@ class Objective(ABC):
 
 
 OBJECTIVES: Registry[type[Objective]] = Registry("wsss_core.classifiers", "classifiers")
-"""By the name that ``objective`` has in the configuration."""
+"""The objectives by their name for ``objective`` in the configuration."""

@@ -1,4 +1,4 @@
-"""How well a classifier tells which classes a validation image shows: scored and judged before maps are drawn."""
+"""Scores how well a classifier predicts the classes of validation images, and judges it before maps are drawn."""
 
 import csv
 import logging
@@ -26,11 +26,11 @@ from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier
 
 IMAGES_AT_ONCE = 16
-"""Images of one size that go through the network at once, at most."""
+"""At most this many images of one size go through the network at once."""
 PIXELS_AT_ONCE = 2**21
-"""Pixels of those together: eight images of VOC's size."""
+"""At most this many pixels go through it at once: eight images of VOC's size."""
 COLUMNS = ("class", "average_precision", "chance", "f1", "precision", "recall", "positive_images")
-"""Of the table of scores; shares from 0 to 1."""
+"""Columns of the table of scores; shares go from 0 to 1."""
 log = logging.getLogger(__name__)
 
 
@@ -43,26 +43,26 @@ def score_classifier(
     what_to_do: Sequence[str] = (),
     run: Run = Run(),
 ) -> Verdict:
-    """Score a classifier on validation images, by their image-level labels alone, and say whether it has learned.
+    """Score a classifier on validation images, using only image-level labels, and judge whether it has learned.
 
-    Images are seen whole, at their own size. An image is said to show a class if the class's logit is 0 or more.
+    The classifier sees whole images at their own size. A class counts as found if its logit is 0 or more.
 
     Args:
-        index: the validation images. One without any label counts as showing no class.
+        index: the validation images. An image without any label counts as showing no class.
         classifier_weights: file of the classifier.
-        scores_csv: the table to make, with the columns of ``COLUMNS``: a row for each class, and first, with an empty
-            ``class``, their means. A cell is empty where the images cannot tell.
+        scores_csv: the table to write, with the columns of ``COLUMNS``: first a row with the means and an empty
+            ``class``, then a row for each class. A cell is empty if the images do not determine it.
         verdict_json: the verdict to write; see :mod:`wsss_core.evaluation.classifier_verdict`.
         classifier: the classifier's variant.
         what_to_do: advice for a classifier near chance, see :func:`wsss_core.evaluation.classifier_verdict.judge`.
-        run: how it is run.
+        run: how to run it.
 
     Returns:
-        The verdict; the log has it too, as a warning if the classifier, or a class, is near chance.
+        The verdict, which is also logged, as a warning if the classifier or a class is near chance.
 
     Raises:
-        UserError: the weights are not a classifier's, or of other classes than the data set's; an image cannot be
-            read, or has changed its size.
+        UserError: the weights are not a classifier's, or are for other classes than the data set's; an image cannot be
+            read, or its size has changed.
     """
     network = load_classifier(classifier_weights, device_for(run), index.classes)
     figures = classify_figures(logits_of(network, index, run.threads), index.label_matrix)
@@ -75,7 +75,7 @@ def score_classifier(
 
 
 def logits_of(network: ClassMapClassifier, index: DatasetIndex, threads: int = 1) -> np.ndarray:
-    """The logits of whole images (N, K), in the order of the index; ``threads`` read them."""
+    """The logits of whole images (N, K), in the order of the index; ``threads`` threads read images."""
     logits = np.zeros((len(index), len(index.classes)))
     weight = next(network.parameters())
     paths, sizes, ids = index.image_paths, index.sizes, index.image_ids
@@ -99,7 +99,7 @@ def logits_of(network: ClassMapClassifier, index: DatasetIndex, threads: int = 1
 
 
 def _batches(sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Positions of images of one size, in groups."""
+    """Groups of positions of images of one size."""
     of_size: dict[tuple[int, int], list[int]] = {}
     for position, size in enumerate(sizes):
         of_size.setdefault(size, []).append(position)
@@ -121,8 +121,8 @@ def _write_scores(figures: Classification, classes: Sequence[str], scores_csv: P
 def _log_figures(figures: Classification, classes: Sequence[str]) -> None:
     def line(name: str, row: ClassFigures) -> None:
         shares = (row.average_precision, row.chance, row.f1)
-        told = ("–" if isnan(share) else f"{100 * share:.1f} %" for share in shares)
-        log.info("%s: average precision %s (chance %s), F1 %s, shown by %d images", name, *told, row.positive_images)
+        texts = ("–" if isnan(share) else f"{100 * share:.1f} %" for share in shares)
+        log.info("%s: average precision %s (chance %s), F1 %s, shown by %d images", name, *texts, row.positive_images)
 
     for name, row in zip(classes, figures.classes, strict=True):
         line(name, row)

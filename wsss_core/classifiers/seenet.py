@@ -1,7 +1,7 @@
 """SeeNet's objective: three classifications that share a trunk.
 
-Hou et al., "Self-Erasing Network for Integral Object Attention", NeurIPS 2018. The authors released no
-training code: the losses are the paper's (section 3.3), the erasing is that of their layer.
+Hou et al., "Self-Erasing Network for Integral Object Attention", NeurIPS 2018. The authors released no training code:
+the losses follow the paper (section 3.3), and the erasing follows their layer.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from wsss_core.networks.self_erasing import SelfErasingClassifier
 
 
 class SeenetObjective(Objective, name="seenet"):
-    """Multi-label losses of the image (S_A), of it self-erased (S_B) and of its background alone (S_C)."""
+    """Multi-label losses of the image (S_A), of the self-erased image (S_B) and of only its background (S_C)."""
 
     @classmethod
     def build_network(cls, parameters: Classifier, trunk: Trunk, classes: Sequence[str]) -> ClassMapClassifier:
@@ -44,5 +44,5 @@ class SeenetObjective(Objective, name="seenet"):
 
 
 def _loss(maps: Tensor, labels: Tensor) -> Tensor:
-    """Mean binary cross-entropy of the maps' (B, K, h, w) means against labels (B, K)."""
+    """Mean binary cross-entropy between the means of maps (B, K, h, w) and labels (B, K)."""
     return functional.binary_cross_entropy_with_logits(maps.mean(dim=(2, 3)), labels)

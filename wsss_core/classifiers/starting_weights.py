@@ -1,4 +1,4 @@
-"""Starting a classifier from the weights of another one."""
+"""Starts a classifier from the weights of another one."""
 
 import logging
 from pathlib import Path
@@ -13,15 +13,15 @@ log = logging.getLogger(__name__)
 
 
 def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) -> None:
-    """Put the weights of another classifier into ``network``, in place.
+    """Load the weights of another classifier into ``network``, in place.
 
     Args:
-        path: a file of :func:`save_classifier`.
+        path: a file written by :func:`save_classifier`.
         network: any classifier with the same trunk.
-        whole: the file has to hold all of the network, for the same classes; else the trunk is enough.
+        whole: require the whole network, for the same classes; else the trunk is enough.
 
     Raises:
-        UserError: the file is missing, damaged or of another trunk, or ``whole`` and not all there.
+        UserError: the file is missing, damaged or for another trunk, or incomplete although ``whole``.
     """
     other = load_classifier(path)
     if whole:
@@ -29,7 +29,7 @@ def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) 
         if given != wanted:
             differences = (f"{key} is {given[key]}, not {wanted[key]}" for key in wanted if given[key] != wanted[key])
             raise UserError(
-                f"{path}: holds a classifier other than the one to be used without training: {'; '.join(differences)}"
+                f"{path}: holds another classifier than the one to use without training: {'; '.join(differences)}"
             )
         network.load_state_dict(other.state_dict())
         return
@@ -46,6 +46,6 @@ def start_from_classifier(path: Path, network: ClassMapClassifier, whole: bool) 
 
 
 def _what_is_computed(classifier: ClassMapClassifier) -> dict[str, Any]:
-    """The file's description of a classifier, but for what matters in training alone."""
+    """A classifier's description as in its file, without what only matters in training."""
     description = classifier_description(classifier)
     return {**description, "trunk": {key: value for key, value in description["trunk"].items() if key != "dropout"}}

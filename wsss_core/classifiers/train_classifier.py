@@ -1,4 +1,4 @@
-"""Stage `classifier`: a network that learns from image-level labels which classes an image shows."""
+"""Stage `classifier`: trains a network on image-level labels to predict the classes of images."""
 
 import logging
 from dataclasses import dataclass
@@ -46,14 +46,14 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """Files of weights that a training starts from; at least one of the first two."""
+    """The files of weights for the start of a training; at least one of the first two is given."""
 
     backbone: Path | None = None
-    """The trunk's."""
+    """The trunk's weights."""
     classifier: Path | None = None
-    """A classifier's, of the same trunk; its last layers too are taken where names and shapes agree."""
+    """Weights of a classifier with the same trunk; its last layers are used too, if names and shapes agree."""
     ordinary: Path | None = None
-    """The frozen ordinary classifier's, for objectives that need one."""
+    """Weights of the frozen ordinary classifier, for objectives that need one."""
 
 
 def train_classifier(
@@ -65,19 +65,19 @@ def train_classifier(
     training_csv: Path,
     run: Run = Run(),
 ) -> None:
-    """Train a classifier; a killed run goes on after its last finished epoch.
+    """Train a classifier; a killed run continues after its last finished epoch.
 
     Args:
         parameters: objective, optimisation, augmentation.
         trunk: the trunk's settings.
         index: the training images and their labels.
         start: the weights to start from.
-        weights: the file of weights to make.
-        training_csv: the training curve to make: epoch, losses, learning rate.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        weights: the file of weights to write.
+        training_csv: the training curve to write: epoch, losses, learning rate.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: the weights do not fit, or the loss is not finite any more.
+        UserError: the weights do not fit, or the loss is no longer finite.
     """
     optimisation = parameters.optimisation
 
@@ -120,7 +120,7 @@ def train_classifier(
 
 
 def _refuse_coupled_images(objective: Objective) -> None:
-    """Refuse several GPUs where what a process learns of an image depends on the others of the step."""
+    """Refuse several GPUs if the loss of an image depends on the other images of the step."""
     coupling = objective.coupling_of_images()
     if coupling is not None and number_of_processes() > 1:
         raise UserError(

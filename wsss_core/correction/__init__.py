@@ -1,1 +1,1 @@
-"""Labels on their way to a person and back: what is worth correcting, exports, and masks that were corrected."""
+"""Correction of labels by a person: what is worth correcting, exports, and imports of corrected masks."""

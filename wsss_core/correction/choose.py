@@ -1,4 +1,4 @@
-"""Which images a person is asked to correct."""
+"""Chooses the images for a person to correct."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,27 +18,27 @@ class Choice:
     """How images are chosen."""
 
     by: Literal["confidence", "disagreement"] | None
-    """What orders them: the lowest confidence first, or the largest disagreement; None keeps the data set's order."""
+    """The order: the lowest confidence first, or the largest disagreement; None keeps the data set's order."""
     listing: Path | None
-    """A text file of ids, an image a line, that the choice is limited to; None for all."""
+    """A text file of image ids, one a line, to choose from; None for all."""
     number: int | None
-    """How many, at most; None for all."""
+    """How many images, at most; None for all."""
 
 
 def choose(
     choice: Choice, artifact: Artifact, others: Sequence[Artifact], images: DatasetIndex, device: str
 ) -> tuple[list[str], dict[str, float]]:
-    """The ids of the chosen images in order, and the figures that they were ordered by.
+    """The ids of the chosen images in order, and the figures that determine the order.
 
     Args:
-        choice: how.
-        artifact: whose label maps are to be corrected.
-        others: of the same stage, which ``disagreement`` compares with.
-        images: all images that it has label maps of.
-        device: what a network is run on, if one has to be.
+        choice: how to choose.
+        artifact: has the label maps to correct.
+        others: artifacts of the same stage, with which ``disagreement`` compares.
+        images: all images with label maps in ``artifact``.
+        device: for running a network, if needed.
 
     Raises:
-        UserError: the choice has no effect or cannot be made, or an image of the list is not there.
+        UserError: the choice has no effect or is impossible, or an image of the list has no label map.
     """
     if choice.number is not None and choice.number < 1:
         raise UserError(f"--worst: has to be 1 or more, not {choice.number}")
@@ -67,7 +67,7 @@ def choose(
     else:
         same = [other.variant for other in others if other.directory == artifact.directory]
         if same:
-            raise UserError("--with: an experiment has the very same labels; name one that made them otherwise")
+            raise UserError("--with: an experiment has exactly the same labels; name one that made them differently")
         worth = disagreements([artifact, *others], candidates)
         if len(worth) < len(candidates):
             raise UserError("--with: an experiment lacks label maps of some of the images")

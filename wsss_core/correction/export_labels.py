@@ -1,4 +1,4 @@
-"""From an experiment's label maps to a folder that an annotation tool opens."""
+"""Exports an experiment's label maps to a folder for an annotation tool."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ from wsss_core.plan.artifacts import Artifact
 
 IMAGES = "images"
 PLAIN = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
-"""Formats that every tool shows, and their suffixes; images of others are saved as PNG."""
+"""Formats that every tool supports, and their suffixes; images in other formats are saved as PNG."""
 
 
 def export_labels(
@@ -45,19 +45,19 @@ def export_labels(
     """Write a folder with images and their labels; it appears when it is complete.
 
     Args:
-        artifact: whose label maps are exported.
+        artifact: has the label maps to export.
         experiment: the experiment's name, for the tool.
-        images: all images that the artifact has label maps of.
-        chosen: ids of the images to export, in the order in which tools shall show them.
-        worth: by image id, the figure that it was chosen by; for the record.
+        images: all images with label maps in the artifact.
+        chosen: ids of the images to export, in the order for the tool.
+        worth: the figure by which each image was chosen, by image id; for the record.
         format_name: a key of ``FORMATS``.
-        shapes: what regions are written as.
+        shapes: the form of regions.
         tolerance: how far polygons may be from the exact outlines, pixels.
-        url: what stands before the images' files in Label Studio's tasks; by default its local files.
+        url: the prefix of the images' files in Label Studio's tasks; by default that of its local files.
         folder: the folder to make.
 
     Raises:
-        UserError: the folder is there and not empty, label maps or images are missing, or the disk is full.
+        UserError: the folder exists and is not empty, label maps or images are missing, or the disk is full.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--out: {folder} is there already; name a new folder, as this one may hold corrections")
@@ -80,7 +80,7 @@ def export_labels(
             "artifact": str(artifact.directory),
             "format": format_name,
             "shapes": shapes,
-            "images": _as_they_come_back(scratch, images, chosen, worth),
+            "images": _digests_when_read(scratch, images, chosen, worth),
         }
         (scratch / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
         if folder.exists():
@@ -89,8 +89,8 @@ def export_labels(
 
 
 def _copy_image(source: Path, image_id: str, folder: Path) -> str:
-    """Copy an image as tools show it, upright; its file's name from the folder on."""
-    pixels = read_image(source)  # says what is wrong with a file, if anything is
+    """Copy an image, upright and in a format that all tools support; returns the file's path in the folder."""
+    pixels = read_image(source)  # raises an error if something is wrong with the file
     with Image.open(source) as image:
         suffixes = PLAIN.get(image.format or "", ())
         plain = bool(suffixes) and image.mode in ("RGB", "L", "P") and image.getexif().get(Base.Orientation, 1) == 1
@@ -104,10 +104,10 @@ def _copy_image(source: Path, image_id: str, folder: Path) -> str:
     return target.relative_to(folder).as_posix()
 
 
-def _as_they_come_back(
+def _digests_when_read(
     folder: Path, images: DatasetIndex, chosen: Sequence[str], worth: Mapping[str, float]
 ) -> dict[str, dict[str, object]]:
-    """By image id, a digest of the labels that the written files hold, by which an import sees what was changed."""
+    """By image id, a digest of the labels as read from the written files; by it an import recognises changes."""
     names = ImageNames(images)
     written = progress(list(read_annotations(folder, images.classes)), "Checking what was written")
     digests = {names.find(image.name): digest(drawn(image, images.classes)) for image in written}
@@ -118,5 +118,5 @@ def _as_they_come_back(
 
 
 def digest(labels: np.ndarray) -> str:
-    """What tells label maps apart."""
+    """A digest of a label map, to recognise changes."""
     return hashlib.sha256(repr((labels.shape, labels.dtype.str)).encode() + labels.tobytes()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Which image of the data set an annotation tool means."""
+"""Finds the image of the data set that a name in an annotation file means."""
 
 import re
 from collections import defaultdict
@@ -9,11 +9,11 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
-"""What Label Studio puts before the names of files that were uploaded to it."""
+"""Label Studio's prefix for the names of uploaded files."""
 
 
 class ImageNames:
-    """The images of a data set, by what tools call them."""
+    """The images of a data set, by their names in annotation tools."""
 
     def __init__(self, images: DatasetIndex) -> None:
         """Take the ids of an index."""
@@ -26,7 +26,7 @@ class ImageNames:
         """The id of an image.
 
         Args:
-            name: an id or a path, with or without suffix; of its folders, those that the tool has added do not count.
+            name: an id or a path, with or without suffix; leading folders that the tool has added are ignored.
 
         Raises:
             UserError: there is no such image, or there are several.
@@ -47,7 +47,7 @@ class ImageNames:
 
 
 def _spellings(name: str) -> list[str]:
-    """What an id may be called, the likeliest first."""
+    """The ids that a name may mean, the likeliest first."""
     stem, dot, suffix = name.rpartition(".")
     bare = [stem] if dot and stem and f".{suffix.lower()}" in image_suffixes() else []
     names = [name, *bare]

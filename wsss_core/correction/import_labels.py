@@ -1,4 +1,4 @@
-"""From what an annotation tool, or a person, has written back to masks."""
+"""Imports masks that an annotation tool or a person has written."""
 
 import json
 import os
@@ -24,43 +24,43 @@ FAULTS_SHOWN, NAMES_SHOWN = 10, 5
 
 @dataclass
 class Imported:
-    """What an import has found, by image id or name."""
+    """The result of an import, as image ids."""
 
     masks: list[str] = field(default_factory=list)
     """Images whose masks were written."""
     unchanged: list[str] = field(default_factory=list)
     """Images that nobody has changed since the export."""
     empty: list[str] = field(default_factory=list)
-    """Images without any region, which nobody may have looked at."""
+    """Images without any region, which perhaps nobody has looked at."""
     missing: list[str] = field(default_factory=list)
-    """Images of the export that are not there."""
+    """Images of the export that were not found."""
     background: list[str] = field(default_factory=list)
-    """Those of ``masks`` that show the background alone."""
+    """Images in ``masks`` that show only background."""
     others: list[str] = field(default_factory=list)
     """Images of other splits."""
     new_classes: dict[str, list[str]] = field(default_factory=dict)
-    """Classes that a mask has and the image's labels do not."""
+    """By class, images with a mask that shows it but without its label."""
 
 
 def import_labels(
     source: Path, index: DatasetIndex, split: str, folder: Path, exported: Path | None, unchanged: bool
 ) -> Imported:
-    """Write the masks that a tool's file or folder holds, as ``<image id>.png``; all of them or none.
+    """Write the masks in a tool's file or folder as ``<image id>.png``; all of them or none.
 
     Args:
         source: see :func:`wsss_core.annotations.formats.read_annotations`.
         index: the data set.
-        split: whose images are taken.
-        folder: where the masks go; masks of other images that lie there stay.
-        exported: the folder of the export that was corrected, or an archive of it, which tells what was changed; by
-            default ``source``, or the folder that it lies in, if that is one.
-        unchanged: take images that nobody has changed, too.
+        split: the split whose images are imported.
+        folder: where the masks go; masks of other images there are kept.
+        exported: the folder (or an archive of it) of the export that was corrected, to recognise changes; by default
+            ``source`` or its folder, if that is an export.
+        unchanged: also import images that nobody has changed.
 
     Returns:
-        What became of the images.
+        What was done with the images.
 
     Raises:
-        UserError: something is wrong with the annotations; tells all of it. Or no mask is left.
+        UserError: lists everything that is wrong with the annotations. Or there is no mask to import.
     """
     before = _exported_labels(source, exported)
     names, wanted = ImageNames(index), index.split(split)
@@ -98,7 +98,7 @@ def import_labels(
             raise UserError("\n".join([*faults[:FAULTS_SHOWN], *rest, "Nothing was written."]))
         found.missing = [image_id for image_id in before if image_id not in seen]
         if not found.masks:
-            raise UserError(f"{source}: no mask is to be taken: {in_words(found)}")
+            raise UserError(f"{source}: there is no mask to import: {in_words(found)}")
         for image_id in found.masks:
             target = folder / f"{image_id}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -107,18 +107,18 @@ def import_labels(
 
 
 def in_words(found: Imported) -> str:
-    """What became of images that were left out, with some of their names."""
+    """Why images were left out, with some of their names."""
     reasons = {
-        "unchanged since the export (--unchanged takes them too)": found.unchanged,
-        "without any region (where one shows nothing, draw 'background', or take it by --unchanged)": found.empty,
-        "of another split (--split takes these)": found.others,
-        "of the export that are not there": found.missing,
+        "unchanged since the export (--unchanged imports them too)": found.unchanged,
+        "without any region (if one shows nothing, draw 'background', or import it with --unchanged)": found.empty,
+        "of another split (--split chooses it)": found.others,
+        "missing images of the export": found.missing,
     }
     return "; ".join(f"{len(ids)} {reason}: {some(ids)}" for reason, ids in reasons.items() if ids) or "there is none"
 
 
 def some(image_ids: Sequence[str]) -> str:
-    """The first few of some images."""
+    """The first few of these images, in words."""
     more = len(image_ids) - NAMES_SHOWN
     return ", ".join(image_ids[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
@@ -126,14 +126,14 @@ def some(image_ids: Sequence[str]) -> str:
 def _left_out(
     found: Imported, image: AnnotatedImage, labels: np.ndarray, before: str | None, unchanged: bool
 ) -> list[str] | None:
-    """The list of images that are left out for the reason for which this one is; None if it is to be taken.
+    """The list in ``found`` of images that are left out for the same reason; None if the image is imported.
 
     Args:
-        found: whose lists.
+        found: has the lists.
         image: the image.
-        labels: what its regions make.
-        before: the digest of the labels that were exported; None if that is not known.
-        unchanged: take it if nobody has changed it, too.
+        labels: its label map.
+        before: the digest of the exported labels; None if unknown.
+        unchanged: also import it if nobody has changed it.
     """
     if not image.annotated:
         return found.empty
@@ -141,7 +141,7 @@ def _left_out(
         return None
     same = {digest(labels)}
     if not labels.any():
-        same.add(digest(np.zeros((0, 0), labels.dtype)))  # tools that tell the size with a region do not here
+        same.add(digest(np.zeros((0, 0), labels.dtype)))  # tools that give the size only with a region
     if before in same:
         return found.unchanged if image.regions or image.states_background else found.empty
     if before is None and not image.regions and not image.states_background:
@@ -150,11 +150,11 @@ def _left_out(
 
 
 def _exported_labels(source: Path, exported: Path | None) -> Mapping[str, str]:
-    """By image id, the digest of the labels that were exported; nothing if no export is known."""
+    """The digests of the exported labels by image id; empty if there is no export."""
     found = export_record(exported or source)
     if found is None:
         if exported is not None:
-            raise UserError(f"--exported: {exported} is no folder of an export: there is no {RECORD} in it")
+            raise UserError(f"--exported: {exported} is not the folder of an export: there is no {RECORD} in it")
         return {}
     record, content = found
     try:
@@ -165,8 +165,8 @@ def _exported_labels(source: Path, exported: Path | None) -> Mapping[str, str]:
 
 
 def _fitting(image: AnnotatedImage, images: DatasetIndex, row: int) -> np.ndarray:
-    """The image's labels, which have its size, or the one that it had before it was shrunk."""
-    if not image.regions and tuple(image.size) == (0, 0):  # where regions tell the size
+    """The image's label map, of the image's size or of the size before it was shrunk."""
+    if not image.regions and tuple(image.size) == (0, 0):  # tools that give the size only with a region
         image = replace(image, size=images.sizes[row])
     allowed = {images.sizes[row], images.original().sizes[row]}
     if tuple(image.size) not in allowed:

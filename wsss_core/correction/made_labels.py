@@ -1,4 +1,4 @@
-"""The label maps that an experiment has made, and what they were made from."""
+"""Finds the label maps that an experiment has made, and the data set's index."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from wsss_core.plan.artifacts import Artifact
 from wsss_core.plan.plan import Plan
 
 SPLITS_OF = {"pseudo_labels": "train", "predictions": "val"}
-"""By stage whose label maps can be exported, the images that it has some of."""
+"""The stages with label maps that can be exported, and the split of their images."""
 
 
 def artifact_of(plan: Plan, experiment: str, stage: str, option: str = "--experiment") -> Artifact:
@@ -22,10 +22,10 @@ def artifact_of(plan: Plan, experiment: str, stage: str, option: str = "--experi
         plan: the plan.
         experiment: the experiment's name.
         stage: a key of ``SPLITS_OF``.
-        option: which names the experiment, for messages.
+        option: the command-line option that names the experiment, for messages.
 
     Raises:
-        UserError: there is no such experiment, or it does not come to the stage.
+        UserError: there is no such experiment, or it lacks the stage.
     """
     if experiment not in plan.experiments:
         raise UserError(unknown_name((option,), "no such experiment", experiment, plan.experiments))
@@ -47,11 +47,11 @@ def index_of(plan: Plan) -> DatasetIndex:
 
 
 def shards_of(artifact: Artifact, folder: str | None = None, suffix: str | None = None) -> list[Path]:
-    """The files that an artifact's images are shared out to, all of them there.
+    """The files of an artifact's shards; all exist.
 
     Args:
         artifact: of a stage with shards.
-        folder: another folder of the artifact than that of its maps.
+        folder: the folder in the artifact; by default that of its maps.
         suffix: of the files there.
 
     Raises:
@@ -67,7 +67,7 @@ def shards_of(artifact: Artifact, folder: str | None = None, suffix: str | None 
 
 
 def label_maps_of(artifact: Artifact) -> dict[str, Path]:
-    """By image id, the files of an artifact's label maps.
+    """The files of an artifact's label maps by image id.
 
     Raises:
         UserError: they are not made yet.

@@ -1,4 +1,4 @@
-"""Which label maps are worth a person's time: the unsure ones, and those that experiments disagree about."""
+"""Finds label maps that are worth correcting: unsure ones, and those on which experiments disagree."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -27,19 +27,19 @@ from wsss_core.refinement.saliency_scores import read_fitting_saliency
 def confidences(artifact: Artifact, images: DatasetIndex, device: str = "auto") -> dict[str, float]:
     """How sure an experiment is of each image's labels: the mean over its pixels of the highest score's share.
 
-    The scores are those before a CRF: of pseudo labels those of class maps and background, of predictions the network's
-    probabilities, which are computed if the segmenter's ``keep_probabilities`` did not keep them.
+    The scores are those before a CRF: for pseudo labels, of class maps and background; for predictions, the network's
+    probabilities, which are computed unless the segmenter's ``keep_probabilities`` kept them.
 
     Args:
         artifact: of the stage ``pseudo_labels`` or ``predictions``.
-        images: those that are wanted.
-        device: what the network is run on, if it is.
+        images: the images to rate.
+        device: for running the network, if needed.
 
     Returns:
-        By image id, a number in (0, 1].
+        A number in (0, 1] by image id.
 
     Raises:
-        UserError: what they are computed from is not made yet, or damaged.
+        UserError: a required file is not made yet, or is damaged.
     """
     shares = _of_maps(artifact, images) if artifact.stage == "pseudo_labels" else _of_network(artifact, images, device)
     return dict(progress(shares, "Looking for unsure labels", len(images)))
@@ -75,7 +75,7 @@ def _of_network(artifact: Artifact, images: DatasetIndex, device: str) -> Iterat
         for image_id in images.image_ids:
             yield image_id, share_of_highest(_stored(stores, image_id))
         return
-    # Only here, as torch takes seconds to import.
+    # Only here, because torch takes seconds to import.
     from wsss_core.jobs.numerics import device_for
     from wsss_core.jobs.run import Run
     from wsss_core.networks.segmenter_files import load_segmenter
@@ -92,7 +92,7 @@ def _of_network(artifact: Artifact, images: DatasetIndex, device: str) -> Iterat
 
 
 def _stored(stores: Sequence[Path], image_id: str) -> np.ndarray:
-    """The probabilities of an image, from the one of several files that has it."""
+    """The probabilities of an image, from whichever of the files has it."""
     for store in stores[:-1]:
         try:
             return read_probabilities(store, image_id)
@@ -105,7 +105,7 @@ def share_of_highest(scores: np.ndarray) -> float:
     """The mean over all pixels of the highest score's share.
 
     Args:
-        scores: (K + 1, H, W), none below 0.
+        scores: (K + 1, H, W), at least 0.
     """
     total = scores.sum(axis=0)
     known = total > 0
@@ -113,14 +113,14 @@ def share_of_highest(scores: np.ndarray) -> float:
 
 
 def disagreements(artifacts: Sequence[Artifact], images: DatasetIndex) -> dict[str, float]:
-    """How much experiments disagree about each image: 1 less the mean IoU of its classes, over all pairs of them.
+    """How much experiments disagree on each image: 1 minus the mean IoU of its classes, averaged over all pairs.
 
     Args:
         artifacts: two or more, of stages that make label maps.
-        images: those that are wanted.
+        images: the images to compare.
 
     Returns:
-        By image id, a number in [0, 1].
+        A number in [0, 1] by image id.
 
     Raises:
         UserError: label maps are not made yet.
@@ -137,11 +137,11 @@ def disagreements(artifacts: Sequence[Artifact], images: DatasetIndex) -> dict[s
 
 
 def mean_iou(one: np.ndarray, other: np.ndarray) -> float:
-    """The mean IoU of two label maps over the classes, and the background, that either has; ignored pixels aside.
+    """The mean IoU of two label maps over the classes (and background) that either shows, without ignored pixels.
 
     Args:
         one: uint8 or uint16 (H, W).
-        other: of the same size and data type.
+        other: of the same size and dtype.
 
     Returns:
         A number in [0, 1]; 1 if no pixel is left.
@@ -158,10 +158,10 @@ def mean_iou(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def worst(worth: Mapping[str, float], number: int | None, lowest: bool) -> list[str]:
-    """The ids of the images that come first, the most worthwhile one before the others.
+    """The ids of the images that are most worth correcting, the best first.
 
     Args:
-        worth: a figure per image.
+        worth: a figure for each image.
         number: how many, at most; None for all.
         lowest: whether the lowest figures come first, or the highest.
     """

@@ -1,4 +1,4 @@
-"""Names of classes that a data set's files use and the class list lacks."""
+"""Class names that a data set's files use but the class list lacks."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -7,21 +7,21 @@ from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.joined_labels import made_of
 
 MOST_HINTS = 100
-"""Names that a similar one is looked for: among 1,000 classes each search takes hundredths of a second."""
+"""Unknown names that a similar class is suggested for: among 1,000 classes a search takes hundredths of a second."""
 
 
 def nearest_class(name: str, classes: Iterable[str]) -> str | None:
-    """The class that an unknown name most likely means; None if none is near."""
+    """The class that an unknown name most likely means; None if no name is similar."""
     folded = {known.casefold(): known for known in classes}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
     return folded[near[0]] if near else None
 
 
 def unknown_class_faults(found: Iterable[tuple[str, str, str]], classes: Sequence[str]) -> list[Fault]:
-    """Labels of other classes; each unknown name once first, then the further places with it.
+    """A fault for each label that is not in the class list: first one per unknown name, then all repetitions.
 
     Args:
-        found: name, image id, and the file that has it (with line, where it has many images).
+        found: name, image id, and the file (with the line, if it describes many images) of each unknown label.
         classes: the class list.
     """
     first: dict[str, Fault] = {}

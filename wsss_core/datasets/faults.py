@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data set, in one message instead of one per run."""
+"""All faults of a data set, in one message instead of one per run."""
 
 import csv
 import re
@@ -12,7 +12,7 @@ from wsss_core.files.atomic import atomic_path
 
 
 class FaultKind(StrEnum):
-    """What can be wrong; the value is the heading in the message."""
+    """What can be wrong. The value is the heading in the message."""
 
     LAYOUT = "a folder or list is missing"
     LIST = "an image list cannot be used"
@@ -29,16 +29,16 @@ class FaultKind(StrEnum):
     NO_CLASS = "an image has no class at all"
     MISSING_MASK = "a mask is missing"
     BROKEN_MASK = "a mask cannot be read"
-    MASK_SIZE = "a mask has another size than its image"
+    MASK_SIZE = "a mask and its image differ in size"
     MASK_VALUES = "a mask has values beyond the class list"
-    MASK_LABELS = "masks and labels say different things"
+    MASK_LABELS = "masks and labels disagree"
     MISSING_SALIENCY = "a saliency map is missing"
     BROKEN_SALIENCY = "a saliency map cannot be used"
-    SALIENCY_SIZE = "a saliency map has another size than its image"
+    SALIENCY_SIZE = "a saliency map and its image differ in size"
     IGNORED_CLASS = "pixels of a class are ignored"
-    ODD_LABEL = "a label may not be meant as the name of a class"
-    UNUSED_COLUMN = "a table has a column that is not looked at"
-    SPLIT_FOLDERS = "folders are named like splits and are none"
+    ODD_LABEL = "a label may not be a class name"
+    UNUSED_COLUMN = "a column of a table is not used"
+    SPLIT_FOLDERS = "folders are named like splits but not used as splits"
     ALIKE_CLASSES = "classes have nearly the same name"
     UNLISTED_IMAGE = "an image is in no list"
     RARE_CLASS = "a class has few training images"
@@ -46,8 +46,8 @@ class FaultKind(StrEnum):
     TINY_IMAGE = "an image is tiny"
     FEW_LEVELS = "an image has few levels of brightness"
     FEW_BITS = "images do not use all of their 16 bits"
-    LIST_LENGTH = "an image list has another length than is usual"
-    OTHER_SIZE = "an image has another size than is said of it"
+    LIST_LENGTH = "an image list has an unusual length"
+    OTHER_SIZE = "an image's size differs from what its annotation says"
 
 
 @dataclass(frozen=True)
@@ -61,23 +61,23 @@ class Fault:
     detail: str
     """What is wrong there and what would be right."""
     image_id: str | None = None
-    """The image that is at fault and could be left out; empty if that is a row that means no image; None if the whole
-    data set is at fault."""
+    """The image at fault, which could be left out; empty for a table row without an image; None if the whole data set
+    is at fault."""
 
     @property
     def text(self) -> str:
-        """The detail, with the image's name where neither it nor the file tells that."""
+        """The detail, preceded by the image id unless the detail or the file name already contains it."""
         name = self.image_id or ""
-        in_words = repr(name) in self.detail or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self.detail) is not None
-        told = in_words or name.rpartition("/")[2] == Path(self.file).stem
-        return self.detail if told or not name else f"{name!r}: {self.detail}"
+        in_detail = repr(name) in self.detail or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self.detail) is not None
+        named = in_detail or name.rpartition("/")[2] == Path(self.file).stem
+        return self.detail if named or not name else f"{name!r}: {self.detail}"
 
 
 class DatasetFaults(UserError):
     """All faults of a data set; the message groups them by kind.
 
     Attributes:
-        faults: every fault, also those that the message leaves out.
+        faults: every fault, including those that the message leaves out.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class DatasetFaults(UserError):
         """Compose the message.
 
         Args:
-            subject: what was looked at, such as ``the data set data/voc``.
+            subject: what was checked, such as ``the data set data/voc``.
             faults: at least one fault, in any order.
             printed_per_kind: how many faults of one kind the message lists.
-            table: a file that has them all, for the message.
-            can_skip: whether faults that are of single images can be left out.
+            table: the file that lists all faults; the message names it.
+            can_skip: whether images with a fault can be left out.
         """
         self.faults = list(faults)
         self._arguments = (subject, self.faults, printed_per_kind, table, can_skip)
@@ -103,11 +103,11 @@ class DatasetFaults(UserError):
         if table is not None:
             lines += ["", f"All of them, as a table: {table}"]
         if can_skip and all(fault.image_id is not None for fault in faults):
-            lines += ["", "Mend them, or let 'dataset.on_fault: skip' go on without these images."]
+            lines += ["", "Fix them, or continue without these images: 'dataset.on_fault: skip'."]
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[type["DatasetFaults"], tuple[str, list[Fault], int, Path | str | None, bool]]:
-        """Make copies through pickle (from a worker process) carry the faults."""
+        """Keep the faults when pickled, as in a worker process."""
         return type(self), self._arguments
 
 

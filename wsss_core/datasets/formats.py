@@ -1,4 +1,4 @@
-"""The formats of data sets, by the name that ``dataset.format`` has for each."""
+"""The data set formats that ``dataset.format`` can name."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ FORMATS: dict[type[Dataset], type[RawDataset]] = {
     CocoDataset: CocoFolder,
     FolderDataset: ImageFolder,
 }
-"""How a data set with settings of a class is read."""
+"""The reader for each class of settings."""
 
 
 def raw_dataset(root: Path | str, settings: Dataset) -> RawDataset:
-    """The data set in the folder ``root``, to be read as its settings say."""
+    """The data set in the folder ``root``, read according to its settings."""
     return FORMATS[type(settings)](Path(root), settings)

@@ -1,4 +1,4 @@
-"""Decoding every image of a data set once, in several processes: can it be read, how large is it, must it be shrunk."""
+"""Decodes every image of a data set once, in several processes: checks it, measures it, and shrinks it if large."""
 
 import os
 from collections import Counter
@@ -19,10 +19,10 @@ from wsss_core.jobs.progress import progress
 
 OTHER_SUFFIXES = ("", ".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG", ".heic", ".HEIC", ".heif")
 FEW_LEVELS = 32
-"""Brightest less darkest value of an image, of 255, from which on it is not worth a warning; of 16-bit files, the same
-of ``NEARLY_ALL`` pixels."""
+"""A warning if an image's brightest and darkest values (0 to 255) differ by less; for 16-bit files, those of
+``NEARLY_ALL`` pixels."""
 NEARLY_ALL = 0.99
-"""Of an image's pixels; the others may be dead or saturated ones."""
+"""Share of an image's pixels; the others may be dead or saturated."""
 
 
 def check_images(
@@ -31,14 +31,14 @@ def check_images(
     """Decode images, and shrink large ones, each once.
 
     Args:
-        images: the images to look at.
-        threads: processes that decode, at most; few images are decoded in this one.
-        shrinking: where shrunken copies of large images are made, if they are. Images that an earlier run has done
-            with are not decoded again.
+        images: the images to check.
+        threads: decoding processes, at most; a few images are decoded in this process.
+        shrinking: makes shrunken copies of large images, if given. Images that an earlier run finished are not
+            decoded again.
 
     Returns:
-        The image's own size by image id, also of a damaged image if its header tells it; a fault for each image
-        that is missing or cannot be decoded, in the order of ``images``; and what is odd about how bright images are.
+        The original size by image id, also of damaged images with a readable header; a fault for each image that is
+        missing or cannot be decoded, in the order of ``images``; and warnings about brightness.
     """
     sizes: dict[str, Size] = {}
     levels: dict[str, Levels] = {}
@@ -72,7 +72,7 @@ def check_images(
 
 
 def _odd_levels(images: Sequence[ListedImage], levels: Mapping[str, Levels]) -> list[Fault]:
-    """Images of hardly any contrast; and images whose 16 bits are not all used, as one."""
+    """Warnings: one for each image with hardly any contrast, and one for all that do not use their 16 bits."""
     odd = []
     for image in images:
         darkest, brightest, _, narrow = levels.get(image.image_id, Levels(0, 255, None))
@@ -85,46 +85,46 @@ def _odd_levels(images: Sequence[ListedImage], levels: Mapping[str, Levels]) -> 
         elif narrow is not None and narrow < FEW_LEVELS:
             detail = (
                 f"has 16 bits, of which networks see 8: 99 % of its pixels have only {narrow} of the 256 values, as a "
-                "few pixels are far brighter or darker than all others; stretch its values without those, and save it "
-                "as 8-bit PNG"
+                "few pixels are far brighter or darker; stretch the values without those, and save it as 8-bit PNG"
             )
             odd.append(Fault(FaultKind.FEW_LEVELS, str(image.image), detail, image.image_id))
     deep = [image for image in images if image.image_id in levels and levels[image.image_id].bits not in (None, 16)]
     if deep:
         of_16_bits = (looked.bits for looked in levels.values() if looked.bits is not None)
         counts = sorted(Counter(of_16_bits).items(), reverse=True)
-        told = ", ".join(f"{bits} bits (values below {2**bits}) in {number} images" for bits, number in counts)
+        used = ", ".join(f"{bits} bits (values below {2**bits}) in {number} images" for bits, number in counts)
         differ = (
-            "; as these differ, equal values become different greys: save all of them as 8-bit images of one range"
+            "; because these differ, equal values become different greys: save all images as 8-bit with the same range"
             if len(counts) > 1
             else ""
         )
-        detail = f"each is stretched by the bits that it uses: {told}{differ}"
+        detail = f"each is stretched by the bits that it uses: {used}{differ}"
         odd.append(Fault(FaultKind.FEW_BITS, str(deep[0].image), detail))
     return odd
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What a look at an image's file gave."""
+    """What was found in an image file."""
 
     size: Size | None = None
-    """The image's own size, if it can be told."""
+    """The image's original size, if it is readable."""
     fault: tuple[FaultKind, str] | None = None
     """What is wrong with the file."""
     levels: Levels | None = None
     """How bright the image is, if it can be read."""
     fingerprint: str = ""
-    """Of the file, before it was read."""
+    """The file's state before it was read."""
     suffix: str | None = None
-    """Of the shrunken copy, if one was made."""
+    """Suffix of the shrunken copy, if one was made."""
 
 
 def _look_at(path: Path, image_id: str, copy: Path | None, long_side: int) -> _Look:
-    """Decode an image; one that is larger than ``long_side`` gets a shrunken copy, if ``copy`` says where."""
+    """Decode an image. If it is larger than ``long_side``, write a shrunken copy to ``copy`` (if given)."""
     if not os.path.isfile(path):
-        # Not Path.is_file, which raises an error where the name is longer than the file system allows.
-        return _Look(fault=(FaultKind.MISSING_IMAGE, f"add the image{_near(path)} or take {image_id!r} off its list"))
+        # Not Path.is_file, which raises an error if the name is longer than the file system allows.
+        detail = f"add the image{_near(path)} or remove {image_id!r} from its list"
+        return _Look(fault=(FaultKind.MISSING_IMAGE, detail))
     state = "" if copy is None else fingerprint(path)
     try:
         image = read_image(path)
@@ -144,15 +144,15 @@ def _look_at(path: Path, image_id: str, copy: Path | None, long_side: int) -> _L
 
 
 def _narrow(image: np.ndarray) -> int:
-    """The fewest neighbouring values, of 256, that ``NEARLY_ALL`` of an image's values (uint8) are among."""
+    """Length of the shortest range of values (of 256) that holds ``NEARLY_ALL`` of an image's values (uint8)."""
     up_to = np.concatenate([[0], np.cumsum(np.bincount(image.ravel(), minlength=256))])
-    # Of each first value, the last one that is needed: where the values from there on are enough.
+    # For each first value, the end of the shortest range that holds enough.
     last = np.searchsorted(up_to, up_to[:-1] + NEARLY_ALL * image.size)
     return int((last - np.arange(256))[last <= 256].min())
 
 
 def _near(path: Path) -> str:
-    """A hint in parentheses (or nothing) at the file that was meant by one that is not there."""
+    """A hint in parentheses (or nothing) at the file that a missing one may mean."""
     if os.path.islink(path):
         return f" (it is a link that leads nowhere, to {os.readlink(path)!r})"
     near = next((other for other in map(path.with_suffix, OTHER_SUFFIXES) if os.path.isfile(other)), None)

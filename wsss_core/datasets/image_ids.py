@@ -1,4 +1,4 @@
-"""Ids of images from where their files lie in a folder, and the files that tables mean."""
+"""Image ids, made from file paths in a folder, and the files that names in tables refer to."""
 
 import logging
 import os
@@ -20,9 +20,9 @@ PICTURES = frozenset({
     ".npy", ".czi", ".nd2", ".lif", ".svs", ".ndpi", ".mrxs", ".vsi", ".mp4", ".mov", ".avi", ".mkv", ".icloud",
 })
 # fmt: on
-"""Suffixes, lower case, of pictures and videos that are not read: somebody may expect them to be."""
+"""Suffixes, lower case, of pictures and videos that are not read but that users may expect to be."""
 _MANIFEST = re.compile(r"\d{3}-of-\d{3}\.csv", re.IGNORECASE)
-"""The lists of label maps (see ``files/shards.py``), which lie where the maps do."""
+"""Names of the lists of label maps (see ``files/shards.py``), which are in the same folder as the maps."""
 _BEFORE_AN_ID = 340
 """Bytes of a label map's path between the data set's results and its id: stage, artifact, folder."""
 log = logging.getLogger(__name__)
@@ -37,12 +37,12 @@ class ImageFiles:
     files: dict[str, Path] = field(default_factory=dict)
     """Image files by id (path in the folder, without suffix, ``/`` between folders, Unicode NFC), sorted by id."""
     faults: list[Fault] = field(default_factory=list)
-    """Files whose id cannot be used, or is another file's too; they are not in ``files``."""
+    """Files whose id cannot be used or is not unique; they are not in ``files``."""
     others: list[Path] = field(default_factory=list)
-    """Files that are no images, by their suffixes, and links that lead nowhere."""
+    """Files without an image suffix, and broken links."""
 
     def __post_init__(self) -> None:
-        """Prepare looking up names."""
+        """Prepare the look-up of names."""
         self._names: dict[str, str] = {}
         self._folded: dict[str, str] = {}
         self._ends: dict[str, list[str]] = {}
@@ -56,8 +56,8 @@ class ImageFiles:
         """The id of the image that a table names; None if there is none.
 
         Args:
-            name: with or without suffix, ``/`` or a backslash between folders, from the folder on or with its name
-                before.
+            name: path in the folder, or starting with the folder's name; with or without suffix, and with ``/`` or
+                backslashes.
         """
         for spelling in self._spellings(name):
             if spelling in self._names:
@@ -65,7 +65,7 @@ class ImageFiles:
         return None
 
     def near(self, name: str) -> str:
-        """A hint in parentheses (or nothing) at the file that a name which is not found may mean."""
+        """A hint in parentheses (or nothing) at the file that an unknown name may mean."""
         if not self._ends:
             self._ends = defaultdict(list)
             for image_id, path in self.files.items():
@@ -81,14 +81,14 @@ class ImageFiles:
         return f" ({str(self.files[found])!r} is there)" if found else ""
 
     def missing(self, name: str) -> str:
-        """What to say of a name that a table has and that is not found."""
+        """The message for a name in a table that has no image."""
         other = self.other(name)
         if other is not None:
             return f"{str(other)!r} is {_why_left_out(other)}"
         return f"there is no image {name!r} in {self.folder}{self.near(name)}; add it or remove the row"
 
     def other(self, name: str) -> Path | None:
-        """The file that is no image which a table names, with or without suffix, or with that of an image."""
+        """The non-image file that a table names: with its suffix, without, or with an image's suffix."""
         if not self._others:
             for path in self.others:
                 own = _normal(path.relative_to(self.folder).as_posix()).casefold()
@@ -103,15 +103,15 @@ class ImageFiles:
         return None
 
     def unread(self, named: Collection[Path] = ()) -> list[Fault]:
-        """Pictures of formats that are not read, and links that lead nowhere; those in ``named`` are told already."""
+        """Faults for pictures of unsupported formats and broken links, except those in ``named`` (already reported)."""
         return [
             Fault(FaultKind.BROKEN_IMAGE, str(path), f"is {_why_left_out(path)}")
             for path in self.others
-            if path not in named and (path.suffix.lower() in PICTURES or _leads_nowhere(path))
+            if path not in named and (path.suffix.lower() in PICTURES or _is_broken_link(path))
         ]
 
     def _spellings(self, name: str) -> list[str]:
-        """What a name may stand for in ``_names``, the likeliest first."""
+        """The keys of ``_names`` that a name may mean, the likeliest first."""
         spellings = []
         for cell in (name, name.strip()):  # an id may begin or end with a space
             spelling = _normal(cell).replace("\\", "/")
@@ -122,11 +122,11 @@ class ImageFiles:
 
 
 def find_image_files(folder: Path, suffixes: Iterable[str] | None = None) -> ImageFiles:
-    """The image files in a folder and the folders in it; hidden ones and files of other suffixes are left out.
+    """The image files in a folder and its subfolders, without hidden files and files with other suffixes.
 
     Args:
         folder: where to look.
-        suffixes: lower case, with their dot; by default all that Pillow decodes.
+        suffixes: lower case, with their dot; by default those of all supported formats.
     """
     wanted = frozenset(suffixes or image_suffixes())
     by_id: dict[str, list[Path]] = defaultdict(list)
@@ -149,7 +149,7 @@ def find_image_files(folder: Path, suffixes: Iterable[str] | None = None) -> Ima
                 shown = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
                 faults.append(Fault(FaultKind.IMAGE_ID, shown, fault, shown))
     if others:
-        log.info("%s: %d files are no images, by their suffixes, and are left out", folder, len(others))
+        log.info("%s: %d files are left out: their suffixes are not of images", folder, len(others))
     files: dict[str, Path] = {}
     for image_id, paths in sorted(by_id.items()):
         detail = _clash(image_id, sorted(paths), by_id)
@@ -161,7 +161,7 @@ def find_image_files(folder: Path, suffixes: Iterable[str] | None = None) -> Ima
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """A folder and all folders in it, at any depth, sorted; hidden ones are left out, links are followed once."""
+    """A folder and its subfolders at any depth, sorted, without hidden ones; links are followed once."""
     seen: set[tuple[int, int]] = set()
     found: list[Path] = []
     waiting = [folder]
@@ -191,7 +191,7 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
-    except OSError:  # such as a link that leads to itself
+    except OSError:  # such as a link to itself
         return False
 
 
@@ -202,63 +202,63 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _leads_nowhere(path: Path) -> bool:
+def _is_broken_link(path: Path) -> bool:
     return path.is_symlink() and not path.exists()
 
 
 def _why_left_out(path: Path) -> str:
-    """Why a file is no image; in words that follow "is"."""
-    if _leads_nowhere(path):
+    """Why a file is not read as an image; in words that follow "is"."""
+    if _is_broken_link(path):
         return f"a link that leads nowhere (to {os.readlink(path)!r}); put the file there, or remove the link"
     what = what_it_is(path)
     if what is None:
-        what = f"not taken for an image by its suffix {path.suffix!r}; rename it, or save it as JPEG or PNG"
+        what = f"not read, because {path.suffix!r} is no image suffix; rename it, or save it as JPEG or PNG"
     return what
 
 
 def label_map_clashes(
     image_ids: Iterable[str], suffix: str = ".png", what: str = "label map"
 ) -> Iterator[tuple[str, str]]:
-    """Ids whose label map would lie in a folder that is another one's label map: id and what is wrong.
+    """Ids with a folder name that is also the file name of another id's label map: id and what is wrong.
 
     Args:
         image_ids: all ids.
-        suffix: of the files that are named by ids.
-        what: the files are.
+        suffix: suffix of the files that are named by ids.
+        what: what the files are, for the message.
     """
     known = set(image_ids)
     for image_id in known:
         for parent in PurePosixPath(image_id).parents:
             if parent.suffix == suffix and str(parent.with_suffix("")) in known:
                 other = str(parent.with_suffix(""))
-                yield image_id, f"{image_id!r} lies in a folder named as the {what} of {other!r}; rename one of them"
+                yield image_id, f"{image_id!r} is in a folder named like the {what} of {other!r}; rename one of them"
 
 
 def unwritable_label_maps(image_ids: Iterable[str], results: Path, suffix: str = ".png") -> Iterator[tuple[str, str]]:
-    """Ids that no label map can be written for: id and what is wrong.
+    """Ids that cannot be the file name of a label map: id and what is wrong.
 
     Args:
         image_ids: all ids.
         results: the data set's folder in the results.
-        suffix: of the files that are named by ids.
+        suffix: suffix of the files that are named by ids.
     """
     longest, room = longest_name(results), LONGEST_PATH - bytes_of(results.absolute()) - _BEFORE_AN_ID
     for image_id in image_ids:
         name = max((part for part in (image_id + suffix).split("/")), key=bytes_of)
         manifest = image_id.split("/")[0]
         if bytes_of(name) > longest:
-            detail = f"its label map's name would have {bytes_of(name)} bytes; {longest} are possible: shorten it"
+            detail = f"its label map's name would have {bytes_of(name)} bytes; at most {longest} fit: shorten it"
         elif bytes_of(image_id + suffix) > room:
-            detail = f"its name and folders have {bytes_of(image_id)} bytes; {room} fit into a path: shorten them"
+            detail = f"its name and folders have {bytes_of(image_id)} bytes; at most {room} fit: shorten them"
         elif "/" in image_id and _MANIFEST.fullmatch(manifest):
-            detail = f"lies in the folder {manifest!r}, which is what lists of label maps are named; rename the folder"
+            detail = f"is in the folder {manifest!r}, a name reserved for lists of label maps; rename the folder"
         else:
             continue
         yield image_id, detail
 
 
 def is_text(name: str) -> bool:
-    """Whether a file's name is valid UTF-8; Python has stand-ins for bytes that are not."""
+    """Whether a file's name is valid UTF-8; Python replaces invalid bytes with surrogates."""
     return not any(unicodedata.category(character) == "Cs" for character in name)
 
 
@@ -272,19 +272,19 @@ def _name_fault(name: Path) -> str | None:
     if any(unicodedata.category(character) == "Cc" for character in text):
         return f"{text!r} has a control character (a line break, ...); rename it"
     if not is_text(text):
-        return "the name is no UTF-8 (an old archive's, perhaps); rename it, for example with `convmv`"
+        return "the name is not UTF-8 (perhaps from an old archive); rename it, for example with `convmv`"
     if "\\" in text:
-        return f"{text!r} has a '\\', which tables have for the folder's '/'; rename it"
+        return f"{text!r} has a '\\', which tables use in place of '/'; rename it"
     return None
 
 
 def _clash(image_id: str, paths: list[Path], by_id: Mapping[str, list[Path]]) -> str | None:
-    """Why an id cannot stand for one image, if so."""
+    """Why an id is ambiguous, if it is."""
     if len(paths) > 1:
         names = " and ".join(repr(str(path)) for path in paths)
-        return f"{names} have one id, {image_id!r} (the name without suffix); rename or remove one of them"
+        return f"{names} have the same id, {image_id!r} (the name without suffix); rename or remove one of them"
     for parent in PurePosixPath(image_id).parents:
-        # Its label map would be a file of the name of this folder.
+        # The other image's label map would have the name of this folder.
         if parent.suffix == ".png" and str(parent.with_suffix("")) in by_id:
-            return f"lies in a folder that is named as the label map of {str(parent.with_suffix(''))!r}; rename it"
+            return f"is in a folder named like the label map of {str(parent.with_suffix(''))!r}; rename it"
     return None

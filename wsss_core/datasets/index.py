@@ -1,7 +1,6 @@
-"""The index of a data set: which images there are, in which split, with which classes.
+"""The index of a data set: its images, their splits and their classes.
 
-Masks are no part of it. They serve scoring alone, so they have a table of their own, and what
-trains a network is given the index only.
+Masks are not in it. They are only for scoring, so they have their own table, and training gets only the index.
 """
 
 import json
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
     import pandas
 
 SPLITS = ("train", "val")
-"""The parts that images play, in the order of the index."""
+"""The splits, in the order of the index."""
 TEST = "test"
-"""The part of images without labels; they have an index of their own."""
+"""The split of images without labels; they have their own index."""
 COLUMNS = ("image_id", "split", "image", "height", "width", "labels")
 """The columns of the index."""
 ORIGINAL_COLUMNS = ("original_image", "original_height", "original_width")
-"""Further columns where large images were shrunk: of every image, the data set's own file and that file's size."""
+"""Further columns if large images were shrunk: each image's original file, and that file's size."""
 LABEL_SEPARATOR = ";"
 _SIZE = ("height", "width")
 _LONGEST_SIDE = 10**9
@@ -42,13 +41,13 @@ class DatasetIndex:
     classes: tuple[str, ...]
     """Names of the K object classes without the background."""
     columns: "Mapping[str, Sequence[Any]] | pandas.DataFrame"
-    """An entry for each image: ``image_id``, ``split`` (train or val; or test for all), ``image`` (path, relative
-    ones to the working directory), ``height`` and ``width`` (int, pixels, upright) and ``labels`` (class
+    """An entry for each image: ``image_id``, ``split`` (train or val; or test for all), ``image`` (path; relative
+    paths start from the working directory), ``height`` and ``width`` (int, pixels, upright) and ``labels`` (class
     names in class order, joined by ``;``); with ``dataset.long_side`` also ``ORIGINAL_COLUMNS``."""
 
     @cached_property
     def table(self) -> "pandas.DataFrame":
-        """The columns as a table, for whoever counts and selects: pandas takes a third of a second to import."""
+        """The columns as a table. Imported only when needed: pandas takes a third of a second."""
         if not isinstance(self.columns, Mapping):
             return self.columns
         import pandas
@@ -75,7 +74,7 @@ class DatasetIndex:
         return [(int(height), int(width)) for height, width in zip(*map(self.columns.__getitem__, _SIZE), strict=True)]
 
     def original(self) -> "DatasetIndex":
-        """The same images as the data set has them: before large ones were shrunk."""
+        """The same images before large ones were shrunk."""
         columns = dict(self.columns)
         if ORIGINAL_COLUMNS[0] not in columns:
             return self
@@ -104,9 +103,9 @@ class DatasetIndex:
         return self._rows([row for row, split in enumerate(self.columns["split"]) if split == name])
 
     def shard(self, k: int, n: int) -> "DatasetIndex":
-        """Part ``k`` (from 0) of ``n`` parts: neighbours, of sizes that differ by one at most.
+        """Part ``k`` (from 0) of ``n`` contiguous parts, whose sizes differ by at most one.
 
-        All parts together, in order, are the index. Parts are empty where ``n`` exceeds N.
+        All parts together, in order, are the index. Some parts are empty if ``n`` exceeds N.
 
         Raises:
             ValueError: ``k`` is not in 0..n-1.
@@ -126,7 +125,7 @@ class DatasetIndex:
 
 
 def split_labels(labels: str) -> list[str]:
-    """Class names of an entry of the column ``labels``; an empty entry has none."""
+    """The class names in an entry of the column ``labels``; none if the entry is empty."""
     return labels.split(LABEL_SEPARATOR) if labels else []
 
 
@@ -145,7 +144,7 @@ def read_index(index_csv: Path | str, classes_json: Path | str) -> DatasetIndex:
     """Read what ``write_index`` wrote.
 
     Raises:
-        UserError: a file is missing, is no index, or the two do not belong together.
+        UserError: a file is missing or is no index, or the two do not belong together.
     """
     columns, classes = _read_columns(index_csv), read_classes(classes_json)
     foreign = {name for labels in columns["labels"] for name in split_labels(labels)} - set(classes)
@@ -155,10 +154,10 @@ def read_index(index_csv: Path | str, classes_json: Path | str) -> DatasetIndex:
 
 
 def index_of_job(snakemake: Any, split: str) -> DatasetIndex:
-    """The images of a job: those of a split, and of a job that does a shard only its share.
+    """The images of a job: all images of a split, or its shard of them.
 
     Args:
-        snakemake: the object that Snakemake gives to scripts, with the inputs ``index`` and ``classes``.
+        snakemake: the object that Snakemake passes to scripts, with the inputs ``index`` and ``classes``.
         split: ``train``, ``val`` or ``test``.
     """
     images = read_index(snakemake.input.index, snakemake.input.classes).split(split)
@@ -181,7 +180,7 @@ def read_classes(classes_json: Path | str) -> tuple[str, ...]:
     except (ValueError, RecursionError) as error:
         raise damaged_table(classes_json, str(error)) from None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-        raise damaged_table(classes_json, "it is no list of names")
+        raise damaged_table(classes_json, "it is not a list of names")
     if twice := [name for number, name in enumerate(names) if name in names[:number]]:
         raise damaged_table(classes_json, f"it has {twice[0]!r} twice")
     return tuple(names)
@@ -202,7 +201,7 @@ def _read_columns(path: Path | str) -> dict[str, list[Any]]:
     missing = [column for column in COLUMNS if column not in heading]
     if missing:
         raise UserError(f"{path}: it has no column {missing[0]!r}; {_MAKE_AGAIN}")
-    # Everything is text but sizes: an id may be 0012 or nan, and has to stay that.
+    # Only sizes are parsed: ids such as 0012 or nan must stay text.
     names = _known_columns(heading)
     columns: dict[str, list[Any]] = {name: [row[heading.index(name)] for row in rows] for name in names}
     for name in names:
@@ -219,7 +218,7 @@ def _read_columns(path: Path | str) -> dict[str, list[Any]]:
 
 
 def _side(path: Path | str, text: str) -> int:
-    """Height or width of an image, pixels; 0 where it is not known."""
+    """Height or width of an image, pixels; 0 if it is unknown."""
     if not (text.isascii() and text.isdecimal() and len(text) < len(str(_LONGEST_SIDE))):
         raise damaged_table(path, f"{text!r} is no image's height or width")
     return int(text)

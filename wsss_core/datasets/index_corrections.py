@@ -1,4 +1,4 @@
-"""From a folder of masks that a person has corrected to a checked table of them, which trainings read."""
+"""Checks a folder of hand-corrected masks and writes a table of them for training."""
 
 from pathlib import Path
 
@@ -12,22 +12,22 @@ from wsss_core.jobs.progress import progress
 
 
 def corrected_masks_in(folder: Path) -> dict[str, Path]:
-    """The masks of a folder by image id, the name of each without suffix; none if there is no such folder."""
+    """The masks of a folder by image id (the file name without suffix); none if there is no such folder."""
     return find_image_files(folder, [".png"]).files
 
 
 def index_corrections(folder: Path, index: DatasetIndex, masks_csv: Path) -> None:
-    """Check corrected masks, copy them beside the table, and write the table.
+    """Check corrected masks, copy them next to the table, and write the table.
 
     Args:
-        folder: holds ``<image id>.png``, of the size of the images in the index or, where large images were shrunk, of
-            the original ones: such masks are shrunk in the same way.
+        folder: holds ``<image id>.png``, of the size of the images in the index. If large images were shrunk, masks of
+            the original size are shrunk in the same way.
         index: the data set.
-        masks_csv: where the table goes: image id and mask file.
+        masks_csv: the table to write: image id and mask file.
 
     Raises:
-        DatasetFaults: a mask is of no training image, cannot be read, or has another size or other values; lists all.
-        UserError: there is no mask, or one of each training image.
+        DatasetFaults: a mask belongs to no training image, cannot be read, or has a wrong size or value; lists all.
+        UserError: there is no mask, or every training image has one.
     """
     train = index.split("train")
     rows = {image_id: row for row, image_id in enumerate(train.image_ids)}
@@ -37,7 +37,7 @@ def index_corrections(folder: Path, index: DatasetIndex, masks_csv: Path) -> Non
     faults: list[Fault] = []
     for image_id, file in progress(list(masks.items()), "Checking corrected masks"):
         if image_id not in rows:
-            split = "a validation image: only scores may see its mask" if image_id in index.image_ids else "no image"
+            split = "a validation image: its mask is for scoring only" if image_id in index.image_ids else "no image"
             detail = f"{image_id!r} is {split}; this folder is for masks of training images"
             faults.append(Fault(FaultKind.IMAGE_ID, str(file), detail, image_id))
             continue
@@ -52,8 +52,8 @@ def index_corrections(folder: Path, index: DatasetIndex, masks_csv: Path) -> Non
         raise DatasetFaults(f"the corrected masks in {folder}", faults, table=masks_csv.with_name("faults.csv"))
     if len(masks) == len(train):
         raise UserError(
-            f"{folder}: holds a mask of each of the {len(train)} training images, and 'masks_of' is for masks of some; "
-            "make them the masks of the data set, and give 'labels: masks'"
+            f"{folder}: holds a mask of each of the {len(train)} training images, but 'masks_of' is for masks of some; "
+            "make them the masks of the data set, and set 'labels: masks'"
         )
     masks_csv.with_name("faults.csv").unlink(missing_ok=True)
     write_label_manifest({image_id: Path(DRAWN, f"{image_id}.png") for image_id in masks}, masks_csv)

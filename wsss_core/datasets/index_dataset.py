@@ -1,8 +1,9 @@
-"""From a data set's folder to its index, checked in full: all that is wrong is told at once, and nothing half made."""
+"""Checks a data set's folder in full and writes its index; reports all faults at once."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pandas
 
@@ -22,11 +23,11 @@ from wsss_core.datasets.without_class import (
 )
 
 FEW_IMAGES = 10
-"""A class with fewer training images than this is worth a warning."""
+"""A class with fewer training images than this gets a warning."""
 TINY = 32
-"""An image that is lower or narrower than so many pixels is worth a warning."""
+"""An image with fewer pixels than this in height or width gets a warning."""
 KEPT_ONCE = (FaultKind.REPEATED_ID, FaultKind.SHARED_ID)
-"""Faults of images that are listed more than once: the first place counts."""
+"""Faults of images that are listed more than once: the first entry is kept."""
 log = logging.getLogger(__name__)
 
 
@@ -39,57 +40,45 @@ def index_dataset(
     skipped_csv: Path | str,
     threads: int = 1,
 ) -> None:
-    """Check a data set and write its index, the table of images and their classes, and a report about it.
+    """Check a data set and write its index (the table of images and their classes) and a report about it.
 
-    Every image is decoded once. If ``raw.settings.long_side`` is given, larger ones are shrunk then, into the folder
-    ``images`` beside the index. Masks are not read, unless something is wrong anyway: then their faults are listed with
-    the others. ``raw.settings.negatives`` says which training images that show no class are left out.
+    Every image is decoded once. If ``raw.settings.long_side`` is given, larger images are shrunk at the same time, into
+    the folder ``images`` next to the index. Masks are only read if there are faults: theirs are then listed too.
+    ``raw.settings.negatives`` says which training images without a class are left out.
 
     Args:
-        raw: the data set; ``raw.settings.on_fault`` says whether images with a fault stop this or are left out.
-        index_csv: where the table goes, see ``DatasetIndex``.
-        classes_json: where the list of class names goes.
-        report_html: where the page about the data set goes, see ``write_dataset_report``.
-        report_csv: where the page's counts go.
-        skipped_csv: where the images that were left out go, and why; with the heading alone if none was.
+        raw: the data set; ``raw.settings.on_fault`` says whether a faulty image stops this or is left out.
+        index_csv: the table to write, see ``DatasetIndex``.
+        classes_json: the list of class names to write.
+        report_html: the page about the data set to write, see ``write_dataset_report``.
+        report_csv: the table of the page's counts to write.
+        skipped_csv: the table to write of the images that were left out, and why; only a heading if there are none.
         threads: processes that decode images.
 
     Raises:
-        DatasetFaults: something is wrong with the data set; lists everything that is. Beside ``index_csv``,
-            ``faults.csv`` has it as a table, and ``faults.html`` with the page about the rest.
+        DatasetFaults: lists everything that is wrong with the data set. ``faults.csv``, next to ``index_csv``, has the
+            faults as a table, and ``faults.html`` has them with the page about the other images.
     """
     listing = raw.list_images()
     long_side = raw.settings.long_side
     shrinking = None if long_side is None else Shrinking(Path(index_csv).parent, long_side)
     sizes, broken, odd_levels = check_images(listing.images, threads, shrinking)
     faults = [*listing.faults, *_unfit_names(raw, listing, sizes, Path(index_csv)), *broken]
-    left_out = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}
-    sound_images = [image for image in listing.images if image.image_id not in left_out]
+    at_fault = {fault.image_id for fault in faults if fault.kind not in KEPT_ONCE}
+    sound_images = [image for image in listing.images if image.image_id not in at_fault]
     unlabelled = left_out_without_class(sound_images, raw.settings)
-    left_out |= {fault.image_id for fault in unlabelled}
-    images = [image for image in listing.images if image.image_id not in left_out]
     not_trained_on = {fault.image_id for fault in unlabelled}
+    images = [image for image in sound_images if image.image_id not in not_trained_on]
     negatives = [image for image in sound_images if image.image_id in not_trained_on]
     warnings = [*listing.warnings, *_oddities(raw, listing, images, negatives, sizes), *odd_levels]
-    # Where the whole table of labels is at fault, that every image lacks one says nothing more.
-    unreadable = any(fault.image_id is None for fault in listing.faults)
-    without_class = "" if unreadable else without_class_in_words(sound_images, raw.settings)
-    if without_class:
-        log.warning("%s: %s", raw.root, without_class)
-        warnings.append(Fault(FaultKind.NO_CLASS, str(raw.root), without_class))
+    warnings += _warn_of_images_without_class(raw, listing, sound_images)
     _log_warnings(raw, [warning for warning in warnings if warning.kind != FaultKind.NO_CLASS])
 
+    index = _index(listing, images, sizes)
     faults_csv = Path(index_csv).with_name("faults.csv")
     if any(raw.settings.on_fault == "stop" or fault.image_id is None for fault in faults):
         faults += check_masks(raw, _index(listing, listing.images, sizes), threads)
-        write_faults(faults_csv, faults)
-        sound = _index(listing, images, sizes)
-        faults_csv.with_suffix(".html").unlink(missing_ok=True)
-        if len(sound) and listing.classes:
-            write_dataset_report(str(raw.root), sound, warnings, faults, faults_csv.with_suffix(".html"), None)
-        can_skip = raw.settings.on_fault == "stop"
-        raise DatasetFaults(f"the data set {raw.root}", faults, table=faults_csv, can_skip=can_skip)
-    index = _index(listing, images, sizes)
+        _refuse(raw, index, warnings, faults, faults_csv)
     skipped = [*faults, *unlabelled]
     unusable = _unusable_splits(raw, index)
     if unusable:
@@ -101,7 +90,7 @@ def index_dataset(
     faults_csv.with_suffix(".html").unlink(missing_ok=True)
     if faults:
         _log_warnings(raw, faults)
-    if left_out:
+    if left_out := at_fault | not_trained_on:
         level = logging.WARNING if faults else logging.INFO
         log.log(level, "%s: %d images are left out, listed in %s", raw.root, len(left_out), skipped_csv)
     write_faults(skipped_csv, skipped)
@@ -116,17 +105,17 @@ def index_dataset(
 
 
 def index_test_images(raw: RawDataset, index_csv: Path | str, classes_json: Path | str, threads: int = 1) -> None:
-    """Check the images of the list of test images and write their index, with ``test`` as split and without labels.
+    """Check the listed test images and write their index: split ``test``, no labels.
 
     Args:
         raw: the data set.
-        index_csv: where the table goes, see ``DatasetIndex``.
-        classes_json: where the list of class names goes.
+        index_csv: the table to write, see ``DatasetIndex``.
+        classes_json: the list of class names to write.
         threads: processes that decode images.
 
     Raises:
-        DatasetFaults: the list or an image is missing or cannot be read, or an image is in another list as
-            well; lists everything that is wrong. No test image is ever skipped: the server wants them all.
+        DatasetFaults: the list or an image is missing or cannot be read, or an image is also in another list; lists
+            everything that is wrong. Test images are never skipped: the server needs them all.
     """
     listing = raw.list_images((*SPLITS, TEST))
     images = [image for image in listing.images if image.split == TEST]
@@ -142,8 +131,21 @@ def index_test_images(raw: RawDataset, index_csv: Path | str, classes_json: Path
     log.info("%s: %d test images", raw.root, len(index))
 
 
+def _refuse(
+    raw: RawDataset, sound: DatasetIndex, warnings: Sequence[Fault], faults: Sequence[Fault], faults_csv: Path
+) -> NoReturn:
+    """Write the faults as a table, and as a page that also describes the ``sound`` images; then raise them."""
+    faults_html = faults_csv.with_suffix(".html")
+    write_faults(faults_csv, faults)
+    faults_html.unlink(missing_ok=True)
+    if len(sound) and sound.classes:
+        write_dataset_report(str(raw.root), sound, warnings, faults, faults_html, None)
+    can_skip = raw.settings.on_fault == "stop"
+    raise DatasetFaults(f"the data set {raw.root}", faults, table=faults_csv, can_skip=can_skip)
+
+
 def _index(listing: Listing, images: Sequence[ListedImage], sizes: Mapping[str, Size]) -> DatasetIndex:
-    """The index of ``images``; one whose size is not known has 0 for it."""
+    """The index of ``images``; an unknown size is 0."""
     rows = [
         (
             image.image_id,
@@ -158,7 +160,7 @@ def _index(listing: Listing, images: Sequence[ListedImage], sizes: Mapping[str, 
 
 
 def _shrunken(index: DatasetIndex, images: Sequence[ListedImage], shrinking: Shrinking) -> DatasetIndex:
-    """The index of ``images`` with the shrunken copies, which are put in their place, and the original files."""
+    """Put the shrunken copies into place; the index of ``images`` with the copies and the original files."""
     copies = shrinking.place(images)
     table = index.table.copy()
     table[list(ORIGINAL_COLUMNS)] = table[[name.removeprefix("original_") for name in ORIGINAL_COLUMNS]]
@@ -176,7 +178,7 @@ def _oddities(
     negatives: Sequence[ListedImage],
     sizes: Mapping[str, Size],
 ) -> list[Fault]:
-    """What can be worked with, but ought to be known; ``negatives`` are the ones without a class that are left out."""
+    """Warnings about classes and images; ``negatives`` are images without a class that are left out."""
     odd = []
     train = [image for image in images if image.split == "train"]
     counts = {name: 0 for name in listing.classes}
@@ -202,8 +204,19 @@ def _oddities(
     return odd
 
 
+def _warn_of_images_without_class(raw: RawDataset, listing: Listing, images: Sequence[ListedImage]) -> list[Fault]:
+    """Log how many images show no class and what is done with them; the same as a warning."""
+    if any(fault.image_id is None for fault in listing.faults):
+        return []  # the table of labels cannot be read, so that no image has a label says nothing more
+    without_class = without_class_in_words(images, raw.settings)
+    if not without_class:
+        return []
+    log.warning("%s: %s", raw.root, without_class)
+    return [Fault(FaultKind.NO_CLASS, str(raw.root), without_class)]
+
+
 def _unfit_names(raw: RawDataset, listing: Listing, sizes: Mapping[str, Size], index_csv: Path) -> list[Fault]:
-    """Names of classes and images that files could not be made of."""
+    """Names of classes and images that cannot be file names."""
     faults = []
     try:
         check_class_names(listing.classes)
@@ -215,9 +228,9 @@ def _unfit_names(raw: RawDataset, listing: Listing, sizes: Mapping[str, Size], i
 def _unfit_ids(
     raw: RawDataset, images: Sequence[ListedImage], sizes: Mapping[str, Size], index_csv: Path
 ) -> list[Fault]:
-    """Images whose label maps, or shrunken copies, could not be written."""
+    """Images whose label maps or shrunken copies could not be written."""
     files = {image.image_id: image.image for image in images}
-    there = [image_id for image_id in files if image_id in sizes]  # of others that is told already
+    there = [image_id for image_id in files if image_id in sizes]  # missing images have a fault already
     results = index_csv.absolute().parent.parent.parent
     clashes = {*label_map_clashes(files), *unwritable_label_maps(there, results)}
     if raw.settings.long_side is not None:
@@ -226,8 +239,8 @@ def _unfit_ids(
 
 
 def _unusable_splits(raw: RawDataset, index: DatasetIndex) -> list[Fault]:
-    """Splits that nothing can be done with: without an image, or without a class to learn."""
-    detail = "no image is left in the split {!r}; mend the other faults, or the lists"
+    """Splits without an image, or without a class to learn."""
+    detail = "no image is left in the split {!r}; fix the other faults, or the lists"
     details = [detail.format(split) for split in SPLITS if len(index.split(split)) == 0]
     if not details and not index.split("train").label_matrix.any():
         details = ["no image of the split 'train' shows a class, so nothing can be learned; name what some show"]
@@ -235,7 +248,7 @@ def _unusable_splits(raw: RawDataset, index: DatasetIndex) -> list[Fault]:
 
 
 def _log_warnings(raw: RawDataset, warnings: Sequence[Fault]) -> None:
-    """One line a kind, with its number and its first case; the report and ``skipped.csv`` have all."""
+    """Log one line for each kind: the first warning and how many more; the report and ``skipped.csv`` have all."""
     for kind in FaultKind:
         of_kind = [fault for fault in warnings if fault.kind == kind]
         if of_kind:

@@ -1,9 +1,9 @@
-"""From a data set's masks, whatever their format, to a checked table of PNG files that scoring reads."""
+"""Checks a data set's masks, whatever their format, and writes a table of PNG files for scoring."""
 
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,85 +28,46 @@ from wsss_core.jobs.image_pool import ImagePool, processes_to_decode
 from wsss_core.jobs.progress import progress
 
 FAR_BEYOND = 100
-"""A mask with so many times its image's pixels is not looked into."""
+"""The values of a mask with more than this many times its image's pixels are not checked."""
 AGREEMENT = "labels_and_masks.csv"
-"""Table, beside that of the masks, of how far they agree with the labels."""
+"""Table, next to that of the masks, of how well masks and labels agree."""
 DRAWN = "drawn"
-"""Folder, beside the table, of the masks that lie in no PNG file and were drawn, and of those that were shrunk."""
+"""Folder, next to the table, of the masks that were drawn (from polygons, ...) or shrunk."""
 Found = tuple[FaultKind, str]
-"""One thing that is wrong with a mask, and how so."""
+"""One fault of a mask: its kind and the detail."""
 log = logging.getLogger(__name__)
 
 
 def index_masks(
     raw: RawDataset, index: DatasetIndex, masks_csv: Path | str, skipped_csv: Path | str, threads: int = 1
 ) -> None:
-    """Check the masks of a data set and write the table of them, which scoring reads.
+    """Check the masks of a data set and write the table of them for scoring.
 
-    Masks that are no PNG files (polygons, run lengths, ...) are drawn once, as PNG files beside the table. So are
-    masks of images that were shrunk: a mask has its original image's size, and is shrunk with it. Any training image
-    may lack a mask. Validation images have all a mask, or none has one.
+    Masks in other forms than PNG files (polygons, run lengths, ...) are drawn once, as PNG files next to the table. So
+    are masks of images that were shrunk: such a mask has the original image's size, and is shrunk too. Training images
+    may lack a mask. Either all validation images have a mask, or none has.
 
-    What the masks show is compared with the images' labels. ``labels_and_masks.csv``, beside the table, has the counts.
+    The masks are compared with the images' labels. ``labels_and_masks.csv``, next to the table, has the counts.
 
     Args:
-        raw: the data set; ``raw.settings.on_fault`` says whether faulty masks stop this or are left out.
+        raw: the data set; ``raw.settings.on_fault`` says whether a faulty mask stops this or is left out.
         index: its images, shrunken or not.
-        masks_csv: where the table goes: image id and mask file of the images with a mask.
-        skipped_csv: where the masks that were left out go, and why; with the heading alone if none was.
+        masks_csv: the table to write: image id and mask file of each image with a mask.
+        skipped_csv: the table to write of the masks that were left out, and why; only a heading if there are none.
         threads: processes that read and draw masks.
 
     Raises:
-        DatasetFaults: a mask cannot be read, has another size than its (upright) image, has
-            values other than 0..K and 255, or is missing; lists all such masks. Or nearly no mask shows what its
-            image's label says, or an order of the classes, a shift or the like explains how they differ.
+        DatasetFaults: a mask cannot be read, is missing, has another size than its (upright) image, or has values
+            other than 0..K and 255; lists all such masks. Or nearly all masks contradict their image's label, or a
+            mistake such as a wrong order of the classes explains how they differ.
     """
     masks_csv = Path(masks_csv)
     faults_csv = masks_csv.with_name("faults.csv")
-    original = index.original()
-    sources = list(raw.masks(original))
-    image_ids = [image_id for image_id, _ in sources]
-    sizes = dict(zip(index.image_ids, zip(original.sizes, index.sizes, strict=True), strict=True))
-    threads = processes_to_decode(len(sources), threads, shrink=original.sizes != index.sizes)
-    drawn = [not isinstance(source, Path) or len({*sizes[image_id]}) > 1 for image_id, source in sources]
-    targets = [
-        masks_csv.parent / DRAWN / f"{image_id}.png" if drawn[at] else None for at, image_id in enumerate(image_ids)
-    ]
+    wanted = _wanted_masks(raw, index, masks_csv.parent / DRAWN)
     partial_work = PartialWork(masks_csv.parent, "masks", [path for path in raw.mask_inputs() if path.exists()])
-    finished = partial_work.path("finished.txt")
-    done = _finished(finished, dict(zip(image_ids, targets, strict=True)))
-    prints = [_fingerprint(source, *sizes[image_id]) for image_id, source in sources]
-    if done:
-        log.info("Drawing masks: continuing after %d masks", len(done))
-
-    def arguments(at: int) -> tuple[Any, ...]:
-        (image_id, source), target, (size, smaller) = sources[at], targets[at], sizes[image_ids[at]]
-        lost = partial(raw.lost_pixels, source)
-        if target is not None and done.get(image_id) == prints[at] and target.exists():
-            return target, target, smaller, index.classes, None, lost
-        return source, target, size, index.classes, None if smaller == size else smaller, lost
-
-    masks: dict[str, Path] = {}
-    faults = _missing(raw, index, image_ids)
     agreement = MaskAgreement(index)
-    with (
-        full_disk_told(finished),
-        open(finished, "a", encoding="utf-8") as record,
-        ImagePool(check_mask, arguments, image_ids, threads) as pool,
-    ):
-        for at in progress(range(len(sources)), "Checking masks"):
-            image_id, source = sources[at]
-            looked = pool(at)
-            if looked.content is None:
-                faults += _faults(raw, image_id, source, looked.found)
-                continue
-            agreement.add(image_id, looked.content)
-            if isinstance(source, Path) and not drawn[at]:
-                masks[image_id] = Path(os.path.abspath(source))
-            else:
-                masks[image_id] = Path(DRAWN, f"{image_id}.png")  # from the table's folder on
-                if done.get(image_id) != prints[at]:
-                    print(prints[at], image_id, file=record, flush=True)
+    masks, faults = _read_or_draw(raw, wanted, agreement, partial_work.path("finished.txt"), threads)
+    faults = [*_missing(raw, index, [mask.image_id for mask in wanted]), *faults]
     contradictions, warnings = agreement.judge(raw.root, raw.on_ignored_classes())
     if contradictions or (faults and raw.settings.on_fault == "stop"):
         faults += contradictions
@@ -126,42 +87,122 @@ def index_masks(
     partial_work.finish()
 
 
-def _finished(record: Path, targets: Mapping[str, Path | None]) -> dict[str, str]:
+@dataclass(frozen=True)
+class _WantedMask:
+    """A mask, and where it comes from."""
+
+    image_id: str
+    source: MaskSource
+    size: Size
+    """Of the original image, and so of the mask's source."""
+    smaller: Size
+    """Of the image in the index; differs from ``size`` if the image was shrunk."""
+    target: Path | None
+    """The PNG file to draw; None if the source is used as it is."""
+    fingerprint: str
+    """Of what the mask is made from: another one if that changes."""
+
+
+def _wanted_masks(raw: RawDataset, index: DatasetIndex, drawn: Path) -> list[_WantedMask]:
+    """The masks that there are; those that have to be drawn or shrunk get a target in the folder ``drawn``."""
+    original = index.original()
+    sizes = dict(zip(index.image_ids, zip(original.sizes, index.sizes, strict=True), strict=True))
+    wanted = []
+    for image_id, source in raw.masks(original):
+        size, smaller = sizes[image_id]
+        target = drawn / f"{image_id}.png" if not isinstance(source, Path) or size != smaller else None
+        wanted.append(_WantedMask(image_id, source, size, smaller, target, _fingerprint(source, size, smaller)))
+    return wanted
+
+
+def _read_or_draw(
+    raw: RawDataset, wanted: Sequence[_WantedMask], agreement: MaskAgreement, finished: Path, threads: int
+) -> tuple[dict[str, Path], list[Fault]]:
+    """Read or draw each mask once, and add its content to ``agreement``.
+
+    Args:
+        raw: the data set.
+        wanted: its masks.
+        agreement: compares masks with labels.
+        finished: record of the masks that were drawn; those that an earlier run has drawn are kept.
+        threads: processes, at most.
+
+    Returns:
+        The files of the right masks by image id, and the faults of the others.
+    """
+    done = _finished(finished, wanted)
+    if done:
+        log.info("Drawing masks: continuing after %d masks", len(done))
+    classes = agreement.index.classes
+
+    def arguments(at: int) -> tuple[Any, ...]:
+        mask = wanted[at]
+        lost = partial(raw.lost_pixels, mask.source)
+        if mask.target is not None and done.get(mask.image_id) == mask.fingerprint and mask.target.exists():
+            return mask.target, mask.target, mask.smaller, classes, None, lost
+        smaller = None if mask.smaller == mask.size else mask.smaller
+        return mask.source, mask.target, mask.size, classes, smaller, lost
+
+    masks: dict[str, Path] = {}
+    faults: list[Fault] = []
+    image_ids = [mask.image_id for mask in wanted]
+    threads = processes_to_decode(len(wanted), threads, shrink=any(mask.size != mask.smaller for mask in wanted))
+    with (
+        full_disk_told(finished),
+        open(finished, "a", encoding="utf-8") as record,
+        ImagePool(check_mask, arguments, image_ids, threads) as pool,
+    ):
+        for at in progress(range(len(wanted)), "Checking masks"):
+            mask, checked = wanted[at], pool(at)
+            if checked.content is None:
+                faults += _faults(raw, mask.image_id, mask.source, checked.found)
+                continue
+            agreement.add(mask.image_id, checked.content)
+            if mask.target is None:
+                masks[mask.image_id] = Path(os.path.abspath(str(mask.source)))
+                continue
+            masks[mask.image_id] = Path(DRAWN, f"{mask.image_id}.png")  # relative to the table's folder
+            if done.get(mask.image_id) != mask.fingerprint:
+                print(mask.fingerprint, mask.image_id, file=record, flush=True)
+    return masks, faults
+
+
+def _finished(record: Path, wanted: Sequence[_WantedMask]) -> dict[str, str]:
     """What an earlier run has drawn: by image id, the fingerprint of what it was drawn from."""
     drawn = {image_id: source for source, _, image_id in (line.partition(" ") for line in read_record(record))}
-    whole = {image_id for image_id, target in targets.items() if image_id in drawn and target and is_whole(target)}
+    whole = {mask.image_id for mask in wanted if mask.image_id in drawn and mask.target and is_whole(mask.target)}
     return {image_id: source for image_id, source in drawn.items() if image_id in whole}
 
 
 def _fingerprint(source: MaskSource, size: Size, smaller: Size) -> str:
-    """Of what a mask is made from: the call's arguments, the state of files, and its sizes if it is shrunk."""
+    """A digest of the drawing call's arguments, the state of their files, and the sizes if the mask is shrunk."""
     if isinstance(source, Path):
         if size == smaller:
             return ""
-        told: list[object] = []
-        files: tuple[object, ...] = (source,)
+        state: list[object] = []
+        arguments: tuple[object, ...] = (source,)
     else:
-        told, files = [source.func.__name__, sorted(source.keywords.items())], source.args
+        state, arguments = [source.func.__name__, sorted(source.keywords.items())], source.args
     if size != smaller:
-        told.append((size, smaller))
-    for argument in files:
-        told.append(argument)
+        state.append((size, smaller))
+    for argument in arguments:
+        state.append(argument)
         if isinstance(argument, Path) and argument.is_file():
             status = argument.stat()
-            told.append((status.st_size, status.st_mtime_ns))
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+            state.append((status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
 
 
 def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[Fault]:
-    """What is wrong with a data set's masks; those that lie in no PNG file are drawn for it, and thrown away.
+    """The faults of a data set's masks. Masks in other forms than PNG files are drawn, but not kept.
 
     Args:
         raw: the data set.
-        index: its images; height and width are 0 where they are not known, and not compared then.
+        index: its images; unknown heights and widths are 0, and not compared.
         threads: processes that read masks.
 
     Returns:
-        The faults; none, if to look at all masks takes long: ``index_masks`` tells them then.
+        The faults; none if checking takes long: ``index_masks`` reports them later.
     """
     if not raw.masks_are_quick:
         return []
@@ -184,7 +225,7 @@ def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[
 
 
 def _missing(raw: RawDataset, index: DatasetIndex, image_ids: Iterable[str]) -> list[Fault]:
-    """Validation images without a mask, if any has one."""
+    """A fault for each validation image without a mask, if any has one."""
     there, val = set(image_ids), index.split("val").image_ids
     if not there.intersection(val):
         return []
@@ -197,19 +238,19 @@ def _missing(raw: RawDataset, index: DatasetIndex, image_ids: Iterable[str]) -> 
 
 
 def _faults(raw: RawDataset, image_id: str, source: MaskSource, found: Iterable[Found]) -> list[Fault]:
-    """What is wrong with a mask, with the file to look at: where it is drawn from, not what was drawn."""
+    """The faults of a mask, each with the file to look at: the one that the mask is drawn from."""
     file = str(source if isinstance(source, Path) else raw.expected_mask(image_id))
     return [Fault(kind, file, detail.removeprefix(f"{file}: "), image_id) for kind, detail in found]
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """What a look at a mask has shown."""
+class _CheckedMask:
+    """What a check of a mask has found."""
 
     found: list[Found]
     """What is wrong."""
     content: MaskContent | None = None
-    """What a right one holds."""
+    """What the mask shows, if nothing is wrong."""
 
 
 def check_mask(
@@ -219,22 +260,22 @@ def check_mask(
     classes: Sequence[str],
     smaller: Size | None = None,
     lost: Callable[[np.ndarray, int], np.ndarray | None] = lambda mask, classes: None,
-) -> _Looked:
-    """Read or draw a mask and look at it; a right one is written to ``drawn``, shrunk to ``smaller``, if given."""
+) -> _CheckedMask:
+    """Read or draw a mask and check it; a right one is written to ``drawn``, if given, and shrunk to ``smaller``."""
     try:
         mask = read_mask(source) if isinstance(source, Path) else source()
         found = _faults_of_mask(mask, size, classes, smaller is not None)
         if found:
-            return _Looked(found)
+            return _CheckedMask(found)
         mask = of_classes(mask, len(classes))
         mask = mask if smaller is None else shrink_mask(mask, smaller)
         if drawn is not None and source != drawn:
             write_label_map(drawn, mask)
         counts = np.bincount(mask.ravel(), minlength=len(classes) + 1)[1 : len(classes) + 1].astype(np.int64)
         ignored = int((mask == ignored_in(mask)).sum())
-        return _Looked([], MaskContent(counts, ignored, lost(mask, len(classes)) if ignored else None))
+        return _CheckedMask([], MaskContent(counts, ignored, lost(mask, len(classes)) if ignored else None))
     except UserError as error:
-        return _Looked([(FaultKind.BROKEN_MASK, str(error))])
+        return _CheckedMask([(FaultKind.BROKEN_MASK, str(error))])
 
 
 def _faults_of_mask(mask: np.ndarray, size: Size, classes: Sequence[str], is_shrunk: bool) -> list[Found]:
@@ -245,9 +286,9 @@ def _faults_of_mask(mask: np.ndarray, size: Size, classes: Sequence[str], is_shr
         detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}{before}"
         found.append((FaultKind.MASK_SIZE, detail))
         if mask.size > FAR_BEYOND * size[0] * size[1]:
-            return found  # perhaps beyond all memory, too, so nobody looks into it
+            return found  # its values may need more memory than there is
     if mask.dtype == np.uint16 and len(classes) <= MOST_OF_8_BITS:
-        detail = "is of 16-bit grey, which is for over 254 classes; save it as 8-bit PNG"
+        detail = "has 16-bit grey, which is only for more than 254 classes; save it as 8-bit PNG"
         return [*found, (FaultKind.BROKEN_MASK, detail)]
     beyond = _values_beyond(mask, len(classes))
     if beyond:

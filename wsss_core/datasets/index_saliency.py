@@ -1,4 +1,4 @@
-"""From a folder of saliency maps to a checked table of them, which pseudo labels are made with."""
+"""Checks a folder of saliency maps and writes a table of them for making pseudo labels."""
 
 import csv
 import hashlib
@@ -22,29 +22,29 @@ from wsss_core.jobs.image_pool import ImagePool, processes_to_decode
 from wsss_core.jobs.progress import progress
 
 COLUMNS = ["image_id", "saliency_map", "content"]
-"""The table's columns; the last has a digest of the pixels, so that the table differs where a map does."""
+"""The table's columns. The last is a digest of the pixels, so that the table changes when a map does."""
 SHRUNKEN = "shrunken"
-"""Folder, beside the table, of the maps of images that were shrunk."""
+"""Folder, next to the table, of the maps of images that were shrunk."""
 FEW_LEVELS = 1
-"""Where no map of the data set has a larger value, they are from 0 to 1 and not from 0 to 255."""
+"""If no map of the data set has a larger value, the maps go from 0 to 1 in place of 0 to 255."""
 log = logging.getLogger(__name__)
 
 
 def index_saliency(folder: Path, index: DatasetIndex, saliency_csv: Path, threads: int = 1) -> None:
     """Check the saliency maps of a data set's training images, and write the table of them.
 
-    A map has its original image's size. Where large images were shrunk, their maps are shrunk to the same size,
-    averaging over what each new pixel covers, as PNG files beside the table.
+    A map has its original image's size. Maps of images that were shrunk are shrunk to the same size, averaging over
+    what each new pixel covers, and written as PNG files next to the table.
 
     Args:
-        folder: holds ``<image id>.png``, in subfolders where the id has a ``/``. Maps of other images may be there.
+        folder: holds ``<image id>.png``, in subfolders if the id has a ``/``. Maps of other images may be there.
         index: the data set.
-        saliency_csv: where the table goes: image id, file, and a digest of the map's pixels.
+        saliency_csv: the table to write: image id, file, and a digest of the map's pixels.
         threads: processes that read maps.
 
     Raises:
-        DatasetFaults: a training image has no map, or one that cannot be read, is no 8-bit grey, or has another size;
-            lists all such. Or no map has a value above 1.
+        DatasetFaults: a training image has no map, or its map cannot be read, is not 8-bit grey, or has another size;
+            lists all. Or no map has a value above 1.
     """
     train = index.split("train")
     image_ids, originals = train.image_ids, train.original().sizes
@@ -66,16 +66,16 @@ def index_saliency(folder: Path, index: DatasetIndex, saliency_csv: Path, thread
     with ImagePool(check_saliency_map, arguments, [image_ids[row] for row in there], threads) as pool:
         for at in progress(range(len(there)), "Checking saliency maps"):
             image_id, row = image_ids[there[at]], there[at]
-            looked = pool(at)
-            if isinstance(looked, Fault):
-                faults.append(looked)
+            checked = pool(at)
+            if isinstance(checked, Fault):
+                faults.append(checked)
                 continue
-            largest = max(largest, looked.largest)
+            largest = max(largest, checked.largest)
             shrunken = sizes[row] != originals[row]
             place = Path(SHRUNKEN, f"{image_id}.png") if shrunken else Path(os.path.abspath(files[image_id]))
-            table[image_id] = place, looked.digest
+            table[image_id] = place, checked.digest
     if table and largest <= FEW_LEVELS and not faults:
-        detail = f"no map has a value above {largest}; a saliency map is from 0 (background) to 255 (salient)"
+        detail = f"no map has a value above {largest}; a saliency map goes from 0 (background) to 255 (salient)"
         faults.append(Fault(FaultKind.BROKEN_SALIENCY, str(folder), detail))
     faults_csv = saliency_csv.with_name("faults.csv")
     if faults:
@@ -94,23 +94,23 @@ def read_saliency_table(saliency_csv: Path | str) -> dict[str, Path]:
     """The saliency maps that :func:`index_saliency` has listed, by image id.
 
     Raises:
-        UserError: the table cannot be read, or is no such table.
+        UserError: the table cannot be read, or is of another kind.
     """
     heading, *rows = read_table(saliency_csv)
     if heading != COLUMNS:
-        raise UserError(f"{saliency_csv}: is no list of saliency maps; its columns must be {', '.join(COLUMNS)}")
+        raise UserError(f"{saliency_csv}: is not a list of saliency maps; its columns must be {', '.join(COLUMNS)}")
     maps: dict[str, Path] = {}
     for number, (image_id, saliency_map, _) in enumerate(rows, start=2):
         if not image_id or not saliency_map or "\0" in saliency_map or image_id in maps:
-            raise damaged_table(saliency_csv, f"row {number} names no image, no file, or an image again")
+            raise damaged_table(saliency_csv, f"row {number} lacks an image or a file, or repeats an image")
         maps[image_id] = Path(saliency_csv).parent / saliency_map
     return maps
 
 
 def _maps_in(folder: Path) -> tuple[dict[str, Path], dict[str, Fault]]:
-    """The files by image id, of two of one name the PNG; and, by image id, what has two files and no PNG.
+    """The files by image id (the PNG file if there are several), and a fault by image id for several without a PNG.
 
-    Of other files than PNG reading tells what a map is.
+    Files of other formats are kept: reading them raises an error that says what a map is.
     """
     found = find_image_files(folder)
     files, doubled = dict(found.files), {}
@@ -133,17 +133,17 @@ def _missing(folder: Path, files: Mapping[str, Path], image_ids: Sequence[str]) 
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """What a look at a right map has shown."""
+class _CheckedMap:
+    """What a check of a right map has found."""
 
     digest: str
-    """Of the pixels that are used."""
+    """Of the pixels that are used, perhaps shrunk."""
     largest: int
     """Its largest value."""
 
 
-def check_saliency_map(image_id: str, source: Path, target: Path, size: Size, smaller: Size) -> _Looked | Fault:
-    """Read a map and look at it; one of an image that was shrunk is written to ``target``, at the size ``smaller``."""
+def check_saliency_map(image_id: str, source: Path, target: Path, size: Size, smaller: Size) -> _CheckedMap | Fault:
+    """Read a map and check it; if its image was shrunk, write it to ``target`` at the size ``smaller``."""
     try:
         saliency = read_saliency_map(source)
     except UserError as error:
@@ -160,4 +160,4 @@ def check_saliency_map(image_id: str, source: Path, target: Path, size: Size, sm
         with atomic_path(target) as temporary:
             small.save(temporary, format="PNG")
         used = small.tobytes()
-    return _Looked(hashlib.sha256(used).hexdigest()[:16], largest)
+    return _CheckedMap(hashlib.sha256(used).hexdigest()[:16], largest)

@@ -1,4 +1,4 @@
-"""From a folder of masks of segments to a checked table of them, which pseudo labels are joined with."""
+"""Checks a folder of segment masks and writes a table of them, which pseudo labels are joined with."""
 
 import hashlib
 import os
@@ -15,9 +15,9 @@ from wsss_core.jobs.progress import progress
 
 
 def state_of_masks(folder: Path) -> str:
-    """A digest of the names, sizes and times of what a folder holds: another one when masks were made again.
+    """A digest of the names, sizes and times of a folder's files, which changes when masks are made again.
 
-    Each file is looked at: one that is overwritten in place leaves its folder's time as it was.
+    Every file counts: overwriting one in place does not change its folder's time.
     """
     state = []
     for directory, folders, files in os.walk(folder):
@@ -34,17 +34,17 @@ def state_of_masks(folder: Path) -> str:
 
 
 def index_sam_masks(folder: Path, index: DatasetIndex, segments_csv: Path, threads: int = 1) -> None:
-    """Read all masks of the training images once, and write the table of where they are.
+    """Read all masks of the training images once, and write a table of their places.
 
     Args:
-        folder: holds ``<image id>/*.png`` or ``<image id>.json``, of the size of the images in the index or, where
-            large images were shrunk, of the original ones. An image without any mask has an empty folder or list.
+        folder: holds ``<image id>/*.png`` or ``<image id>.json``, of the size of the images in the index or of the
+            original images, if those were shrunk. An image without any mask has an empty folder or list.
         index: the data set.
-        segments_csv: where the table goes: image id, and the folder or file of its masks.
+        segments_csv: the table to write: image id, and the folder or file of its masks.
         threads: processes that read masks.
 
     Raises:
-        DatasetFaults: an image has no masks, or a mask cannot be read or has another size or other values; lists all.
+        DatasetFaults: an image has no masks, or a mask cannot be read or has a wrong size or value; lists all.
     """
     train = index.split("train")
     image_ids = train.image_ids
@@ -71,7 +71,7 @@ def index_sam_masks(folder: Path, index: DatasetIndex, segments_csv: Path, threa
 
 
 def check_sam_masks(folder: Path, image_id: str, original: Size, size: Size) -> tuple[Path, Fault | None]:
-    """Where an image's masks are, and what is wrong with the first one that is not right."""
+    """The place of an image's masks, and the first fault, if any."""
     place = folder / image_id
     try:
         source = source_of_masks(folder, image_id)

@@ -1,4 +1,4 @@
-"""Labels that look like several in one: ``cat, dog``, ``cat/dog``."""
+"""Finds labels that look like several in one: ``cat, dog``, ``cat/dog``."""
 
 import re
 from collections import Counter
@@ -18,13 +18,13 @@ _BETWEEN = {
     "'-'": re.compile(r"\s*-+\s*"),
     "'_'": re.compile(r"_+"),
 }
-"""What people put between labels, and how it is called; the first that explains a label counts."""
+"""What people put between labels, in words; the first separator that explains a label is reported."""
 _SURE = ("','", "a line break", "'；'")
-"""Between labels that occur elsewhere too, these mean several; alone, they are odd in a class's name."""
+"""Separators that surely join several labels if those also occur elsewhere; even if not, odd in a class name."""
 _IN_NAMES = ("a space", "'-'", "'_'")
-"""What names of single classes have in them too (``red car``, ``blue car``)."""
+"""Separators that names of single classes also have (``red car``, ``blue car``)."""
 _MANY = 10
-"""Fewer combinations of a few words may be names of classes."""
+"""Fewer combinations of a few words than this may be class names."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,23 @@ class JoinedLabel:
     """A label that looks like several."""
 
     label: str
-    """As it is written."""
+    """As written."""
     parts: tuple[str, ...]
     """The labels that it seems to be made of."""
     between: str
-    """What stands between them, in words."""
+    """The separator, in words."""
     sure: bool
-    """Whether it can hardly be anything else."""
+    """Whether it is hardly a single label."""
 
     @property
     def in_words(self) -> str:
-        """What to say of it."""
+        """The finding, for a message."""
         parts = [*map(repr, self.parts[:4]), *(["..."] if len(self.parts) > 4 else [])]
         return f"{self.label!r} looks like {' and '.join(parts)} with {self.between} between them"
 
 
 def made_of(label: str, classes: Collection[str]) -> JoinedLabel | None:
-    """The classes that a label which is none of them is made of, if it is."""
+    """The classes that an unknown label is made of; None if it is not made of classes."""
     known = {name.casefold() for name in classes}
     for between, pattern in _BETWEEN.items():
         parts = _parts(label, pattern)
@@ -65,7 +65,7 @@ def joined_labels(labels: Iterable[str]) -> list[JoinedLabel]:
     for between, pattern in _BETWEEN.items():
         split = {label: parts for label in labels if label not in found and len(parts := _parts(label, pattern)) > 1}
         labels_with = Counter(part for parts in split.values() for part in {part.casefold() for part in parts})
-        # As of 'clear primary', 'clear primary water', 'haze water', ...: far fewer words than labels.
+        # Such as 'clear primary', 'clear primary water', 'haze water', ...: far fewer words than labels.
         many = len(split) >= _MANY and 2 * len(labels_with) <= len(split)
         for label, parts in split.items():
             folded = {part.casefold() for part in parts}

@@ -1,4 +1,4 @@
-"""Label maps, one palette PNG an image, and the manifests that say which belong together."""
+"""Label maps, one palette PNG for each image, and the manifests that list them."""
 
 import csv
 import logging
@@ -34,8 +34,8 @@ def write_label_maps(
 
     Args:
         index: the shard's images.
-        make: from an image's position in ``index`` to its label map (H, W) uint8.
-        manifest_csv: the table of image ids and files to make.
+        make: returns the label map, (H, W) uint8, of the image at a position in ``index``.
+        manifest_csv: the table of image ids and files to write.
         inputs: files that the maps depend on.
         description: for the progress bar and the log.
     """
@@ -55,16 +55,16 @@ def write_label_map_files(
     inputs: Sequence[Path | str],
     description: str,
 ) -> None:
-    """Have a label map written for every image of a shard; the manifest comes last.
+    """Write a label map for every image of a shard, and then the manifest.
 
-    The maps lie beside the manifest, as ``<image_id>.png``, so in a subfolder where the id has a ``/``. Those that a
-    killed run has finished are kept, if its inputs were the same and they can be read.
+    The maps are next to the manifest, as ``<image_id>.png`` (in a subfolder if the id has a ``/``). Maps that a killed
+    run has finished are kept, if its inputs were the same and they can be read.
 
     Args:
         index: the shard's images.
-        write: writes the files that are missing, by the image's position in ``index``, in any order, each whole or
-            not at all; yields the positions of those that are written.
-        manifest_csv: the table of image ids and files to make.
+        write: writes the missing files (by the image's position in ``index``) in any order, each atomically; yields
+            the position of each file when it is written.
+        manifest_csv: the table of image ids and files to write.
         inputs: files that the maps depend on.
         description: for the progress bar and the log.
     """
@@ -89,18 +89,18 @@ def write_label_map_files(
         closing(write(dict(missing))) as written,
     ):
         for position in written:
-            print(image_ids[position], file=record, flush=True)  # a line cut short names no image: it is made again
+            print(image_ids[position], file=record, flush=True)  # if cut short, it names no image: it is made again
             counter.advance()
             del missing[position]
-    if missing:  # a list of files that are not there must not be written, whatever went wrong
-        raise RuntimeError(f"no label map was made of image '{image_ids[min(missing)]}', and nothing said why")
+    if missing:  # a manifest must not list missing files, whatever went wrong
+        raise RuntimeError(f"no label map was made of image '{image_ids[min(missing)]}', for an unknown reason")
     counter.close()
     write_label_manifest({image_id: Path(f"{image_id}.png") for image_id in index.image_ids}, manifest_csv)
     partial.finish(manifest_csv)
 
 
 def _finished(record: Path, image_ids: Sequence[str], files: Sequence[Path]) -> set[str]:
-    """The images whose label maps an earlier run has finished; a map that is damaged is made again."""
+    """The images with a label map that an earlier run has finished; damaged maps are made again."""
     named = {*read_record(record)}
     done = set()
     for image_id, file in zip(image_ids, files, strict=True):
@@ -110,7 +110,7 @@ def _finished(record: Path, image_ids: Sequence[str], files: Sequence[Path]) -> 
 
 
 def is_whole(label_map: Path) -> bool:
-    """Whether an earlier run has left a label map, or a mask, that can be read; of a damaged one the log tells."""
+    """Whether an earlier run has left a readable label map or mask; a damaged one is logged."""
     if not label_map.exists():
         return False
     try:
@@ -122,11 +122,11 @@ def is_whole(label_map: Path) -> bool:
 
 
 def write_label_manifest(label_maps: Mapping[str, Path], manifest_csv: Path | str) -> None:
-    """Write which label map (or mask) is which image's.
+    """Write the table of images and their label maps (or masks).
 
     Args:
         label_maps: files by image id; a relative path starts from the manifest's folder.
-        manifest_csv: the table to make.
+        manifest_csv: the table to write.
     """
     with atomic_path(manifest_csv) as temporary, open(temporary, "w", newline="", encoding="utf-8") as table:
         writer = csv.writer(table, lineterminator="\n")
@@ -141,13 +141,13 @@ def read_label_manifest(manifests: Iterable[Path | str]) -> dict[str, Path]:
         Path of the label map by image id.
 
     Raises:
-        UserError: a manifest cannot be read, or is not one.
+        UserError: a manifest cannot be read, or is something else.
     """
     maps: dict[str, Path] = {}
     for manifest in manifests:
         heading, *rows = read_table(manifest)
         if heading != COLUMNS:
-            raise UserError(f"{manifest}: is no list of label maps; its columns must be {', '.join(COLUMNS)}")
+            raise UserError(f"{manifest}: is not a list of label maps; its columns must be {', '.join(COLUMNS)}")
         for number, row in enumerate(rows, start=2):
             image_id, label_map = row
             if not image_id or not label_map or "\0" in label_map:
@@ -159,14 +159,14 @@ def read_label_manifest(manifests: Iterable[Path | str]) -> dict[str, Path]:
 
 
 def read_label_map(path: Path | str, classes: int) -> np.ndarray:
-    """A label map whose values are classes of the data set.
+    """Read a label map and check that its values are classes of the data set.
 
     Args:
         path: the PNG file.
         classes: how many classes the data set has.
 
     Returns:
-        (H, W) in the data type for so many classes: 0 background, 1 and up the classes, 255 (65535) does not count.
+        (H, W) in the dtype for ``classes``: 0 background, 1 and up the classes, 255 (65535) ignored.
 
     Raises:
         UserError: the file cannot be read, or has another value.
@@ -176,6 +176,6 @@ def read_label_map(path: Path | str, classes: int) -> np.ndarray:
     if beyond > classes:
         raise UserError(
             f"{path}: has the value {beyond}; a label map of this data set has 0 (background) to {classes}, and "
-            f"{ignored_in(labels)} where nothing counts. Was it made for other classes? Make it again"
+            f"{ignored_in(labels)} for ignored pixels. Was it made for other classes? Make it again"
         )
     return of_classes(labels, classes)

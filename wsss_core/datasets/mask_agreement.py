@@ -1,4 +1,4 @@
-"""Masks against the image-level labels of their images: both describe the same thing, so they have to agree."""
+"""Compares masks with the image-level labels of their images: both describe the same thing, so they have to agree."""
 
 import csv
 import logging
@@ -17,37 +17,37 @@ COLUMNS = (
     *("split", "class", "images_with_label", "images_with_pixels"),
     *("pixels_without_label", "label_without_pixels", "pixels", "pixels_ignored"),
 )
-"""Of the table of counts: a row for each split and class."""
+"""Columns of the table of counts, which has a row for each split and class."""
 NEARLY_ALL = 0.9
-"""From this share of labelled images on whose masks show none of their classes, the masks are refused; and from this
-share on that differ, if many of them do both ways."""
+"""Masks are refused if at least this share of labelled images have masks with none of their classes; also if this share
+have masks that differ, and ``BOTH_WAYS`` of them lack a class and show another."""
 BOTH_WAYS = 0.5
-"""That many: masks that lack a class of the label and show another instead. Labels may be incomplete, but not so."""
+"""Share of labelled images whose masks lack a class of the label and show another: too many for incomplete labels."""
 FEWEST = 3
 """Fewer images than this prove nothing."""
 FEWEST_DIFFERING = 5
-"""Nor do fewer than this whose masks show some class of the label."""
+"""The same for images with masks that show some class of the label."""
 MANY = 0.05
-"""From this share of images on whose masks and labels differ, there is a warning."""
+"""A warning is given if masks and labels differ in at least this share of images."""
 NAMED = 6
-"""Classes that a message names."""
+"""A message names at most this many classes."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class MaskContent:
-    """How many pixels a mask has of what."""
+    """Pixel counts of a mask."""
 
     classes: np.ndarray
-    """int64 (K,): of each class, in class order."""
+    """int64 (K,): pixels of each class, in class order."""
     ignored: int
-    """Of the value that does not count."""
+    """Ignored pixels."""
     lost: np.ndarray | None = None
-    """int64 (K,): of those the ones that the data set's files say to be of a class; None if they say nothing of it."""
+    """int64 (K,): ignored pixels that the data set's files assign to each class; None if the files do not say."""
 
 
 class MaskAgreement:
-    """Gathers what masks show, and compares it with the labels."""
+    """Collects what masks show, and compares it with the labels."""
 
     def __init__(self, index: DatasetIndex) -> None:
         """Start without a mask.
@@ -73,13 +73,15 @@ class MaskAgreement:
         split = self.split[row]
         self.pixels[split] += content.classes
         lost = content.lost
-        if lost is None:  # whatever is ignored in place of a class that the label names may be that class
+        if lost is None:  # ignored pixels may be of any labelled class that the mask lacks
             lost = content.ignored * (self.labels[row] & ~self.present[row])
         self.lost[split] += lost
 
     def write(self, path: Path) -> None:
-        """Write the counts as CSV: how many images of a split have the label of a class, show it in their masks, do one
-        without the other; how many pixels the masks have of it, and how many ignored ones are, or may be, of it.
+        """Write the counts as CSV, for each split and class.
+
+        They are the images with the label, those with pixels of the class, and those with only one of the two; the
+        pixels of the class; and the ignored pixels that are, or may be, of the class.
         """
         with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as table:
             writer = csv.writer(table, lineterminator="\n")
@@ -95,18 +97,18 @@ class MaskAgreement:
                     writer.writerow([split, name, *map(int, numbers)])
 
     def judge(self, root: Path, advice_on_ignored: str = "") -> tuple[list[Fault], list[Fault]]:
-        """What is to be said of the masks.
+        """Find faults in the masks; logs the counts of each split.
 
         Args:
             root: the data set's folder, for messages.
-            advice_on_ignored: what to do where pixels of classes are ignored, if that is known.
+            advice_on_ignored: what to do if pixels of classes are ignored, if known.
 
         Returns:
-            Faults, after which the masks cannot be used, and warnings. The log has the counts of each split.
+            Faults, with which the masks cannot be used; and warnings.
         """
         faults: list[Fault] = []
         warnings: list[Fault] = []
-        of_all = self._causes(self.has_mask)  # a mistake that a small split hardly shows is clear in all images
+        of_all = self._causes(self.has_mask)  # a mistake that is hard to see in a small split is clear in all images
         for split in SPLITS:
             if not self._rows(split).any():
                 continue
@@ -126,7 +128,7 @@ class MaskAgreement:
         return faults, warnings
 
     def _causes(self, rows: np.ndarray) -> list[Cause]:
-        """What explains the differences of these images, (N,) bool."""
+        """The likely causes of the differences in these images, (N,) bool."""
         ids = self.index.image_ids
         orders = [np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=int), np.arange(len(ids))]
         return likely_causes(self.labels, self.present, rows, self.ignored, self.index.classes, orders, self.has_mask)
@@ -136,7 +138,7 @@ class MaskAgreement:
         return self.has_mask & (self.split == split)
 
     def _of(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and what masks show, (n, K) each, of the images of a split that have a mask."""
+        """Labels and classes in masks, bool (n, K) each, of the images of a split that have a mask."""
         rows = self._rows(split)
         return self.labels[rows], self.present[rows]
 
@@ -146,7 +148,7 @@ class MaskAgreement:
         return np.asarray((labels != present).any(axis=1))
 
     def _nearly_all_contradict(self, split: str) -> bool:
-        """Whether nearly no mask shows any class of its image's label, or nearly all differ and many both ways."""
+        """Whether nearly all masks show no class of their image's label, or nearly all differ and many both ways."""
         labels, present = self._of(split)
         labelled = labels.any(axis=1)
         nearly_all, many = NEARLY_ALL * labelled.sum(), BOTH_WAYS * labelled.sum()
@@ -161,37 +163,37 @@ class MaskAgreement:
         return bool(disagreeing.any() and disagreeing.mean() >= MANY)
 
     def _in_words(self, split: str) -> str:
-        """How far masks and labels of a split agree, by class."""
+        """How masks and labels of a split differ, by class."""
         labels, present = self._of(split)
         disagreeing = self._disagreeing(split)
-        said = f"{int(disagreeing.sum())} of {len(labels)} {split} masks differ from their image's label"
+        text = f"{int(disagreeing.sum())} of {len(labels)} {split} masks differ from their image's label"
         if not disagreeing.any():
-            return said
+            return text
         first = int(np.flatnonzero(self._rows(split))[np.flatnonzero(disagreeing)[0]])
         shown, labelled = self._names(self.present[first]), self._names(self.labels[first])
-        said += f" ('{self.index.image_ids[first]}': label {labelled}, mask {shown})"
+        text += f" ('{self.index.image_ids[first]}': label {labelled}, mask {shown})"
         extra, lacking = (present & ~labels).sum(axis=0), (labels & ~present).sum(axis=0)
         worst = [k for k in np.argsort(-(extra + lacking), kind="stable") if extra[k] + lacking[k] > 0]
         by_class = [
             f"{self.index.classes[k]!r} is in {int(extra[k])} masks and not in the label, in {int(lacking[k])} labels "
-            f"and without a pixel"
+            f"and not in the mask"
             for k in worst[:NAMED]
         ]
         more = f" (and {len(worst) - NAMED} more classes)" if len(worst) > NAMED else ""
-        return f"{said}; {'; '.join(by_class)}{more}"
+        return f"{text}; {'; '.join(by_class)}{more}"
 
     def _names(self, which: np.ndarray) -> str:
         return " and ".join(repr(self.index.classes[k]) for k in np.flatnonzero(which)) or "no class"
 
     def _ignored_in_words(self, split: str, advice: str) -> str:
-        """Classes of a split that lose as many pixels to the value that does not count as they have, or more."""
+        """Classes of a split with at least as many ignored as counted pixels."""
         lost, pixels = self.lost[split], self.pixels[split]
         losing = [k for k in np.argsort(-lost, kind="stable") if lost[k] > 0 and lost[k] >= pixels[k]]
         if not losing:
             return ""
-        told = [f"{self.index.classes[k]!r} ({lost[k]:,} ignored, {pixels[k]:,} left)" for k in losing[:NAMED]]
+        named = [f"{self.index.classes[k]!r} ({lost[k]:,} ignored, {pixels[k]:,} left)" for k in losing[:NAMED]]
         more = f" and {len(losing) - NAMED} more" if len(losing) > NAMED else ""
-        return f"in {split} masks most pixels are ignored of {', '.join(told)}{more}{advice}"
+        return f"in {split} masks most pixels are ignored of {', '.join(named)}{more}{advice}"
 
 
 def _causes_in_words(causes: Sequence[Cause]) -> str:

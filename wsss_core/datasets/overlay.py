@@ -1,4 +1,4 @@
-"""A label map in its palette's colours over its image."""
+"""Draws a label map in its palette's colours over its image."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ from wsss_core.datasets.palette import IGNORED, voc_palette
 from wsss_core.files.atomic import atomic_path
 
 STRIP_PIXELS = 2**20
-"""Pixels that are coloured at once: the float values in between take a hundred times the bytes."""
+"""Pixels that are coloured at once: the intermediate float values take a hundred times the bytes."""
 JPEG_QUALITY = 90
 _PALETTE = voc_palette()
 
 
 def palette_values(labels: np.ndarray) -> np.ndarray:
-    """The palette's rows for a label map (H, W) uint8 or uint16: of over 254 classes some share a colour."""
+    """The palette's rows for a label map (H, W) uint8 or uint16; with more than 254 classes some share a colour."""
     rows = np.where(labels > 0, (labels.astype(int) - 1) % 254 + 1, 0)
     return np.where(labels == ignored_in(labels), IGNORED, rows).astype(np.uint8)
 
@@ -29,7 +29,7 @@ def labels_over(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """As :func:`labels_over`, in uint8 and with little memory for an image of any size.
+    """As :func:`labels_over`, but uint8 and with little memory for an image of any size.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -51,6 +51,6 @@ def write_overlay(path: Path | str, image: np.ndarray, labels: np.ndarray) -> No
 
 
 def strips(height: int, width: int, pixels: int) -> Iterator[slice]:
-    """The rows of an image, from top to bottom, in parts of at most so many pixels (and at least a row)."""
+    """The rows of an image, from top to bottom, in parts of at most ``pixels`` pixels (but at least a row)."""
     rows = max(1, pixels // width)
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))

@@ -8,18 +8,17 @@ from PIL import Image
 from wsss_core.files.atomic import atomic_path
 
 IGNORED = 255
-"""The value of an 8-bit label map's pixels that do not count: no loss and no score sees them."""
+"""The value of ignored pixels in an 8-bit label map: losses and scores leave them out."""
 
 
 def voc_palette() -> np.ndarray:
-    """The colours that PASCAL VOC gives the values of a label map.
+    """PASCAL VOC's colours for the values of a label map.
 
-    The three lowest bits of a value become the highest bits of red, green and blue, the next
-    three bits the second highest, and so on: neighbouring values get colours far apart.
+    The three lowest bits of a value become the highest bits of red, green and blue, the next three bits the second
+    highest, and so on, so that neighbouring values get very different colours.
 
     Returns:
-        uint8 (256, 3), red, green and blue; row 0 (background) is black and row 255 (ignored)
-        is cream.
+        uint8 (256, 3), red, green and blue; row 0 (background) is black and row 255 (ignored) is cream.
     """
     values = np.arange(256)
     palette = np.zeros((256, 3), dtype=np.uint8)
@@ -37,7 +36,7 @@ def label_image(labels: np.ndarray) -> Image.Image:
         labels: uint8 or uint16 (H, W).
 
     Raises:
-        ValueError: ``labels`` has another data type or is not two-dimensional.
+        ValueError: ``labels`` has another dtype or is not two-dimensional.
     """
     if labels.dtype not in (np.uint8, np.uint16) or labels.ndim != 2:
         raise ValueError(f"a label map is uint8 (height, width), not {labels.dtype} of shape {labels.shape}")
@@ -52,11 +51,11 @@ def write_label_map(path: Path | str, labels: np.ndarray) -> None:
     """Write a label map as a PNG file, atomically; equal labels give equal bytes.
 
     Args:
-        path: the file to write; its folder is made when missing.
+        path: the file to write; its folder is made if missing.
         labels: uint8 or uint16 (H, W).
 
     Raises:
-        ValueError: ``labels`` has another data type or is not two-dimensional.
+        ValueError: ``labels`` has another dtype or is not two-dimensional.
     """
     image = label_image(labels)
     with atomic_path(path) as temporary:

@@ -1,4 +1,4 @@
-"""Masks of segments without classes, from any generator: a folder of PNG files, or a JSON file, for each image."""
+"""Segment masks without classes, from any generator: a folder of PNG files, or a JSON file, for each image."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,23 +16,23 @@ from wsss_core.errors import UserError
 Size = tuple[int, int]
 """Height and width, pixels."""
 INSIDE = 255
-"""The value, in a PNG file, of a mask's pixels."""
+"""The value of a mask's pixels in a PNG file."""
 FORM = "<image id>/*.png, or <image id>.json with run lengths"
 _LISTS = (".csv", ".json", ".txt")
-"""What generators write next to PNG files: lists of the masks, which are not read."""
+"""Lists of the masks that generators write next to PNG files; not read."""
 
 
 class OtherSize(UserError):
-    """A mask has another size than its image."""
+    """A mask and its image differ in size."""
 
 
 class Segment(NamedTuple):
-    """A mask's bounding box and what lies in it."""
+    """A mask, cut to its bounding box."""
 
     top: int
     left: int
     inside: np.ndarray
-    """bool (h, w); of an empty mask (0, 0)."""
+    """bool (h, w); (0, 0) for an empty mask."""
 
     @property
     def box(self) -> tuple[slice, slice]:
@@ -45,7 +45,7 @@ def source_of_masks(folder: Path, image_id: str) -> Path | None:
     """Where an image's masks are: a folder or a JSON file; None if there is neither.
 
     Raises:
-        UserError: there are both.
+        UserError: both exist.
     """
     of_files, of_lengths = folder / image_id, folder / f"{image_id}.json"
     found = [path for path, there in ((of_files, of_files.is_dir()), (of_lengths, of_lengths.is_file())) if there]
@@ -55,13 +55,13 @@ def source_of_masks(folder: Path, image_id: str) -> Path | None:
 
 
 def read_sam_masks(source: Path, size: Size, smaller: Size | None = None) -> list[Segment]:
-    """Read an image's masks, in the order of the files' names, or of the JSON file.
+    """Read an image's masks, sorted by file name, or in the order of the JSON file.
 
     Args:
         source: a folder of PNG files, or a JSON file: a list of records with ``segmentation``, COCO run lengths, or an
             object with that list under ``annotations`` (SA-1B).
         size: the image's height and width.
-        smaller: those that the image was shrunk to; masks of either size are read, and brought to this one.
+        smaller: the size that the image was shrunk to; masks of either size are accepted, and shrunk to this one.
 
     Raises:
         OtherSize: a mask has another size.
@@ -94,12 +94,12 @@ def _of_files(folder: Path, sizes: list[Size]) -> Iterator[np.ndarray]:
     masks = [path for path in files if path.suffix.lower() == ".png"]
     others = [path for path in files if path.suffix.lower() not in (".png", *_LISTS)]
     if others and not masks:
-        raise UserError(f"{folder}: holds no PNG file, but {others[0].name}; a mask is a PNG, 255 inside and 0 outside")
+        raise UserError(f"{folder}: holds {others[0].name}, but no PNG file; a mask is a PNG, 255 inside and 0 outside")
     for path in masks:
         mask = read_mask(path)
         values = np.unique(mask)
         if strange := [int(value) for value in values if value not in (0, INSIDE)]:
-            raise UserError(f"{path}: has the value {strange[0]}; a mask of a segment is 255 inside and 0 outside")
+            raise UserError(f"{path}: has the value {strange[0]}; a segment mask is 255 inside and 0 outside")
         _check_size(str(path), mask.shape, sizes)
         yield mask == INSIDE
 
@@ -126,7 +126,7 @@ def _records(file: Path) -> list[Any]:
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}: is no JSON file, or a damaged one ({error})") from None
+        raise UserError(f"{file}: is not a JSON file, or is damaged ({error})") from None
     records = content.get("annotations") if isinstance(content, dict) else content
     if not isinstance(records, list):
         raise UserError(f"{file}: holds no list of masks; expected a list of records with 'segmentation'")

@@ -1,4 +1,4 @@
-"""Large images, shrunk once, while the index is made; all later stages read the small files."""
+"""Shrinks large images once, while the index is made; all later stages read the small files."""
 
 import hashlib
 import logging
@@ -20,12 +20,12 @@ from wsss_core.files.resume import PartialWork
 Size = tuple[int, int]
 """Height and width, pixels."""
 FOLDER = "images"
-"""Folder beside the index that holds the shrunken images."""
+"""Folder of the shrunken images, next to the index."""
 JPEG, PNG = ".jpg", ".png"
 """Suffixes, and so formats, of shrunken images."""
 JPEG_QUALITY = 95
 UNCHANGED = "-"
-"""In the record of what was looked at, in place of a suffix: the image was small enough."""
+"""In the record of finished images, in place of a suffix: the image was small enough."""
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +39,7 @@ def shrunken_size(size: Size, long_side: int) -> Size:
 
 
 def shrink_mask(mask: np.ndarray, size: Size) -> np.ndarray:
-    """The mask at another size: each pixel has the value that lies at its centre.
+    """The mask at another size: each new pixel takes the value at its centre.
 
     Args:
         mask: (H, W), any dtype.
@@ -52,12 +52,12 @@ def shrink_mask(mask: np.ndarray, size: Size) -> np.ndarray:
 def write_shrunken(source: Path, image: np.ndarray, size: Size, target: Path) -> str:
     """Shrink an image, averaging over what each new pixel covers (Lanczos), and write it atomically.
 
-    What was a JPEG file becomes one again, of high quality and with colours at full resolution: a PNG file of a
-    photograph is several times as large and slower to decode, and would keep the old JPEG's noise. All else becomes
-    PNG, which loses nothing.
+    A JPEG file becomes a JPEG file again, of high quality and with colours at full resolution: as PNG, a photograph is
+    several times as large, is slower to decode and keeps the old JPEG's noise. All other files become PNG, which is
+    lossless.
 
     Args:
-        source: the file that the image was read from; its first bytes say whether it is a JPEG.
+        source: the image's original file; its first bytes say whether it is a JPEG.
         image: uint8 (H, W, 3), upright.
         size: the new height and width.
         target: the file to write, without its suffix.
@@ -80,22 +80,22 @@ class Levels(NamedTuple):
     """How bright an image is."""
 
     darkest: int
-    """Its least value of any colour, 0 to 255, as networks see it."""
+    """The smallest value of any colour, 0 to 255, as networks see it."""
     brightest: int
-    """Its largest."""
+    """The largest value."""
     bits: int | None
-    """How many bits are used, of a file with 16-bit grey; None of others."""
+    """How many bits a file with 16-bit grey uses; None for others."""
     narrow: int | None = None
-    """How many neighbouring values 99 % of the pixels have, of a file with 16 bits; None of others."""
+    """How many neighbouring values 99 % of the pixels of a 16-bit file have; None for others."""
 
 
-class _Looked(NamedTuple):
-    """What a look at an image gave."""
+class _Finished(NamedTuple):
+    """What is known of a finished image."""
 
     fingerprint: str
     """Of the file, see :func:`fingerprint`."""
     size: Size
-    """The image's own size."""
+    """The image's original size."""
     levels: Levels
     """How bright it is."""
     suffix: str
@@ -103,7 +103,7 @@ class _Looked(NamedTuple):
 
 
 class Shrinking:
-    """Shrinks a data set's large images; what a killed or failed run has done is not done again.
+    """Shrinks a data set's large images; work of a killed or failed run is not repeated.
 
     The files are made in the artifact's folder of partial work, and appear all at once as its folder ``images``.
     """
@@ -113,43 +113,43 @@ class Shrinking:
 
         Args:
             artifact: the folder of the index.
-            long_side: an image's longer side has at most so many pixels, see ``dataset.long_side``.
+            long_side: the longer side of each image has at most this many pixels, see ``dataset.long_side``.
         """
         self.long_side = long_side
         self._artifact, self._all_linked = artifact, True
-        # No inputs: each file's own state says whether what was made of it still holds.
+        # No inputs: each file's own state says whether its copy is still valid.
         self._partial_work = PartialWork(artifact, "images", [])
         self._record = self._partial_work.path("looked_at.txt")
-        self._looked = _read_record(self._record)
-        if self._looked:
-            log.info("Checking images: continuing after %d images", len(self._looked))
+        self._finished = _read_record(self._record)
+        if self._finished:
+            log.info("Checking images: continuing after %d images", len(self._finished))
 
     def target(self, image_id: str) -> Path:
-        """Where an image's shrunken copy is made, without suffix: any id makes a name of the same length."""
+        """Where an image's shrunken copy is made, without suffix; names of all ids have the same length."""
         return self._partial_work.path(hashlib.sha256(repr(image_id).encode()).hexdigest()[:24])
 
     def known_size(self, image: ListedImage) -> Size | None:
-        """The image's own size, if this or an earlier run has done with the file as it is now."""
-        looked = self._looked.get(image.image_id)
-        if looked is None or looked.fingerprint != fingerprint(image.image):
+        """The image's original size, if this or an earlier run has finished the file in its present state."""
+        known = self._finished.get(image.image_id)
+        if known is None or known.fingerprint != fingerprint(image.image):
             return None
-        done = looked.suffix == UNCHANGED or self._copy(image.image_id, looked.suffix).exists()
-        return looked.size if done else None
+        done = known.suffix == UNCHANGED or self._copy(image.image_id, known.suffix).exists()
+        return known.size if done else None
 
     def levels(self, image_id: str) -> Levels:
-        """How bright an image is whose size is known."""
-        return self._looked[image_id].levels
+        """How bright a finished image is."""
+        return self._finished[image_id].levels
 
     def remember(self, image: ListedImage, fingerprint: str, size: Size, levels: Levels, suffix: str | None) -> None:
-        """Write down that an image was looked at, and has a copy with this suffix (None: it needs none)."""
-        looked = _Looked(fingerprint, size, levels, suffix or UNCHANGED)
-        self._looked[image.image_id] = looked
+        """Record that an image is finished, and has a copy with this suffix (None: it needs no copy)."""
+        known = _Finished(fingerprint, size, levels, suffix or UNCHANGED)
+        self._finished[image.image_id] = known
         with full_disk_told(self._record), open(self._record, "a", encoding="utf-8", errors="surrogateescape") as file:
             in_words = "-".join(str(value or 0) for value in levels)
-            print(fingerprint, *size, in_words, looked.suffix, image.image_id, file=file)
+            print(fingerprint, *size, in_words, known.suffix, image.image_id, file=file)
 
     def place(self, images: Sequence[ListedImage]) -> Mapping[str, Path]:
-        """Put the copies of these images, all known, into the folder ``images``, in place of what is there.
+        """Put the copies of these images, all finished, into the folder ``images``, replacing what is there.
 
         Returns:
             The copies by image id; small images have none.
@@ -159,7 +159,7 @@ class Shrinking:
         with scratch_folder(self._partial_work.folder) as scratch:
             made = scratch / FOLDER
             made.mkdir()
-            for image_id, suffix in ((image.image_id, self._looked[image.image_id].suffix) for image in images):
+            for image_id, suffix in ((image.image_id, self._finished[image.image_id].suffix) for image in images):
                 if suffix != UNCHANGED:
                     name = f"{image_id}{suffix}"
                     (made / name).parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ class Shrinking:
         return placed
 
     def finish(self, index_csv: Path) -> None:
-        """All is written. The copies stay at hand until Snakemake knows of that, see ``PartialWork.finish``."""
+        """Mark the work as finished. The copies are kept until Snakemake has noted it, see ``PartialWork.finish``."""
         kept = [path.name for path in self._partial_work.folder.iterdir()] if self._all_linked else []
         self._partial_work.finish(index_csv, further=kept)
 
@@ -181,7 +181,7 @@ class Shrinking:
 
 
 def fingerprint(path: Path) -> str:
-    """Path, size and modification time of a file, in short; nothing if there is none."""
+    """A short digest of a file's path, size and modification time; empty if the file is missing."""
     try:
         status = path.stat()
     except OSError:
@@ -190,23 +190,23 @@ def fingerprint(path: Path) -> str:
 
 
 def _link_or_move(source: Path, target: Path) -> bool:
-    """Make ``target`` the same file as ``source``; whether ``source`` is still there."""
+    """Make ``target`` the same file as ``source``; returns whether ``source`` is still there."""
     try:
         os.link(source, target)
         return True
-    except OSError:  # the file system has no hard links, or the file is a colleague's
+    except OSError:  # the file system has no hard links, or the file belongs to another user
         os.replace(source, target)
         return False
 
 
-def _read_record(record: Path) -> dict[str, _Looked]:
-    """What an earlier run has looked at, by image id."""
-    looked = {}
+def _read_record(record: Path) -> dict[str, _Finished]:
+    """What an earlier run has finished, by image id."""
+    finished = {}
     for line in read_record(record):
         with suppress(ValueError):
             fingerprint, height, width, levels, suffix, image_id = line.split(" ", 5)
             darkest, brightest, bits, narrow = map(int, levels.split("-"))
             if suffix in (UNCHANGED, JPEG, PNG) and min(size := (int(height), int(width))) > 0:
                 found = Levels(darkest, brightest, bits or None, narrow or None)
-                looked[image_id] = _Looked(fingerprint, size, found, suffix)
-    return looked
+                finished[image_id] = _Finished(fingerprint, size, found, suffix)
+    return finished

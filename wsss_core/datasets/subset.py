@@ -1,4 +1,4 @@
-"""Lists of image ids, one a line, whose masks choose a threshold or train a segmenter."""
+"""Lists of image ids, one a line: the images with masks that choose a threshold or train a segmenter."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,18 +8,18 @@ from wsss_core.errors import UserError
 
 
 def read_subset(path: Path) -> list[str]:
-    """The ids that a text file lists, each once, in its order; empty lines do not count.
+    """The ids in a text file, each once, in its order; empty lines are skipped.
 
     Raises:
-        UserError: the file is missing, no text, or names no image.
+        UserError: the file is missing, is not text, or names no image.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors mark UTF-8 at the beginning
     except FileNotFoundError:
         raise UserError(f"there is no file {path}; it lists image ids, one a line") from None
-    except (OSError, ValueError) as error:  # no text, or a path with a null character
+    except (OSError, ValueError) as error:  # ValueError: no text, or a path with a null character
         raise UserError(f"{path}: the list of images cannot be read ({error})") from None
-    # Not splitlines: some characters that it takes for ends of lines may be part of a name.
+    # Not splitlines, which also splits at characters that may be part of a name.
     listed = list(dict.fromkeys(filter(None, map(str.strip, text.split("\n")))))
     if not listed:
         raise UserError(f"{path}: the list names no image; it holds one id a line")
@@ -27,13 +27,13 @@ def read_subset(path: Path) -> list[str]:
 
 
 def listed_among(image_ids: Iterable[str], lists: Sequence[str]) -> list[str]:
-    """Those of the images that a list names, in their own order; all of them without a list.
+    """The images that a list names, in the order of ``image_ids``; all of them without a list.
 
-    Images that were left out of the data set (``on_fault: skip``) may be named.
+    The list may also name images that were left out of the data set (``on_fault: skip``).
 
     Args:
-        image_ids: the images there are.
-        lists: no file, or the one that lists images; see :func:`read_subset`.
+        image_ids: the images.
+        lists: no file, or one that lists images; see :func:`read_subset`.
 
     Raises:
         UserError: the list cannot be read, or names none of the images.
@@ -44,14 +44,14 @@ def listed_among(image_ids: Iterable[str], lists: Sequence[str]) -> list[str]:
         known = [image_id for image_id in found if image_id in named]
         if found and not known:
             raise UserError(
-                f"{file}: names none of the {len(found)} training images, of which those it names are scored"
+                f"{file}: names none of the {len(found)} training images; only images that it names are scored"
             )
         found = known
     return found
 
 
 def showing_objects(image_ids: Iterable[str], index: DatasetIndex | None) -> list[str]:
-    """Those of the images that show an object, in their own order; all of them without an index.
+    """The images that show an object, in the order of ``image_ids``; all of them without an index.
 
     Args:
         image_ids: images of the index.
@@ -72,23 +72,23 @@ def masks_of_subset(
         subset: the list; see :func:`read_subset`.
         index: the data set.
         masks: mask files by image id.
-        not_all: the list is to leave training images for something else.
+        not_all: refuse a list of all training images.
 
     Raises:
-        UserError: the list cannot be read or is empty, or an image is not in the split ``train`` or has no mask; or it
-            names all training images, with ``not_all``.
+        UserError: the list cannot be read or is empty, an image is not in the split ``train`` or has no mask, or the
+            list names all training images although ``not_all``.
     """
     listed = read_subset(subset)
     for known, what in ((set(index.split("train").image_ids), "is no training image"), (masks, "has no mask")):
         strangers = [image_id for image_id in listed if image_id not in known]
         if strangers:
             raise UserError(
-                f"{subset}: '{strangers[0]}' {what} ({len(strangers)} of {len(listed)} like it); the list is of "
+                f"{subset}: '{strangers[0]}' {what} ({len(strangers)} of {len(listed)} like it); the list is for "
                 "training images with masks"
             )
     if not_all and len(listed) == len(index.split("train")):
         raise UserError(
-            f"{subset}: lists all {len(listed)} training images, and 'masks_of' is for masks of some; leave it out and "
-            "give 'labels: masks'"
+            f"{subset}: lists all {len(listed)} training images, but 'masks_of' is for masks of some; leave it out and "
+            "set 'labels: masks'"
         )
     return {image_id: masks[image_id] for image_id in listed}

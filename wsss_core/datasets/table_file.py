@@ -1,4 +1,4 @@
-"""Reading the tables (CSV) that the workflow writes: all of it, or a sentence that says what is wrong."""
+"""Reads the tables (CSV) that the workflow writes, in full or with an error that says what is wrong."""
 
 import csv
 from pathlib import Path
@@ -7,11 +7,11 @@ from wsss_core.errors import UserError
 
 
 def read_table(path: Path | str) -> list[list[str]]:
-    """The rows of a table, the heading first, each with as many entries as the heading.
+    """The rows of a table, the heading first; all have the same number of entries.
 
     Raises:
-        UserError: the file is missing, cannot be read, or is damaged: it is no text or no CSV, its last row is cut off,
-            or its rows are of different lengths.
+        UserError: the file is missing, cannot be read, or is damaged: not text or not CSV, with rows of different
+            lengths, or with the last row cut off.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -34,7 +34,7 @@ def read_table(path: Path | str) -> list[list[str]]:
 
 
 def damaged_table(path: Path | str, reason: str) -> UserError:
-    """The error for a table that is not as it was written; ``reason`` in words."""
+    """The error for a damaged table; ``reason`` in words."""
     return UserError(f"{path}: it is damaged ({reason}); {_MAKE_AGAIN}")
 
 

@@ -16,19 +16,19 @@ MEAN = (0.485, 0.456, 0.406)
 STANDARD_DEVIATION = (0.229, 0.224, 0.225)
 """Of ImageNet's pixels, red, green and blue, on the 0..1 scale."""
 
-# An 8-bit pixel has 256 values: computed once in float64 and stored as float32, as the authors'
-# code does for each image, but looked up. (3, 256)
+# The normalised values of the 256 values of an 8-bit pixel, computed in float64 and stored as float32, as in the
+# authors' code. (3, 256)
 _NORMALISED = ((np.arange(256) / 255.0 - np.c_[list(MEAN)]) / np.c_[list(STANDARD_DEVIATION)]).astype(np.float32)
 
 
 def normalise(image: np.ndarray) -> Tensor:
-    """Bring an image to the scale that networks are trained on: (value / 255 - mean) / deviation.
+    """Normalise an image as for training: (value / 255 - mean) / deviation.
 
     Args:
         image: (H, W, 3) uint8 RGB.
 
     Returns:
-        (3, H, W) float32, the float64 result rounded once (IRN ``voc12/dataloader.py``).
+        (3, H, W) float32, rounded once from the float64 result (IRN ``voc12/dataloader.py``).
     """
     channels = np.empty((3, *image.shape[:2]), dtype=np.float32)
     for channel in range(3):
@@ -37,7 +37,7 @@ def normalise(image: np.ndarray) -> Tensor:
 
 
 def normalised(images: Tensor) -> Tensor:
-    """The same of images (N, H, W, 3) uint8, on the device where they lie: (N, 3, H, W) float32, equal to the bit."""
+    """The same for images (N, H, W, 3) uint8, on their device: (N, 3, H, W) float32, bit by bit equal."""
     table = _table_on(images.device)
     pixels = images.permute(0, 3, 1, 2).to(torch.int32, memory_format=torch.contiguous_format)
     return table[pixels + torch.arange(0, 768, 256, dtype=torch.int32, device=images.device)[:, None, None]]
@@ -75,9 +75,9 @@ def _resize(image: np.ndarray, size: tuple[int, int], filter_: Image.Resampling)
 
 
 class TrainingTransform:
-    """Random size, mirroring, place and colours of an image, and alike of its label map.
+    """Changes the size, crop, mirroring and colours of an image at random, and its label map to match.
 
-    All randomness is drawn from torch's global generator.
+    All randomness comes from torch's global generator.
     """
 
     def __init__(self, augmentation: Augmentation) -> None:
@@ -92,12 +92,11 @@ class TrainingTransform:
             labels: (H, W) uint8 or uint16, or None.
 
         Returns:
-            The image, (3, crop, crop) float32 normalised, with zeros (the mean colour) beside it
-            where it is smaller than the crop; and its labels, (crop, crop) int64 with 255 (65535 of uint16) there,
-            or None.
+            The image, (3, crop, crop) float32 normalised, padded with zeros (the mean colour) if it is smaller than
+            the crop; and its labels, (crop, crop) int64, padded with 255 (65535 for uint16), or None.
         """
         crop = self.augmentation.crop
-        # Always the same number of draws, whatever they are used for.
+        # Always the same number of draws, whether or not all are used.
         size_draw, flip_draw, top_draw, left_draw, *colour_draws = torch.rand(11).tolist()
         if self.augmentation.area is not None:
             box = random_part(image.shape[0], image.shape[1], self.augmentation.area)
@@ -168,13 +167,13 @@ class TrainingTransform:
 
 
 def random_part(height: int, width: int, area: tuple[float, float]) -> tuple[slice, slice]:
-    """Rows and columns of a random part of an image, as torchvision's ``RandomResizedCrop`` chooses it.
+    """Rows and columns of a random part of an image, chosen as in torchvision's ``RandomResizedCrop``.
 
     Args:
         height: of the image.
         width: of the image.
-        area: smallest and largest share of the image's area. The part's width is 3/4 to 4/3 of its height; where ten
-            such parts do not fit, it is the largest central one.
+        area: smallest and largest share of the image's area. The part's width is 3/4 to 4/3 of its height; if ten
+            drawn parts do not fit, it is the largest central one.
     """
     draws = torch.rand(10, 4, dtype=torch.float64).tolist()
     for share, shape, top, left in draws:
@@ -192,8 +191,8 @@ def random_part(height: int, width: int, area: tuple[float, float]) -> tuple[sli
 def erase(pixels: Tensor) -> None:
     """Put noise into a random rectangle of an image (3, H, W), in place, as timm's ``RandomErasing`` by pixel.
 
-    The rectangle has 2 % to a third of the area; its height is 0.3 to 3.3 of its width. Where ten such ones do not
-    fit, nothing is erased.
+    The rectangle has 2 % to a third of the area; its height is 0.3 to 3.3 of its width. If ten drawn ones do not fit,
+    nothing is erased.
     """
     height, width = pixels.shape[1:]
     for share, shape, top, left in torch.rand(10, 4, dtype=torch.float64).tolist():

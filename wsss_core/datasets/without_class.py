@@ -1,4 +1,4 @@
-"""Images without any class: which of them are examples that show none, and which say nothing."""
+"""Images without any class: which are negative examples, and which are left out because their content is unknown."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ def left_out_without_class(images: Sequence[ListedImage], settings: Dataset) -> 
     """The training images without a class that ``negatives`` leaves out of the training, each with the reason.
 
     Args:
-        images: those that are sound.
+        images: the images without faults.
         settings: the block ``dataset`` of the configuration.
     """
     faults = []
@@ -22,13 +22,13 @@ def left_out_without_class(images: Sequence[ListedImage], settings: Dataset) -> 
             continue
         if settings.negatives == "none":
             detail = (
-                "shows no class and is left out of the training; name what it shows, if it shows something, or train "
-                "on such images with 'dataset.negatives: listed'"
+                "shows no class and is left out of the training; name its classes, if it shows any, or train on such "
+                "images with 'dataset.negatives: listed'"
             )
         else:
             detail = (
                 f"does not say what {image.image_id!r} shows, which is left out of the training; add a row, with an "
-                "empty label if it shows nothing, or take all such images for ones that show nothing with "
+                "empty label if it shows no class, or use all such images as examples without classes with "
                 "'dataset.negatives: all'"
             )
         faults.append(Fault(FaultKind.NO_CLASS, image.described_in, detail, image.image_id))
@@ -39,10 +39,10 @@ def without_class_in_words(images: Sequence[ListedImage], settings: Dataset) -> 
     """One line: how many images of each split have no class, and what is done with them; empty if all have one.
 
     Args:
-        images: those that are sound, also those that are left out for having no class.
+        images: the images without faults, including those that are left out because they have no class.
         settings: the block ``dataset`` of the configuration.
     """
-    told = []
+    by_split = []
     for split in SPLITS:
         of_split = [image for image in images if image.split == split]
         without = [image for image in of_split if not image.labels]
@@ -52,33 +52,33 @@ def without_class_in_words(images: Sequence[ListedImage], settings: Dataset) -> 
         parts: list[tuple[Sequence[ListedImage], str]]
         if split == "train":
             others = [image for image in without if not _is_negative(image, settings)]
-            why = "by 'negatives: none'" if settings.negatives == "none" else "as nothing says what they show"
+            why = "by 'negatives: none'" if settings.negatives == "none" else "because no label says what they show"
             parts = [(negative, "trained on as examples that show none"), (others, f"left out of the training, {why}")]
         else:
-            parts = [(without, "scored all the same")]
+            parts = [(without, "scored anyway")]
         done = " and ".join(f"{len(some)} {what} (such as {some[0].image_id!r})" for some, what in parts if some)
-        told.append(f"{len(without)} of {len(of_split)} {split} images, {done}")
-    return f"images without any class: {'; '.join(told)}" if told else ""
+        by_split.append(f"{len(without)} of {len(of_split)} {split} images, {done}")
+    return f"images without any class: {'; '.join(by_split)}" if by_split else ""
 
 
 def classes_without_counterexample(
     images: Sequence[ListedImage], classes: Sequence[str], root: Path, left_out: Sequence[ListedImage] = ()
 ) -> list[Fault]:
-    """Classes that every image trained on shows, so that a classifier cannot learn what is not one.
+    """Classes that every training image shows, so that a classifier has no negative example.
 
     Args:
-        images: those that are trained on.
+        images: the images to train on.
         classes: all names.
         root: the data set's folder, for messages.
-        left_out: further training images, sound ones, that ``negatives`` leaves out.
+        left_out: further training images without faults that ``negatives`` leaves out.
     """
     if not images:
         return []
     everywhere = frozenset.intersection(*(image.labels for image in images))
     only = " It is the only class." if len(classes) == 1 else ""
     detail = (
-        "all {} training images show {!r}: there is no negative example, so a classifier has nothing to tell the class "
-        "from, and its maps will show little.{} {}"
+        "all {} training images show {!r}: there is no negative example, so a classifier cannot learn what "
+        "distinguishes the class, and its maps will show little.{} {}"
     )
     advice = _advice_on_left_out(left_out) or "Add images without it (with an empty label if they show no class at all)"
     return [
@@ -89,22 +89,22 @@ def classes_without_counterexample(
 
 
 def _advice_on_left_out(images: Sequence[ListedImage]) -> str:
-    """How negative examples that are there are made use of; empty if there is none."""
+    """How to use the negative examples that were left out; empty if there are none."""
     listed = sum(image.listed for image in images)
     advice = []
     if listed:
         advice.append(
-            f"{listed} images without it are there but left out; 'dataset.negatives: listed' trains on them, as "
+            f"{listed} images without it exist but are left out; 'dataset.negatives: listed' trains on them, as "
             "examples that show no class"
         )
     if unlisted := len(images) - listed:
         advice.append(
-            f"{unlisted} images of which nothing says what they show are there but left out; if they show no class, "
+            f"{unlisted} images without any label exist but are left out; if they show no class, "
             "'dataset.negatives: all' trains on them"
         )
     return ". ".join(advice)
 
 
 def _is_negative(image: ListedImage, settings: Dataset) -> bool:
-    """Whether an image without a class is taken for one that shows none of the classes."""
+    """Whether an image without a class counts as an example that shows none of the classes."""
     return settings.negatives == "all" or (settings.negatives == "listed" and image.listed)

@@ -17,23 +17,22 @@ TOLERANCE = 0.0075
 
 
 def boundary_f_score(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Mean F-score of an image's classes, the background among them, that have a boundary in either map.
+    """Mean F-score of an image's classes, including the background, that have a boundary in either map.
 
-    A pixel is on its class's boundary if one of its four neighbours in the image is of another class. Precision is
-    the share of the prediction's boundary pixels that have one of the mask's within the tolerance, recall that of the
-    mask's that have one of the prediction's, F = 2PR / (P + R). A class with a boundary in one of the maps only has
-    F = 0.
+    A pixel is on its class's boundary if one of its four neighbours has another class. Precision is the share of the
+    prediction's boundary pixels within the tolerance of a boundary pixel of the mask; recall is the same with the two
+    maps exchanged; F = 2PR / (P + R). A class with a boundary in only one of the maps has F = 0.
 
-    Masks of VOC have a border of 255 around objects. The mask's pixels without class take that of the nearest labelled
-    pixel, so that the boundary runs through the middle of it, and a boundary that is predicted there counts only if it
-    matches: nobody knows that it is wrong. The paper says nothing of this.
+    VOC's masks have a border of 255 around objects. Ignored pixels of the mask take the class of the nearest labelled
+    pixel, so that the boundary is in the middle of the border. A boundary that is predicted there counts only if it
+    matches, because a mismatch may be right. The paper does not mention this.
 
     Args:
         prediction: (H, W) uint8 (or uint16), 0 background, 1..C, or 255 (65535) for no class.
-        truth: (H, W) of the same data type, 0 background, 1..C, or 255 (65535) for pixels that do not count.
+        truth: (H, W) of the same dtype, 0 background, 1..C, or 255 (65535) for ignored pixels.
 
     Returns:
-        In [0, 1]; NaN if no class has a boundary, as when both maps are of one class.
+        In [0, 1]; NaN if no class has a boundary, for example if both maps have a single class.
     """
     unknown = truth == ignored_in(truth)
     if unknown.all():
@@ -56,7 +55,7 @@ def boundary_f_score(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _edges(labels: np.ndarray) -> np.ndarray:
-    """Pixels with a neighbour above, below, left or right of another value: (H, W) bool."""
+    """Pixels whose neighbour above, below, left or right has another value: (H, W) bool."""
     edges = np.zeros(labels.shape, dtype=bool)
     below, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     edges[1:] |= below
@@ -77,7 +76,7 @@ def _near(pixels: np.ndarray, others: np.ndarray, tolerance: float) -> np.ndarra
     """Which of ``pixels`` (N, 2) have one of ``others`` (M, 2) within the tolerance: (N,) bool."""
     if not len(pixels) or not len(others):
         return np.zeros(len(pixels), dtype=bool)
-    # The tree leaves out what lies at the bound itself.
+    # The tree excludes points exactly at the bound.
     distances, _ = cKDTree(others).query(pixels, distance_upper_bound=np.nextafter(tolerance, np.inf))
     return np.isfinite(distances)
 

@@ -1,4 +1,4 @@
-"""Thresholds that are chosen by scores: the best one on all training masks, or on a held-out list of images."""
+"""Chooses thresholds by scores: the best one on all training masks, or on a held-out list of images."""
 
 import json
 import logging
@@ -15,25 +15,25 @@ log = logging.getLogger(__name__)
 
 
 def choose_threshold(scores_csv: Path, threshold_json: Path, source: str) -> float:
-    """Write down the threshold with the highest mIoU; of equal ones the lowest.
+    """Choose the threshold with the highest mIoU (the lowest of equal ones) and write it.
 
     Args:
-        scores_csv: scores of class maps at all thresholds, as of ``score_cams``.
-        threshold_json: the file to make: ``threshold``, ``source``, ``miou`` and ``images`` it was chosen on.
-        source: where the threshold comes from, in words.
+        scores_csv: scores of class maps at all thresholds, from ``score_cams``.
+        threshold_json: the file to write: ``threshold``, ``source``, ``miou`` and the number of ``images``.
+        source: the origin of the threshold, in words.
 
     Returns:
         The threshold.
 
     Raises:
-        UserError: nothing was scored, as there are no masks, or the table is damaged.
+        UserError: nothing was scored because there are no masks, or the table is damaged.
     """
     curve = read_scores(scores_csv, thresholds=True)
-    curve = curve[curve["threshold"] > 0]  # 0 would leave no background at all
+    curve = curve[curve["threshold"] > 0]  # 0 would leave no background
     if curve.empty:
         raise damaged_table(scores_csv, "it has no threshold above 0")
     if curve["miou"].isna().all():
-        raise UserError(f"{scores_csv}: there is no mask to choose a threshold by; give a fixed one")
+        raise UserError(f"{scores_csv}: there are no masks to choose a threshold with; give a fixed one")
     if "images_scored" not in curve or not (curve["images_scored"] >= 0).all():
         raise damaged_table(scores_csv, "it has no column 'images_scored' with the number of images")
     best = curve.iloc[int(curve["miou"].argmax())]
@@ -49,7 +49,7 @@ def choose_threshold(scores_csv: Path, threshold_json: Path, source: str) -> flo
 
 
 def read_threshold(threshold_json: Path | str) -> dict[str, Any]:
-    """What :func:`choose_threshold` has written.
+    """Read what :func:`choose_threshold` has written.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -65,5 +65,5 @@ def read_threshold(threshold_json: Path | str) -> dict[str, Any]:
 
 
 def threshold_from(fixed: float | None, threshold_json: Sequence[str]) -> float | None:
-    """The threshold of a job: the fixed one, or what the file says, if the job was given one (a list of one)."""
+    """The threshold of a job: that of the file, if the job has one (a list of one), else the fixed one."""
     return read_threshold(threshold_json[0])["threshold"] if threshold_json else fixed

@@ -1,4 +1,4 @@
-"""How well logits tell which classes an image shows: average precision, F1, and what chance would reach."""
+"""How well logits predict the classes of images: average precision, F1, and what chance would reach."""
 
 from dataclasses import dataclass, replace
 from math import lgamma, nan
@@ -7,35 +7,35 @@ from typing import Any
 import numpy as np
 
 SHUFFLES = 999
-"""Shuffles of the labels that chance is estimated from."""
+"""Shuffles of the labels for estimating chance."""
 FEWEST_SHUFFLES = 199
-"""Of many images fewer are enough, as chance varies little there."""
+"""With many images this many are enough, because chance varies little."""
 SHUFFLED_ENTRIES = 10**8
-"""Labels (images times classes) that all shuffles together may move: some seconds."""
+"""Labels (images times classes) that all shuffles together may move, which takes some seconds."""
 SURE = 0.005
 """A classifier is better than chance if at most one in two hundred shuffles reaches its mAP."""
 SURE_OF_CLASS = 0.05
-"""The same for a single class: with few images that show it, one in two hundred would be out of reach."""
+"""The same for a single class: with few images that show it, one in two hundred would be unreachable."""
 
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """The figures of one class, or their means; NaN where the images cannot tell."""
+    """The figures of one class, or their means; NaN if the images do not determine them."""
 
     average_precision: float
     """NaN for a class that no image or every image shows."""
     chance: float
-    """The average precision after a shuffle of the labels, on average."""
+    """The mean of the average precision over shuffles of the labels."""
     f1: float
-    """Of the images with a logit of at least 0; NaN for a class that no image shows."""
+    """Logits of at least 0 count as found; NaN for a class that no image shows."""
     precision: float
     """NaN for a class that is found in no image."""
     recall: float
     """NaN for a class that no image shows."""
     positive_images: int
-    """Images that show the class; of the means, images that show any class."""
+    """Images that show the class; for the means, images that show any class."""
     at_chance: bool
-    """Whether the class is found no better than by chance. False where too few images show it to tell."""
+    """Whether the class is found no better than by chance. False if too few images show it to judge."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ class Classification:
     mean: ClassFigures
     """Means over the classes that have the figure; ``average_precision`` is the mAP."""
     chance_limit: float
-    """The mAP that 199 of 200 shuffles stay below."""
-    can_be_told: bool
-    """Whether there are enough different images to tell a perfect classifier from chance."""
+    """199 of 200 shuffles have a lower mAP."""
+    can_be_judged: bool
+    """Whether there are enough different images to distinguish a perfect classifier from chance."""
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Average precision of each class: the mean, over the images that show it, of the precision at their score.
 
-    This is the area under the step function of precision over recall (VOC since 2010, scikit-learn); images of equal
+    This is the area under the step function of precision over recall (VOC since 2010, scikit-learn); images with equal
     scores share one threshold.
 
     Args:
-        scores: (N, K), higher for images that rather show the class.
+        scores: (N, K), higher for images that more likely show the class.
         labels: (N, K) bool.
 
     Returns:
@@ -70,13 +70,13 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def classify_figures(logits: np.ndarray, labels: np.ndarray, seed: int = 0) -> Classification:
-    """Score logits, and what they would score if the labels were those of other images.
+    """Score logits, and estimate the scores of chance by shuffling the labels.
 
-    The labels are shuffled over the images, all classes of an image together: what classes occur how often, and with
-    which others, stays. So chance takes account of rare classes and of few images.
+    Each shuffle moves all labels of an image together, so that the frequency of classes and of their combinations is
+    kept. So the estimate accounts for rare classes and for few images.
 
     Args:
-        logits: (N, K); one that is not finite counts as 0.
+        logits: (N, K); values that are not finite count as 0.
         labels: (N, K) bool.
         seed: of the shuffles.
     """
@@ -121,12 +121,12 @@ def classify_figures(logits: np.ndarray, labels: np.ndarray, seed: int = 0) -> C
 
 
 class _Ranking:
-    """The order of the images by each class's scores, with which labels can be scored again and again."""
+    """The order of the images by each class's scores, for scoring many shuffles of the labels."""
 
     def __init__(self, scores: np.ndarray) -> None:
         self.order = np.argsort(-scores, axis=0, kind="stable")  # (N, K)
         ranked = np.take_along_axis(scores, self.order, axis=0)
-        last = np.ones(scores.shape, dtype=bool)  # of the images with its score
+        last = np.ones(scores.shape, dtype=bool)  # whether it is the last image with its score
         last[:-1] = ranked[1:] != ranked[:-1]
         places = np.where(last, np.arange(len(scores))[:, None], len(scores))
         self.end = np.minimum.accumulate(places[::-1], axis=0)[::-1]  # (N, K), where each image's equals end
@@ -147,7 +147,7 @@ def _after_shuffles(ranking: _Ranking, labels: np.ndarray, seed: int) -> np.ndar
 
 
 def _share_above(shuffled: np.ndarray, reached: np.ndarray | float) -> Any:
-    """The share of shuffles (S, ...) that reach as much (...); what is reached counts as one of them."""
+    """The share of shuffles (S, ...) with at least the score that was reached (...), which counts as one of them."""
     return (1 + (shuffled >= reached - 1e-9).sum(axis=0)) / (1 + len(shuffled))
 
 
@@ -159,7 +159,7 @@ def _of_all(values: np.ndarray, judged: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _probability_of_the_same_labels(labels: np.ndarray) -> float:
-    """How probable it is that a shuffle of the rows changes nothing."""
+    """The probability that a shuffle of the rows changes nothing."""
     _, alike = np.unique(labels, axis=0, return_counts=True)
     return float(np.exp(sum(lgamma(n + 1) for n in alike) - lgamma(len(labels) + 1)))
 

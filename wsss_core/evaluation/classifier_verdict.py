@@ -1,4 +1,4 @@
-"""Whether a classifier has learned to tell the classes, in words, before class maps are drawn from it."""
+"""Judges, in words, whether a classifier has learned the classes, before class maps are drawn from it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,15 +13,15 @@ from wsss_core.evaluation.classification import ClassFigures, Classification
 from wsss_core.files.atomic import write_json
 
 LITTLE = 1 / 3
-"""Below this share of the way from chance to a mAP of 1, a classifier has learned little. One whose maps are worth
-anything is far beyond: ResNet-50 reaches more than nine tenths on VOC."""
+"""Below this share of the way from chance to a mAP of 1, a classifier has learned little. A classifier with useful maps
+is far above: ResNet-50 reaches more than nine tenths on VOC."""
 NAMED = 10
-"""Classes at chance that a sentence names."""
+"""A sentence names at most this many classes at chance."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said about a classifier."""
+    """The judgement of a classifier."""
 
     classifier: str
     """Its variant."""
@@ -40,21 +40,21 @@ class Verdict:
 
     @property
     def is_warning(self) -> bool:
-        """Whether people should read it before they look at anything else: near chance, or single classes are."""
+        """Whether users should read it first, because the classifier or single classes are near chance."""
         return self.is_near_chance or bool(self.classes_at_chance)
 
 
 def judge(classifier: str, figures: Classification, classes: Sequence[str], what_to_do: Sequence[str]) -> Verdict:
-    """Say what figures mean.
+    """Judge a classifier by its figures.
 
     Args:
         classifier: its variant.
-        figures: of the validation images.
+        figures: on the validation images.
         classes: names, in class order.
-        what_to_do: advice for a classifier near chance; the first and the last of it are for single classes, too.
+        what_to_do: advice for a classifier near chance; the first and the last item also apply to single classes.
     """
     learned = _learned(figures)
-    # Of few images some classes are no better than chance by the test alone, however well they are found.
+    # With few images, the test alone says of some classes that they are at chance, however well they are found.
     named = [one.at_chance and learned != "unknown" and not _is_much(one) for one in figures.classes]
     at_chance = tuple(name for name, is_named in zip(classes, named, strict=True) if is_named)
     verdict = Verdict(classifier, learned, _sentence(learned, figures, at_chance), (), at_chance)
@@ -64,7 +64,7 @@ def judge(classifier: str, figures: Classification, classes: Sequence[str], what
 
 def _learned(figures: Classification) -> Literal["nothing", "little", "enough", "unknown"]:
     mean = figures.mean
-    if not figures.can_be_told:
+    if not figures.can_be_judged:
         return "unknown"
     if mean.at_chance:
         return "unknown" if _is_much(mean) else "nothing"
@@ -84,18 +84,18 @@ def _sentence(learned: str, figures: Classification, at_chance: Sequence[str]) -
     chance = f"where chance gives {100 * figures.mean.chance:.1f} %"
     limit = f"below {100 * figures.chance_limit:.1f} % in 199 of 200 cases"
     if learned == "nothing":
-        said = f"the classifier has learned nothing: {reached}, {chance} ({limit})"
+        sentence = f"the classifier has learned nothing: {reached}, {chance} ({limit})"
     elif learned == "little":
-        said = f"the classifier has learned little: {reached}, {chance} ({limit})"
+        sentence = f"the classifier has learned little: {reached}, {chance} ({limit})"
     elif learned == "unknown":
-        said = f"the classifier cannot be judged: {reached}, {chance}, is too little to go by"
+        sentence = f"the classifier cannot be judged: {reached}, {chance}, is too little evidence"
     else:
-        said = f"the classifier has learned to tell the classes: {reached}, {chance}"
+        sentence = f"the classifier has learned the classes: {reached}, {chance}"
     if learned == "nothing" or not at_chance:
-        return said
+        return sentence
     named = ", ".join(at_chance[:NAMED])
     more = f" and {len(at_chance) - NAMED} more" if len(at_chance) > NAMED else ""
-    return f"{said}; no better than chance: {named}{more}"
+    return f"{sentence}; no better than chance: {named}{more}"
 
 
 def what_to_do(dataset_report: str, curve: str, trained: bool, initialisation: str) -> list[str]:
@@ -104,14 +104,14 @@ def what_to_do(dataset_report: str, curve: str, trained: bool, initialisation: s
     Args:
         dataset_report: the page about the data set.
         curve: the training curve.
-        trained: False of a classifier that was imported and used as it is.
-        initialisation: what its weights had been trained on before, in words.
+        trained: False for a classifier that was imported and used unchanged.
+        initialisation: what its weights were trained on before, in words.
     """
-    advice = [f"look in {dataset_report} whether the labels belong to their images"]
+    advice = [f"check in {dataset_report} that the labels belong to their images"]
     if not trained:
-        return [*advice, "check that the imported weights are of these classes, in this order"]
+        return [*advice, "check that the imported weights are for these classes, in this order"]
     advice.append(
-        f"look in {curve} whether the loss fell; if not, try a third of 'optimisation.learning_rate', and more "
+        f"check in {curve} whether the loss fell; if not, try a third of 'optimisation.learning_rate', and more "
         "'optimisation.epochs' (several hundred steps are few)"
     )
     if initialisation.startswith(("random weights", "the pretext set")):
@@ -123,20 +123,20 @@ def what_to_do(dataset_report: str, curve: str, trained: bool, initialisation: s
 
 def verdict_in_text(verdict: Verdict) -> str:
     """The verdict of a classifier and what to do about it, in one paragraph."""
-    said = f"classifier {verdict.classifier}: {verdict.sentence}."
+    text = f"classifier {verdict.classifier}: {verdict.sentence}."
     if verdict.what_to_do:
-        said += f" Class maps {'drawn from it' if verdict.is_near_chance else 'of these'} show little. What to do: "
-        said += "; ".join(f"({number}) {advice}" for number, advice in enumerate(verdict.what_to_do, start=1)) + "."
-    return said
+        text += f" Class maps {'drawn from it' if verdict.is_near_chance else 'of these'} show little. What to do: "
+        text += "; ".join(f"({number}) {advice}" for number, advice in enumerate(verdict.what_to_do, start=1)) + "."
+    return text
 
 
 def write_verdict(verdict: Verdict, verdict_json: Path | str) -> None:
-    """Write a verdict for the stages and pages that say it."""
+    """Write a verdict for the stages and pages that use it."""
     write_json(verdict_json, asdict(verdict))
 
 
 def read_verdict(verdict_json: Path | str) -> Verdict:
-    """What :func:`write_verdict` has written.
+    """Read what :func:`write_verdict` has written.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -149,14 +149,14 @@ def read_verdict(verdict_json: Path | str) -> Verdict:
 
 
 def stop_at_chance(verdict_json: Path | str, at_chance: Literal["warn", "stop"]) -> None:
-    """End the job that draws maps, if the configuration says so, before a classifier near chance draws any.
+    """Stop a job before it draws maps from a classifier near chance, if the configuration says so.
 
     Args:
-        verdict_json: the verdict of the classifier that draws.
+        verdict_json: the verdict of the classifier.
         at_chance: ``runtime.classifier_at_chance``.
 
     Raises:
-        UserError: the classifier has learned nothing or little, and that is a reason to stop.
+        UserError: the classifier has learned nothing or little, and ``at_chance`` is ``stop``.
     """
     if at_chance == "warn":
         return

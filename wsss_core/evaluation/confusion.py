@@ -1,4 +1,4 @@
-"""Counting which class is predicted where which class is, and the scores that follow from it."""
+"""Counts pixels by true and predicted class, and computes scores from the counts."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from wsss_core.datasets.label_values import ignored_in
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of label maps; all lie in [0, 1], those of nothing are NaN."""
+    """Scores of label maps, in [0, 1]; NaN without any pixel."""
 
     iou: np.ndarray
     """(C + 1,) float64: intersection over union, background first; NaN for classes absent from the masks."""
     miou: float
     """Mean of ``iou`` over the classes present in the masks."""
     pixel_accuracy: float
-    """Share of the pixels that count which have the right class."""
+    """Share of the counted pixels with the right class."""
     precision: float
-    """Mean over the classes present in the masks, background included, of the share of the class's
-    predicted pixels that are right; 0 for a class that is nowhere predicted."""
+    """Mean over the classes present in the masks, background included, of the share of the class's predicted pixels
+    that are right; 0 for a class that is predicted nowhere."""
     recall: float
     """Mean over the same classes of the share of the class's pixels that are found."""
 
@@ -29,12 +29,12 @@ def confusion_matrix(prediction: np.ndarray, truth: np.ndarray, classes: int) ->
 
     Args:
         prediction: (H, W) uint8 (or uint16), 0 background, 1..C, or 255 (65535) for no class.
-        truth: (H, W) uint8 (or uint16), 0 background, 1..C, or 255 (65535) for pixels that do not count.
+        truth: (H, W) uint8 (or uint16), 0 background, 1..C, or 255 (65535) for ignored pixels.
         classes: number C of object classes, without the background.
 
     Returns:
-        (C + 1, C + 2) int64. Rows are the truth; the last column counts pixels predicted as 255,
-        which are missed by their class and no error of another one.
+        (C + 1, C + 2) int64. Rows are the truth; the last column counts pixels predicted as 255, which their class
+        misses but which are no error of another class.
 
     Raises:
         ValueError: the sizes differ, or a value is neither a class nor 255.
@@ -53,10 +53,10 @@ def confusion_matrix(prediction: np.ndarray, truth: np.ndarray, classes: int) ->
 
 
 def scores_of(matrix: np.ndarray) -> Scores:
-    """Scores from a confusion matrix (C + 1, C + 2), or (C + 1, C + 1) where all pixels have a class.
+    """Scores from a confusion matrix (C + 1, C + 2), or (C + 1, C + 1) if all pixels have a class.
 
-    Rows are the truth. Matrices of many images are added up before: the field's scores are those of
-    all pixels together, not means over images.
+    Rows are the truth. Add up the matrices of all images first: the field's scores are of all pixels together, not
+    means over images.
     """
     right = np.diagonal(matrix).astype(np.float64)  # (C + 1,)
     true = matrix.sum(axis=1)

@@ -1,8 +1,8 @@
-"""Scores of single images: where a method sees too much of an object, and where too little.
+"""Scores of single images: which show too much of an object, and which too little.
 
-All are of one image's pixels that count: ``miou`` over the classes in its mask; ``over_activated``, the share whose
-mask is background and whose label is an object; ``under_activated``, the share whose mask is an object and whose label
-is background or none; ``confused``, the share with another object's label.
+All are of the image's counted pixels: ``miou`` over the classes in its mask; ``over_activated``, the share with
+background in the mask and an object as label; ``under_activated``, the share with an object in the mask and background
+or nothing as label; ``confused``, the share with another object's label.
 """
 
 import csv
@@ -14,18 +14,18 @@ import numpy as np
 from wsss_core.files.atomic import atomic_path
 
 MEASURES = ("miou", "over_activated", "under_activated", "confused")
-"""What is measured of an image."""
+"""The measures of an image."""
 
 
 def image_measures(matrices: np.ndarray) -> np.ndarray:
     """The measures of one image, at each of several thresholds.
 
     Args:
-        matrices: (T, C + 1, C + 2), or (T, C + 1, C + 1) where all pixels have a class: counted pixels, rows truth,
+        matrices: (T, C + 1, C + 2), or (T, C + 1, C + 1) if all pixels have a class: counted pixels, rows truth,
             background first, the last column of C + 2 for pixels without a label.
 
     Returns:
-        (T, 4) float64 in [0, 1], in the order of ``MEASURES``; NaN where no pixel counts.
+        (T, 4) float64 in [0, 1], in the order of ``MEASURES``; NaN without counted pixels.
     """
     classes = matrices.shape[1]
     right = np.diagonal(matrices, axis1=1, axis2=2).astype(np.float64)  # (T, C + 1)
@@ -46,10 +46,10 @@ def write_image_scores(
     """Write a table with a row for each image, the worst first.
 
     Args:
-        images_csv: the table to make.
+        images_csv: the table to write.
         image_ids: the images.
-        measures: of each, (4,) in the order of ``MEASURES``.
-        same: columns after the image that are the same in every row, such as the threshold.
+        measures: of each image, (4,) in the order of ``MEASURES``.
+        same: columns after the image with the same value in every row, such as the threshold.
     """
     same = dict(same or {})
     ranked = sorted(zip(image_ids, measures, strict=True), key=lambda row: (np.nan_to_num(row[1][0], nan=2.0), row[0]))

@@ -1,8 +1,8 @@
 """Scores of class maps and of label maps against masks, as CSV files.
 
-All scores are shares in [0, 1] of all images' pixels together, but for ``boundary_f``, a mean over images (see
-``evaluation.boundary``); an empty cell is a class that the masks do not show. Columns: ``threshold`` (class maps), the
-conditions that the maps were made under (see ``score_conditions``), ``miou``, ``precision``, ``recall``,
+All scores are shares in [0, 1] of all images' pixels together, except ``boundary_f``, a mean over images (see
+``evaluation.boundary``). An empty cell means that the masks do not show the class. Columns: ``threshold`` (class maps),
+the conditions under which the maps were made (see ``score_conditions``), ``miou``, ``precision``, ``recall``,
 ``pixel_accuracy``, ``boundary_f`` (label maps), ``images_scored``, ``images_without_mask``, ``iou_background`` and
 ``iou_<class>``.
 """
@@ -40,18 +40,17 @@ def score_cams(
     conditions: Mapping[str, str] | None = None,
     images_csv: Path | None = None,
 ) -> None:
-    """Score seeds at the thresholds 0, 0.01, ..., 0.99: a row each.
+    """Score seeds at the thresholds 0, 0.01, ..., 0.99, with a row for each.
 
     Args:
-        cams: class maps; those at the image's size are scored, or the small ones upsampled.
+        cams: class maps; those at the image's size are scored, or else the small ones, upsampled.
         masks: mask files by image id; pixels are 0 background, 1..C (the class's index plus 1), 255.
-        scores_csv: the table to make.
-        walked: the maps have walked along affinities: an image's are divided by their largest value
-            first. Where a background walked with them, it stands in place of the thresholds: there
-            is one row, whose threshold is empty.
+        scores_csv: the table to write.
+        walked: the maps are the result of a random walk: each image's maps are first divided by their largest value.
+            If a background walked with them, it replaces the thresholds: there is one row, with an empty threshold.
         image_ids: the images to score; all by default.
-        conditions: what the maps were made under; columns after the threshold.
-        images_csv: a table of single images to make as well, at the threshold with the highest mIoU.
+        conditions: the conditions under which the maps were made, as columns after the threshold.
+        images_csv: a table of single images to write, too, at the threshold with the highest mIoU.
 
     Raises:
         UserError: a mask does not fit its image or the classes.
@@ -83,7 +82,7 @@ def score_cams(
     if walked_background:
         numbers = _row(scores_of(with_background), cams.classes, len(scored), without_mask)
         row = {"threshold": "", **conditions, **numbers}
-        log.info("mIoU %s with the background that walked along, over %d images", row["miou"], len(scored))
+        log.info("mIoU %s with the background of the walk, over %d images", row["miou"], len(scored))
         if images_csv is not None:
             write_image_scores(images_csv, scored, [measures[0] for measures in of_images])
         write_score_rows([row], scores_csv)
@@ -108,12 +107,12 @@ def score_label_maps(
     """Score label maps: one row.
 
     Args:
-        label_maps: label map files by image id; 255 in them is missed by the mask's class.
+        label_maps: label map files by image id; a pixel of 255 counts as missed.
         masks: mask files by image id, values as in :func:`score_cams`.
         classes: names of the C object classes, without the background.
-        scores_csv: the table to make.
-        conditions: what the label maps were made under; columns in front of the scores.
-        images_csv: a table of single images to make as well.
+        scores_csv: the table to write.
+        conditions: the conditions under which the label maps were made, as columns before the scores.
+        images_csv: a table of single images to write, too.
 
     Returns:
         The scores.
@@ -140,8 +139,8 @@ def score_label_maps(
     drawn = [value for value in boundaries if not np.isnan(value)]  # leaves out images without any boundary
     boundary_f = float(np.mean(drawn)) if drawn else float("nan")
     conditions = dict(conditions or {})
-    told = "".join(f", {name}: {value}" for name, value in conditions.items())
-    log.info("mIoU %.4f over %d images%s", scores.miou, len(scored), told)
+    in_words = "".join(f", {name}: {value}" for name, value in conditions.items())
+    log.info("mIoU %.4f over %d images%s", scores.miou, len(scored), in_words)
     row = _row(scores, classes, len(scored), len(label_maps) - len(scored), boundary_f)
     if images_csv is not None:
         write_image_scores(images_csv, scored, of_images)
@@ -157,9 +156,9 @@ def threshold_rows(
     Args:
         counts: of all images together.
         classes: names of the C object classes, without the background.
-        conditions: what the maps were made under; columns after the threshold.
-        images: how many were scored.
-        without_mask: how many could not be.
+        conditions: the conditions under which the maps were made, as columns after the threshold.
+        images: how many images were scored.
+        without_mask: how many images have no mask.
     """
     return [
         {"threshold": f"{threshold:.2f}", **conditions, **_row(scores_of(matrix), classes, images, without_mask)}
@@ -168,12 +167,12 @@ def threshold_rows(
 
 
 def _with_mask(image_ids: Iterable[str], masks: Mapping[str, Path]) -> list[str]:
-    """The images that can be scored, in their order; without any, all scores are empty cells."""
+    """The images with a mask, in their order; logs how many have none."""
     image_ids = list(image_ids)
     scored = [image_id for image_id in image_ids if image_id in masks]
     if not scored:
         log.warning(
-            "none of these %d images has a mask: there is nothing to score, the scores are empty", len(image_ids)
+            "none of these %d images has a mask: there is nothing to score, so the scores are empty", len(image_ids)
         )
     elif len(scored) < len(image_ids):
         log.info("%d of %d images have no mask and are left out", len(image_ids) - len(scored), len(image_ids))

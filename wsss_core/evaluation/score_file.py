@@ -1,4 +1,4 @@
-"""Reading tables of scores and of training curves, which thresholds are chosen by and reports are made of."""
+"""Reads tables of scores and of training curves, for choosing thresholds and for reports."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     import pandas
 
 SHARES = ("threshold", "miou", "precision", "recall", "pixel_accuracy", "boundary_f")
-"""Columns of numbers from 0 to 1; so are those of the classes."""
+"""Columns of numbers from 0 to 1, in addition to those of the classes."""
 IOU = "iou_"
-"""What the columns with the classes' IoU begin with."""
+"""The prefix of the columns with the classes' IoU."""
 
 
 def read_scores(scores_csv: Path | str, thresholds: bool = False) -> "pandas.DataFrame":
-    """Read a table of scores, of :mod:`wsss_core.evaluation.score`.
+    """Read a table of scores written by :mod:`wsss_core.evaluation.score`.
 
     Args:
         scores_csv: the table.
-        thresholds: there has to be a column with thresholds, though it may be empty.
+        thresholds: require a column of thresholds, which may be empty.
 
     Returns:
-        The table, a row at least; scores are numbers from 0 to 1, or NaN.
+        The table, with at least one row; scores are numbers from 0 to 1, or NaN.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -37,16 +37,16 @@ def read_scores(scores_csv: Path | str, thresholds: bool = False) -> "pandas.Dat
         if name in SHARES or name.startswith(IOU):
             table[name] = _numbers(scores_csv, table[name])
             if ((table[name] < 0) | (table[name] > 1)).any():
-                raise damaged_table(scores_csv, f"'{name}' has values that do not lie in [0, 1]")
+                raise damaged_table(scores_csv, f"'{name}' has values outside [0, 1]")
     return table
 
 
 def read_curve(training_csv: Path | str, key: str = "epoch") -> "pandas.DataFrame":
-    """Read the curve of a training, of :func:`wsss_core.training.curve.write_curve`; all columns are numbers.
+    """Read a training curve written by :func:`wsss_core.training.curve.write_curve`; all columns are numbers.
 
     Args:
         training_csv: the table.
-        key: a column that it has to have; of a table of something else, that table's.
+        key: a required column, which differs for tables of other kinds.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -58,13 +58,13 @@ def read_curve(training_csv: Path | str, key: str = "epoch") -> "pandas.DataFram
 
 
 def _table(path: Path | str, columns: Collection[str]) -> "pandas.DataFrame":
-    import pandas  # here: jobs that are told a threshold import this room, too, and need no tables
+    import pandas  # here, because jobs with a fixed threshold also import this module, and need no tables
 
     heading = read_table(path)[0]
     if missing := [name for name in columns if name not in heading]:
         raise damaged_table(path, f"it has no column '{missing[0]}'")
     if len({*heading}) < len(heading):
-        raise damaged_table(path, "it has two columns of one name")
+        raise damaged_table(path, "it has two columns with the same name")
     return pandas.read_csv(path)
 
 

@@ -1,8 +1,8 @@
-"""A threshold chosen without masks, by the values that all images' class maps have.
+"""Chooses a threshold without masks, from the values of all images' class maps.
 
-The threshold lies 0.65 standard deviations above the mean. Maps that reach further over objects, as AdvCAM's, have
-larger values everywhere and so get a higher threshold, as they need. That 0.65 fits was found on photographs and on
-creatures; docs/methods/thresholds.md says how, and how far from the best threshold the rule is.
+The threshold is 0.65 standard deviations above the mean. Maps that cover more of the objects, such as AdvCAM's, have
+larger values everywhere, and so get the higher threshold that they need. The value 0.65 was found on photographs and on
+creatures; docs/methods/thresholds.md says how, and how far the rule is from the best threshold.
 """
 
 import logging
@@ -18,23 +18,23 @@ from wsss_core.files.cam_store import CamStoreReader
 from wsss_core.jobs.progress import progress
 
 DEVIATIONS = 0.65
-"""How many standard deviations the threshold lies above the mean."""
+"""How many standard deviations the threshold is above the mean."""
 log = logging.getLogger(__name__)
 
 
 def choose_threshold_without_masks(
     cams: CamStoreReader, threshold_json: Path, source: str, walked: bool = False
 ) -> float:
-    """Write down the threshold that class maps suggest by themselves.
+    """Choose a threshold from the class maps and write it.
 
-    A pixel counts with the largest value of its image's classes, from the small maps; each image counts alike,
-    whatever its size.
+    The value of a pixel is the largest over its image's classes, in the small maps. All images have equal weight,
+    whatever their size.
 
     Args:
         cams: class maps of the training images.
-        threshold_json: the file to make: ``threshold``, ``source``, and ``images`` it was chosen on.
-        source: where the threshold comes from, in words.
-        walked: the maps have walked along affinities: an image's are divided by their largest value first.
+        threshold_json: the file to write: ``threshold``, ``source``, and the number of ``images``.
+        source: the origin of the threshold, in words.
+        walked: the maps are the result of a random walk: each image's maps are first divided by their largest value.
 
     Returns:
         The threshold, one of 0.01, ..., 0.99.
@@ -57,8 +57,8 @@ def choose_threshold_without_masks(
     deviation = math.sqrt(max(square - mean**2, 0.0))
     if deviation == 0:
         raise UserError(
-            f"{threshold_json}: no threshold can be chosen, as the class maps of all {len(moments)} images are the "
-            "same everywhere; give a number, and look at whether the classifier has learned anything"
+            f"{threshold_json}: no threshold can be chosen, as the class maps of all {len(moments)} images are "
+            "constant; give a number, and check whether the classifier has learned anything"
         )
     hundredths = round((mean + DEVIATIONS * deviation) * THRESHOLD_STEPS)
     threshold = min(max(hundredths, 1), THRESHOLD_STEPS - 1) / THRESHOLD_STEPS

@@ -1,9 +1,9 @@
-"""Seed scores at all thresholds in one pass per image.
+"""Seed scores at all thresholds in one pass over each image.
 
-At a threshold t a pixel is background if its largest CAM value is not above t, else it has the class of
-the largest value. Only the boundary between background and class moves with t: the class does not. So
-each pixel is counted once, by its true class, its strongest class and the number of thresholds below its
-value; sums along the last axis give the confusion matrices of all thresholds.
+At a threshold t, a pixel is background if its largest CAM value is not above t, and else has the class of the largest
+value. With t, only the boundary between background and class moves, not the class. So each pixel is counted once, by
+its true class, its strongest class and the number of thresholds below its value. Sums along the last axis give the
+confusion matrices of all thresholds.
 """
 
 import numpy as np
@@ -24,22 +24,22 @@ class ThresholdCounts:
         """Start with no pixel; ``classes`` is the number C of object classes."""
         self.classes = classes
         self.counts = np.zeros((classes + 1, classes + 1, THRESHOLD_STEPS + 1), dtype=np.int64)
-        """(true class, strongest class or background, thresholds below the value): all there is to keep of them."""
+        """(true class, strongest class or background, number of thresholds below the value)."""
 
     def add(self, cam: np.ndarray, present: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Count an image.
 
         Args:
-            cam: (K, H, W) float32, values in [0, 1]; of equal values the first class's counts.
+            cam: (K, H, W) float32, values in [0, 1]; of equal values, the first class's counts.
             present: (K,) indices, from 0, of the maps' classes.
-            truth: (H, W) uint8 (or uint16), 0 background, 1..C, 255 (65535) does not count.
+            truth: (H, W) uint8 (or uint16), 0 background, 1..C, 255 (65535) ignored.
 
         Returns:
-            The image's own confusion matrices (thresholds, R, R) int64, rows truth: of the background and those R - 1
+            The image's own confusion matrices (thresholds, R, R) int64, rows truth: for the background and the R - 1
             classes that have a map or are in the mask.
 
         Raises:
-            ValueError: the sizes differ, or the mask has a value that is no class.
+            ValueError: the sizes differ, or the mask has a value of no class.
         """
         if cam.shape[1:] != truth.shape:
             sizes = f"{size_text(cam.shape[1:])}, the mask {size_text(truth.shape)}"
@@ -70,13 +70,15 @@ class ThresholdCounts:
 
 
 def _above(counts: np.ndarray) -> np.ndarray:
-    """Counts (C + 1, K, thresholds + 1) by the thresholds below, as counts (C + 1, K, thresholds) above each."""
-    # Above threshold i are the values with more than i thresholds below them.
+    """Counts (C + 1, K, thresholds) above each threshold, from counts by the number of thresholds below.
+
+    Above threshold i are the values with more than i thresholds below them.
+    """
     return counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1][:, :, 1:]
 
 
 def _own_matrices(pixels: np.ndarray, counts: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """One image's matrices, of the background, the classes with a map (``columns``) and those in the mask."""
+    """One image's matrices for the background, the classes with a map (``columns``) and those in the mask."""
     kept = np.union1d(np.concatenate([[0], columns]), np.flatnonzero(pixels)).astype(np.int64)
     matrices = np.zeros((THRESHOLD_STEPS, len(kept), len(kept)), dtype=np.int64)
     matrices[:, :, np.searchsorted(kept, columns)] = np.moveaxis(_above(counts)[kept], 2, 0)

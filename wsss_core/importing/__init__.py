@@ -1,1 +1,1 @@
-"""Other people's weights, turned into files of this project."""
+"""Converts other programs' weights into files of this project."""

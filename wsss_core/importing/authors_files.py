@@ -1,4 +1,4 @@
-"""Files of other programs' weights, read without running anything that is in them."""
+"""Reads other programs' files of weights without running any code in them."""
 
 import re
 import warnings
@@ -16,7 +16,7 @@ from wsss_core.files.file_kinds import no_weights
 from wsss_core.importing.mxnet_params import read_mxnet_params
 
 NESTED_IN = ("state_dict", "model_state_dict", "model", "net")
-"""Keys under which training programs put a state dict beside other things."""
+"""Keys under which training programs store a state dict next to other things."""
 _DATA_PARALLEL = "module."
 _FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)")
 
@@ -25,15 +25,13 @@ def read_checkpoint(path: Path | str) -> dict[str, Tensor]:
     """The state dict in a PyTorch checkpoint or a .safetensors file.
 
     Args:
-        path: a file of ``torch.save``, with a state dict as it is or under a key of ``NESTED_IN``, or a
-            file whose name ends in .safetensors.
+        path: a file of ``torch.save`` with a state dict, perhaps under a key of ``NESTED_IN``; or a .safetensors file.
 
     Returns:
-        Dense tensors of numbers, on the CPU, under the authors' names, without the ``module.`` that
-        ``DataParallel`` sets before all of them.
+        Dense tensors of numbers, on the CPU, under the authors' names, without ``DataParallel``'s prefix ``module.``.
 
     Raises:
-        UserError: there is no such file, or it is damaged, needs a pickle to be run, or holds no state dict.
+        UserError: the file is missing or damaged, could only be read by running a pickle, or holds no state dict.
     """
     safe = Path(path).suffix == ".safetensors"
     state = _read(path, _read_safetensors if safe else _read_pickle)
@@ -51,14 +49,14 @@ def read_checkpoint(path: Path | str) -> dict[str, Tensor]:
                 f"{_where_weights_are(state)}"
             )
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
-            raise UserError(f"{path}: {name} is no ordinary tensor of real numbers")
+            raise UserError(f"{path}: {name} is not an ordinary tensor of real numbers")
     if all(name.startswith(_DATA_PARALLEL) for name in state):
         state = {name.removeprefix(_DATA_PARALLEL): tensor for name, tensor in state.items()}
     return dict(state)
 
 
 def _where_weights_are(state: Mapping[Any, Any]) -> str:
-    """What else a file holds, for a message."""
+    """The other content of a file, for a message."""
     nested = [repr(key) for key, value in state.items() if isinstance(value, Mapping) and _has_tensors(value)]
     if nested:
         return f"; there are weights under {', '.join(nested)}: write one of these with torch.save or as .safetensors"
@@ -71,10 +69,10 @@ def _has_tensors(values: Mapping[Any, Any]) -> bool:
 
 
 def read_mxnet_checkpoint(path: Path | str) -> dict[str, Tensor]:
-    """The arrays in a file of MXNet's, without ``arg:`` and ``aux:`` before their names.
+    """The arrays in an MXNet file, without the prefixes ``arg:`` and ``aux:`` of their names.
 
     Raises:
-        UserError: there is no such file, or it is damaged.
+        UserError: the file is missing or damaged.
     """
     return {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in read_mxnet_params(path).items()}
 
@@ -94,23 +92,23 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
     except safetensors.SafetensorError as error:
         if (found := no_weights(path)) is not None:
             raise UserError(f"{path}: is {found}") from error
-        raise UserError(f"{path}: is damaged or no .safetensors file ({error})") from error
+        raise UserError(f"{path}: is damaged, or not a .safetensors file ({error})") from error
 
 
 def _read_pickle(path: str) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about versions of pickles and sparse tensors: refused or read below
+            warnings.simplefilter("ignore")  # versions of pickles and sparse tensors are checked below
             return torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except Exception as error:  # a damaged or hostile pickle may raise anything, further OSErrors included
+    except Exception as error:  # a damaged or hostile pickle may raise anything, including other OSErrors
         if forbidden := _FORBIDDEN.search(str(error)):
             raise UserError(
-                f"{path}: contains {forbidden[1]}, and is not read: of such files only tensors are, for anything else "
-                "could run code. If you trust the file, load it with the program it belongs to, and write "
-                "network.state_dict() with torch.save or as .safetensors"
+                f"{path}: contains {forbidden[1]}, and is not read: only tensors are read from such files, as "
+                "anything else could run code. If you trust the file, load it with the program it belongs to, and "
+                "write network.state_dict() with torch.save or as .safetensors"
             ) from error
         if (found := no_weights(path)) is not None:
             raise UserError(f"{path}: is {found}") from error
-        raise UserError(f"{path}: is damaged or no file that torch.save wrote") from error
+        raise UserError(f"{path}: is damaged, or was not written by torch.save") from error

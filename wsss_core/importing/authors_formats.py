@@ -1,11 +1,8 @@
-"""Which network of ours the file of another program becomes."""
+"""The formats of other programs' files, and the network of ours that each becomes."""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +13,10 @@ from wsss_core.config.segmentation import DeepLabV2
 from wsss_core.config.trunk_description import describe_trunk
 from wsss_core.errors import UserError
 from wsss_core.importing import authors_names
-from wsss_core.importing.authors_names import Naming, by_beginning
+from wsss_core.importing.authors_names import by_beginning
 from wsss_core.importing.clip_names import tower_settings
+from wsss_core.importing.library_networks import timm_target, torchvision_target
+from wsss_core.importing.targets import Target, backbone_target, classifier_target, names_in_words
 from wsss_core.networks.affinitynet import AffinityNetwork, save_affinitynet
 from wsss_core.networks.class_tokens import ClassTokenClassifier
 from wsss_core.networks.classifier import ClassMapClassifier
@@ -29,77 +28,17 @@ from wsss_core.networks.self_erasing import SelfErasingClassifier
 from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import save_weights
 
-COUNTER = "num_batches_tracked"
-"""A buffer of batch normalisation that old files lack and nothing here reads."""
-TORCHVISION = ("resnet18", "resnet34", "resnet50", "resnet101", "vgg16")
-"""Networks of torchvision that have a trunk here."""
-TIMM = tuple(network for network in TORCHVISION if network.startswith("resnet"))
-"""Those whose weights have the same names and make the same maps in timm."""
-ALIKE = 0.5
-"""Share of names and shapes by which a file is taken for one of them."""
 CROP_SIZE = 512
-"""Pixels of the crops that IRN's authors train on, and pad images to."""
+"""Side of the crops that IRN's authors train on, and to which they pad images, pixels."""
 RESNET50 = Trunk(network="resnet50", output_stride=16)
 RESNET38 = Trunk(network="resnet38", output_stride=8)
 VGG16 = Trunk(network="vgg16", output_stride=16, pixels="caffe")
 RESNET101 = Trunk(network="resnet101", output_stride=8, dilated=True, pixels="caffe")
 DEIT_SMALL = Trunk.model_construct(network="timm", model="deit_small_patch16_224.fb_in1k", output_stride=16)
-"""Not checked here: that would import timm for every format."""
+"""Not validated here, because that would import timm for every format."""
 
-
-@dataclass(frozen=True)
-class Target:
-    """A network of ours, and where its weights are in the authors' file."""
-
-    what: str
-    """Says in a sentence what the file should be."""
-    build: Callable[[Sequence[str]], nn.Module]
-    """Makes the network from the names of the classes."""
-    save: Callable[[Path | str, Any], None]
-    """Writes it."""
-    naming: Naming
-    """Gives the authors' names."""
-    dropped: Callable[[str], bool] = lambda name: False
-    """Tells the authors' names that have no counterpart here."""
-    head: str | None = None
-    """Authors' name of the weight that has a row for each class; none in networks that know no classes."""
-    background: bool = False
-    """The head's first row is the background's."""
-    added: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = lambda state: {}
-    """Makes, of the authors' weights, what our network has besides, under the names that ``naming`` gives it."""
-
-
-def _classifier(
-    what: str,
-    architecture: type[ClassMapClassifier],
-    trunk: Trunk,
-    beginnings: Mapping[str, str],
-    head: str,
-    dropped: tuple[str, ...] = (),
-) -> Target:
-    return Target(
-        what,
-        lambda classes: architecture(trunk, classes),
-        save_classifier,
-        by_beginning(beginnings),
-        lambda name: name.startswith(dropped),
-        head,
-    )
-
-
-def _backbone(what: str, trunk: Trunk, naming: Naming, *dropped: str) -> Target:
-    description = {"kind": "backbone", "backbone": trunk.model_dump(mode="json")}
-    return Target(
-        what,
-        lambda classes: TrunkOnly(build_trunk(trunk)),
-        lambda path, network: save_weights(path, network, description),
-        naming,
-        lambda name: name.startswith(dropped),
-    )
-
-
-# IRN lists its trunk and its head a second time, in the order of training.
-_IRN_CLASSIFIER = _classifier(
+# IRN's file has its trunk and its head a second time, in the order of training.
+_IRN_CLASSIFIER = classifier_target(
     "classifier of IRN or AdvCAM (resnet50_cam)",
     ClassMapClassifier,
     RESNET50,
@@ -107,16 +46,16 @@ _IRN_CLASSIFIER = _classifier(
     "classifier.weight",
     dropped=("stage", "backbone.", "newly_added.", "resnet50.fc."),
 )
-_SEENET = _classifier(
+_SEENET = classifier_target(
     "network of SeeNet", SelfErasingClassifier, VGG16, authors_names.SEENET_CLASSIFIER, "score_b1.weight"
 )
-_AEFT = _classifier(
+_AEFT = classifier_target(
     "network of AEFT (Net_gpp)",
     GatedPyramidClassifier,
     RESNET38.model_copy(update={"dropout": (0.2, 0.2)}),
     authors_names.AEFT_CLASSIFIER,
     "fc9.weight",
-    dropped=("bn8.",),  # which the authors' network has, but does not use
+    dropped=("bn8.",),  # the authors' network has it, but does not use it
 )
 _IRN = Target(
     "network of IRN (resnet50_irn)",
@@ -142,7 +81,7 @@ _DEEPLAB = Target(
 
 
 def _resnet38_classifier(what: str) -> Target:
-    return _classifier(what, ClassMapClassifier, RESNET38, authors_names.RESNET38_CLASSIFIER, "fc8.weight")
+    return classifier_target(what, ClassMapClassifier, RESNET38, authors_names.RESNET38_CLASSIFIER, "fc8.weight")
 
 
 def _of_psa(state: Mapping[str, Tensor], path: Path | str) -> Target:
@@ -151,29 +90,30 @@ def _of_psa(state: Mapping[str, Tensor], path: Path | str) -> Target:
     if "fc8.weight" in state:
         return _resnet38_classifier("classifier of psa (resnet38_cls)")
     raise UserError(
-        f"{path}: is no file of psa: it has neither f9.weight (AffinityNet) nor fc8.weight (classifier); "
-        f"{_found(state)}"
+        f"{path}: is not a file of psa: it has neither f9.weight (AffinityNet) nor fc8.weight (classifier); "
+        f"{names_in_words(state)}"
     )
 
 
 def _of_deeplab(state: Mapping[str, Tensor], path: Path | str) -> Target:
     if any(name.startswith("aspp.") for name in state):
         return _DEEPLAB
-    return _backbone("DeepLab v1 or v2 of deeplab-pytorch", RESNET101, authors_names.deeplab_naming(), "fc.")
+    return backbone_target("DeepLab v1 or v2 of deeplab-pytorch", RESNET101, authors_names.deeplab_naming(), "fc.")
 
 
 def _of_mctformer(state: Mapping[str, Tensor], path: Path | str) -> Target:
-    """MCTformer+'s network, for images of the size that its positions are for."""
+    """MCTformer+'s network, for images of the size that fits its position embedding."""
     positions = state.get("pos_embed_pat")
     patches = 0 if positions is None or positions.dim() != 3 else positions.shape[1]
     if patches == 0 or math.isqrt(patches) ** 2 != patches:
         raise UserError(
-            f"{path}: is no network of MCTformer+: it has no pos_embed_pat for a square of patches; {_found(state)}"
+            f"{path}: is not a network of MCTformer+: it has no pos_embed_pat for a square of patches; "
+            f"{names_in_words(state)}"
         )
     token = state.get("cls_token")
     if token is not None and token.dim() != 3:
         raise UserError(
-            f"{path}: is no network of MCTformer+: cls_token has the shape {list(token.shape)}, not (1, K, C)"
+            f"{path}: is not a network of MCTformer+: cls_token has the shape {list(token.shape)}, not (1, K, C)"
         )
     return Target(
         "network of MCTformer+ (DeiT-S)",
@@ -189,17 +129,17 @@ def _of_mctformer(state: Mapping[str, Tensor], path: Path | str) -> Target:
 
 
 class ImageTower(TrunkOnly):
-    """CLIP's image tower as its file holds it: a trunk, what brings its tokens to texts' features, and a scale."""
+    """CLIP's image tower as in its file: a trunk, the projection to the features of texts, and a scale."""
 
     def __init__(self, trunk: Trunk, embedding: int) -> None:
-        """Hold a trunk with random weights; features have the length ``embedding``."""
+        """Build a trunk with random weights, and features of length ``embedding``."""
         super().__init__(build_trunk(trunk))
         self.projection = nn.Parameter(torch.empty(self.trunk.channels[-1], embedding))
         self.logit_scale = nn.Parameter(torch.empty(()))
 
 
 def _of_clip(state: Mapping[str, Tensor], path: Path | str) -> Target:
-    """CLIP's image tower, of a state dict that has our names already."""
+    """CLIP's image tower, for a state dict that already has our names."""
     trunk = tower_settings(state, path)
     embedding = state["projection"].shape[-1] if "projection" in state else 0
     description = {"kind": "clip", "trunk": describe_trunk(trunk), "embedding": embedding}
@@ -211,77 +151,8 @@ def _of_clip(state: Mapping[str, Tensor], path: Path | str) -> Target:
     )
 
 
-def _of_torchvision(state: Mapping[str, Tensor], path: Path | str) -> Target:
-    """The network whose weights agree best with the file's, in names and shapes."""
-    return _most_alike(state, path, "torchvision", TORCHVISION)
-
-
-def _of_timm(state: Mapping[str, Tensor], path: Path | str) -> Target:
-    """The same of timm's plain residual networks."""
-    return _most_alike(state, path, "timm", TIMM)
-
-
-def _most_alike(state: Mapping[str, Tensor], path: Path | str, library: str, networks: Sequence[str]) -> Target:
-    likeness = _likeness(state)
-    best = max(networks, key=likeness.__getitem__)
-    if likeness[best] < ALIKE:
-        raise UserError(
-            f"{path}: holds none of {library}'s networks {', '.join(networks)}; {_found(state)}{_inside(state)}"
-        )
-    return _torchvision(best, library)
-
-
-def _likeness(state: Mapping[str, Tensor]) -> dict[str, float]:
-    """How well the weights agree with each of torchvision's networks, in names and shapes: 0 to 1."""
-    given = _shapes(state)
-    likeness = {}
-    with torch.device("meta"):
-        for network in TORCHVISION:
-            target = _torchvision(network)
-            own = target.build(()).state_dict()
-            wanted = _shapes({target.naming(name): tensor for name, tensor in own.items()})
-            likeness[network] = len(given & wanted) / len(given | wanted)
-    return likeness
-
-
-def _found(state: Mapping[str, Tensor]) -> str:
-    """What names a file has, for a message."""
-    names = list(state)
-    return f"its {len(names)} names are {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
-
-
-def _inside(state: Mapping[str, Tensor]) -> str:
-    """Which network a file has inside another, whose names begin alike, for a message; empty if it has none."""
-    beginnings = Counter(name.partition(".")[0] + "." for name in state if "." in name)
-    for beginning, _ in beginnings.most_common(3):
-        inner = {name.removeprefix(beginning): state[name] for name in state if name.startswith(beginning)}
-        best, alike = max(_likeness(inner).items(), key=lambda item: item[1])
-        if alike >= ALIKE:
-            return (
-                f"; under the beginning '{beginning}' it has a {best}: write those weights without it, with torch.save "
-                "or as .safetensors"
-            )
-    return ""
-
-
-def _torchvision(network: str, library: str = "torchvision") -> Target:
-    with torch.device("meta"):
-        naming = authors_names.torchvision_naming(network)
-    trunk = Trunk(network=network)  # type: ignore[arg-type]  # one of TORCHVISION
-    return _backbone(f"{network} of {library}", trunk, naming, "fc.", "classifier.")
-
-
-def _shapes(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
-    """Names and shapes of what belongs to a trunk in a state dict of torchvision's."""
-    return {
-        (name, tensor.shape)
-        for name, tensor in state.items()
-        if not name.startswith(("fc.", "classifier.")) and not name.endswith(COUNTER)
-    }
-
-
 Choice = Callable[[Mapping[str, Tensor], Path | str], Target]
-"""From a file's state dict, under the authors' names, and its path to what it should be."""
+"""Chooses the target for a file's state dict (with the authors' names) and its path."""
 
 FORMATS: dict[str, Choice] = {
     "irn-cam": lambda state, path: _IRN_CLASSIFIER,
@@ -293,10 +164,10 @@ FORMATS: dict[str, Choice] = {
     "deeplab-pytorch": _of_deeplab,
     "mctformer": _of_mctformer,
     "clip": _of_clip,
-    "torchvision": _of_torchvision,
-    "timm": _of_timm,
-    "mxnet-params": lambda state, path: _backbone(
+    "torchvision": torchvision_target,
+    "timm": timm_target,
+    "mxnet-params": lambda state, path: backbone_target(
         "ResNet-38 of MXNet", RESNET38, authors_names.mxnet_name, "linear1000_"
     ),
 }
-"""By the name that the command line has for them."""
+"""The formats by their names on the command line."""

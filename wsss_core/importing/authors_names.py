@@ -1,6 +1,6 @@
-"""What the authors of other programs call the weights of our networks.
+"""The authors' names for the weights of our networks.
 
-All functions here go from our name to theirs, so that a file can be asked for everything a network needs.
+All functions convert our names to theirs, so that a file can be checked for every weight that a network needs.
 """
 
 import re
@@ -15,8 +15,8 @@ from wsss_core.networks.resnet import LAYERS
 from wsss_core.networks.trunks import trunk_from_torchvision
 
 Naming = Callable[[str], str]
-"""From the name of a weight in our state dict to that in the authors'. A name of ours without counterpart
-becomes one that their files do not have."""
+"""Converts the name of a weight in our state dict to the authors'. A name without a counterpart becomes one that their
+files do not have."""
 
 IRN_CLASSIFIER = {"trunk.": "resnet50.", "head.": "classifier."}
 """IRN's and AdvCAM's ``net/resnet50_cam.py``."""
@@ -40,7 +40,7 @@ SEENET_CLASSIFIER = {
 }
 """Layers of SeeNet's ``deploy_seenet.prototxt``."""
 NO_TOKEN = "cls_token of the trunk"
-"""Stands for a token that MCTformer+ does not have."""
+"""The name for a token that MCTformer+ does not have."""
 MCTFORMER_CLASSIFIER = {
     "class_tokens": "cls_token",
     "class_positions": "pos_embed_cls",
@@ -55,10 +55,10 @@ _MXNET_LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean
 
 
 def by_beginning(beginnings: Mapping[str, str]) -> Naming:
-    """Names that differ in their beginnings.
+    """A naming for names that differ only in their beginnings.
 
     Args:
-        beginnings: ours to theirs; the first that fits counts.
+        beginnings: their beginnings by ours; the first match counts.
     """
 
     def name(own: str) -> str:
@@ -75,7 +75,7 @@ def irn_naming() -> Naming:
     layers = [f"{branch}{k}.{part}" for branch, k, part in product(("fc_edge", "fc_dp"), range(1, 8), (0, 1, 3))]
     theirs = ["fc_edge6.weight", "fc_edge6.bias", "mean_shift.running_mean"]
     theirs += [f"{layer}.{leaf}" for layer, leaf in product(layers, ("weight", "bias"))]
-    return _turned_round(theirs, own_name_of_irn, otherwise=by_beginning(IRN_CLASSIFIER))
+    return _inverse(theirs, own_name_of_irn, otherwise=by_beginning(IRN_CLASSIFIER))
 
 
 def deeplab_naming() -> Naming:
@@ -85,13 +85,13 @@ def deeplab_naming() -> Naming:
     leaves = ["conv.weight", *(f"bn.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var"))]
     theirs = [f"{part}.{leaf}" for part, leaf in product(["layer1.conv1", *parts], leaves)]
     theirs += [f"aspp.c{k}.{leaf}" for k, leaf in product(range(4), ("weight", "bias"))]
-    return _turned_round(theirs, own_name_of_deeplab, otherwise=lambda own: own)
+    return _inverse(theirs, own_name_of_deeplab, otherwise=lambda own: own)
 
 
 def torchvision_naming(network: str) -> Naming:
-    """Names in torchvision's network of this name; on the ``meta`` device, where it is made without memory."""
+    """Names in a network of torchvision; call it on the ``meta`` device, where the network takes no memory."""
     names = {name: name for name in get_model(network).state_dict()}
-    own = trunk_from_torchvision(names, network)  # type: ignore[arg-type]  # moves values without a look at them
+    own = trunk_from_torchvision(names, network)  # type: ignore[arg-type]  # moves any values
     return lambda name: str(own.get(name.removeprefix("trunk."), name))
 
 
@@ -107,7 +107,7 @@ def mxnet_name(own: str) -> str:
     return f"{layer}_{_MXNET_LEAVES.get(leaf, leaf) if layer.startswith('bn') else leaf}"
 
 
-def _turned_round(theirs: Iterable[str], own_name: Callable[[str], str | None], otherwise: Naming) -> Naming:
-    """A naming from its reverse, and candidates of their names."""
+def _inverse(theirs: Iterable[str], own_name: Callable[[str], str | None], otherwise: Naming) -> Naming:
+    """The inverse of ``own_name`` on some of their names."""
     table = {own: name for name in theirs if (own := own_name(name)) is not None}
     return lambda own: table.get(own) or otherwise(own)

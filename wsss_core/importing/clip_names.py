@@ -1,4 +1,4 @@
-"""CLIP's image tower in files of several programs, under the names of this workflow's."""
+"""Converts CLIP's image tower in files of several programs to our names."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
 
 MODELS = ["vit_base_patch16_clip_quickgelu_224.openai", "vit_base_patch32_clip_quickgelu_224.openai"]
-"""timm's names of the towers that are known here; which one a file holds, its shapes tell."""
+"""timm's names of the supported towers; a file's shapes say which one it holds."""
 BODY = "trunk.body."
 _OPENAI = {
     "class_embedding": "cls_token",
@@ -36,16 +36,16 @@ _OF_ONE = re.compile(r"(blocks\.\d+\.)self_attn\.[qkv]_proj\.(weight|bias)")
 
 
 def clip_tower(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tensor]:
-    """The image tower's part of a file of CLIP's, under our names, as float32.
+    """The image tower in a file of CLIP, under our names, as float32.
 
     Args:
-        state: with OpenAI's and open_clip's names (``visual.conv1.weight``), the hub's of transformers
-            (``vision_model.embeddings...``), or timm's (``patch_embed.proj.weight``, and the projection as ``head``).
-            The text tower is left out. A file without ``logit_scale``, such as timm's, is taken to have CLIP's 100.
+        state: with the names of OpenAI and open_clip (``visual.conv1.weight``), of transformers
+            (``vision_model.embeddings...``), or of timm (``patch_embed.proj.weight``, and the projection as ``head``).
+            The text tower is left out. Without ``logit_scale``, as in timm's files, CLIP's value of 100 is used.
         path: of the file, for messages.
 
     Raises:
-        UserError: there is no image tower in it, or its heads of queries, keys and values are not all there.
+        UserError: there is no image tower, or its heads of queries, keys and values are incomplete.
     """
     _check_shapes(state, path, {"logit_scale": 0})
     if "visual.class_embedding" in state:
@@ -57,7 +57,7 @@ def clip_tower(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tenso
         if "head.bias" in state and state["head.bias"].count_nonzero():
             raise UserError(
                 f"{path}: is a classifier that was fine-tuned from CLIP, not CLIP: its head.bias is not 0, and its "
-                "head.weight is of classes, not what brings tokens to texts' features"
+                "head.weight belongs to classes, and is not the projection to texts' features"
             )
         renamed = {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "logit_"))}
         renamed = {BODY + name: tensor for name, tensor in renamed.items()}
@@ -76,12 +76,12 @@ def clip_tower(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tenso
 
 
 def _check_shapes(state: Mapping[str, Tensor], path: Path | str, dimensions: Mapping[str, int]) -> None:
-    """See to it that weights, those that are there, have so many dimensions, and no side of 0."""
+    """Check that existing weights have the right number of dimensions, and no side of 0."""
     for name, number in dimensions.items():
         if (weight := state.get(name)) is not None and (weight.dim() != number or not weight.numel()):
             wanted = f"{number} dimensions" if number else "a single number"
             raise UserError(
-                f"{path}: is no image tower of CLIP: {name} has the shape {list(weight.shape)}, not {wanted}"
+                f"{path}: is not an image tower of CLIP: {name} has the shape {list(weight.shape)}, not {wanted}"
             )
 
 
@@ -112,11 +112,11 @@ def _of_hub(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tensor]:
         block = name.partition("self_attn.")[0]
         parts = [f"{block}self_attn.{which}_proj.{match[2]}" for which in "qkv"]
         if missing := [part for part in parts if part not in state]:
-            raise UserError(f"{path}: is no image tower of CLIP: it lacks {missing[0]}")
+            raise UserError(f"{path}: is not an image tower of CLIP: it lacks {missing[0]}")
         _check_shapes(state, path, dict.fromkeys(parts, 2 if match[2] == "weight" else 1))
         shapes = [list(state[part].shape) for part in parts]
         if shapes[1:] != shapes[:-1]:
-            raise UserError(f"{path}: is no image tower of CLIP: the shapes of {', '.join(parts)} differ: {shapes}")
+            raise UserError(f"{path}: is not an image tower of CLIP: the shapes of {', '.join(parts)} differ: {shapes}")
         renamed[f"{BODY}{match[1]}attn.qkv.{match[2]}"] = torch.cat([state[part] for part in parts])
     return renamed
 
@@ -145,9 +145,10 @@ def tower_settings(state: Mapping[str, Tensor], path: Path | str) -> Trunk:
         if patch is not None and patch.dim() == 4 and own == found:
             return Trunk(network="timm", model=model, output_stride=patch.shape[-1])  # type: ignore[arg-type]
     if patch is not None and patch.dim() != 4:
-        raise UserError(f"{path}: is no image tower of CLIP: patch_embed.proj.weight has the shape {list(patch.shape)}")
+        shape = list(patch.shape)
+        raise UserError(f"{path}: is not an image tower of CLIP: patch_embed.proj.weight has the shape {shape}")
     size = "unknown" if patch is None else f"{patch.shape[0]} channels and patches of {patch.shape[-1]} pixels"
     raise UserError(
-        f"{path}: holds an image tower that is not known here ({size}, {len(found)} weights); known are OpenAI's "
-        "ViT-B/16 and ViT-B/32 at 224 pixels"
+        f"{path}: holds an unsupported image tower ({size}, {len(found)} weights); supported are OpenAI's ViT-B/16 and "
+        "ViT-B/32 at 224 pixels"
     )

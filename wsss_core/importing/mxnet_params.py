@@ -1,9 +1,9 @@
-"""MXNet's ``.params`` files, read without MXNet: lists of named arrays in a plain binary form.
+"""Reads MXNet's ``.params`` files without MXNet: lists of named arrays in a plain binary form.
 
-As ``NDArray::Save`` of MXNet's ``src/ndarray/ndarray.cc`` writes it, all numbers little-endian: the magic
-number of a list and 8 reserved bytes; a count and so many arrays; a count and so many names, each its
-length and its bytes. An array starts with the magic number of its version; the oldest has none. Then
-come the way of storage (versions 2 and 3), the shape, a device, the type and the values.
+The format is that of ``NDArray::Save`` in MXNet's ``src/ndarray/ndarray.cc``, with little-endian numbers: the magic
+number of a list and 8 reserved bytes; the number of arrays, and the arrays; the number of names, and for each its
+length and its bytes. An array starts with the magic number of its version, which the oldest lacks. Then follow the
+storage type (versions 2 and 3), the shape, a device, the type and the values.
 """
 
 import math
@@ -21,27 +21,25 @@ LIST_MAGIC = 0x112
 ARRAY_MAGICS = {0xF993FAC8: 1, 0xF993FAC9: 2, 0xF993FACA: 3}
 """Versions by the number that an array starts with. A version-0 array starts with its number of dimensions."""
 TYPES = {0: "<f4", 1: "<f8", 2: "<f2", 3: "|u1", 4: "<i4", 5: "|i1", 6: "<i8"}
-"""Of NumPy, by the number that MXNet has for them; the file has further ones, but not for weights."""
+"""NumPy's types by MXNet's numbers; MXNet has more, but not for weights."""
 DENSE = 0
-"""The way of storage that is no sparse one."""
+"""The storage type of arrays that are not sparse."""
 _MOST_DIMENSIONS = 32
 
 
 def read_mxnet_params(path: Path | str) -> dict[str, Tensor]:
     """Read all arrays of a ``.params`` file.
 
-    No more memory is asked for than the file has bytes, whatever its counts claim.
+    This needs no more memory than the file has bytes, even if its counts are wrong.
 
     Args:
         path: a file that ``mxnet.nd.save`` or ``save_checkpoint`` wrote.
 
     Returns:
-        Arrays of their own shape and type, by their names, which begin with ``arg:`` or ``aux:`` in files
-        of a whole network.
+        Arrays by name, in their own shape and type; names begin with ``arg:`` or ``aux:`` in files of a whole network.
 
     Raises:
-        UserError: there is no such file, it is no list of arrays, is cut short or damaged, or holds
-            sparse arrays.
+        UserError: the file is missing, is not a list of arrays, is cut short or damaged, or holds sparse arrays.
     """
     try:
         with open(path, "rb") as file:
@@ -51,7 +49,7 @@ def read_mxnet_params(path: Path | str) -> dict[str, Tensor]:
 
 
 class _Reader:
-    """Takes a file to pieces from its beginning to its end; every complaint says where."""
+    """Parses a file from beginning to end; every error says where."""
 
     def __init__(self, path: Path | str, file: BinaryIO) -> None:
         self._path, self._file, self._position = path, file, 0
@@ -61,9 +59,9 @@ class _Reader:
     def named_arrays(self) -> dict[str, Tensor]:
         """Everything in the file."""
         if self._size < 8 or self._number("<Q") != LIST_MAGIC:
-            raise UserError(f"{self._path}: is no list of MXNet's arrays (.params): it starts with other bytes")
+            raise UserError(f"{self._path}: is not a list of MXNet's arrays (.params): it starts with other bytes")
         self._number("<Q")
-        # Each array and each name takes bytes, so a wrong count ends at the end of the file.
+        # Each array and each name takes bytes, so that a wrong count fails at the end of the file.
         arrays = [self._array() for _ in range(self._number("<Q"))]
         count = self._number("<Q")
         if count != len(arrays):
@@ -72,21 +70,21 @@ class _Reader:
         if self._position != self._size:
             raise self._fault(f"{self._size - self._position} bytes follow the last name")
         if len(set(names)) != len(names):
-            raise self._fault("two arrays have one name")
+            raise self._fault("two arrays have the same name")
         return dict(zip(names, arrays, strict=True))
 
     def _array(self) -> Tensor:
         magic = self._number("<I")
         version = ARRAY_MAGICS.get(magic, 0)
         if version >= 2 and (storage := self._number("<i")) != DENSE:
-            raise self._fault(f"an array is sparse (way of storage {storage}), which no weight of a network here is")
+            raise self._fault(f"an array is sparse (storage type {storage}), but weights of networks here are not")
         dimensions = self._number("<I") if version else magic
         if not (1 if version < 3 else 0) <= dimensions <= _MOST_DIMENSIONS:
             raise self._fault(f"an array cannot have {dimensions} dimensions")
         shape = [self._number("<q" if version else "<I") for _ in range(dimensions)]
         if any(side < 1 for side in shape):
             raise self._fault(f"an array cannot have the shape {shape}")
-        self._take(8)  # kind and number of the device that it lay on
+        self._take(8)  # kind and number of its device
         code = self._number("<i")
         if code not in TYPES:
             raise self._fault(f"an array has the unknown type {code}")
@@ -99,13 +97,13 @@ class _Reader:
         try:
             return self._take(self._number("<Q")).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise UserError(f"{self._path}: is damaged at byte {start}: a name is no text") from error
+            raise UserError(f"{self._path}: is damaged at byte {start}: a name is not text") from error
 
     def _number(self, form: str) -> int:
         return struct.unpack(form, self._take(struct.calcsize(form)))[0]
 
     def _take(self, count: int) -> bytes:
-        """The next bytes, so many of them."""
+        """The next ``count`` bytes."""
         if count > self._size - self._position:
             raise self._fault(f"{count} bytes should follow, but the file ends after {self._size - self._position}")
         taken = self._file.read(count)

@@ -1,1 +1,1 @@
-"""Images through a network, one after another."""
+"""Runs images through a network, one after another."""

@@ -1,4 +1,4 @@
-"""Class maps of a shard, written in blocks of images, so that a killed job goes on after the last one."""
+"""Writes the class maps of a shard in blocks of images, so that a killed job continues after the last block."""
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -14,12 +14,12 @@ from wsss_core.jobs.progress import Progress
 from wsss_core.jobs.run import Run
 
 BLOCK_IMAGES = 32
-"""Images that a killed job loses at most."""
+"""A killed job loses at most this many images."""
 
 Blocks = Sequence[Sequence[int]]
 """Positions of images in an index."""
 Drawn = Generator[ImageCams, None, None]
-"""Images' maps as they are drawn."""
+"""The images' maps, one by one."""
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +34,16 @@ def write_cams_in_blocks(
     description: str = "class maps",
     block_images: int = BLOCK_IMAGES,
 ) -> None:
-    """Make and write the maps of all images of a shard; a killed call goes on after its last whole block.
+    """Make and write the maps of all images of a shard; a killed call continues after its last complete block.
 
     Args:
-        shard_file: the HDF5 file to make, ``<artifact>/<folder>/<shard>.h5``.
+        shard_file: the HDF5 file to write, ``<artifact>/<folder>/<shard>.h5``.
         index: the shard's images.
-        draw: from blocks of positions in ``index`` to the images' maps, block after block, and always in the same
-            order within a block. It may go ahead: it is closed at the end, or when an image cannot be written.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        draw: takes blocks of positions in ``index`` and yields the images' maps, block after block, and always in the
+            same order within a block. It may work ahead: it is closed at the end, or when an image cannot be written.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
         precision: ``float16`` or ``float32``.
-        stride: pixels of an image per cell of the maps, each way.
+        stride: pixels of an image for each cell of the maps, in both directions.
         description: for the progress bar and the log.
         block_images: images in a block.
     """
@@ -75,7 +75,7 @@ def write_cams_in_blocks(
     try:
         reader = CamStoreReader(files)
     except UserError:
-        # Another job may have finished this very shard, and removed the blocks.
+        # Another job may have finished the same shard, and removed the blocks.
         if shard_file.exists() or partial.restore(shard_file):
             return
         raise
@@ -85,7 +85,7 @@ def write_cams_in_blocks(
 
 
 def _is_whole(block_file: Path, image_ids: Sequence[str], classes: Sequence[str]) -> bool:
-    """Whether an earlier call has left a block that can be read, map by map; a damaged one is drawn again."""
+    """Whether an earlier call has left a complete, readable block; a damaged one is drawn again."""
     if not block_file.exists():
         return False
     try:

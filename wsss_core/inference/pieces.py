@@ -1,4 +1,4 @@
-"""Many things computed side by side, as many at once as the device turns out to have memory for."""
+"""Computes many things together, as many at once as fit into the device's memory."""
 
 import logging
 from collections.abc import Callable
@@ -11,27 +11,27 @@ from wsss_core.jobs.gpu_memory import is_full
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 _too_much: dict[str, int] = {}
-"""By what is computed, the least that the memory had no room for in this process: number times size."""
+"""For each kind of thing, the smallest amount (number times size) that did not fit into memory in this process."""
 
 
 def in_pieces(compute: Callable[[slice], Result], number: int, at_once: int, size: int, what: str) -> list[Result]:
-    """Compute things in pieces, one piece after the other; a piece that the GPU has no memory for in two.
+    """Compute things in pieces, one after the other; a piece that does not fit into GPU memory is split in two.
 
-    What was too much once is not tried again by this process. Results are those of the whole, but for rounding, where
-    the device rounds otherwise with fewer side by side.
+    An amount that did not fit once is not tried again by this process. The results equal those of one piece, except for
+    rounding, which may depend on how many things are computed together.
 
     Args:
-        compute: of the things of a slice; it may be called again for a part of one.
+        compute: computes the things of a slice; it may be called again for a part of it.
         number: of things.
-        at_once: how many a piece holds, if there is memory.
-        size: of one thing, in whatever unit memory grows with.
+        at_once: how many things make a piece, if there is memory.
+        size: of one thing, in any unit proportional to memory.
         what: the things, for the log (``images``).
 
     Returns:
-        What ``compute`` gave for each piece, in order.
+        The results of ``compute`` for the pieces, in order.
 
     Raises:
-        RuntimeError: torch's, if there is no memory for one thing alone.
+        RuntimeError: torch's, if there is not enough memory for one thing.
     """
     results: list[Result] = []
     done = 0
@@ -45,9 +45,9 @@ def in_pieces(compute: Callable[[slice], Result], number: int, at_once: int, siz
         except RuntimeError as error:
             if not is_full(error) or piece.stop - piece.start == 1:
                 raise
-        # Not within `except`: until its end, the error holds what the piece had taken.
+        # Not within `except`: until its end, the error keeps the memory of the piece.
         torch.cuda.empty_cache()
         tried = piece.stop - piece.start
         _too_much[what] = tried * size
-        log.info("the GPU has no memory for %d %s at once: going on with %d", tried, what, tried // 2)
+        log.info("the GPU has no memory for %d %s at once: continuing with %d", tried, what, tried // 2)
     return results

@@ -1,4 +1,4 @@
-"""Images of one size on their way into a network: at each scale, as bytes, and normalised on the device."""
+"""Prepares images of one size for a network: rescales them as bytes, and normalises them on the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from wsss_core.datasets.transforms import normalised, rescale
 from wsss_core.jobs.devices import moved
 
 CPU_PIXELS = 2**21
-"""Pixels that go through a network at once on a CPU: with their way back a ResNet-50 needs 2 to 4 GB for them."""
+"""Pixels that go through a network at once on a CPU: forward and backward, a ResNet-50 needs 2 to 4 GB for them."""
 BYTES_A_PIXEL = 8192
-"""Of a GPU's memory for each pixel. For the way back a ResNet-50 keeps 0.9 kB a pixel at output stride 16 and 1.8 at 8,
-ResNet-38 keeps 4.4; gradients, workspaces and the sums of maps come on top."""
+"""GPU memory for each pixel. For the backward pass, a ResNet-50 keeps 0.9 kB a pixel at output stride 16 and 1.8 kB at
+8, and ResNet-38 4.4 kB; gradients, workspaces and the sums of maps are added."""
 
 
 @dataclass(frozen=True)
 class ScaledImages:
-    """N images of one size at several scales, as a network sees them."""
+    """N images of one size at several scales, as the input of a network."""
 
     height: int
     """Of the images, pixels."""
@@ -31,7 +31,7 @@ class ScaledImages:
 
 @dataclass(frozen=True)
 class ScaledBytes:
-    """The same as they travel to the device: a byte for each number."""
+    """The same before the transfer to the device: one byte for each number."""
 
     height: int
     """Of the images, pixels."""
@@ -41,7 +41,7 @@ class ScaledBytes:
     """(N, h, w, 3) uint8 RGB for each scale."""
 
     def pinned(self) -> "ScaledBytes":
-        """The same in memory that a GPU copies from by itself."""
+        """The same in pinned memory, from which a GPU copies without the CPU."""
         return ScaledBytes(self.height, self.width, tuple(images.pin_memory() for images in self.scaled))
 
     def some(self, piece: slice) -> "ScaledBytes":
@@ -49,7 +49,7 @@ class ScaledBytes:
         return ScaledBytes(self.height, self.width, tuple(images[piece] for images in self.scaled))
 
     def sent_to(self, weight: Tensor) -> ScaledImages:
-        """Normalised on a weight's device, in its number format; nobody waits for it."""
+        """Send the images to a weight's device and normalise them there, in its dtype, without waiting."""
         there = (normalised(moved(images, weight.device)).to(weight.dtype) for images in self.scaled)
         return ScaledImages(self.height, self.width, tuple(there))
 
@@ -62,10 +62,10 @@ def scaled_images(images: Sequence[np.ndarray], scales: Sequence[float]) -> Scal
 
 
 def pixels_at_once(device: torch.device) -> int:
-    """How many pixels may go through a network, and back, at once.
+    """How many pixels may go forward and backward through a network at once.
 
-    It depends on what memory the device has, not on what is free: the same run on the same device has to
-    give the same bytes, and rounding depends on what is computed side by side.
+    This depends on the device's total memory, not on free memory: the same run on the same device has to give the same
+    bytes, and rounding depends on what is computed together.
     """
     if device.type != "cuda":
         return CPU_PIXELS

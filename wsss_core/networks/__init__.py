@@ -1,1 +1,1 @@
-"""The networks: trunks, heads, and their weights on disk."""
+"""Networks: trunks, heads, and files of weights."""

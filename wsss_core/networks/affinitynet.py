@@ -1,4 +1,4 @@
-"""AffinityNet: features of grid cells whose distances tell regions apart."""
+"""AffinityNet: features of grid cells, whose distances separate regions."""
 
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,23 @@ from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "affinitynet"
 WIDTHS = (64, 128, 256)
-"""Features taken from layer2, layer3 and layer4 (psa ``network/resnet38_aff.py``)."""
+"""Number of features from layer2, layer3 and layer4 (psa ``network/resnet38_aff.py``)."""
 
 
 class AffinityNetwork(nn.Module):
     """``elu(f9(cat(elu(f8_3), elu(f8_4), elu(f8_5))))`` of Ahn & Kwak (CVPR 2018) on a ResNet.
 
-    Each of layer2 to layer4 is reduced by a 1x1 convolution, to no more than half of its own
-    channels, so that small trunks get small features. All are brought to one grid.
+    A 1x1 convolution reduces each of layer2 to layer4, to at most half of its channels, so that small trunks get small
+    features. All are resized to one grid.
 
     Attributes:
-        stride: pixels of the image per cell of the grid, each way.
-        radius: cells; pairs closer than this were trained and get an affinity.
-        border_pairs: those near the grid's border as well, which the authors' code leaves out.
+        stride: pixels of the image for each cell of the grid, in both directions.
+        radius: cells; pairs closer than this are trained and get an affinity.
+        border_pairs: use pairs near the grid's border, which the authors' code leaves out.
     """
 
     def __init__(self, trunk: TrunkNetwork, stride: int, radius: int, border_pairs: bool = False) -> None:
-        """Put randomly initialised layers on ``trunk``."""
+        """Add randomly initialised layers to ``trunk``."""
         super().__init__()
         self.trunk, self.stride, self.radius, self.border_pairs = trunk, stride, radius, border_pairs
         channels = trunk.channels[1:]
@@ -46,7 +46,7 @@ class AffinityNetwork(nn.Module):
         nn.init.xavier_uniform_(self.mixing.weight, gain=4)
 
     def new_parameters(self) -> list[nn.Parameter]:
-        """The parameters that do not come with the trunk."""
+        """The parameters outside the trunk."""
         return [*self.reductions.parameters(), *self.mixing.parameters()]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class AffinityNetwork(nn.Module):
 
 
 def _to_stride(features: Tensor, stride: int, wanted: int) -> Tensor:
-    """Bring (B, C, h, w) from one stride to another: interpolated where it gets finer, else averaged."""
+    """Change the stride of (B, C, h, w), by interpolation to a finer one, else by averaging."""
     if stride == wanted:
         return features
     if stride < wanted:
@@ -86,7 +86,7 @@ def save_affinitynet(path: Path | str, network: AffinityNetwork, trunk: Trunk, k
         path: a .safetensors file.
         network: the network.
         trunk: settings of its trunk.
-        kind: what the file calls the network: another name where another method uses it.
+        kind: the network's name in the file; another method that uses the network has another name.
     """
     description = {
         "kind": kind,
@@ -102,7 +102,7 @@ def load_affinitynet(path: Path | str, device: torch.device | str = "cpu", kind:
     """Read a network for use: in evaluation mode, weights without gradients.
 
     Raises:
-        UserError: the file is broken, calls its network something else than ``kind``, or its weights do not fit.
+        UserError: the file is damaged, its network's name is not ``kind``, or its weights do not fit.
     """
 
     def build(saved: dict[str, Any]) -> AffinityNetwork:

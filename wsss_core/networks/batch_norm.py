@@ -1,4 +1,4 @@
-"""Batch normalisation that stays as it is, for good or for a while."""
+"""Batch normalisation that does not change, permanently or for some time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class FrozenBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that stays in evaluation mode whatever ``train()`` says."""
+    """Batch normalisation that stays in evaluation mode even after ``train()``."""
 
     def train(self, mode: bool = True) -> Any:
         """Stay in evaluation mode."""
@@ -20,7 +20,7 @@ _frozen_kinds: dict[type[nn.BatchNorm2d], type[nn.BatchNorm2d]] = {nn.BatchNorm2
 
 
 def _frozen(kind: type[nn.BatchNorm2d]) -> type[nn.BatchNorm2d]:
-    """The frozen form of a kind of batch normalisation, such as timm's with an activation behind it."""
+    """The frozen form of a class of batch normalisation, such as timm's, which includes an activation."""
     if issubclass(kind, FrozenBatchNorm):
         return kind
     if kind not in _frozen_kinds:
@@ -29,13 +29,13 @@ def _frozen(kind: type[nn.BatchNorm2d]) -> type[nn.BatchNorm2d]:
 
 
 def freeze_batch_norm(module: nn.Module) -> None:
-    """Keep statistics, weight and bias of all batch normalisation in ``module`` as they are, for good.
+    """Freeze statistics, weight and bias of all batch normalisation in ``module``, permanently.
 
-    State-dict names do not change. Later calls of ``train()`` do not undo it.
+    State-dict names do not change. Later calls of ``train()`` do not undo this.
     """
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
-            # The class is exchanged in place: parameters, buffers and whoever refers to them stay.
+            # The class is replaced in place, which keeps parameters, buffers and references to them.
             part.__class__ = _frozen(type(part))
             part.train(False)
             part.requires_grad_(False)
@@ -43,9 +43,9 @@ def freeze_batch_norm(module: nn.Module) -> None:
 
 @contextmanager
 def fixed_statistics(network: nn.Module) -> Iterator[None]:
-    """Let batch normalisation use its running statistics, and not add to them, for a while.
+    """Let batch normalisation use its running statistics without updating them, inside a ``with`` block.
 
-    For images unlike those that the network will see in use, such as erased ones.
+    For images that differ from those in later use, such as erased ones.
     """
     training = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d) and part.training]
     for part in training:

@@ -1,4 +1,4 @@
-"""MCTformer+'s classifier: a vision transformer with one token per class, and class maps of its patches.
+"""MCTformer+'s classifier: a vision transformer with one token for each class, and class maps from its patches.
 
 Xu et al., "MCTformer+: Multi-Class Token Transformer for Weakly Supervised Semantic Segmentation", TPAMI 2024; written
 from the paper's formulas.
@@ -18,15 +18,15 @@ from wsss_core.networks.resizing import resized_bicubic
 from wsss_core.networks.token_trunk import Grid, TokenTrunk
 
 UNUSED = ("cls_token", "dist_token", "reg_token", "pos_embed", "norm.")
-"""Beginnings of the names of the trunk's weights that are not used: class tokens and positions are the classifier's
-own, and the authors never apply the last normalisation."""
+"""Prefixes of the trunk's weights that are not used: the classifier has its own class tokens and positions, and the
+authors never apply the last normalisation."""
 
 
 class Seen(NamedTuple):
-    """What the classifier makes of images."""
+    """The classifier's results for images."""
 
     class_tokens: list[Tensor]
-    """After each block, (B, K, C)."""
+    """The class tokens after each block, (B, K, C)."""
     maps: Tensor
     """Raw class maps of the patches (B, K, h, w)."""
     class_logits: Tensor
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
     patch_logits: Tensor
     """Ranked means of the class maps, (B, K)."""
     attention: list[Tensor]
-    """Of each block (B, K + h w, K + h w), the mean over the heads, classes first; empty unless it was asked for."""
+    """The attention in each block (B, K + h w, K + h w), mean over the heads, classes first; empty unless requested."""
 
 
 class ClassTokenClassifier(ClassMapClassifier):
@@ -42,8 +42,8 @@ class ClassTokenClassifier(ClassMapClassifier):
 
     Attributes:
         class_tokens: (1, K, C).
-        class_positions: what is added to them, (1, K, C).
-        patch_positions: what is added to the patches of an image of ``input_size``, (1, N, C).
+        class_positions: position embeddings of the class tokens, (1, K, C).
+        patch_positions: position embeddings of the patches of an image of ``input_size``, (1, N, C).
     """
 
     architecture = "class_tokens"
@@ -53,19 +53,19 @@ class ClassTokenClassifier(ClassMapClassifier):
         """Build the network with random weights from torch's global generator.
 
         Args:
-            trunk: the trunk's settings: a vision transformer of timm's.
+            trunk: the trunk's settings: a vision transformer from timm.
             classes: names of the K classes.
-            input_size: height and width of the images that it is trained on, pixels.
-            ranking_decay: of the weights of a class map's values by their rank, see :func:`ranked_means`.
+            input_size: height and width of the training images, pixels.
+            ranking_decay: decay of the weights of a class map's ranked values, see :func:`ranked_means`.
 
         Raises:
-            UserError: the trunk is no vision transformer, or ``input_size`` is not made of whole patches.
+            UserError: the trunk is no vision transformer, or ``input_size`` is not a multiple of its patches' size.
         """
         self.input_size, self.ranking_decay = input_size, ranking_decay
         super().__init__(trunk, classes)
 
     def add_layers(self, channels: int, classes: int) -> None:
-        """Make class tokens, positions, and the layer of the class maps."""
+        """Add class tokens, positions, and the layer for class maps."""
         if not isinstance(self.trunk, TokenTrunk):
             raise UserError("class tokens need a vision transformer as trunk, such as timm's deit_small_patch16_224")
         if self.input_size % self.trunk.patch:
@@ -82,14 +82,14 @@ class ClassTokenClassifier(ClassMapClassifier):
             parameter.requires_grad_(not name.startswith(UNUSED))
 
     def options(self) -> dict[str, Any]:
-        """Size of the training images and decay of the ranks."""
+        """The size of the training images and the decay of the ranks."""
         return {"input_size": self.input_size, "ranking_decay": self.ranking_decay}
 
     def begin_from_trunk(self) -> None:
-        """Start class tokens and positions from those of the trunk.
+        """Initialise class tokens and positions from those of the trunk.
 
-        Each class token is the trunk's one. Positions of the patches are repeated side by side where the training
-        images have a multiple of the trunk's own patches (the authors' 28 of 14), else interpolated.
+        Each class token is a copy of the trunk's class token. The patches' positions are repeated side by side if the
+        training images have a multiple of the trunk's own patches (the authors: 28 from 14), else interpolated.
         """
         body, own = self.trunk.body, tuple(self.trunk.body.patch_embed.grid_size)
         number = 0 if body.no_embed_class else body.num_prefix_tokens
@@ -113,8 +113,8 @@ class ClassTokenClassifier(ClassMapClassifier):
 
         Args:
             images: (B, 3, H, W), normalised.
-            incomplete: what becomes of incomplete patches, see :meth:`TokenTrunk.patch_tokens`.
-            attention: keep the blocks' attention as well.
+            incomplete: how to treat incomplete patches, see :meth:`TokenTrunk.patch_tokens`.
+            attention: also return the blocks' attention.
         """
         body, classes = self.trunk.body, len(self.classes)
         patches, grid = self.trunk.patch_tokens(images, incomplete)
@@ -132,18 +132,18 @@ class ClassTokenClassifier(ClassMapClassifier):
         return self.see(images).maps
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of images (B, 3, H, W): means of the class tokens' and the patches' logits."""
+        """Logits (B, K) of images (B, 3, H, W): the means of the class tokens' and the patches' logits."""
         seen = self.see(images)
         return (seen.class_logits + seen.patch_logits) / 2
 
     def attend(self, images: Tensor) -> tuple[list[Tensor], Grid]:
-        """How much the patches of images attend to each other; see :meth:`TokenTrunk.attend`."""
+        """The attention between patches of images; see :meth:`TokenTrunk.attend`."""
         seen, classes = self.see(images, attention=True), len(self.classes)
         grid = seen.maps.shape[2], seen.maps.shape[3]
         return [found[:, classes:, classes:] for found in seen.attention], grid
 
     def _positions(self, grid: Grid) -> Tensor:
-        """Positions of a grid's patches, (1, h w, C): of other grids bicubic, without antialiasing, as the authors."""
+        """Positions of a grid's patches, (1, h w, C); as in the authors' code, bicubic without antialiasing."""
         if grid == self._own_grid:
             return self.patch_positions
         square = self.patch_positions.transpose(1, 2).unflatten(2, self._own_grid)
@@ -151,7 +151,7 @@ class ClassTokenClassifier(ClassMapClassifier):
 
 
 def ranked_means(maps: Tensor, decay: float) -> Tensor:
-    """Means of class maps in which a value of rank j, the largest having rank 0, has the weight ``decay ** j``.
+    """Weighted means of class maps: a value of rank j (0 for the largest) has the weight ``decay ** j``.
 
     Args:
         maps: (B, K, h, w).

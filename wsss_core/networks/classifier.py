@@ -1,4 +1,4 @@
-"""The classifier whose last layer draws class maps."""
+"""The classifier whose last layer computes class maps."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,13 +11,12 @@ from wsss_core.networks.trunks import build_trunk
 
 
 class ClassMapClassifier(nn.Module):
-    """A trunk and a bias-free 1x1 convolution: one map per class, whose mean is the class's logit.
+    """A trunk and a 1x1 convolution without bias: one map for each class, whose mean is the class's logit.
 
-    The mean of the maps equals the usual linear classifier on globally pooled features (Zhou et
-    al., CVPR 2016); drawn this way round, the maps come for free.
+    The means of the maps equal the usual linear classifier on globally pooled features (Zhou et al., CVPR 2016); in
+    this order, the maps cost nothing.
 
-    This is also what every other classifier offers, and all that drawing maps (AdvCAM, multi-scale)
-    and training ask for.
+    This is also the interface of all classifiers, for training and for class maps (AdvCAM, multi-scale).
 
     Attributes:
         trunk_settings: the settings of the trunk.
@@ -26,12 +25,12 @@ class ClassMapClassifier(nn.Module):
     """
 
     architecture = "class_maps"
-    """Name of this kind of classifier in files; a subclass has one of its own."""
+    """The name of this kind of classifier in files; a subclass has its own."""
     known: ClassVar[dict[str, type["ClassMapClassifier"]]] = {}
     """The kinds of classifiers imported so far, by that name."""
 
     def __init_subclass__(cls) -> None:
-        """Let files of this kind be read."""
+        """Register this kind for reading files."""
         super().__init_subclass__()
         ClassMapClassifier.known[cls.architecture] = cls
 
@@ -43,14 +42,14 @@ class ClassMapClassifier(nn.Module):
         self.add_layers(self.trunk.channels[-1], len(self.classes))
 
     def add_layers(self, channels: int, classes: int) -> None:
-        """Make the layers behind the trunk, which gives ``channels``."""
+        """Add the layers after the trunk, whose last map has ``channels``."""
         self.head = nn.Conv2d(channels, classes, 1, bias=False)
 
     def begin_from_trunk(self) -> None:
-        """Start what new layers take from the trunk, whose weights have just been read; here they take nothing."""
+        """Initialise new layers from the trunk, whose weights were just read; by default, this does nothing."""
 
     def options(self) -> dict[str, Any]:
-        """What, beside trunk and classes, the network is rebuilt from, as JSON values."""
+        """The arguments, besides trunk and classes, that rebuild the network, as JSON values."""
         return {}
 
     def class_maps(self, images: Tensor) -> Tensor:
@@ -60,7 +59,7 @@ class ClassMapClassifier(nn.Module):
             images: (B, 3, H, W) float, normalised.
 
         Returns:
-            (B, K, h, w), any sign; h and w are H and W by the output stride, rounded up.
+            (B, K, h, w), any sign; h and w are H and W divided by the output stride, rounded up.
         """
         return single_precision(self.head(self.trunk(images)[-1]))
 
@@ -69,24 +68,24 @@ class ClassMapClassifier(nn.Module):
         return self.class_maps(images).mean(dim=(2, 3))
 
     def evidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What an adversarial climb looks at.
+        """The maps and scores for an adversarial climb.
 
         Args:
             images: (B, 3, H, W) float, normalised.
 
         Returns:
-            Rectified class maps (B, K, h, w), and the scores (B, K) that shall rise or fall: here
-            the means of those maps (AdvCAM counts no negative evidence).
+            Rectified class maps (B, K, h, w), and the scores (B, K) to raise or lower: here the means of those maps
+            (AdvCAM ignores negative evidence).
         """
         maps = self.class_maps(images).relu()
         return maps, maps.mean(dim=(2, 3))
 
     def positive_weights(self, classes: Tensor) -> Tensor:
-        """Numbers of features that speak for classes (K,): weights above 0 in the last layer."""
+        """Numbers of features that support classes (K,): weights above 0 in the last layer."""
         return (self.head.weight[classes] > 0).sum(dim=(1, 2, 3))
 
     def new_parameters(self) -> list[nn.Parameter]:
-        """The parameters beyond the trunk's."""
+        """The parameters outside the trunk."""
         return [parameter for name, parameter in self.named_parameters() if not name.startswith("trunk.")]
 
 

@@ -1,4 +1,4 @@
-"""Files of classifiers: each says which network it holds, and is rebuilt without anything else."""
+"""Files of classifiers: each describes its network, which is rebuilt from the file alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,21 +9,21 @@ import torch
 from wsss_core.config.extensions import file_of_extension, load_extension
 from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.errors import UserError
-from wsss_core.networks import class_tokens, clip, gated_pyramid, self_erasing  # noqa: F401  they let their files be read
+from wsss_core.networks import class_tokens, clip, gated_pyramid, self_erasing  # noqa: F401  for reading their files
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "classifier"
-"""What a file's description calls these networks."""
+"""The name of these networks in a file's description."""
 
 
 def save_classifier(path: Path | str, classifier: ClassMapClassifier) -> None:
-    """Write a classifier to a .safetensors file that it can be rebuilt from."""
+    """Write a classifier to a .safetensors file from which it can be rebuilt."""
     save_weights(path, classifier, classifier_description(classifier))
 
 
 def classifier_description(classifier: ClassMapClassifier) -> dict[str, Any]:
-    """What a classifier's file says of it."""
+    """The description of a classifier in its file."""
     return {
         "kind": KIND,
         "architecture": classifier.architecture,
@@ -40,16 +40,16 @@ def load_classifier(
     """Rebuild a classifier from its file alone.
 
     Args:
-        path: a file of :func:`save_classifier`.
-        device: where the classifier goes.
-        classes: those of the data set it is used on; None for any.
+        path: a file from :func:`save_classifier`.
+        device: where to put the classifier.
+        classes: the classes of the data set on which it is used; None for any.
 
     Returns:
         The classifier on ``device``, in evaluation mode; its parameters need no gradient.
 
     Raises:
         UserError: the file is missing, damaged, holds another kind of network or one for other classes; or the
-            extension that the network's class comes from is gone or fails.
+            extension with the network's class is missing or fails.
     """
 
     def build(saved: dict[str, Any]) -> ClassMapClassifier:

@@ -1,4 +1,4 @@
-"""CLIP's image tower beside features of texts: a classifier that nothing is trained for.
+"""CLIP's image tower with features of texts: a classifier without training.
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021; the tower as
 CLIP-ES's ``clip/model.py`` changes it (Lin et al., CVPR 2023).
@@ -18,24 +18,24 @@ from wsss_core.networks.token_trunk import Grid, TokenTrunk, recorded_attention
 
 
 class BeforeTheLastBlock(NamedTuple):
-    """What all but the last block make of images."""
+    """The results of all blocks but the last for images."""
 
     tokens: Tensor
     """(B, 1 + h w, C), the class token first."""
     attention: list[Tensor]
-    """Of these blocks (B, 1 + h w, 1 + h w), the mean over the heads."""
+    """The attention in these blocks (B, 1 + h w, 1 + h w), the mean over the heads."""
     grid: Grid
     """h and w."""
 
 
 class TextFeatureClassifier(ClassMapClassifier):
-    """A tower of images, and features of the classes' texts and of the background's.
+    """An image tower, and features of texts for the classes and the background.
 
     Attributes:
         projection: from the tower's channels to the texts' features, (C, E).
-        logit_scale: logarithm of what cosines are multiplied by, ().
+        logit_scale: logarithm of the factor of cosines, ().
         class_texts: features of the classes' texts, (K, E), of length 1.
-        background_texts: the same of the background's, (B, E).
+        background_texts: features of the background's texts, (B, E), of length 1.
     """
 
     architecture = "text_features"
@@ -47,9 +47,9 @@ class TextFeatureClassifier(ClassMapClassifier):
         """Build the network with random weights, and features of 0.
 
         Args:
-            trunk: the trunk's settings: a vision transformer of timm's.
+            trunk: the trunk's settings: a vision transformer from timm.
             classes: names of the K classes.
-            embedding: E.
+            embedding: E, the length of features.
             backgrounds: number of the background's texts.
 
         Raises:
@@ -60,7 +60,7 @@ class TextFeatureClassifier(ClassMapClassifier):
         self.requires_grad_(False)
 
     def add_layers(self, channels: int, classes: int) -> None:
-        """Make the projection, and room for the texts' features."""
+        """Add the projection, and buffers for the texts' features."""
         if not isinstance(self.trunk, TokenTrunk):
             raise UserError("objective clip needs a vision transformer as trunk")
         self.trunk.resampling, self.trunk.rounded_to = clip_resampling, torch.float16  # both as CLIP-ES's code
@@ -70,11 +70,11 @@ class TextFeatureClassifier(ClassMapClassifier):
         self.register_buffer("background_texts", torch.zeros(self._backgrounds, self._embedding))
 
     def options(self) -> dict[str, Any]:
-        """Length of the features, and number of the background's texts."""
+        """The length of the features, and the number of the background's texts."""
         return {"embedding": self._embedding, "backgrounds": self._backgrounds}
 
     def class_maps(self, images: Tensor) -> Tensor:
-        """There are none: what CLIP learned is of whole images.
+        """Raise an error: CLIP was trained on whole images, and has no class maps.
 
         Raises:
             UserError: always.
@@ -82,26 +82,26 @@ class TextFeatureClassifier(ClassMapClassifier):
         raise UserError("a classifier with objective clip has no class maps; its CAM method is clip_gradcam")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of images (B, 3, H, W): above 0 if the class is likelier than all of the background."""
+        """Logits (B, K) of images (B, 3, H, W): above 0 if the class is likelier than the whole background."""
         features = self.image_features(self.trunk.tokens(images).blocks[-1])
         return self.logits(features, self.class_texts) - self.logits(features, self.background_texts).logsumexp(
             dim=1, keepdim=True
         )
 
     def image_features(self, tokens: Tensor) -> Tensor:
-        """Features (B, E) of length 1 of the last block's tokens (B, 1 + N, C): the mean over the patches.
+        """Features (B, E) of length 1 from the last block's tokens (B, 1 + N, C): the mean over the patches.
 
-        CLIP's own feature is the class token's; CLIP-ES leaves that out.
+        CLIP itself uses the class token's feature; CLIP-ES leaves it out.
         """
         patches = self.trunk.body.norm(tokens)[:, self.trunk.body.num_prefix_tokens :]
         return functional.normalize((patches @ self.projection).mean(dim=1), dim=1)
 
     def logits(self, features: Tensor, texts: Tensor) -> Tensor:
-        """Scaled cosines (B, T) of images' features (B, E), of length 1, and texts' (T, E)."""
+        """Scaled cosines (B, T) between features of images (B, E), of length 1, and of texts (T, E)."""
         return self.logit_scale.exp() * features @ functional.normalize(texts, dim=1).T
 
     def before_the_last_block(self, images: Tensor) -> BeforeTheLastBlock:
-        """Tokens and attention of images (B, 3, H, W) before the last block; whose gradient is then cheap."""
+        """Tokens and attention of images (B, 3, H, W) before the last block, whose gradient is cheap."""
         patches, grid = self.trunk.patch_tokens(images)
         tokens, _ = self.trunk.with_positions(patches, grid)
         *earlier, _ = self.trunk.body.blocks
@@ -112,5 +112,5 @@ class TextFeatureClassifier(ClassMapClassifier):
 
 
 def clip_resampling(embeddings: Tensor, grid: Grid) -> Tensor:
-    """Position embeddings (C, h, w) at another grid, bilinearly."""
+    """Position embeddings (C, h, w) for another grid, by bilinear interpolation."""
     return functional.interpolate(embeddings[None], size=grid, mode="bilinear", align_corners=False)[0]

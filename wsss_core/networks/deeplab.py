@@ -1,4 +1,4 @@
-"""DeepLab in a small form: atrous spatial pyramid pooling on a trunk; and what all segmenters share."""
+"""A small DeepLab (atrous spatial pyramid pooling on a trunk), and the interface of all segmenters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from wsss_core.networks.trunks import TrunkNetwork
 from wsss_core.networks.weights import trainable
 
 SKIP_CHANNELS = 48
-"""Channels that the low-level features are reduced to, as in DeepLabV3+."""
+"""Channels of the reduced low-level features, as in DeepLabV3+."""
 DECODER_CHANNELS = 96
 LOW_LEVEL_STRIDE = 4
-"""The skip starts at the deepest features of this stride: layer1's, or layer2's in resnet_small."""
+"""The skip uses the deepest features with this stride: layer1's, or layer2's in resnet_small."""
 
 
 class AtrousPyramid(nn.Module):
-    """Sum of parallel 3x3 convolutions of different dilation (DeepLab v2, Chen et al. 2018, section 3.2)."""
+    """The sum of parallel 3x3 convolutions with different dilations (DeepLab v2, Chen et al. 2018, section 3.2)."""
 
     def __init__(self, channels: int, outputs: int, rates: Sequence[int]) -> None:
-        """Initialise weights with a deviation of 0.01 and biases with 0, as DeepLab v2."""
+        """Initialise weights with deviation 0.01 and biases with 0, as in DeepLab v2."""
         super().__init__()
         branches = [nn.Conv2d(channels, outputs, 3, padding=rate, dilation=rate) for rate in rates]
         for branch in branches:
@@ -39,14 +39,14 @@ class AtrousPyramid(nn.Module):
 
 
 class SegmentationNetwork(nn.Module, ABC):
-    """What all segmenters share: a trunk, and layers on it that score every class at every place.
+    """The interface of all segmenters: a trunk, with layers that score every class at every position.
 
     Attributes:
         trunk: the trunk.
         classes: names of the classes, ``background`` first.
-        description: what the network's file says of it (:mod:`wsss_core.networks.segmenter_files`).
-        least_images: the smallest batch that it can be trained on.
-        auxiliary_at_features: whether the scores of auxiliary decoders are of the features' size; else of the logits'.
+        description: the network's description in its file (:mod:`wsss_core.networks.segmenter_files`).
+        least_images: the smallest batch for training.
+        auxiliary_at_features: whether the scores of auxiliary decoders have the features' size; else the logits'.
     """
 
     description: dict[str, Any]
@@ -54,35 +54,35 @@ class SegmentationNetwork(nn.Module, ABC):
     auxiliary_at_features: ClassVar[bool] = True
 
     def __init__(self, trunk: TrunkNetwork, classes: Sequence[str]) -> None:
-        """Hold ``trunk``; ``classes`` are the object classes, without the background."""
+        """Set the trunk and the classes; ``classes`` are the object classes, without the background."""
         super().__init__()
         self.classes = ("background", *classes)
         self.trunk = trunk
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        """What decoders see of images (B, 3, H, W), normalised: feature maps, the trunk's own by default.
+        """The feature maps of images (B, 3, H, W), normalised, for decoders: by default, the trunk's.
 
-        The last one, (B, C, h, w), is what auxiliary decoders see, perturbed.
+        Auxiliary decoders get the last one, (B, C, h, w), perturbed.
         """
         return self.trunk(images)
 
     @abstractmethod
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
-        """What the decoder makes of feature maps.
+        """The decoder's scores for feature maps.
 
         Args:
-            maps: what :meth:`encode` returns for images (B, 3, H, W), normalised.
+            maps: the result of :meth:`encode` for images (B, 3, H, W), normalised.
 
         Returns:
             Logits (B, K + 1, h, w), on the network's own grid.
         """
 
     def all_logits(self, images: Tensor, maps: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """The scores that training compares with the labels; the last ones are those the network predicts by.
+        """The scores that training compares with the labels; the last ones are used for predictions.
 
         Args:
             images: (B, 3, H, W), normalised.
-            maps: what :meth:`encode` returns for them; computed if not given.
+            maps: the result of :meth:`encode` for them; computed if not given.
 
         Returns:
             Logits, each (B, K + 1, h_i, w_i).
@@ -90,7 +90,7 @@ class SegmentationNetwork(nn.Module, ABC):
         return [self.decode(self.encode(images) if maps is None else maps)]
 
     def auxiliary_decoder(self) -> nn.Module:
-        """A 1x1 convolution from features to class scores, with random weights, for cross-consistency training."""
+        """For cross-consistency training, a 1x1 convolution from features to class scores, with random weights."""
         return nn.Conv2d(self.trunk.channels[-1], len(self.classes), 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -98,27 +98,27 @@ class SegmentationNetwork(nn.Module, ABC):
         return self.all_logits(images)[-1]
 
     def new_layers(self) -> list[nn.Parameter]:
-        """The parameters beyond the trunk's."""
+        """The parameters outside the trunk."""
         return [parameter for name, parameter in self.named_parameters() if not name.startswith("trunk.")]
 
     def parameter_groups(self, head_factor: float) -> list[ParameterGroup]:
-        """What is optimised: the trunk where it is not frozen; the new layers, at ``head_factor`` times its rate."""
+        """The parameters to optimise: the trunk's, if not frozen, and the new layers', with factor ``head_factor``."""
         return [ParameterGroup(trainable(self.trunk), 1), ParameterGroup(self.new_layers(), head_factor)]
 
 
 class DeepLabNetwork(SegmentationNetwork):
-    """Trunk, atrous pyramid, and, on demand, a decoder that joins low-level features."""
+    """Trunk, atrous pyramid, and, optionally, a decoder with low-level features."""
 
     def __init__(
         self, trunk: TrunkNetwork, classes: Sequence[str], atrous_rates: Sequence[int], low_level_skip: bool
     ) -> None:
-        """Put randomly initialised layers on ``trunk``.
+        """Add randomly initialised layers to ``trunk``.
 
         Args:
             trunk: the trunk.
             classes: names of the object classes, without the background.
             atrous_rates: dilations of the pyramid.
-            low_level_skip: join features at a quarter of the image's size; else none.
+            low_level_skip: also use features at a quarter of the image's size.
         """
         super().__init__(trunk, classes)
         self._low_level = deepest_of_stride(trunk, LOW_LEVEL_STRIDE)
@@ -144,13 +144,13 @@ class DeepLabNetwork(SegmentationNetwork):
 
 
 def deepest_of_stride(trunk: TrunkNetwork, stride: int) -> int:
-    """Which of a trunk's feature maps is the deepest of at most this stride; the first, if none is as fine."""
+    """The index of a trunk's deepest feature map with at most this stride; 0 if there is none."""
     return max((number for number, own in enumerate(trunk.strides) if own <= stride), default=0)
 
 
 def _convolution(channels: int, outputs: int, size: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, outputs, size, padding=size // 2, bias=False),
-        nn.GroupNorm(8, outputs),  # needs no batch: segmenters train on few images at a time
+        nn.GroupNorm(8, outputs),  # independent of the batch, which is small for segmenters
         nn.ReLU(inplace=True),
     )

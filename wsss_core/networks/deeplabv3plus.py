@@ -1,7 +1,7 @@
 """DeepLabV3+: pyramid with image pooling, and a decoder.
 
-Chen et al., "Encoder-Decoder with Atrous Separable Convolution", ECCV 2018. The pyramid is torchvision's, of
-DeepLabV3; the decoder's convolutions are ordinary ones, not separable.
+Chen et al., "Encoder-Decoder with Atrous Separable Convolution", ECCV 2018. The pyramid is that of torchvision's
+DeepLabV3; the decoder's convolutions are not separable.
 """
 
 from collections.abc import Sequence
@@ -17,25 +17,25 @@ from wsss_core.networks.resizing import resized
 from wsss_core.networks.trunks import TrunkNetwork
 
 CHANNELS = 256
-"""Of the pyramid's output and of the decoder."""
+"""Channels of the pyramid's output and of the decoder."""
 
 
 class DeepLabV3PlusNetwork(SegmentationNetwork):
-    """Trunk, pyramid, and a decoder that joins features at a quarter of the image's size."""
+    """Trunk, pyramid, and a decoder that also uses features at a quarter of the image's size."""
 
     least_images: ClassVar[int] = 2
-    """Of one image, the pooled features are a single value a channel, which cannot be normalised."""
+    """The pooled features of one image are a single value for each channel, which cannot be normalised."""
 
     def __init__(
         self, trunk: TrunkNetwork, classes: Sequence[str], atrous_rates: Sequence[int], dropout: float
     ) -> None:
-        """Put randomly initialised layers on ``trunk``.
+        """Add randomly initialised layers to ``trunk``.
 
         Args:
             trunk: the trunk.
             classes: names of the object classes, without the background.
             atrous_rates: dilations of the pyramid's 3x3 convolutions.
-            dropout: share of values that the pyramid drops in training.
+            dropout: proportion of values that the pyramid drops in training.
         """
         super().__init__(trunk, classes)
         self.pyramid = ASPP(trunk.channels[-1], list(atrous_rates), CHANNELS)

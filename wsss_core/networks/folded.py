@@ -1,8 +1,8 @@
-"""A copy of a network for use: the same function of the image in fewer operations.
+"""A copy of a network for use, which computes the same function in fewer operations.
 
-In evaluation mode batch normalisation behind a convolution is an affine map of each channel, and so
-part of the convolution. What is computed stays the same but for rounding; in float32 that moves AdvCAM's
-first gradient by some thousandths, which is why exactness is tested in float64.
+In evaluation mode, batch normalisation after a convolution is an affine map of each channel, and can be part of the
+convolution. The result only changes by rounding; in float32 AdvCAM's first gradient changes by some thousandths, so
+exactness is tested in float64.
 """
 
 import copy
@@ -29,26 +29,26 @@ FOLDABLE: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     BasicBlock: (("conv1", "bn1"), ("conv2", "bn2"), ("downsample.0", "downsample.1")),
     Bottleneck: (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("downsample.0", "downsample.1")),
     # ResNet-38 normalises before it convolves: the norms at a block's entry, whose input is also the
-    # shortcut, and the last one have no convolution to be folded into.
+    # shortcut, and the last norm cannot be folded into a convolution.
     ResidualBlock: (("conv_branch2a", "bn_branch2b1"),),
     BottleneckBlock: (("conv_branch2a", "bn_branch2b1"), ("conv_branch2b1", "bn_branch2b2")),
 }
-"""Convolutions, and the batch normalisation that alone sees their output, by the module that holds both.
+"""Convolutions, and the batch normalisation that is the only use of their output, by the module that holds both.
 
-Exactly these classes: a subclass may join its layers otherwise."""
+Only these classes, without subclasses, which may connect their layers differently."""
 IN_SEQUENCE = (nn.Sequential, Conv2dNormActivation, ASPPConv, ASPPPooling)
-"""Classes that call their layers one after the other, whichever they are; exactly these."""
+"""Classes that call their layers one after the other; only these, without subclasses."""
 
 
 def folded_for_inference(network: Network, by_hand: bool = True) -> Network:
-    """A copy in evaluation mode, channels-last, its weights without gradients, norms folded into convolutions.
+    """A copy in evaluation mode, channels-last, with weights without gradients, and norms folded into convolutions.
 
-    Parts of classes that are not known here are copied as they are.
+    Parts of other classes are copied unchanged.
 
     Args:
-        network: a classifier, a segmenter or any other network; it stays as it is.
-        by_hand: on CPUs residual blocks become :class:`~wsss_core.networks.fused_blocks.FusedBlock`, which autocast
-            does not work on.
+        network: a classifier, a segmenter or any other network; it does not change.
+        by_hand: on CPUs, turn residual blocks into :class:`~wsss_core.networks.fused_blocks.FusedBlock`, which does
+            not support autocast.
     """
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for part in list(folded.modules()):
@@ -62,14 +62,14 @@ def folded_for_inference(network: Network, by_hand: bool = True) -> Network:
 
 
 def observed_pairs(trunk: TimmTrunk) -> list[tuple[str, str]]:
-    """Names of a trunk's convolutions and of the batch normalisation that sees their output, found by watching it.
+    """Names of a trunk's convolutions and of the batch normalisation after each, found by running the trunk.
 
-    timm's families join their layers in many ways, so an image goes through the trunk once. A pair counts if both
-    were called once. That nothing else uses a convolution's output before its norm cannot be seen; in no family of
-    timm's it is, and the tests compare folded trunks with their originals.
+    timm's families connect their layers in many ways, so the trunk runs on one image. A pair counts if both layers ran
+    once. Whether something else uses a convolution's output before its norm is not visible; no family in timm does so,
+    and the tests compare folded trunks with the original ones.
     """
     made: dict[int, str] = {}
-    outputs: list[Tensor] = []  # kept, so that no other tensor gets the number of one of them
+    outputs: list[Tensor] = []  # kept, so that no other tensor gets the id of one of them
     calls: Counter[str] = Counter()
     pairs: list[tuple[str, str]] = []
 
@@ -98,7 +98,7 @@ def observed_pairs(trunk: TimmTrunk) -> list[tuple[str, str]]:
 
 
 def _pairs(part: nn.Module) -> tuple[tuple[str, str], ...]:
-    """The names of what can be folded in a module, itself but not its parts."""
+    """The names of layers that can be folded in a module, without those inside its parts."""
     if type(part) is Vgg16Trunk:
         names = [name for name, _ in part.named_children() if name.startswith("conv")] if part.batch_norm else []
         return tuple((name, name.replace("conv", "bn")) for name in names)
@@ -110,8 +110,9 @@ def _pairs(part: nn.Module) -> tuple[tuple[str, str], ...]:
 
 
 def _fold(part: nn.Module, convolution_name: str, norm_name: str) -> None:
-    """Put a norm into the convolution before it, and in its place nothing, or the activation that it ends with
-    (timm's ``BatchNormAct2d``); computed in float64.
+    """Fold a norm into the convolution before it, computed in float64.
+
+    The norm is replaced by an identity, or by its activation, if it has one (timm's ``BatchNormAct2d``).
     """
     convolution, norm = part.get_submodule(convolution_name), part.get_submodule(norm_name)
     if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None):

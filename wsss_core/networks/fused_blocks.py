@@ -1,14 +1,13 @@
-"""Residual blocks for drawing maps on CPUs: oneDNN's fused convolutions, and a backward pass by hand.
+"""Residual blocks for class maps on CPUs, with oneDNN's fused convolutions and a manual backward pass.
 
-Only :func:`~wsss_core.networks.folded.folded_for_inference` uses this module; all of it can be skipped
-by who wants to know what is computed.
+This module only makes the computation faster; only :func:`~wsss_core.networks.folded.folded_for_inference` uses it.
 
-A block whose norms are folded is convolution + bias + ReLU two or three times, the last with the shortcut
-added before the ReLU. oneDNN does each in one pass over memory. torch offers that (``torch.ops.mkldnn``,
-which its compiler emits) without a gradient, and with the weights fixed the gradient to the input is short:
-of a ReLU it is a mask, which its output shows; of a convolution of stride 1 it is the convolution with
-the mirrored, transposed weights. Small 1x1 convolutions gain most: on a single thread torch computes them by
-a plain matrix product in place of oneDNN, at half its speed where that product is MKL's on an AMD processor.
+A block whose norms are folded consists of convolution + bias + ReLU two or three times, where the shortcut is added
+before the last ReLU. oneDNN computes each in one pass over memory. torch has these operations (``torch.ops.mkldnn``,
+for its compiler) without gradients. With fixed weights, the gradient of the input is simple: for a ReLU it is a mask,
+which follows from its output; for a convolution with stride 1 it is the convolution with the mirrored, transposed
+weights. Small 1x1 convolutions gain most: on a single thread, torch computes them by a plain matrix product instead of
+oneDNN, which takes twice as long with MKL on an AMD processor.
 """
 
 from collections.abc import Sequence
@@ -20,15 +19,15 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 FUSED_FORMATS = (torch.float32, torch.float64, torch.bfloat16)
-"""Number formats of blocks that are exchanged; in float64 nothing is gained, but the backward pass can be shown to be
+"""Dtypes of blocks that are replaced; in float64 this is not faster, but tests can show that the backward pass is
 exact."""
 
 
 class FixedConvolution:
-    """A convolution whose weights do not change: forward with what follows it, and backward to its input."""
+    """A convolution with fixed weights: the forward pass with its activation, and the gradient of its input."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
-        """Take over weights and geometry.
+        """Copy weights and geometry.
 
         Args:
             convolution: not grouped, padded with zeros.
@@ -43,11 +42,11 @@ class FixedConvolution:
             self.mirrored = mirrored.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, given: Tensor, added: Tensor | None = None, rectified: bool = True) -> Tensor:
-        """Of ``given`` (B, C, h, w) the convolution (B, C', h', w'), plus bias and ``added``, rectified."""
+        """The convolution (B, C', h', w') of ``given`` (B, C, h, w), plus bias and ``added``, rectified."""
         return self._convolved(given, self.weight, self.bias, self.stride, added, rectified)
 
     def input_gradient(self, gradient: Tensor, given: Tensor, added: Tensor | None = None) -> Tensor:
-        """The gradient at the input ``given`` (B, C, h, w), of that at the convolution's output, plus ``added``."""
+        """The gradient of the input ``given`` (B, C, h, w), from that of the convolution's output, plus ``added``."""
         if self.mirrored is not None:
             return self._convolved(gradient, self.mirrored, None, [1, 1], added, rectified=False)
         found = torch.ops.aten.convolution_backward(
@@ -79,8 +78,10 @@ class FixedConvolution:
 
 
 def has_fused_convolutions(given: Tensor) -> bool:
-    """Whether oneDNN's fused convolutions take this tensor: on a CPU, if torch was built with them, float32, and
-    bfloat16 if the processor has it; of more than one row and one column, as torch 2.11 fails on a single one.
+    """Whether oneDNN's fused convolutions support this tensor.
+
+    It has to be on a CPU, with a torch that has these operations, float32, or bfloat16 if the processor supports it;
+    and have more than one row and column, because torch 2.11 fails on a single one.
     """
     return (
         given.device.type == "cpu"
@@ -97,7 +98,7 @@ def _processor_has_bfloat16() -> bool:
 
 
 class _Block(torch.autograd.Function):
-    """The block as one operation, with a gradient to its input alone."""
+    """The block as one operation, with a gradient of its input only."""
 
     @staticmethod
     def forward(
@@ -124,15 +125,15 @@ class _Block(torch.autograd.Function):
 
 
 def _behind_relu_(gradient: Tensor, output: Tensor) -> Tensor:
-    """The gradient before a ReLU, of that after it and of its output; in place, which takes half the time."""
+    """The gradient before a ReLU, from that after it and from its output; in place, which takes half the time."""
     return torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
 
 
 class FusedBlock(nn.Module):
-    """A folded block of a residual network as one operation. Its weights are fixed, and it stays on its device."""
+    """A folded block of a residual network as one operation, with fixed weights, on a fixed device."""
 
     def __init__(self, block: BasicBlock | Bottleneck) -> None:
-        """Take over a block's convolutions.
+        """Use a block's convolutions.
 
         Args:
             block: its batch norms are folded into its convolutions.
@@ -143,14 +144,14 @@ class FusedBlock(nn.Module):
         self.shortcut = None if block.downsample is None else FixedConvolution(block.downsample[0])
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, h, w) to (B, C', h', w'), differentiable once, to ``features`` alone."""
-        # Gradients arrive in other memory formats; so may features of a single row or channel.
+        """(B, C, h, w) to (B, C', h', w'), differentiable once, with respect to ``features`` only."""
+        # Gradients have other memory formats, and so may features with a single row or channel.
         features = features.contiguous(memory_format=torch.channels_last)
         return cast(Tensor, _Block.apply(features, self.convolutions, self.shortcut))
 
 
 def fuse_blocks(network: nn.Module) -> Any:
-    """Exchange, in place, the folded residual blocks of a network on a CPU; others are left alone.
+    """Replace the folded residual blocks of a network on a CPU, in place; others do not change.
 
     Returns:
         The network.

@@ -1,4 +1,4 @@
-"""AEFT's classifier: class maps pooled on a pyramid of grids, fused coarse to fine by gates.
+"""AEFT's classifier: class maps pooled on a pyramid of grids, and fused from coarse to fine by gates.
 
 Yoon et al., "Adversarial Erasing Framework via Triplet with Gated Pyramid Pooling Layer for Weakly
 Supervised Semantic Segmentation", ECCV 2022; layers as in AEFT ``networks/resnet38d.py`` (``Net_gpp``).
@@ -18,7 +18,7 @@ from wsss_core.networks.resizing import pooled_to_grid, resized
 
 
 class Gate(nn.Module):
-    """Fuses two maps of all classes, positive and negative parts each with gates of their own."""
+    """Fuses two maps of all classes, with separate gates for positive and negative parts."""
 
     def __init__(self, classes: int) -> None:
         """Build the gates with random weights from torch's global generator."""
@@ -27,7 +27,7 @@ class Gate(nn.Module):
         self.negative = nn.Conv2d(2 * classes, 2, 3, padding=1, bias=False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Two maps (B, K, h, w) to their gated mean, the same shape; one gate value serves all classes."""
+        """The gated mean (B, K, h, w) of two maps of this shape; all classes share a gate's values."""
         fused = []
         for gate, sign in ((self.positive, 1), (self.negative, -1)):
             one, other = functional.relu(sign * first), functional.relu(sign * second)
@@ -37,14 +37,14 @@ class Gate(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """Averages class maps over grids of several sizes and fuses the averages."""
+    """Averages class maps over several grids, and fuses the averages."""
 
     def __init__(self, classes: int, bins: Sequence[int], fusion: str, order: str) -> None:
         """Build the gates, if any.
 
         Args:
             classes: K.
-            bins: cells of the grids, each way, rising; none leaves the maps as they are.
+            bins: cells of the grids in both directions, increasing; without any, the maps do not change.
             fusion: ``gated``, ``ungated`` or ``average``.
             order: ``coarse_to_fine`` or ``fine_to_coarse``.
         """
@@ -55,7 +55,7 @@ class PyramidPooling(nn.Module):
         self.gates = nn.ModuleList(Gate(classes) for _ in range(gates))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Class maps (B, K, h, w), any sign, to pooled ones, the same shape."""
+        """The pooled class maps, from class maps (B, K, h, w), any sign; the same shape."""
         if not self.bins:
             return maps
         pooled = [resized(pooled_to_grid(maps, cells), maps.shape[2:]) for cells in self.bins]
@@ -68,7 +68,7 @@ class PyramidPooling(nn.Module):
 
 
 class Pooled(NamedTuple):
-    """What the classifier makes of images."""
+    """The classifier's results for images."""
 
     maps: Tensor
     """Raw class maps (B, K, h, w)."""
@@ -79,7 +79,7 @@ class Pooled(NamedTuple):
 
 
 class GatedPyramidClassifier(ClassMapClassifier):
-    """A trunk, a reduction, class maps, and logits that weigh the maps by themselves pooled.
+    """A trunk, a reduction, class maps, and logits in which pooled maps weight the maps.
 
     Attributes:
         pooling: the pyramid.
@@ -101,7 +101,7 @@ class GatedPyramidClassifier(ClassMapClassifier):
         super().__init__(trunk, classes)
 
     def add_layers(self, channels: int, classes: int) -> None:
-        """Make the reduction, the class maps' layer and the pyramid."""
+        """Add the reduction, the layer for class maps and the pyramid."""
         features, bins, fusion, order = self._options.values()
         self.reduction = nn.Conv2d(channels, features, 1, bias=False)  # type: ignore[arg-type]
         self.head = nn.Conv2d(features, classes, 1, bias=False)  # type: ignore[arg-type]
@@ -124,11 +124,11 @@ class GatedPyramidClassifier(ClassMapClassifier):
         return Pooled(maps, pooled, self._logits(maps, pooled))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K) of images (B, 3, H, W): evidence for a class less evidence against it."""
+        """Logits (B, K) of images (B, 3, H, W): the evidence for a class minus the evidence against it."""
         return self.pool(images).logits
 
     def evidence(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Rectified class maps (B, K, h, w) and, as scores that shall rise or fall, the logits' positive parts."""
+        """Rectified class maps (B, K, h, w), and the positive parts of the logits as scores to raise or lower."""
         maps, pooled, _ = self.pool(images)
         rectified = maps.relu()
         if not self.pooling.bins:

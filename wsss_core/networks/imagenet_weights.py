@@ -1,4 +1,4 @@
-"""torchvision's ImageNet weights, from its cache or its site."""
+"""torchvision's ImageNet weights, from the cache or the web."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,10 @@ from wsss_core.errors import UserError
 
 
 def imagenet_weights(name: str) -> tuple[dict[str, Tensor], Path]:
-    """The state dict of the first set of weights, ``IMAGENET1K_V1``, and the file that it is in.
+    """The state dict of the weights ``IMAGENET1K_V1``, and its file.
 
     Args:
-        name: of a network of torchvision.
+        name: of a network in torchvision.
 
     Raises:
         UserError: the file is not in the cache and cannot be fetched, or it is damaged.

@@ -1,4 +1,4 @@
-"""IRN: boundaries between objects, and displacements to the centre of the own object.
+"""IRN: boundaries between objects, and displacements to the object's centre.
 
 Ahn, Cho & Kwak, "Weakly Supervised Learning of Instance Segmentation with Inter-pixel Relations",
 CVPR 2019, as in irn ``net/resnet50_irn.py``.
@@ -23,17 +23,17 @@ from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "irn"
 STRIDE = 4
-"""Pixels of the image per cell of boundaries and displacements, each way: the stride of class maps."""
+"""Pixels of the image for each cell of boundaries and displacements, in both directions: the stride of class maps."""
 BOUNDARY_WIDTH, BOUNDARY_GROUPS = 32, 4
-"""Channels, and groups of their normalisation, that each stage of the trunk gives to boundaries."""
+"""Channels of each stage in the boundary branch, and groups of their normalisation."""
 DISPLACEMENT_WIDTHS, DISPLACEMENT_GROUPS = (64, 128, 256, 256, 256), (8, 16, 16, 16, 16)
-"""The same for displacements, stem to ``layer4``; a trunk without a stem's map goes without the first."""
+"""The same in the displacement branch, stem to ``layer4``; the first is not used for a trunk without a stem's map."""
 MIXED_WIDTH, MIXED_GROUPS = 256, 16
-"""Channels and groups after the displacement branch has joined stages."""
+"""Channels and groups in the displacement branch after joining stages."""
 
 
 class Reduction(nn.Module):
-    """1x1 convolution, group normalisation, change of stride, relu: in this order, as the authors have it."""
+    """1x1 convolution, group normalisation, change of stride, relu, in the authors' order."""
 
     def __init__(self, inputs: int, outputs: int, groups: int) -> None:
         """Build the layers with random weights."""
@@ -44,9 +44,9 @@ class Reduction(nn.Module):
     def forward(self, features: Tensor, stride: int = 1, wanted: int = 1) -> Tensor:
         """(B, C, h, w) of one stride to (B, outputs, h', w') of another."""
         reduced = self.normalisation(self.convolution(features))
-        if stride > wanted:  # bilinear, never lowered to the exact size: the surplus is cut off later
+        if stride > wanted:  # bilinear, by an integer factor: the excess is cut off later
             reduced = resized(reduced, scale_factor=stride // wanted)
-        elif stride < wanted:  # only in trunks finer than the authors'
+        elif stride < wanted:  # only for trunks finer than the authors'
             reduced = functional.avg_pool2d(reduced, wanted // stride, ceil_mode=True)
         return functional.relu(reduced)
 
@@ -54,23 +54,23 @@ class Reduction(nn.Module):
 class IrnNetwork(nn.Module):
     """Two branches on a frozen trunk.
 
-    All of the trunk's ``stages`` (in a ResNet the stem's output and those of layer1 to layer4) go into both branches.
-    The boundary branch brings all to stride 4 and mixes them. The displacement branch joins the last three at the
-    stride of the first of these, then the result with the others at stride 4.
+    Both branches use all of the trunk's ``stages`` (in a ResNet, the outputs of the stem and of layer1 to layer4). The
+    boundary branch resizes all to stride 4 and mixes them. The displacement branch joins the last three at the stride
+    of the first of these, then the result with the others at stride 4.
 
     Attributes:
-        crop_size: pixels; images are padded with zeros to this height and width for use. Group
-            normalisation sees the padding, so this is the size of the training crops.
-        radius: cells; pairs closer than this are trained on.
+        crop_size: pixels; for use, images are padded with zeros to this height and width. The padding affects group
+            normalisation, so this is the size of the training crops.
+        radius: cells; pairs closer than this are trained.
         displacement: whether the displacement branch is (or was) trained.
-        displacement_mean: (2,), the mean displacement (down, right) of the training images, found
-            after training: only differences are trained, so a common offset is left to chance.
+        displacement_mean: (2,), the mean displacement (down, right) of the training images, computed after training:
+            only differences are trained, so a common offset is arbitrary.
     """
 
     displacement_mean: Tensor
 
     def __init__(self, trunk: TrunkNetwork, crop_size: int = 512, radius: int = 10, displacement: bool = True) -> None:
-        """Put randomly initialised branches on ``trunk`` and freeze the trunk."""
+        """Add randomly initialised branches to ``trunk``, and freeze the trunk."""
         super().__init__()
         self.trunk, self.crop_size = trunk.requires_grad_(False), crop_size
         self.radius, self.displacement = radius, displacement
@@ -90,11 +90,12 @@ class IrnNetwork(nn.Module):
         self.displacement_mixing = Reduction(sum(widths[:-3]) + MIXED_WIDTH, MIXED_WIDTH, MIXED_GROUPS)
         self.displacement_head = nn.Conv2d(MIXED_WIDTH, 2, 1, bias=False)
         self.register_buffer("displacement_mean", torch.zeros(2))
-        self._in_use = [trunk]  # a list, so that it is no further part of the network
+        self._in_use = [trunk]  # a list, so that torch does not register it a second time
 
     def use_for_trunk(self, copy: TrunkNetwork) -> None:
-        """Let a copy of the trunk, such as a folded one, compute in its place. It is not saved, and weights that are
-        loaded later do not reach it.
+        """Compute with a copy of the trunk, such as a folded one.
+
+        The copy is not saved, and does not get weights that are loaded later.
         """
         self._in_use = [copy]
 
@@ -103,7 +104,7 @@ class IrnNetwork(nn.Module):
         return [*self.boundary_reductions.parameters(), *self.boundary_head.parameters()]
 
     def displacement_parameters(self) -> list[nn.Parameter]:
-        """The parameters of the displacement branch, which the authors train ten times as fast."""
+        """The parameters of the displacement branch, which have ten times the learning rate in the authors' code."""
         parts = (
             self.displacement_reductions,
             self.displacement_join,
@@ -119,14 +120,14 @@ class IrnNetwork(nn.Module):
             images: (B, 3, H, W) float, normalised.
 
         Returns:
-            Boundary logits (B, h, w) and displacements (B, 2, h, w) in cells down and right, the
-            mean not yet taken off, with h = ceil(H / 4) and w = ceil(W / 4).
+            Boundary logits (B, h, w) and displacements (B, 2, h, w) in cells down and right, without subtracting the
+            mean, with h = ceil(H / 4) and w = ceil(W / 4).
         """
         stages, size = self._stages(images), images.shape[2:]
         return self._boundary_logits(stages, size), self._displacements(stages, size)
 
     def boundary_logits(self, images: Tensor) -> Tensor:
-        """The first of the two outputs of a call, (B, h, w), without the work for the second."""
+        """The first of the two outputs of a call, (B, h, w), without computing the second."""
         return self._boundary_logits(self._stages(images), images.shape[2:])
 
     def _boundary_logits(self, stages: list[Tensor], size: torch.Size) -> Tensor:
@@ -153,17 +154,16 @@ class IrnNetwork(nn.Module):
     def infer(self, image: Tensor, cut: bool = True) -> tuple[Tensor, Tensor]:
         """Boundaries and displacements of one image, as irn ``EdgeDisplacement``.
 
-        The boundary is the sigmoid of the mean logit of image and mirror image; displacements come
-        from the image alone.
+        The boundary is the sigmoid of the mean logit of image and mirror image; displacements only use the image.
 
         Args:
             image: (3, H, W) float, normalised.
-            cut: cut an image larger than ``crop_size`` there, at the right and the bottom, as the
-                authors' code does; else it keeps its size, and is padded where it is smaller.
+            cut: cut an image larger than ``crop_size`` to that size, at the right and the bottom, as in the authors'
+                code; else it keeps its size, and smaller sides are padded.
 
         Returns:
-            Boundaries (h, w) in [0, 1] and displacements (2, h, w), cells down and right to the
-            centre of the own object, with h = ceil(H / 4) and w likewise; of what is left of a cut image.
+            Boundaries (h, w) in [0, 1] and displacements (2, h, w), cells down and right to the object's centre, with
+            h = ceil(H / 4) and w likewise; for the remaining part of a cut image.
         """
         logits, displacements = self(self._padded_pair(image, cut))
         grid = [-(-side // STRIDE) for side in image.shape[1:]]
@@ -171,7 +171,7 @@ class IrnNetwork(nn.Module):
         return _boundary_of_pair(logits, grid), own
 
     def infer_boundary(self, image: Tensor, cut: bool = True) -> Tensor:
-        """The boundaries that :meth:`infer` gives, without the work for displacements."""
+        """The boundaries as from :meth:`infer`, without computing displacements."""
         grid = [-(-side // STRIDE) for side in image.shape[1:]]
         return _boundary_of_pair(self.boundary_logits(self._padded_pair(image, cut)), grid)
 
@@ -183,7 +183,7 @@ class IrnNetwork(nn.Module):
         return functional.pad(pair, (0, columns - width, 0, rows - height))  # negative padding cuts
 
     def _stages(self, images: Tensor) -> list[Tensor]:
-        """The trunk's maps; it is frozen, so without gradient."""
+        """The trunk's maps, without gradient, because it is frozen."""
         (trunk,) = self._in_use
         with torch.no_grad():
             return trunk.stages(images)
@@ -194,9 +194,9 @@ def build_irn(settings: Trunk, crop_size: int, radius: int = 10, displacement: b
 
     Args:
         settings: of the trunk; ``resnet50`` with output stride 16, not dilated, in the authors' code.
-        crop_size: pixels; see :class:`IrnNetwork`, also for the others.
-        radius: cells; pairs closer than this are trained on.
-        displacement: train the displacement branch, too.
+        crop_size: pixels; see :class:`IrnNetwork`.
+        radius: cells; pairs closer than this are trained.
+        displacement: also train the displacement branch.
     """
     return IrnNetwork(build_trunk(settings), crop_size, radius, displacement)
 
@@ -208,7 +208,7 @@ def save_irn(path: Path | str, network: IrnNetwork, trunk: Trunk, kind: str = KI
         path: a .safetensors file.
         network: the network.
         trunk: settings of its trunk.
-        kind: what the file calls the network: another name where another method uses it.
+        kind: the network's name in the file; another method that uses the network has another name.
     """
     description = {
         "kind": kind,
@@ -224,7 +224,7 @@ def load_irn(path: Path | str, device: torch.device | str = "cpu", kind: str = K
     """Read a network for use: in evaluation mode, weights without gradients.
 
     Raises:
-        UserError: the file is broken, calls its network something else than ``kind``, or its weights do not fit.
+        UserError: the file is damaged, its network's name is not ``kind``, or its weights do not fit.
     """
 
     def build(saved: dict[str, Any]) -> IrnNetwork:
@@ -234,11 +234,11 @@ def load_irn(path: Path | str, device: torch.device | str = "cpu", kind: str = K
 
 
 def own_name(authors_name: str) -> str | None:
-    """The name that a weight of the authors' state dict has here.
+    """The name here for a weight in the authors' state dict.
 
     Returns:
-        None for what is not needed: their state dict also lists the trunk and the branches under
-        second names (``stage1``, ``backbone``, ``edge_layers``, ...) and holds indices of paths.
+        None for entries that are not needed: their state dict also has the trunk and the branches under second names
+        (``stage1``, ``backbone``, ``edge_layers``, ...), and indices of paths.
     """
     if authors_name == "mean_shift.running_mean":
         return "displacement_mean"
@@ -252,10 +252,10 @@ def from_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict of :class:`IrnNetwork` on ``resnet50`` from that of the authors' network.
 
     Args:
-        state: as their ``step/train_irn.py`` saves it.
+        state: as saved by their ``step/train_irn.py``.
 
     Returns:
-        Our names; counters of batch normalisation, which nothing reads, are 0 where there are none.
+        The weights under our names; missing counters of batch normalisation, which are never read, are 0.
     """
     own = {name: tensor for authors_name, tensor in state.items() if (name := own_name(authors_name)) is not None}
     for name in [name for name in own if name.endswith(".running_var")]:
@@ -264,7 +264,7 @@ def from_authors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _authors_prefixes() -> dict[str, str]:
-    """Beginnings of the authors' names and of ours."""
+    """Prefixes of the authors' names and of ours."""
     reductions = {f"fc_edge{k + 1}": f"boundary_reductions.{k}" for k in range(5)}
     reductions |= {f"fc_dp{k + 1}": f"displacement_reductions.{k}" for k in range(5)}
     reductions |= {"fc_dp6": "displacement_join", "fc_dp7": "displacement_mixing"}
@@ -284,5 +284,5 @@ def _boundary_of_pair(logits: Tensor, grid: list[int]) -> Tensor:
 
 
 def _cut(maps: Tensor, size: list[int]) -> Tensor:
-    """(..., h, w) to at most ``size``: interpolated maps may reach beyond the image."""
+    """Cut (..., h, w) to at most ``size``: interpolated maps may be larger than the image."""
     return maps[..., : size[0], : size[1]]

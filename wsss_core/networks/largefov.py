@@ -19,23 +19,23 @@ from wsss_core.networks.trunks import TrunkNetwork
 FC6, FC7 = "classifier.0", "classifier.3"
 """torchvision's names of VGG-16's fully connected layers fc6 and fc7."""
 GRID, KEPT_EVERY = 7, 3
-"""fc6 sees so many cells of the last pooling's map, each way; every third row and column of its weights is kept."""
+"""fc6 is 7 cells wide and high on the last pooling's map; every third row and column of its weights is kept."""
 
 
 class LargeFovNetwork(SegmentationNetwork):
-    """Trunk, two layers with dropout, scores. Layers have the names of Caffe's: ``fc6``, ``fc7``, ``fc8``."""
+    """Trunk, two layers with dropout, scores. Layers have Caffe's names: ``fc6``, ``fc7``, ``fc8``."""
 
     def __init__(
         self, trunk: TrunkNetwork, classes: Sequence[str], atrous_rate: int, channels: int, dropout: float
     ) -> None:
-        """Put randomly initialised layers on ``trunk``.
+        """Add randomly initialised layers to ``trunk``.
 
         Args:
             trunk: the trunk.
             classes: names of the object classes, without the background.
             atrous_rate: dilation of ``fc6``.
             channels: of ``fc6`` and ``fc7``.
-            dropout: share of their values that is dropped in training.
+            dropout: proportion of their values that is dropped in training.
         """
         super().__init__(trunk, classes)
         self.fc6 = nn.Conv2d(trunk.channels[-1], channels, 3, padding=atrous_rate, dilation=atrous_rate)
@@ -56,14 +56,14 @@ class LargeFovNetwork(SegmentationNetwork):
         return self.fc8(features)
 
     def parameter_groups(self, head_factor: float = 10.0) -> list[ParameterGroup]:
-        """As the released solver has it: biases learn at twice their layer's rate and do not decay.
+        """The groups of the released solver: biases have twice their layer's learning rate and no decay.
 
         Args:
-            head_factor: of ``fc8``.
+            head_factor: factor of ``fc8``.
 
         Returns:
-            Groups of weights and biases of the trunk, ``fc6`` and ``fc7``, and of ``fc8``. Parameters of
-            normalisation, which VGG-16 lacks, are among the first.
+            Groups of weights and biases of the trunk, ``fc6`` and ``fc7``, and of ``fc8``. Parameters of normalisation,
+            which VGG-16 does not have, are in the first.
         """
         layers = [part for part in self.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
         biases = {id(part.bias) for part in layers if part.bias is not None}
@@ -81,23 +81,23 @@ class LargeFovNetwork(SegmentationNetwork):
 
 
 def decimated_layers(state: Mapping[str, Tensor], channels: int, path: Path | str) -> nn.ModuleDict:
-    """VGG-16's fc6 and fc7 as convolutions, of which only some weights are left.
+    """VGG-16's fc6 and fc7 as convolutions, with only some of their weights.
 
-    fc6 is a 7x7 convolution of the last pooling's map. Every third row and column of its weights stays, so a 3x3
-    convolution of dilation 3 at that map's stride, which is 32; at stride 8, a dilation of 12 puts the weights over the
-    same pixels. Of both layers' units every n-th stays, from the first on, and of fc7's inputs those of fc6 that do.
-    Nothing is scaled up for what is left out.
+    fc6 is a 7x7 convolution of the last pooling's map. Every third row and column of its weights is kept, which gives a
+    3x3 convolution with dilation 3 at that map's stride, 32; at stride 8, dilation 12 puts the weights over the same
+    pixels. Every n-th unit of both layers is kept, starting with the first, and the inputs of fc7 from units of fc6
+    that are kept. Weights are not scaled to compensate.
 
-    Source: Chen et al., ICLR 2015, section 3.1, subsamples fc6 "by simple decimation" to 3x3, and has 1,024 units for
-    4,096; which ones is not published. Taking them at equal distances is what others have done who made such a file.
+    Source: Chen et al., ICLR 2015, section 3.1, subsamples fc6 "by simple decimation" to 3x3, and has 1,024 instead of
+    4,096 units, without saying which. Others who made such a file took them at equal distances.
 
     Args:
         state: torchvision's ``vgg16``.
-        channels: units that stay; divides their number.
-        path: where ``state`` is from, for messages.
+        channels: number of units to keep; divides the number of units.
+        path: the file of ``state``, for messages.
 
     Returns:
-        ``fc6`` and ``fc7``, float32, under the names that :class:`LargeFovNetwork` has for them.
+        ``fc6`` and ``fc7``, float32, with their names in :class:`LargeFovNetwork`.
 
     Raises:
         UserError: a weight is missing or has another shape.

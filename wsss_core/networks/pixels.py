@@ -1,4 +1,4 @@
-"""From this workflow's pixels to those of networks that were pretrained in Caffe."""
+"""Converts this workflow's pixels for networks that were pretrained in Caffe."""
 
 from collections.abc import Sequence
 
@@ -8,29 +8,29 @@ from torch import Tensor, nn
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
 
 DEEPLAB_MEANS = (104.008, 116.669, 122.675)
-"""Of COCO's and ImageNet's pixels, as deeplab-pytorch subtracts them: blue, green, red, on the 0..255 scale."""
+"""Means of COCO's and ImageNet's pixels in deeplab-pytorch: blue, green, red, on the 0..255 scale."""
 VGG16_MEANS = (104.007, 116.669, 122.679)
-"""As SeeNet's VGG-16 has them."""
+"""The same in SeeNet's VGG-16."""
 
 
 class CaffePixels(nn.Module):
-    """Turns normalised RGB images into BGR ones on the 0..255 scale, less their mean.
+    """Converts normalised RGB images to BGR on the 0..255 scale, minus their mean, as for weights from Caffe.
 
-    Weights that were trained in Caffe expect that. Inside the network, the conversion lets all
-    networks share one way of reading images. It has no weights and adds nothing to a state dict.
+    The conversion is part of the network, so that images are read in the same way for all networks. It has no weights
+    and adds nothing to a state dict.
     """
 
     scale: Tensor
     offset: Tensor
 
     def __init__(self, means: Sequence[float] = DEEPLAB_MEANS) -> None:
-        """Fold both scales into one factor and one summand per channel.
+        """Combine both scales into one factor and one offset for each channel.
 
         Args:
             means: of blue, green and red, in this order, on the 0..255 scale.
 
         Raises:
-            ValueError: ``means`` are not three.
+            ValueError: there are not three ``means``.
         """
         super().__init__()
         if len(means) != 3:
@@ -44,11 +44,11 @@ class CaffePixels(nn.Module):
         """Convert images.
 
         Args:
-            images: (B, 3, H, W) float RGB, (value / 255 - mean) / deviation as
-                :func:`wsss_core.datasets.transforms.normalise` gives them.
+            images: (B, 3, H, W) float RGB, (value / 255 - mean) / deviation, as from
+                :func:`wsss_core.datasets.transforms.normalise`.
 
         Returns:
-            (B, 3, H, W), blue first: value - mean of ``means``, values about -123 to 151.
+            (B, 3, H, W), blue first: value - mean from ``means``, values about -123 to 151.
         """
         return images.flip(1) * self.scale + self.offset
 

@@ -1,9 +1,9 @@
-"""PSPNet's pyramid pooling with a decoder that upsamples, as cross-consistency training has it.
+"""PSPNet's pyramid pooling with an upsampling decoder, as in cross-consistency training.
 
 Pyramid pooling: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, section 3.2. Decoder: Ouali et al.,
 "Semi-Supervised Semantic Segmentation with Cross-Consistency Training", CVPR 2020; layers, channels and
 initialisation as in CCT ``models/encoder.py`` and ``models/decoders.py``. Sub-pixel convolutions are those of Shi et
-al. (CVPR 2016), started as Aitken et al. propose (2017, ICNR).
+al. (CVPR 2016), initialised as proposed by Aitken et al. (2017, ICNR).
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from wsss_core.networks.trunks import TrunkNetwork
 
 
 class PyramidPooling(nn.Module):
-    """Features, and beside them their averages over coarse grids, joined by a 3x3 convolution.
+    """Features and their averages over coarse grids, joined by a 3x3 convolution.
 
     Attributes:
-        channels: C / bins of each grid's features, and of what comes out.
+        channels: number of channels of each grid's features and of the output, C / bins.
     """
 
     def __init__(self, channels: int, bins: Sequence[int]) -> None:
-        """Build the layers with torch's own random weights, as CCT does.
+        """Build the layers with torch's own random weights, as in CCT.
 
         Args:
             channels: C of the features.
-            bins: cells of each grid, each way.
+            bins: cells of each grid, in both directions.
         """
         super().__init__()
         self.bins = tuple(bins)
@@ -50,29 +50,29 @@ class PyramidPooling(nn.Module):
 
 
 def averaged(features: Tensor, cells: int) -> Tensor:
-    """Means over a grid, as torch's adaptive average pooling has them.
+    """Means over a grid, as in torch's adaptive average pooling.
 
-    Two products of matrices: ONNX has no adaptive pooling for sizes that are known at run time only, and the gradient
-    on GPUs is the same every time.
+    Computed by two products of matrices: ONNX has no adaptive pooling for sizes that are only known at run time, and
+    the gradient on GPUs is deterministic.
 
     Args:
         features: (B, C, h, w), h and w 1 or more.
-        cells: of the grid, each way; may be more than h or w.
+        cells: of the grid, in both directions; may be more than h or w.
 
     Returns:
         (B, C, cells, cells).
     """
     rows, columns = (_places_of_cells(features.shape[side], cells, features) for side in (2, 3))
     sums = torch.matmul(torch.matmul(rows, features), columns.transpose(0, 1))
-    # Divided afterwards: in bfloat16, shares of a cell would not sum to 1.
+    # Divided afterwards: in bfloat16, a cell's weights would not sum to 1.
     return sums / (rows.sum(dim=1)[:, None] * columns.sum(dim=1))
 
 
 def _places_of_cells(length: int, cells: int, like: Tensor) -> Tensor:
-    """Which places each cell has: (cells, length), 1 or 0, of the dtype and on the device of ``like``."""
+    """The positions in each cell: (cells, length), 1 or 0, with the dtype and device of ``like``."""
     places = torch.arange(length, device=like.device)
     numbers = torch.arange(cells, device=like.device)[:, None]
-    # Cell i has the places from floor(i length / cells) to before ceil((i + 1) length / cells).
+    # Cell i has the positions from floor(i length / cells) up to, but without, ceil((i + 1) length / cells).
     inside = ((places + 1) * cells > numbers * length) & (places * cells < (numbers + 1) * length)
     return inside.to(like.dtype)
 
@@ -85,8 +85,8 @@ class UpsamplingDecoder(nn.Sequential):
 
         Args:
             channels: C of the features.
-            classes: K + 1, the background among them.
-            doublings: how many times the size doubles.
+            classes: K + 1, including the background.
+            doublings: how many times the size is doubled.
         """
         scores = nn.Conv2d(channels, classes, 1, bias=False)
         nn.init.kaiming_normal_(scores.weight, nonlinearity="relu")
@@ -94,16 +94,16 @@ class UpsamplingDecoder(nn.Sequential):
 
 
 class SubPixelDoubling(nn.Module):
-    """A 1x1 convolution, ReLU, and four channels of each place as the four places of one channel.
+    """A 1x1 convolution, ReLU, and four channels of each position as four positions of one channel.
 
-    The ReLU stands behind the convolution as in CCT, so scores are 0 or more.
+    The ReLU is after the convolution as in CCT, so scores are 0 or more.
     """
 
     def __init__(self, channels: int) -> None:
-        """Start the four places of a channel with the same weights, without a chequered pattern (ICNR).
+        """Initialise the four positions of a channel with the same weights, to avoid a chequered pattern (ICNR).
 
         Args:
-            channels: of the features and of what comes out.
+            channels: of the features and of the output.
         """
         super().__init__()
         self.convolution = nn.Conv2d(channels, 4 * channels, 1)
@@ -116,34 +116,34 @@ class SubPixelDoubling(nn.Module):
         """(B, C, h, w) to (B, C, 2 h, 2 w)."""
         batch, channels, height, width = features.shape
         four = functional.relu(self.convolution(features)).reshape(batch, channels, 2, 2, height, width)
-        # As torch's pixel_shuffle, whose gradient refuses a batch of no images.
+        # As torch's pixel_shuffle, whose gradient fails for a batch without images.
         return four.permute(0, 1, 4, 2, 5, 3).reshape(batch, channels, 2 * height, 2 * width)
 
 
 class PspNetwork(SegmentationNetwork):
     """Trunk, pyramid pooling, and a decoder up to about the image's size.
 
-    Auxiliary decoders of cross-consistency training see what the pyramid makes, and are built as the main one.
+    Auxiliary decoders for cross-consistency training get the pyramid's features, and are built like the main one.
     """
 
     least_images: ClassVar[int] = 2
-    """Of one image, the grid of one cell has a single value a channel, which cannot be normalised."""
+    """For one image, the grid of one cell has a single value for each channel, which cannot be normalised."""
     auxiliary_at_features: ClassVar[bool] = False
 
     def __init__(self, trunk: TrunkNetwork, classes: Sequence[str], bins: Sequence[int]) -> None:
-        """Put randomly initialised layers on ``trunk``.
+        """Add randomly initialised layers to ``trunk``.
 
         Args:
-            trunk: the trunk; its last stride, or the next lower power of two, is how much the decoder enlarges.
+            trunk: the trunk; the decoder enlarges by its last stride, or the next lower power of two.
             classes: names of the object classes, without the background.
-            bins: cells of the pyramid's grids, each way.
+            bins: cells of the pyramid's grids, in both directions.
         """
         super().__init__(trunk, classes)
         self.pyramid = PyramidPooling(trunk.channels[-1], bins)
         self.decoder = self.auxiliary_decoder()
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        """The trunk's feature maps, with the pyramid's (B, C', h, w) in place of the last."""
+        """The trunk's feature maps, with the pyramid's (B, C', h, w) instead of the last."""
         *finer, last = self.trunk(images)
         return [*finer, self.pyramid(last)]
 
@@ -152,9 +152,9 @@ class PspNetwork(SegmentationNetwork):
         return self.decoder(maps[-1])
 
     def all_logits(self, images: Tensor, maps: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """Scores (B, K + 1, H, W), without what lies beyond the image's right and lower edge.
+        """Scores (B, K + 1, H, W), cut at the image's right and lower edge.
 
-        CCT pads images to a multiple of 8 and cuts what comes out.
+        CCT pads images to a multiple of 8 and cuts the output.
         """
         (logits,) = super().all_logits(images, maps)
         return [logits[:, :, : images.shape[2], : images.shape[3]]]

@@ -1,7 +1,7 @@
-"""Residual blocks that keep their input alone for the way back, and compute what is within them a second time there.
+"""Residual blocks that only keep their input for the backward pass, and recompute their other values there.
 
-Activation checkpointing (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016), by
-``torch.utils.checkpoint``. Losses, gradients and statistics are those of the plain blocks, to the bit.
+Activation checkpointing (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016), with
+``torch.utils.checkpoint``. Losses, gradients and statistics are bitwise equal to those of the plain blocks.
 """
 
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from wsss_core.networks.resnet38 import BottleneckBlock, ResidualBlock
 
 BLOCKS: tuple[type[nn.Module], ...] = (BasicBlock, Bottleneck, ResidualBlock, BottleneckBlock)
-"""The blocks of the trunks that are known here."""
+"""The supported blocks of trunks."""
 
 
 class Recomputed:
-    """Comes before a block's own class: see :func:`recompute_blocks`."""
+    """A base class to put before a block's own class: see :func:`recompute_blocks`."""
 
     def forward(self, *given: Any) -> Any:
-        """What the block makes of its input."""
+        """The block's output."""
         plain = super().forward  # type: ignore[misc]
         assert isinstance(self, nn.Module)
         if not torch.is_grad_enabled():
             return plain(*given)
         dropped = any(isinstance(part, _DropoutNd) and part.p > 0 and part.training for part in self.modules())
-        # The second time the norms are in the mode of the first, which the loss may have changed for a while.
+        # The second time, the norms need the mode of the first time, which the loss may have changed temporarily.
         norms = [(part, part.training) for part in self.modules() if isinstance(part, nn.BatchNorm2d)]
         contexts = partial(_first_and_second_time, norms)
         return checkpoint(plain, *given, use_reentrant=False, preserve_rng_state=dropped, context_fn=contexts)
@@ -44,7 +44,7 @@ def recompute_blocks(network: nn.Module) -> int:
     """Let all residual blocks of a network be recomputed, in place; names in its state dict do not change.
 
     Returns:
-        How many there are. Networks without such blocks (VGG-16, timm's) stay as they are.
+        The number of blocks. Networks without such blocks (VGG-16, timm's) do not change.
     """
     blocks = [part for part in network.modules() if type(part) in BLOCKS]
     for block in blocks:
@@ -61,7 +61,7 @@ def _first_and_second_time(norms: list[tuple[nn.BatchNorm2d, bool]]) -> tuple[An
 
 @contextmanager
 def _as_the_first_time(norms: list[tuple[nn.BatchNorm2d, bool]]) -> Iterator[None]:
-    """Let batch normalisation compute as it did; what it adds to its statistics goes to copies, which are dropped."""
+    """Let batch normalisation compute as before, and update copies of its statistics, which are discarded."""
     now = [(norm, norm.training, dict(norm._buffers)) for norm, _ in norms]
     for norm, training in norms:
         norm.training = training

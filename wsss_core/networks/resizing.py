@@ -1,9 +1,9 @@
-"""Bilinear and bicubic resizing, and adaptive pooling, whose gradients add up in a fixed order, if that is asked for.
+"""Bilinear and bicubic resizing, and adaptive pooling, with deterministic gradients on request.
 
-CUDA adds up torch's gradients of them in an order that differs from run to run. They are linear and separable: the
-result is ``R X C'`` for a matrix R over rows and a matrix C over columns, so the gradient is ``R' G C``, two products
-of matrices in a fixed order. It takes the place of torch's where ``torch.use_deterministic_algorithms`` is on; what is
-computed forwards is torch's own in any case.
+torch sums up their gradients on CUDA in an order that differs between runs. They are linear and separable: the result
+is ``R X C'`` for a matrix R over rows and a matrix C over columns, so the gradient is ``R' G C``, two products of
+matrices in a fixed order. This gradient replaces torch's if ``torch.use_deterministic_algorithms`` is on; the forward
+pass is always torch's.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +23,10 @@ def resized(maps: Tensor, size: Sequence[int] | None = None, scale_factor: float
     Args:
         maps: (B, C, h, w).
         size: height and width of the result.
-        scale_factor: in place of ``size``: the result has ``floor(h * scale_factor)`` rows, and as many columns.
+        scale_factor: instead of ``size``: the result has ``floor(h * scale_factor)`` rows, and columns likewise.
 
     Returns:
-        (B, C, *size), of the same dtype.
+        (B, C, *size), with the same dtype.
     """
     if not _in_fixed_order(maps):
         chosen = None if size is None else tuple(size)
@@ -34,7 +34,7 @@ def resized(maps: Tensor, size: Sequence[int] | None = None, scale_factor: float
     factors = None if scale_factor is None else [float(scale_factor)] * 2
 
     def compute(given: Tensor) -> Tensor:
-        # Not by `interpolate`, which then has another, slower form, whose results are rounded otherwise.
+        # Not by `interpolate`, which then uses another, slower form, whose results are rounded differently.
         found: Tensor = torch.ops.aten.upsample_bilinear2d.vec(given, size, False, factors)
         return found
 
@@ -55,10 +55,10 @@ def resized_bicubic(maps: Tensor, size: Sequence[int], antialias: bool = False) 
     Args:
         maps: (B, C, h, w).
         size: height and width of the result.
-        antialias: whether all cells count that fall on a smaller one, as in Pillow.
+        antialias: whether all cells under a cell of the result count, as in Pillow.
 
     Returns:
-        (B, C, *size), of the same dtype.
+        (B, C, *size), with the same dtype.
     """
 
     def compute(given: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def resized_bicubic(maps: Tensor, size: Sequence[int], antialias: bool = False) 
 
 
 def pooled_to_grid(maps: Tensor, cells: int) -> Tensor:
-    """The means of maps (B, C, h, w) over a grid of ``cells`` by ``cells``, which may overlap: (B, C, cells, cells)."""
+    """The means of maps (B, C, h, w) over a grid of ``cells`` by ``cells`` (may overlap): (B, C, cells, cells)."""
 
     def compute(given: Tensor) -> Tensor:
         return functional.adaptive_avg_pool2d(given, cells)
@@ -84,13 +84,13 @@ def pooled_to_grid(maps: Tensor, cells: int) -> Tensor:
 
 
 def resizing_matrix(given: int, wanted: int, step: float, device: torch.device) -> Tensor:
-    """What bilinear interpolation multiplies a row of cells by.
+    """The matrix of bilinear interpolation along one axis.
 
     Args:
-        given: cells there are.
-        wanted: cells to make.
-        step: cells that are given for each that is made.
-        device: where to put it.
+        given: number of cells in the input.
+        wanted: number of cells in the result.
+        step: cells of the input for each cell of the result.
+        device: the matrix's device.
 
     Returns:
         float64 (wanted, given); rows sum to 1.
@@ -100,10 +100,10 @@ def resizing_matrix(given: int, wanted: int, step: float, device: torch.device) 
     return (1 - (places[:, None] - cells).abs()).clamp(min=0)
 
 
-@lru_cache(maxsize=64)  # a training asks for the same ones in every step
+@lru_cache(maxsize=64)  # every training step needs the same ones
 def bicubic_matrix(given: int, wanted: int, antialias: bool, device: torch.device) -> Tensor:
-    """What bicubic interpolation multiplies a row of ``given`` cells by: float64 (wanted, given); rows sum to 1."""
-    unit = torch.eye(given, dtype=torch.float64)[None, None]  # its columns keep their number, and so stay as they are
+    """The matrix of bicubic interpolation along one axis: float64 (wanted, given); rows sum to 1."""
+    unit = torch.eye(given, dtype=torch.float64)[None, None]  # only its rows are interpolated
     return _bicubic(unit, (wanted, given), antialias)[0, 0].to(device)
 
 
@@ -112,7 +112,7 @@ def _bicubic(maps: Tensor, size: tuple[int, ...], antialias: bool) -> Tensor:
 
 
 def pooling_matrix(given: int, cells: int, device: torch.device) -> Tensor:
-    """What adaptive average pooling multiplies a row of ``given`` cells by: float64 (cells, given); rows sum to 1."""
+    """The matrix of adaptive average pooling along one axis: float64 (cells, given); rows sum to 1."""
     numbers, places = torch.arange(cells, device=device), torch.arange(given, device=device)
     starts = numbers * given // cells
     ends = ((numbers + 1) * given + cells - 1) // cells
@@ -121,16 +121,16 @@ def pooling_matrix(given: int, cells: int, device: torch.device) -> Tensor:
 
 
 def with_ordered_gradient(maps: Tensor, compute: Callable[[Tensor], Tensor], rows: Tensor, columns: Tensor) -> Tensor:
-    """A linear, separable function of maps, differentiable once, in a fixed order.
+    """A linear, separable function of maps, differentiable once, with a deterministic gradient.
 
     Args:
         maps: (B, C, h, w).
-        compute: the function; its result is ``rows @ maps @ columns.T`` but for rounding.
+        compute: the function; except for rounding, its result is ``rows @ maps @ columns.T``.
         rows: float64 (h', h).
         columns: float64 (w', w).
 
     Returns:
-        (B, C, h', w'), what ``compute`` makes of the maps.
+        (B, C, h', w'), the result of ``compute``.
     """
     return _OrderedGradient.apply(maps, compute, rows, columns)  # type: ignore[no-any-return,no-untyped-call]
 
@@ -146,7 +146,7 @@ class _OrderedGradient(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         rows, columns = ctx.saved_tensors
-        # Of bfloat16, sums in float32, as convolutions have them.
+        # Sums of bfloat16 are computed in float32, as in convolutions.
         precise = torch.promote_types(gradient.dtype, torch.float32)
         with torch.autocast(gradient.device.type, enabled=False), _without_tf32():
             found = rows.to(precise).T @ (gradient.to(precise) @ columns.to(precise))
@@ -155,7 +155,7 @@ class _OrderedGradient(torch.autograd.Function):
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    """Multiply matrices of float32 as such: torch's own gradients, whose place they take, are never rounded to TF32."""
+    """Multiply float32 matrices without TF32: torch's gradients, which they replace, are never rounded to TF32."""
     matmul = torch.backends.cuda.matmul
     before, matmul.allow_tf32 = matmul.allow_tf32, False
     try:
@@ -165,5 +165,5 @@ def _without_tf32() -> Iterator[None]:
 
 
 def _in_fixed_order(maps: Tensor) -> bool:
-    """Whether torch is to compute in a fixed order on a device that does not by itself."""
+    """Whether deterministic algorithms are requested on a device that needs them."""
     return maps.device.type != "cpu" and torch.are_deterministic_algorithms_enabled()

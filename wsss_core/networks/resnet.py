@@ -1,4 +1,4 @@
-"""Residual trunks: torchvision's blocks and state-dict names, with the stride that class maps need."""
+"""Residual trunks with torchvision's blocks and state-dict names, and a stride for class maps."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ LAYERS = ("layer1", "layer2", "layer3", "layer4")
 
 @dataclass(frozen=True)
 class Architecture:
-    """The numbers that tell one residual network from another."""
+    """The parameters of a residual network."""
 
     block: type[BasicBlock] | type[Bottleneck]
     blocks: tuple[int, int, int, int]
     widths: tuple[int, int, int, int] = (64, 128, 256, 512)
-    """Channels inside the blocks of a layer; its output has ``block.expansion`` times as many."""
+    """Channels inside a layer's blocks; its output has ``block.expansion`` times as many."""
     stem_kernel: int = 7
     max_pool: bool = True
 
@@ -30,22 +30,21 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet34": Architecture(BasicBlock, (3, 4, 6, 3)),
     "resnet50": Architecture(Bottleneck, (3, 4, 6, 3)),
     "resnet101": Architecture(Bottleneck, (3, 4, 23, 3)),
-    # For images of about 100 pixels: half the stride, and sees 70 pixels, not 400 (stride 8).
+    # For images of about 100 pixels: half the stride, and a receptive field of 70 pixels, not 400 (stride 8).
     "resnet_small": Architecture(BasicBlock, (1, 1, 1, 1), (24, 48, 96, 96), stem_kernel=3, max_pool=False),
 }
 """He et al., CVPR 2016, in torchvision's form (stride in a bottleneck's 3x3 convolution)."""
 
 
 class ResNetTrunk(TrunkNetwork):
-    """A residual network without pooling and classifier, at a chosen output stride.
+    """A residual network without pooling and classifier, with a configurable output stride.
 
-    Its state dict has torchvision's names (``conv1``, ``bn1``, ``layer1`` to ``layer4``), so
-    torchvision's weights fit.
+    Its state dict has torchvision's names (``conv1``, ``bn1``, ``layer1`` to ``layer4``), so torchvision's weights fit.
 
     Attributes:
         channels: channels of the outputs of layer1 to layer4.
-        strides: pixels of the image per cell of those outputs, each way.
-        pixel_scale: ``imagenet``, or ``caffe`` if pixels are changed.
+        strides: pixels of the image for each cell of those outputs, in both directions.
+        pixel_scale: ``imagenet``, or ``caffe`` if pixels are converted.
     """
 
     def __init__(
@@ -59,16 +58,15 @@ class ResNetTrunk(TrunkNetwork):
 
         Args:
             architecture: an entry of ``ARCHITECTURES``.
-            output_stride: layers that would pass this stride keep the size of their input.
-            dilated: dilate the convolutions behind a removed stride, so that each sees what it
-                saw before; the outputs then contain the original network's.
-            pixels: changes normalised images to the scale that weights from Caffe were trained on; the network
-                then has Caffe's form (He et al.'s own, as deeplab-pytorch has it): a bottleneck's stride sits in
-                its first 1x1 convolution, the 3x3 convolutions of a layer have one dilation, and the max-pooling
-                rounds sizes up.
+            output_stride: layers that would exceed this stride keep the size of their input.
+            dilated: dilate the convolutions after a removed stride, so that each keeps its receptive field; the outputs
+                then contain the original network's.
+            pixels: converts normalised images to the scale of weights from Caffe; the network then has Caffe's form (He
+                et al.'s own, as in deeplab-pytorch): a bottleneck's stride is in its first 1x1 convolution, the 3x3
+                convolutions of a layer have one dilation, and the max-pooling rounds sizes up.
 
         Raises:
-            ValueError: ``pixels`` are given, but the blocks are no bottlenecks, of which Caffe's networks are made.
+            ValueError: ``pixels`` are given, but the blocks are no bottlenecks, as in Caffe's networks.
         """
         super().__init__()
         caffe = pixels is not None
@@ -76,7 +74,7 @@ class ResNetTrunk(TrunkNetwork):
         self.pixel_scale = "caffe" if caffe else "imagenet"
         block, kernel = architecture.block, architecture.stem_kernel
         if caffe and block is not Bottleneck:
-            raise ValueError("Caffe's form is one of bottleneck blocks")
+            raise ValueError("Caffe's form needs bottleneck blocks")
         inputs = architecture.widths[0]
         self.conv1 = nn.Conv2d(3, inputs, kernel, stride=2, padding=kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(inputs)
@@ -108,8 +106,8 @@ class ResNetTrunk(TrunkNetwork):
             images: (B, 3, H, W) float, normalised; any size from 1x1.
 
         Returns:
-            Four tensors (B, C_i, h_i, w_i), values >= 0, with C_i of ``channels`` and h_i about
-            H / ``strides``[i], rounded up (in Caffe's form it may be one more).
+            Four tensors (B, C_i, h_i, w_i), values >= 0, with C_i from ``channels`` and h_i about H / ``strides``[i],
+            rounded up (in Caffe's form it may be one more).
         """
         return self.stages(images)[1:]
 
@@ -120,7 +118,7 @@ class ResNetTrunk(TrunkNetwork):
 
     @property
     def stage_strides(self) -> tuple[int, ...]:
-        """Pixels of the image per cell of the maps of :meth:`stages`; layer1 keeps the stem's."""
+        """Pixels of the image for each cell of the maps of :meth:`stages`; layer1 has the stem's stride."""
         return (self.strides[0], *self.strides)
 
     def stages(self, images: Tensor) -> list[Tensor]:
@@ -133,7 +131,7 @@ class ResNetTrunk(TrunkNetwork):
         return maps
 
     def freeze_stem(self) -> None:
-        """Keep the first convolution and ``layer1``, with their batch normalisation, as they are (IRN)."""
+        """Freeze the first convolution and ``layer1``, with their batch normalisation (IRN)."""
         for module in (self.conv1, self.bn1, self.get_submodule("layer1")):
             freeze_batch_norm(module)
             module.requires_grad_(False)
@@ -142,7 +140,7 @@ class ResNetTrunk(TrunkNetwork):
 def _make_layer(
     block: type[BasicBlock] | type[Bottleneck], inputs: int, width: int, blocks: int, wanted: int, kept: int
 ) -> nn.Sequential:
-    """One stage; ``wanted`` is the original stride (it decides on the shortcut's weights), ``kept`` the used one."""
+    """One stage; ``wanted`` is the original stride (which determines the shortcut's weights), ``kept`` the used one."""
     outputs = width * block.expansion
     shortcut = None
     if wanted != 1 or inputs != outputs:
@@ -152,9 +150,9 @@ def _make_layer(
 
 
 def _dilate(layer: nn.Sequential, before: int, after: int) -> None:
-    """Dilate a layer's 3x3 convolutions: ``before`` up to the removed stride, ``after`` behind it.
+    """Dilate a layer's 3x3 convolutions: by ``before`` up to the removed stride, by ``after`` after it.
 
-    torchvision's BasicBlock refuses a dilation in its constructor, hence afterwards.
+    This is done after construction because the constructor of torchvision's BasicBlock does not support dilation.
     """
     for number, block in enumerate(layer):
         strided = block.conv2 if isinstance(block, Bottleneck) else block.conv1

@@ -1,8 +1,8 @@
-"""The wide residual trunk "ResNet-38" in the form AffinityNet gave it, which OC-CSE and AEFT share.
+"""The wide residual trunk "ResNet-38" in AffinityNet's form, which OC-CSE and AEFT also use.
 
-Wu, Shen & van den Hengel, "Wider or Deeper", 2016, model A1; as in psa ``network/resnet38d.py``:
-stride 8, the last three stages dilated, normalisation before convolution. State-dict names are the
-authors' (``conv1a``, ``b2``, ``b2_1``, ..., ``b7``, ``bn7``), so their weights fit.
+Wu, Shen & van den Hengel, "Wider or Deeper", 2016, model A1; as in psa ``network/resnet38d.py``: stride 8, the last
+three stages dilated, normalisation before convolution. State-dict names are the authors' (``conv1a``, ``b2``, ``b2_1``,
+..., ``b7``, ``bn7``), so their weights fit.
 """
 
 from dataclasses import dataclass
@@ -17,36 +17,36 @@ from wsss_core.networks.trunk_network import TrunkNetwork
 
 @dataclass(frozen=True)
 class Resnet38Architecture:
-    """The numbers that tell one trunk of this kind from another."""
+    """The parameters of a trunk of this kind."""
 
     stem: int
     """Channels of the first convolution."""
     widths: tuple[int, int, int, int]
-    """Channels inside the blocks of the stages 2 to 5, and of the outputs of 2 to 4; stage 5 gives twice its own."""
+    """Channels inside the blocks of stages 2 to 5, and of the outputs of 2 to 4; stage 5's output has twice as many."""
     blocks: tuple[int, int, int, int]
-    """Blocks of the stages 2 to 5."""
+    """Number of blocks in stages 2 to 5."""
     bottlenecks: tuple[int, int]
     """Channels of the outputs of stages 6 and 7."""
     dilations: tuple[int, int, int]
-    """Of the stages 5, 6 and 7."""
+    """Dilations of stages 5, 6 and 7."""
     dropout: tuple[float, float]
-    """Share of the channels dropped inside stages 6 and 7 in training."""
+    """Proportion of the channels dropped inside stages 6 and 7 in training."""
 
 
 RESNET38_ARCHITECTURES: dict[str, Resnet38Architecture] = {
     "resnet38": Resnet38Architecture(
         64, (128, 256, 512, 512), (3, 3, 6, 3), (2048, 4096), dilations=(2, 4, 4), dropout=(0.3, 0.5)
     ),
-    # For images of about 100 pixels: undilated, so that a cell of the last map depends on 109 pixels each way, not 221.
+    # For images of about 100 pixels: not dilated, for a receptive field of 109 by 109 pixels, not 221 by 221.
     "resnet38_small": Resnet38Architecture(
         16, (24, 48, 64, 64), (1, 1, 1, 1), (128, 192), dilations=(1, 1, 1), dropout=(0.0, 0.0)
     ),
 }
-"""By the name that ``network`` has in the configuration."""
+"""The trunks by their name for ``network`` in the configuration."""
 
 
 class ResidualBlock(nn.Module):
-    """Normalise, relu, 3x3 convolution, twice; the shortcut is a 1x1 convolution where shapes differ."""
+    """Normalisation, relu, 3x3 convolution, twice; the shortcut is a 1x1 convolution if shapes differ."""
 
     def __init__(self, inputs: int, width: int, outputs: int, stride: int, first_dilation: int, dilation: int) -> None:
         """Build the block with random weights."""
@@ -60,7 +60,7 @@ class ResidualBlock(nn.Module):
             self.conv_branch1 = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, h, w) to the output (B, outputs, h', w'), and the normalised, rectified input."""
+        """The output (B, outputs, h', w') for (B, C, h, w), and the normalised, rectified input."""
         entered = functional.relu(self.bn_branch2a(features))
         shortcut = features if self.conv_branch1 is None else self.conv_branch1(entered)
         inner = functional.relu(self.bn_branch2b1(self.conv_branch2a(entered)))
@@ -83,7 +83,7 @@ class BottleneckBlock(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, h, w) to the output (B, outputs, h, w), and the normalised, rectified input."""
+        """The output (B, outputs, h, w) for (B, C, h, w), and the normalised, rectified input."""
         entered = functional.relu(self.bn_branch2a(features))
         inner = self.dropout(functional.relu(self.bn_branch2b1(self.conv_branch2a(entered))))
         inner = self.dropout(functional.relu(self.bn_branch2b2(self.conv_branch2b1(inner))))
@@ -95,7 +95,7 @@ class ResNet38Trunk(TrunkNetwork):
 
     Attributes:
         channels: channels of the four outputs.
-        strides: pixels of the image per cell of those outputs, each way.
+        strides: pixels of the image for each cell of those outputs, in both directions.
     """
 
     strides = (4, 8, 8, 8)
@@ -132,15 +132,14 @@ class ResNet38Trunk(TrunkNetwork):
         initialise_for_relu(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Feature maps, shallow to deep: what psa calls ``conv3`` to ``conv6``.
+        """Feature maps, shallow to deep: ``conv3`` to ``conv6`` in psa.
 
         Args:
             images: (B, 3, H, W) float, normalised; any size from 1x1.
 
         Returns:
-            Four tensors (B, C_i, h_i, w_i), values >= 0, with C_i of ``channels`` and h_i about
-            H / ``strides``[i], rounded up: the rectified inputs of stages 4, 5 and 6, and the rectified
-            output of stage 7.
+            Four tensors (B, C_i, h_i, w_i), values >= 0, with C_i from ``channels`` and h_i about H / ``strides``[i],
+            rounded up: the rectified inputs of stages 4, 5 and 6, and the rectified output of stage 7.
         """
         features, maps = self.conv1a(images), []
         for number, names in enumerate(self._stages, start=2):
@@ -155,7 +154,7 @@ class ResNet38Trunk(TrunkNetwork):
         return maps
 
     def freeze_stem(self) -> None:
-        """Keep the first convolution and stage 2 as they are, as the authors do."""
+        """Freeze the first convolution and stage 2, as in the authors' code."""
         for name in ("conv1a", *self._stages[0]):
             part = self.get_submodule(name)
             freeze_batch_norm(part)

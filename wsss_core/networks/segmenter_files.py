@@ -1,4 +1,4 @@
-"""Segmenters by name, and their files: each says which network it holds, and is rebuilt without anything else."""
+"""Segmenters by name, and their files: each describes its network, which is rebuilt from the file alone."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_network, read_description, save_weights
 
 KIND = "segmenter"
-"""What a file's description calls these networks."""
+"""The name of these networks in a file's description."""
 NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "deeplab": DeepLabNetwork,
     "largefov": LargeFovNetwork,
@@ -27,7 +27,7 @@ NETWORKS: dict[str, type[SegmentationNetwork]] = {
     "deeplabv3plus": DeepLabV3PlusNetwork,
     "pspnet": PspNetwork,
 }
-"""By the name that ``network`` has in the configuration."""
+"""The networks by their name for ``network`` in the configuration."""
 
 
 def build_segmenter(name: str, options: Mapping[str, Any], trunk: Trunk, classes: Sequence[str]) -> SegmentationNetwork:
@@ -35,7 +35,7 @@ def build_segmenter(name: str, options: Mapping[str, Any], trunk: Trunk, classes
 
     Args:
         name: a key of ``NETWORKS``.
-        options: what the network takes beside trunk and classes, as ``Segmenter.options`` gives them.
+        options: the network's arguments besides trunk and classes, as from ``Segmenter.options``.
         trunk: the trunk's settings.
         classes: names of the object classes, without the background.
     """
@@ -51,23 +51,23 @@ def build_segmenter(name: str, options: Mapping[str, Any], trunk: Trunk, classes
 
 
 def save_segmenter(path: Path | str, network: SegmentationNetwork, trained_on: str | None = None) -> None:
-    """Write a segmenter of :func:`build_segmenter`; :func:`load_segmenter` needs nothing else.
+    """Write a segmenter from :func:`build_segmenter`; :func:`load_segmenter` needs nothing else.
 
     Args:
         path: a .safetensors file.
         network: the segmenter.
-        trained_on: what its weights were trained on, in words, for :func:`wsss_core.config.trained_on.trained_on`;
-            None if nobody says.
+        trained_on: the data on which its weights were trained, in words, for
+            :func:`wsss_core.config.trained_on.trained_on`; None if not known.
     """
-    told = {} if trained_on is None else {TRAINED_ON: trained_on}
-    save_weights(path, network, {**network.description, **told})
+    source = {} if trained_on is None else {TRAINED_ON: trained_on}
+    save_weights(path, network, {**network.description, **source})
 
 
 def load_segmenter(path: Path | str, device: torch.device | str = "cpu") -> SegmentationNetwork:
     """Read a segmenter for use: in evaluation mode, weights without gradients.
 
     Raises:
-        UserError: the file is broken, is no segmenter's, or its weights do not fit.
+        UserError: the file is damaged, does not hold a segmenter, or its weights do not fit.
     """
 
     def build(saved: dict[str, Any]) -> SegmentationNetwork:
@@ -77,10 +77,10 @@ def load_segmenter(path: Path | str, device: torch.device | str = "cpu") -> Segm
 
 
 def segmenter_description(path: Path | str) -> dict[str, Any]:
-    """What a segmenter's file says of it; the weights are not read.
+    """The description in a segmenter's file; the weights are not read.
 
     Raises:
-        UserError: the file is broken, or is no segmenter's.
+        UserError: the file is damaged, or does not hold a segmenter.
     """
     description = read_description(path)
     if description.get("kind") != KIND or description.get("network") not in NETWORKS:

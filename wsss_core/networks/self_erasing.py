@@ -1,4 +1,4 @@
-"""SeeNet's classifier: a first branch whose attention is erased for a second one.
+"""SeeNet's classifier: the first branch's attention is erased for the second branch.
 
 Hou et al., "Self-Erasing Network for Integral Object Attention", NeurIPS 2018; layers as in SeeNet
 ``deploy_seenet.prototxt``, erasing as in ``crelu_layer.py``.
@@ -16,23 +16,23 @@ from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.precision import single_precision
 
 EPSILON = 1e-8
-"""Keeps a constant map from being divided by zero; the authors' value."""
+"""Prevents division by zero for a constant map; the authors' value."""
 BRANCH_CHANNELS = 512
-"""Between a branch's convolutions, as on the authors' VGG-16."""
+"""Channels between a branch's convolutions, as on the authors' VGG-16."""
 DROPOUT = 0.5
-"""Before the first branch's last layer; the authors' second branch has none."""
+"""Dropout before the first branch's last layer; the authors' second branch has none."""
 
 
 def attention(maps: Tensor, labels: Tensor) -> Tensor:
-    """Where an image's own classes are seen.
+    """The attention to an image's own classes.
 
     Args:
         maps: raw class maps (B, K, h, w).
-        labels: (B, K), above 0 for the classes whose attention counts.
+        labels: (B, K), above 0 for the classes to include.
 
     Returns:
-        (B, h, w): the largest over those classes of the rectified map scaled to [0, 1] by its minimum and
-        maximum; 0 in an image without any.
+        (B, h, w): the maximum over those classes' rectified maps, each scaled to [0, 1] by its minimum and maximum; 0
+        for an image without classes.
     """
     rectified = maps.relu()
     lowest, highest = rectified.amin(dim=(2, 3), keepdim=True), rectified.amax(dim=(2, 3), keepdim=True)
@@ -41,7 +41,7 @@ def attention(maps: Tensor, labels: Tensor) -> Tensor:
 
 
 class _SelfErasing(torch.autograd.Function):
-    """Features times the ternary mask, with the gradient that the authors' layer has."""
+    """Features times the ternary mask, with the gradient of the authors' layer."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, mask: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class _SelfErasing(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (mask,) = ctx.saved_tensors
-        # The authors set the gradient of erased positions to 0 in the first channel alone.
+        # The authors set the gradient of erased positions to 0 only in the first channel.
         leaking = torch.where(mask == 0, torch.ones_like(mask), mask)
         gradient = gradients[0] * leaking
         gradient[:, :1] = gradients[0][:, :1] * mask
@@ -63,8 +63,8 @@ def ternary_mask(seen: Tensor, high_threshold: float, low_threshold: float | Non
 
     Args:
         seen: attention (B, h, w).
-        high_threshold: above it 0: erased.
-        low_threshold: below it -1: reversed; None reverses nothing.
+        high_threshold: values above it are erased (0).
+        low_threshold: values below it are reversed (-1); None for no reversal.
 
     Returns:
         (B, 1, h, w): 0, -1, else 1.
@@ -77,13 +77,13 @@ def ternary_mask(seen: Tensor, high_threshold: float, low_threshold: float | Non
 
 
 def conditionally_rectified(features: Tensor, mask: Tensor, gradient: str = "authors") -> Tensor:
-    """C-ReLU of the paper's equation 2, of features that a ReLU has passed already.
+    """C-ReLU of the paper's equation 2, for features that are already rectified.
 
     Args:
         features: (B, C, h, w).
-        mask: of :func:`ternary_mask`, (B, 1, h, w).
-        gradient: ``authors`` lets the gradient through at erased positions in all channels but the first, as
-            their layer does; ``exact`` is the product's own.
+        mask: from :func:`ternary_mask`, (B, 1, h, w).
+        gradient: ``authors`` passes the gradient at erased positions in all channels but the first, as in their layer;
+            ``exact`` is the gradient of the product.
 
     Returns:
         (B, C, h, w), the product.
@@ -92,17 +92,18 @@ def conditionally_rectified(features: Tensor, mask: Tensor, gradient: str = "aut
 
 
 class Branch(nn.Module):
-    """Two 3x3 convolutions and a 1x1 convolution to one map per class."""
+    """Two 3x3 convolutions, and a 1x1 convolution to one map for each class."""
 
     def __init__(self, channels: int, width: int, classes: int, dropout: float) -> None:
-        """Weights of deviation 0.01 for the last layer; He's for the others, for the sake of networks without
-        the authors' pretrained features.
+        """Initialise the last layer with deviation 0.01, and the others by He's method.
+
+        He's method helps networks without the authors' pretrained features.
 
         Args:
             channels: of the features.
             width: channels between the convolutions.
             classes: K.
-            dropout: share of values dropped before the last layer in training.
+            dropout: proportion of values dropped before the last layer in training.
         """
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
@@ -123,18 +124,18 @@ class Branch(nn.Module):
 
 
 class BranchMaps(NamedTuple):
-    """What the branches make of images."""
+    """The branches' results for images."""
 
     first: Tensor
-    """Raw class maps (B, K, h, w) of the features."""
+    """The first branch's raw class maps (B, K, h, w)."""
     second: Tensor
-    """Raw class maps (B, K, h, w) of the features with attention erased and background reversed."""
+    """The second branch's raw class maps (B, K, h, w), from features with attention erased and background reversed."""
     seen: Tensor
     """The first branch's attention (B, h, w)."""
 
 
 class SelfErasingClassifier(ClassMapClassifier):
-    """A trunk and two branches. On its own the first branch is a classifier with class maps."""
+    """A trunk and two branches. The first branch alone is a classifier with class maps."""
 
     architecture = "self_erasing"
 
@@ -144,13 +145,13 @@ class SelfErasingClassifier(ClassMapClassifier):
         Args:
             trunk: the trunk's settings.
             classes: names of the K classes.
-            branch_channels: between a branch's convolutions; a trunk with fewer channels has its own number there.
+            branch_channels: channels between a branch's convolutions; at most the trunk's.
         """
         self._branch_channels = branch_channels
         super().__init__(trunk, classes)
 
     def add_layers(self, channels: int, classes: int) -> None:
-        """Make the two branches."""
+        """Add the two branches."""
         width = min(channels, self._branch_channels)
         self.first = Branch(channels, width, classes, DROPOUT)
         self.second = Branch(channels, width, classes, 0.0)
@@ -174,7 +175,7 @@ class SelfErasingClassifier(ClassMapClassifier):
         """Class maps of both branches.
 
         Args:
-            features: (B, C, h, w), of :meth:`features`.
+            features: (B, C, h, w), from :meth:`features`.
             labels: (B, K), above 0 for the classes whose attention is erased.
             high_threshold: see :func:`ternary_mask`.
             low_threshold: see :func:`ternary_mask`.
@@ -187,9 +188,9 @@ class SelfErasingClassifier(ClassMapClassifier):
         return BranchMaps(first, second, seen)
 
     def class_maps(self, images: Tensor) -> Tensor:
-        """Raw class maps (B, K, h, w) of the first branch, of images (B, 3, H, W)."""
+        """Raw class maps (B, K, h, w) of the first branch for images (B, 3, H, W)."""
         return self.first(self.features(images))
 
     def positive_weights(self, classes: Tensor) -> Tensor:
-        """Numbers of features that speak for classes (K,) in the first branch."""
+        """Numbers of features that support classes (K,) in the first branch."""
         return (self.first.score.weight[classes] > 0).sum(dim=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Files of the features of texts, which CLIP's image tower is compared with."""
+"""Files of texts' features, for comparison with features of CLIP's image tower."""
 
 import json
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from wsss_core.networks.weights import load_weights
 def save_text_features(
     path: Path | str, classes: Tensor, background: Tensor, texts: Sequence[str], background_texts: Sequence[str]
 ) -> None:
-    """Write features and the texts that they are of, atomically.
+    """Write features and their texts, atomically.
 
     Args:
         path: a .safetensors file.
-        classes: (K, E), of length 1, of the classes' texts.
-        background: (B, E), of the background's.
+        classes: features (K, E) of the classes' texts, of length 1.
+        background: features (B, E) of the background's texts.
         texts: the K texts.
         background_texts: the B texts.
     """
@@ -35,18 +35,18 @@ def save_text_features(
 def read_text_features(
     path: Path | str, texts: Sequence[str], background_texts: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
-    """Read a file of :func:`save_text_features`.
+    """Read a file from :func:`save_text_features`.
 
     Args:
         path: the file.
-        texts: those that the settings ask for, in the order of the classes.
-        background_texts: the same of the background's.
+        texts: the texts in the settings, in the order of the classes.
+        background_texts: the same for the background.
 
     Returns:
         (K, E) and (B, E), float32 of length 1, on the CPU.
 
     Raises:
-        UserError: the file is missing, damaged or of other texts.
+        UserError: the file is missing, damaged or for other texts.
     """
     state, description = load_weights(path)
     if fault := other_texts(path, description, texts, background_texts):
@@ -54,7 +54,7 @@ def read_text_features(
     if set(state) != {"classes", "background"} or any(found.dim() != 2 for found in state.values()):
         raise UserError(f"{path}: is damaged: it has to hold two matrices, 'classes' and 'background'")
     if len(state["classes"]) != len(texts) or len(state["background"]) != len(background_texts):
-        raise UserError(f"{path}: is damaged: it has not as many features as texts")
+        raise UserError(f"{path}: is damaged: it does not have as many features as texts")
     lengths = [state[part].shape[1] for part in ("classes", "background")]
     if lengths[0] != lengths[1]:
         raise UserError(

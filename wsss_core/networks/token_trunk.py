@@ -1,4 +1,4 @@
-"""Trunks of tokens: timm's plain vision transformers at any image size, with the attention of their blocks."""
+"""Token trunks: timm's plain vision transformers at any image size, with their blocks' attention."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,19 +18,19 @@ from wsss_core.networks.trunk_network import TrunkNetwork
 Grid = tuple[int, int]
 """Rows and columns of patches."""
 Resampling = Callable[[Tensor, Grid], Tensor]
-"""From position embeddings (C, h, w) of the model's own grid to (C, h', w') of another grid."""
+"""Resamples position embeddings (C, h, w) of the model's own grid to (C, h', w') of another grid."""
 _PREFIX_TOKENS = ("cls_token", "dist_token", "reg_token")
-"""Names in timm of the tokens before the patches', in their order."""
+"""timm's names of the tokens before the patches' tokens, in order."""
 
 
 class Tokens(NamedTuple):
-    """What the blocks make of images; T = P + h w tokens, P of them before the patches'."""
+    """The blocks' results for images: T = P + h w tokens, P of them before the patches' tokens."""
 
     blocks: list[Tensor]
-    """Output of each block, (B, T, C), not normalised."""
+    """The output of each block, (B, T, C), not normalised."""
     attention: list[Tensor]
-    """Of each block (B, T, T), the mean over the heads: how much a token (row) attends to each; rows sum to 1. Empty
-    unless it was asked for."""
+    """The attention in each block (B, T, T), mean over the heads: of a token (row) to each other; rows sum to 1. Empty
+    unless requested."""
     prefix: int
     """P."""
     grid: Grid
@@ -42,33 +42,33 @@ class Tokens(NamedTuple):
 
 
 class TokenTrunk(TrunkNetwork):
-    """A plain vision transformer without its classifier. Its state dict has timm's names behind ``body.``.
+    """A plain vision transformer without its classifier. Its state dict has timm's names after ``body.``.
 
     The four maps are the patches' tokens after a quarter, half, three quarters and all of the blocks; the last one is
-    normalised as timm's own classifier would see it.
+    normalised as for timm's own classifier.
 
     Attributes:
-        channels: channels of the four maps, all alike.
-        strides: pixels of a patch, four times.
-        patch: pixels of a patch, each way.
-        resampling: brings position embeddings to another grid.
-        rounded_to: dtype that all position embeddings are rounded to; None for their own.
+        channels: channels of the four maps, all equal.
+        strides: the side of a patch, four times.
+        patch: the side of a patch, pixels.
+        resampling: resamples position embeddings to another grid.
+        rounded_to: dtype to which all position embeddings are rounded; None for no rounding.
     """
 
     def __init__(self, model: str, resampling: Resampling | None = None) -> None:
         """Build the model with random weights from torch's global generator.
 
         Args:
-            model: timm's name with a tag, whose mean and deviation of pixels hold.
-            resampling: brings position embeddings to another grid; by default timm's (bicubic, with antialiasing).
+            model: timm's name with a tag, which determines the mean and deviation of pixels.
+            resampling: resamples position embeddings to another grid; by default timm's (bicubic, with antialiasing).
 
         Raises:
-            ValueError: the model is no plain vision transformer.
+            ValueError: the model is not a plain vision transformer.
         """
         super().__init__()
         found = token_layout(model)
         if found is None:
-            raise ValueError(f"timm's {model} is no plain vision transformer")
+            raise ValueError(f"timm's {model} is not a plain vision transformer")
         self.body = create_tokens(model)
         self.body.attn_pool, self.body.fc_norm = None, nn.Identity()
         self.patch, depth = found.patch, found.blocks
@@ -90,9 +90,9 @@ class TokenTrunk(TrunkNetwork):
         """The tokens of images, after each block.
 
         Args:
-            images: (B, 3, H, W) float, normalised by ImageNet's mean and deviation; any size from 1x1. What is missing
-                to whole patches is added at the right and the bottom, as zeros of the model's own scale.
-            attention: keep the blocks' attention as well, which takes B T T values a block.
+            images: (B, 3, H, W) float, normalised by ImageNet's mean and deviation; any size from 1x1. They are padded
+                to whole patches at the right and the bottom, with zeros in the model's own scale.
+            attention: also return the blocks' attention, which needs B T T values for each block.
         """
         patches, grid = self.patch_tokens(images)
         embedded, prefix = self.with_positions(patches, grid)
@@ -100,10 +100,10 @@ class TokenTrunk(TrunkNetwork):
         return Tokens(blocks, seen, prefix, grid)
 
     def attend(self, images: Tensor) -> tuple[list[Tensor], Grid]:
-        """How much the patches of images (B, 3, H, W) attend to each other.
+        """The attention between patches of images (B, 3, H, W).
 
         Returns:
-            Of each block (B, h w, h w), the mean over the heads; and h and w.
+            The attention in each block (B, h w, h w), the mean over the heads; and h and w.
         """
         tokens = self.tokens(images, attention=True)
         return [found[:, tokens.prefix :, tokens.prefix :] for found in tokens.attention], tokens.grid
@@ -113,8 +113,8 @@ class TokenTrunk(TrunkNetwork):
 
         Args:
             images: (B, 3, H, W) float, normalised by ImageNet's mean and deviation.
-            incomplete: what becomes of the rows and columns at the bottom and the right that make no whole patch:
-                ``pad`` fills them up with zeros, ``drop`` leaves them out (but keeps one patch at least).
+            incomplete: how to treat incomplete patches at the bottom and the right: ``pad`` fills them up with zeros,
+                ``drop`` leaves them out (but keeps at least one patch).
 
         Returns:
             (B, h w, C), and h and w.
@@ -129,7 +129,7 @@ class TokenTrunk(TrunkNetwork):
         return embedded.flatten(1, 2), (rows, columns)
 
     def through_blocks(self, tokens: Tensor, attention: bool = False) -> tuple[list[Tensor], list[Tensor]]:
-        """Tokens (B, T, C), with their positions, after each block; and, if wanted, the blocks' attention.
+        """Tokens (B, T, C) with positions after each block; and, if requested, the blocks' attention.
 
         Returns:
             As ``blocks`` and ``attention`` of :class:`Tokens`.
@@ -142,7 +142,7 @@ class TokenTrunk(TrunkNetwork):
         return made, seen
 
     def freeze_stem(self) -> None:
-        """Keep the patches' embedding, the positions and the tokens before the patches' as they are."""
+        """Freeze the patches' embedding, the positions and the tokens before the patches' tokens."""
         self.body.patch_embed.requires_grad_(False)
         self.body.norm_pre.requires_grad_(False)
         for name in ("pos_embed", *_PREFIX_TOKENS):
@@ -150,7 +150,7 @@ class TokenTrunk(TrunkNetwork):
                 getattr(self.body, name).requires_grad_(False)
 
     def with_positions(self, patches: Tensor, grid: Grid) -> tuple[Tensor, int]:
-        """Tokens (B, T, C) as the first block sees them, and the number of those before the patches'."""
+        """The first block's input tokens (B, T, C), and the number of those before the patches' tokens."""
         body, found = self.body, [getattr(self.body, name, None) for name in _PREFIX_TOKENS]
         prefix = [token.expand(len(patches), -1, -1) for token in found if token is not None]
         number = sum(token.shape[1] for token in prefix)
@@ -162,7 +162,7 @@ class TokenTrunk(TrunkNetwork):
         return body.norm_pre(body.pos_drop(torch.cat([*prefix, patches], dim=1))), number
 
     def positions(self, grid: Grid, prefix: int) -> Tensor:
-        """Position embeddings (1, h w, C) of a grid of patches; ``prefix`` is the number of those before them."""
+        """Position embeddings (1, h w, C) for a grid of patches; ``prefix`` is the number of those before them."""
         own: Grid = tuple(self.body.patch_embed.grid_size)
         embeddings = self.body.pos_embed[:, prefix:]
         square = embeddings[0].T.unflatten(1, own)  # (C, h, w)
@@ -173,7 +173,7 @@ class TokenTrunk(TrunkNetwork):
 
 
 def timm_resampling(embeddings: Tensor, grid: Grid) -> Tensor:
-    """Position embeddings (C, h, w) at another grid, as timm does it: bicubic, with antialiasing, in float32."""
+    """Position embeddings (C, h, w) for another grid, as in timm: bicubic, with antialiasing, in float32."""
     if embeddings.shape[1:] == grid:
         return embeddings
     wide = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))[None]
@@ -182,15 +182,15 @@ def timm_resampling(embeddings: Tensor, grid: Grid) -> Tensor:
 
 @contextmanager
 def recorded_attention(blocks: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """Keep the attention of blocks that are called meanwhile, in a list that grows: (B, T, T), the mean over heads.
+    """Collect the attention (B, T, T), mean over heads, of blocks that run inside a ``with`` block, in a list.
 
-    The blocks compute it in its plain form meanwhile: torch's fused form never has the matrix as a whole.
+    Meanwhile the blocks compute attention in its plain form, because torch's fused form never builds the whole matrix.
     """
     seen: list[Tensor] = []
     layers: list[Any] = [block.get_submodule("attn") for block in blocks]
     fused = [layer.fused_attn for layer in layers]
     hooks = [
-        # What timm drops at random in training, and not in use: the matrices of all heads, (B, heads, T, T).
+        # The input of timm's dropout, which is only active in training: the matrices of all heads, (B, heads, T, T).
         layer.get_submodule("attn_drop").register_forward_hook(lambda _, given, found: seen.append(found.mean(dim=1)))
         for layer in layers
     ]

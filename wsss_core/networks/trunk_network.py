@@ -1,4 +1,4 @@
-"""What every trunk is: a network that turns an image into feature maps, shallow to deep."""
+"""The interface of trunks: networks that turn an image into feature maps, shallow to deep."""
 
 from abc import ABC, abstractmethod
 
@@ -8,17 +8,17 @@ from wsss_core.config.registry import Registry
 
 
 class TrunkNetwork(nn.Module, ABC):
-    """A trunk; one of your own registers itself: ``class Mine(TrunkNetwork, name="mine")``.
+    """A trunk; your own registers itself: ``class Mine(TrunkNetwork, name="mine")``.
 
-    ``network: mine`` in the configuration then builds it with ``Mine(settings)``, where ``settings`` are those that
-    the same file registers for ``backbones``.
+    ``network: mine`` in the configuration then builds it with ``Mine(settings)``, where the same file registers the
+    settings for ``backbones``.
 
     Attributes:
         channels: channels of the four maps.
-        strides: pixels of the image per cell of those maps, each way; powers of 2 that do not fall.
-        stage_channels: the same of the maps of :meth:`stages`.
-        stage_strides: the same of the maps of :meth:`stages`.
-        pixel_scale: ``imagenet``, or ``caffe`` for weights that see Caffe's pixels.
+        strides: pixels of the image for each cell of those maps, in both directions; powers of 2 that do not decrease.
+        stage_channels: the same for the maps of :meth:`stages`.
+        stage_strides: the same for the maps of :meth:`stages`.
+        pixel_scale: ``imagenet``, or ``caffe`` for weights that need Caffe's pixels.
     """
 
     channels: tuple[int, ...]
@@ -39,15 +39,15 @@ class TrunkNetwork(nn.Module, ABC):
             images: (B, 3, H, W) float, normalised by ImageNet's mean and deviation; any size from 1x1.
 
         Returns:
-            Four tensors (B, C_i, h_i, w_i), with C_i of ``channels`` and h_i about H / ``strides``[i], rounded up.
+            Four tensors (B, C_i, h_i, w_i), with C_i from ``channels`` and h_i about H / ``strides``[i], rounded up.
         """
 
     @abstractmethod
     def freeze_stem(self) -> None:
-        """Keep the first layers as they are: no gradients, and batch normalisation in evaluation mode."""
+        """Freeze the first layers: no gradients, and batch normalisation in evaluation mode."""
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """All maps that IRN looks at: those of :meth:`forward`, in some trunks with a shallower one before them."""
+        """All maps that IRN uses: those of :meth:`forward`, in some trunks with a shallower one before them."""
         return self.forward(images)
 
     @property
@@ -57,9 +57,9 @@ class TrunkNetwork(nn.Module, ABC):
 
     @property
     def stage_strides(self) -> tuple[int, ...]:
-        """Pixels of the image per cell of the maps of :meth:`stages`."""
+        """Pixels of the image for each cell of the maps of :meth:`stages`."""
         return self.strides
 
 
 TRUNKS: Registry[type[TrunkNetwork]] = Registry("wsss_core.networks", "backbones")
-"""Trunks of extensions, by the name that ``network`` has in the configuration."""
+"""Trunks of extensions, by their name for ``network`` in the configuration."""

@@ -1,4 +1,4 @@
-"""Trunks by name: all turn an image into four feature maps, shallow to deep."""
+"""Builds trunks by name: all turn an image into four feature maps, shallow to deep."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from wsss_core.networks.vgg16 import VGG16_ARCHITECTURES, Vgg16Trunk
 
 
 def build_trunk(settings: Trunk) -> TrunkNetwork:
-    """The trunk that ``settings`` describe, with random weights from torch's global generator."""
+    """The trunk for ``settings``, with random weights from torch's global generator."""
     if settings.network in TRUNKS.known:
         return TRUNKS.known[settings.network](settings)  # type: ignore[call-arg]
     if settings.model is not None and patch_of(settings) is not None:
@@ -36,11 +36,11 @@ def trunk_from_torchvision(state: Mapping[str, Tensor], network: str) -> dict[st
     """The trunk's part of a torchvision network's state dict, under the trunk's own names.
 
     Args:
-        state: of ``resnet18`` to ``resnet101`` or ``vgg16``, as torchvision has them.
+        state: of torchvision's ``resnet18`` to ``resnet101`` or ``vgg16``.
         network: the trunk's name in the configuration.
 
     Returns:
-        What is left without the layers behind the trunk (``fc``, ``classifier``).
+        The weights without the layers after the trunk (``fc``, ``classifier``).
     """
     if network not in VGG16_ARCHITECTURES:
         return {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}

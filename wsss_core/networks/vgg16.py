@@ -1,7 +1,7 @@
-"""The VGG-16 trunk as SeeNet uses it: no fully connected layers, output stride 16 or 8.
+"""The VGG-16 trunk as in SeeNet: without fully connected layers, with output stride 16 or 8.
 
-Simonyan & Zisserman, ICLR 2015. State-dict names are Caffe's (``conv1_1`` to ``conv5_3``), as in
-SeeNet's and DeepLab's files.
+Simonyan & Zisserman, ICLR 2015. State-dict names are Caffe's (``conv1_1`` to ``conv5_3``), as in SeeNet's and DeepLab's
+files.
 """
 
 from dataclasses import dataclass
@@ -16,30 +16,30 @@ from wsss_core.networks.trunk_network import TrunkNetwork
 
 @dataclass(frozen=True)
 class Vgg16Architecture:
-    """The numbers that tell one trunk of this kind from another."""
+    """The parameters of a trunk of this kind."""
 
     widths: tuple[int, int, int, int, int]
     """Channels of the five stages."""
     convolutions: tuple[int, int, int, int, int]
     """Convolutions of the five stages."""
     batch_norm: bool
-    """Normalise after each convolution; VGG-16 itself does not, but small images are too few to do without."""
+    """Normalise after each convolution; unlike VGG-16, small data sets need it."""
 
 
 VGG16_ARCHITECTURES: dict[str, Vgg16Architecture] = {
     "vgg16": Vgg16Architecture((64, 128, 256, 512, 512), (2, 2, 3, 3, 3), batch_norm=False),
     "vgg16_small": Vgg16Architecture((16, 24, 48, 96, 96), (1, 1, 2, 1, 1), batch_norm=True),
 }
-"""By the name that ``network`` has in the configuration."""
+"""The trunks by their name for ``network`` in the configuration."""
 
 
 class Vgg16Trunk(TrunkNetwork):
-    """VGG-16's convolutions; every stage but the first starts with a max-pooling of stride 2.
+    """VGG-16's convolutions; every stage but the first starts with a max-pooling with stride 2.
 
     Attributes:
         channels: channels of the outputs of stages 2 to 5.
-        strides: pixels of the image per cell of those outputs, each way.
-        pixel_scale: ``imagenet``, or ``caffe`` if pixels are changed.
+        strides: pixels of the image for each cell of those outputs, in both directions.
+        pixel_scale: ``imagenet``, or ``caffe`` if pixels are converted.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class Vgg16Trunk(TrunkNetwork):
 
         Args:
             architecture: an entry of ``VGG16_ARCHITECTURES``.
-            output_stride: stages that would pass this stride are not pooled before.
-            dilated: dilate the convolutions behind a removed pooling, as DeepLab-LargeFOV does.
-            pixels: changes normalised images to the scale that the weights were trained on.
+            output_stride: stages that would exceed this stride start without pooling.
+            dilated: dilate the convolutions after a removed pooling, as in DeepLab-LargeFOV.
+            pixels: converts normalised images to the scale of the weights.
         """
         super().__init__()
         self.pixels = nn.Identity() if pixels is None else pixels
@@ -93,8 +93,8 @@ class Vgg16Trunk(TrunkNetwork):
             images: (B, 3, H, W) float, normalised; any size from 1x1.
 
         Returns:
-            Four tensors (B, C_i, h_i, w_i), values >= 0, with C_i of ``channels`` and h_i about
-            H / ``strides``[i], rounded up (Caffe's pooling keeps a last odd row).
+            Four tensors (B, C_i, h_i, w_i), values >= 0, with C_i from ``channels`` and h_i about H / ``strides``[i],
+            rounded up (Caffe's pooling keeps a last odd row).
         """
         features, maps = self.pixels(images), []
         for names, pooled in zip(self._stages, self._pooled, strict=True):
@@ -109,7 +109,7 @@ class Vgg16Trunk(TrunkNetwork):
         return maps[1:]
 
     def freeze_stem(self) -> None:
-        """Keep the first stage as it is."""
+        """Freeze the first stage."""
         for name in self._stages[0]:
             self.get_submodule(name).requires_grad_(False)
             if self.batch_norm:

@@ -1,4 +1,4 @@
-"""Weight files: safetensors, with a description of the network that the weights belong to."""
+"""Weight files: safetensors, with a description of the network."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -19,16 +19,16 @@ Network = TypeVar("Network", bound=nn.Module)
 TRUNK_PREFIX = "trunk."
 _NAMES_IN_A_SENTENCE = 3
 _CANNOT_BE_BUILT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What building a network from a description of another version may raise; pydantic's errors are ValueErrors."""
+"""Possible exceptions when building a network from another version's description; pydantic's are ValueErrors."""
 
 
 def save_weights(path: Path | str, network: nn.Module, description: Mapping[str, Any]) -> None:
-    """Write the weights and what rebuilds their network, atomically; equal input gives equal bytes.
+    """Write the weights and their network's description, atomically; equal input gives equal bytes.
 
     Args:
         path: a .safetensors file.
-        network: all its parameters and buffers are written, under the names of its state dict.
-        description: JSON-serialisable settings that the network is rebuilt from.
+        network: all its parameters and buffers are written, with the names in its state dict.
+        description: JSON-serialisable settings for rebuilding the network.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     metadata = {DESCRIPTION_KEY: json.dumps(description, sort_keys=True)}
@@ -37,27 +37,27 @@ def save_weights(path: Path | str, network: nn.Module, description: Mapping[str,
 
 
 def describe_further(path: Path | str, **further: Any) -> None:
-    """Add to the description in a file that :func:`save_weights` wrote, atomically."""
+    """Add to the description in a file written by :func:`save_weights`, atomically."""
     state, description = load_weights(path)
     with atomic_path(path) as temporary:
         save_file(state, temporary, {DESCRIPTION_KEY: json.dumps({**description, **further}, sort_keys=True)})
 
 
 def load_weights(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`save_weights` wrote.
+    """Read a file written by :func:`save_weights`.
 
     Returns:
         The state dict, on the CPU, and the description.
 
     Raises:
-        UserError: the file is missing or damaged, or holds no description of a network.
+        UserError: the file is missing or damaged, or does not describe a network.
     """
     state, metadata = _read(path)
     return state, _description(path, metadata)
 
 
 def read_description(path: Path | str) -> dict[str, Any]:
-    """The description in a file that :func:`save_weights` wrote; the weights are not read.
+    """The description in a file written by :func:`save_weights`; the weights are not read.
 
     Raises:
         UserError: as :func:`load_weights`.
@@ -66,7 +66,7 @@ def read_description(path: Path | str) -> dict[str, Any]:
 
 
 def is_of_this_workflow(path: Path | str) -> bool:
-    """Whether a .safetensors file says which network of this workflow its weights belong to.
+    """Whether a .safetensors file describes a network of this workflow.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -75,10 +75,10 @@ def is_of_this_workflow(path: Path | str) -> bool:
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path | str) -> None:
-    """Put ``state``, read from ``path``, into ``network``; names, shapes and kinds of numbers have to agree.
+    """Load ``state``, read from ``path``, into ``network``; names, shapes and kinds of numbers have to match.
 
     Raises:
-        UserError: weights are missing, left over, of another shape or kind, or not finite; the message names them.
+        UserError: weights are missing, unexpected, not finite, or have another shape or kind; the message names them.
     """
     own = network.state_dict()
     faults = []
@@ -102,20 +102,20 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path | str
 
 
 def _is_of_reals(tensor: Tensor) -> bool:
-    """Whether its values are floating-point numbers, of whatever precision."""
+    """Whether its values are floating-point numbers, with any precision."""
     return tensor.is_floating_point()
 
 
 def load_trunk(path: Path | str, trunk: nn.Module) -> None:
-    """Put a trunk's weights into ``trunk``, in place.
+    """Load a trunk's weights into ``trunk``, in place.
 
     Args:
-        path: a file of any network of this workflow (those weights count whose names start with
-            ``trunk.``), or a .safetensors file with torchvision's names (``fc.*`` is ignored).
-        trunk: the trunk, of the same architecture; stride and dilation may differ.
+        path: a file of any network of this workflow (only names that start with ``trunk.`` are used), or a .safetensors
+            file with torchvision's names (``fc.*`` is ignored).
+        trunk: the trunk, with the same architecture; stride and dilation may differ.
 
     Raises:
-        UserError: the file is missing or damaged, or its trunk is another one, or sees another scale of pixels.
+        UserError: the file is missing or damaged, or its trunk is another one, or needs another scale of pixels.
     """
     state, metadata = _read(path)
     given, wanted = _pixel_scale(metadata), getattr(trunk, "pixel_scale", "imagenet")
@@ -129,11 +129,11 @@ def load_trunk(path: Path | str, trunk: nn.Module) -> None:
 
 
 def load_layers(path: Path | str, network: nn.Module) -> None:
-    """Put the weights of some layers into ``network``, in place.
+    """Load the weights of some layers into ``network``, in place.
 
     Args:
-        path: a file of :func:`save_weights` that holds nothing but layers that ``network`` has, whole.
-        network: has them under the same names.
+        path: a file written by :func:`save_weights`, with only complete layers of ``network``.
+        network: has these layers under the same names.
 
     Raises:
         UserError: the file is missing or damaged, or a layer is missing in the network or has another shape.
@@ -145,7 +145,7 @@ def load_layers(path: Path | str, network: nn.Module) -> None:
 
 
 def _pixel_scale(metadata: Mapping[str, str]) -> str | None:
-    """The scale of pixels that a file of this workflow says its trunk is for; None of a foreign file."""
+    """The scale of pixels for the trunk in a file of this workflow; None for other files."""
     try:
         description = json.loads(metadata[DESCRIPTION_KEY])
         return (description.get("trunk") or description["backbone"])["pixels"]
@@ -159,13 +159,13 @@ def load_network(
     """Rebuild a network from its file alone, for use.
 
     Args:
-        path: a file that :func:`save_weights` wrote.
-        kind: what the file's description has to call the network.
+        path: a file written by :func:`save_weights`.
+        kind: the network's required name in the file's description.
         build: makes the network, with any weights, from the description.
-        device: where the network goes.
+        device: where to put the network.
 
     Returns:
-        The network in evaluation mode; its parameters take no gradient.
+        The network in evaluation mode; its parameters need no gradient.
 
     Raises:
         UserError: the file is missing, damaged, holds another kind of network, or does not fit.
@@ -189,7 +189,7 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
 
 
 def ready_for_use(network: Network, device: torch.device | str) -> Network:
-    """The network on ``device``, in evaluation mode; its weights take no gradient."""
+    """The network on ``device``, in evaluation mode; its weights need no gradient."""
     return network.requires_grad_(False).eval().to(device)
 
 
@@ -218,13 +218,13 @@ def _read(path: Path | str, tensors: bool = True) -> tuple[dict[str, Tensor], di
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such weights file") from error
-    except (OSError, safetensors.SafetensorError, *_CANNOT_BE_BUILT) as error:  # such as a type that torch lacks
+    except (OSError, safetensors.SafetensorError, *_CANNOT_BE_BUILT) as error:  # such as a dtype that torch lacks
         found = no_weights(path) or f"damaged or no .safetensors file ({error})"
         raise UserError(f"{path}: is {found}") from error
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of others."""
     names = list(names)
     more = len(names) - _NAMES_IN_A_SENTENCE
     return ", ".join(names[:_NAMES_IN_A_SENTENCE]) + (f" and {more} more" if more > 0 else "")

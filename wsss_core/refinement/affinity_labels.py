@@ -1,4 +1,4 @@
-"""Stage `affinity_labels`: what affinity is learned from."""
+"""Stage `affinity_labels`: makes the label maps for training affinity networks."""
 
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ def make_affinity_labels(
     manifest_csv: Path,
     run: Run = Run(),
 ) -> None:
-    """Write the confident label map of every image; a killed call goes on where it was.
+    """Write the confident label map of every image; a killed call is resumed.
 
     Only the classes of an image's own labels can appear in its map.
 
@@ -29,8 +29,8 @@ def make_affinity_labels(
         seed_threshold: the CAMs' threshold, for background scores that are multiples of it; in (0, 1).
         index_shard: the images.
         cams: class maps of at least these images.
-        manifest_csv: the manifest to make; the maps (see ``confident_label_map``) lie beside it.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        manifest_csv: the manifest to write; the maps (see ``confident_label_map``) are next to it.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: an image cannot be read, does not fit its maps, or its worker died.

@@ -1,4 +1,4 @@
-"""How affinities are learned and class maps spread along them: the interface, and finding a method by its name."""
+"""Affinity methods, which spread class maps along affinities: their interface, and the registry."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -22,28 +22,28 @@ from wsss_core.networks.weights import read_description
 from wsss_core.refinement.crf import background_score
 
 LabelReduction = Callable[[Tensor], Tensor]
-"""From a label map, int64 (H, W), to one label for each cell of the grid, int64 (ceil(H / stride), ...)."""
+"""Reduces a label map, int64 (H, W), to one label for each cell of the grid, int64 (ceil(H / stride), ...)."""
 
 
 class SpreadingMethod(ABC):
-    """Lets class maps spread along the affinities of an image.
+    """Spreads class maps along the affinities of an image.
 
     A subclass registers itself: ``class IrnMethod(AffinityMethod, name="irn")`` in the module
-    ``wsss_core/refinement/irn.py`` is found by the name that ``method`` has in the configuration.
+    ``wsss_core/refinement/irn.py`` is found by its name for ``method`` in the configuration.
 
     Attributes:
-        stride: pixels of the image per cell of the grid, each way.
+        stride: pixels of the image for each cell of the grid, in both directions.
     """
 
     name: ClassVar[str]
-    """The name it is registered by."""
+    """The name under which it is registered."""
     stride: int
 
     def __init_subclass__(cls, name: str | None = None) -> None:
         """Register the method, if it has a name.
 
         Raises:
-            UserError: the name is that of another module of the package.
+            UserError: another module of the package has this name.
         """
         super().__init_subclass__()
         if name is not None:
@@ -51,23 +51,23 @@ class SpreadingMethod(ABC):
             cls.name = name
 
     def spread(self, image: np.ndarray, cams: ImageCams, walk: Spreading, walked_alpha: float | None) -> ImageCams:
-        """Let the class maps of an image walk along its affinities, and the background's map, if wanted, with them.
+        """Spread the class maps of an image along its affinities, and, if wanted, a map of the background.
 
-        ``walk.cam_power`` is applied to the class maps alone. The background is what these leave before that: the
-        power is there to weaken doubtful parts of objects, not to make them background.
+        ``walk.cam_power`` is only applied to the class maps. The background is computed before that, because the power
+        should weaken doubtful parts of objects, not make them background.
 
         Args:
             image: uint8 (H, W, 3), RGB.
             cams: its class maps.
             walk: the method's settings of the walk.
-            walked_alpha: the background's map is ``(1 - largest class value) ** walked_alpha``; None for none.
+            walked_alpha: the background's map is ``(1 - largest class value) ** walked_alpha``; None for no background.
 
         Returns:
-            ``cam`` (K, h, w) and ``background`` (h, w) float32, values in [0, 1] that nothing was divided by, on the
-            method's grid, h = ceil(H / stride); no ``high_res``. Without classes, the background is 1 everywhere.
+            ``cam`` (K, h, w) and ``background`` (h, w) float32, values in [0, 1], not normalised, on the method's grid,
+            h = ceil(H / stride); no ``high_res``. Without classes, the background is 1 everywhere.
 
         Raises:
-            UserError: ``walk`` is of another method.
+            UserError: ``walk`` belongs to another method.
         """
         classes = len(cams.classes)
         if classes:
@@ -93,11 +93,11 @@ class SpreadingMethod(ABC):
 
     @abstractmethod
     def maps_to_walk(self, cams: ImageCams) -> np.ndarray:
-        """The class maps in the size that powers and backgrounds are taken in: float (K, h', w')."""
+        """The class maps at the size for computing powers and backgrounds: float (K, h', w')."""
 
     @abstractmethod
     def walk(self, image: np.ndarray, maps: np.ndarray, walk: Any) -> np.ndarray:
-        """Let maps walk along the affinities of an image.
+        """Spread maps along the affinities of an image.
 
         Args:
             image: uint8 (H, W, 3), RGB.
@@ -108,14 +108,14 @@ class SpreadingMethod(ABC):
             float64 (K, ceil(H / stride), ceil(W / stride)), values in [0, 1].
 
         Raises:
-            UserError: ``walk`` is of another method.
+            UserError: ``walk`` belongs to another method.
         """
 
 
 class AffinityMethod(SpreadingMethod):
-    """A network that tells which neighbouring cells of an image belong together: its training and its use.
+    """A network that predicts which neighbouring cells of an image belong together: its training and its use.
 
-    Files of weights say the method's name, too.
+    Files of weights contain the method's name.
 
     Attributes:
         network: the network; its submodule ``trunk`` starts from other weights.
@@ -127,36 +127,36 @@ class AffinityMethod(SpreadingMethod):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The network's device."""
         return next(self.network.parameters()).device
 
     @classmethod
     @abstractmethod
     def build(cls, parameters: Any, trunk: Trunk) -> "AffinityMethod":
-        """The method with a network to be trained: random weights, and what is not trained is frozen.
+        """The method with a network for training: with random weights, and with frozen layers if any.
 
         Args:
             parameters: the method's settings; random weights come from torch's global generator.
             trunk: the trunk's settings.
 
         Raises:
-            UserError: the method has no use for a trunk of this kind.
+            UserError: the method does not support this kind of trunk.
         """
 
     @abstractmethod
     def parameter_groups(self, parameters: Any) -> list[ParameterGroup]:
-        """What the optimiser fits, and how fast."""
+        """The parameters to optimise, with learning rate factors."""
 
     @abstractmethod
     def label_reduction(self) -> LabelReduction:
-        """How a label map becomes one of the grid's cells; picklable, for processes that load images."""
+        """The reduction of a label map to the grid's cells; picklable, for processes that load images."""
 
     def begin(self, device: torch.device, precision: str) -> None:
-        """Do what there is to do before the first epoch, with the weights in place. Nothing here.
+        """Prepare the training after the weights were loaded. By default, this does nothing.
 
         Args:
             device: where the network will be trained.
-            precision: that of ``optimisation``.
+            precision: of ``optimisation``.
         """
         del device, precision
 
@@ -166,15 +166,15 @@ class AffinityMethod(SpreadingMethod):
 
         Args:
             images: (B, 3, H, W), normalised.
-            labels: int64 (B, ceil(H / stride), ceil(W / stride)): 0 background, 1 and up the classes, 255 without.
+            labels: int64 (B, ceil(H / stride), ceil(W / stride)): 0 background, 1 and up the classes, 255 no label.
 
         Returns:
-            Named scalars; ``loss`` is minimised, the others are told of in the training curve. A batch without
-            any labelled pair has a ``loss`` of 0, with a gradient of 0.
+            Named scalars; ``loss`` is minimised, and all are in the training curve. A batch without any labelled pair
+            has a ``loss`` of 0, with a gradient of 0.
         """
 
     def finish(self, images: Sequence[Path], workers: int) -> None:
-        """Do what is left after the last epoch. Nothing here; a killed run does it again from its beginning.
+        """Finish after the last epoch. By default, this does nothing; a killed run repeats it from its beginning.
 
         Args:
             images: files of the training images.
@@ -184,20 +184,20 @@ class AffinityMethod(SpreadingMethod):
 
     @abstractmethod
     def save(self, path: Path | str, trunk: Trunk) -> None:
-        """Write the weights, and what :meth:`load` needs beside them; the file's ``kind`` is the method's name."""
+        """Write the weights and everything else that :meth:`load` needs; the file's ``kind`` is the method's name."""
 
     @classmethod
     @abstractmethod
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "AffinityMethod":
-        """Read a file of :meth:`save` for use.
+        """Read a file written by :meth:`save`, for use.
 
         Raises:
-            UserError: the file is broken, of another method, or its weights do not fit.
+            UserError: the file is damaged, belongs to another method, or its weights do not fit.
         """
 
 
 class TrainingFreeMethod(SpreadingMethod):
-    """Affinities that nothing is trained for: of the image itself, or of what a network that is there makes of it."""
+    """Affinities without training: from the image itself, or from the features of an existing network."""
 
     @classmethod
     @abstractmethod
@@ -205,21 +205,21 @@ class TrainingFreeMethod(SpreadingMethod):
         """The method, ready for use.
 
         Args:
-            walk: the method's settings of how maps are spread.
-            network: file of the network of the settings' ``classifier`` or ``backbone``; None if they name neither.
+            walk: the method's settings for spreading maps.
+            network: file of the network that the settings name as ``classifier`` or ``backbone``; None without either.
             device: where to compute.
 
         Raises:
-            UserError: the method has no use for such a network, or its file is broken.
+            UserError: the method does not support such a network, or its file is damaged.
         """
 
 
 AFFINITY_METHODS: Registry[type[SpreadingMethod]] = Registry("wsss_core.refinement", "affinities")
-"""By the name that ``method`` has in the configuration."""
+"""The methods by their name for ``method`` in the configuration."""
 
 
 def learned_method(name: str) -> type[AffinityMethod]:
-    """The method of this name, which has a network that is trained.
+    """The method of this name, if its network is trained.
 
     Raises:
         KeyError: there is none.
@@ -234,14 +234,14 @@ def spreading_method(name: str, walk: Any, network: Path | None, device: torch.d
     """The method of an artifact of the stage `walked_cams`, for use.
 
     Args:
-        name: that ``method`` has in the configuration.
-        walk: its settings of how maps are spread.
-        network: the affinity network's file; or of a method without training that of the network that it looks at, if
-            it does.
+        name: its name for ``method`` in the configuration.
+        walk: its settings for spreading maps.
+        network: the affinity network's file; for a method without training, the file of the network that it uses, if
+            any.
         device: where to compute.
 
     Raises:
-        UserError: the file is broken or of another network.
+        UserError: the file is damaged or for another network.
     """
     found = AFFINITY_METHODS.find(name)
     if issubclass(found, TrainingFreeMethod):
@@ -251,14 +251,14 @@ def spreading_method(name: str, walk: Any, network: Path | None, device: torch.d
 
 
 def load_affinity(path: Path | str, device: torch.device | str = "cpu") -> AffinityMethod:
-    """Read a trained network of whichever method, for use.
+    """Read a trained network of any method, for use.
 
     Args:
-        path: a file of weights that the stage `affinity` made, or an import of the authors' weights.
+        path: a file of weights from the stage `affinity`, or imported from the authors.
         device: where the network goes.
 
     Raises:
-        UserError: the file is broken, or holds no weights of such a network.
+        UserError: the file is damaged, or does not hold the weights of such a network.
     """
     kind = read_description(path).get("kind", "unknown network")
     kinds = SECTIONS["affinities"].kinds.items()

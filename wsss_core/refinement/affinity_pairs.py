@@ -1,4 +1,4 @@
-"""Affinities of neighbouring cells: which pairs there are, and how like their features are."""
+"""Affinities of neighbouring cells: the pairs, and the similarity of their features."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +16,8 @@ Window = tuple[slice, slice]
 def neighbour_offsets(radius: int) -> list[Offset]:
     """The offsets of all pairs of cells that are closer than ``radius``, each unordered pair once.
 
-    First those within a row, (0, 1) to (0, radius - 1), then (y, x) with y >= 1 and
-    x^2 + y^2 < radius^2, row by row: the order of AffinityNet's code (``pyutils.GetIndicesInRadius``).
+    First the offsets within a row, (0, 1) to (0, radius - 1), then (y, x) with y >= 1 and x^2 + y^2 < radius^2, row by
+    row, in the order of AffinityNet's code (``pyutils.GetIndicesInRadius``).
 
     Args:
         radius: in cells, at least 1.
@@ -36,10 +36,9 @@ def neighbour_offsets(radius: int) -> list[Offset]:
 
 
 def pair_windows(offset: Offset, height: int, width: int) -> tuple[Window, Window]:
-    """Where the first and the second cells of all pairs of an offset lie in a grid.
+    """The windows of the first and the second cells of all pairs of an offset in a grid.
 
-    Unlike in AffinityNet's code, which leaves out first cells near the border, every pair whose
-    two cells lie in the grid counts.
+    AffinityNet's code leaves out first cells near the border; here every pair within the grid counts.
 
     Args:
         offset: cells down and right.
@@ -47,7 +46,7 @@ def pair_windows(offset: Offset, height: int, width: int) -> tuple[Window, Windo
         width: columns of the grid.
 
     Returns:
-        Two windows of the same shape, which is empty where the grid is too small for the offset.
+        Two windows of the same shape, which are empty if the grid is too small for the offset.
     """
     down, right = offset
     rows, columns = max(height - down, 0), max(width - abs(right), 0)
@@ -59,13 +58,13 @@ def pair_windows(offset: Offset, height: int, width: int) -> tuple[Window, Windo
 
 
 def shift_window(window: Window, offset: Offset) -> Window:
-    """The cells an offset away from those of a window; they have to lie in the grid."""
+    """A window shifted by an offset; it has to be within the grid."""
     (rows, columns), (down, right) = window, offset
     return slice(rows.start + down, rows.stop + down), slice(columns.start + right, columns.stop + right)
 
 
 def inner_window(radius: int, height: int, width: int) -> Window:
-    """The first cells whose pairs of all offsets lie in the grid: those that the authors' codes train on.
+    """The first cells whose pairs are all within the grid: the authors' codes train on these.
 
     Args:
         radius: in cells; the offsets are those of ``neighbour_offsets(radius)``.
@@ -73,7 +72,8 @@ def inner_window(radius: int, height: int, width: int) -> Window:
         width: columns of the grid.
 
     Returns:
-        All but the last ``radius - 1`` rows and as many columns on either side; empty in small grids.
+        The grid without the last ``radius - 1`` rows, and without ``radius - 1`` columns on either side; empty in small
+        grids.
     """
     margin = radius - 1
     rows, columns = max(height - margin, 0), max(width - 2 * margin, 0)
@@ -81,18 +81,18 @@ def inner_window(radius: int, height: int, width: int) -> Window:
 
 
 def radius_in_small_grid(radius: int, height: int, width: int) -> int:
-    """The radius that a walk takes on a grid that may be too small for its own.
+    """The radius of a walk on a grid that may be too small for the trained one.
 
-    AffinityNet's code keeps its radius on every grid (psa ``network/resnet38_aff.py``), and fails where that leaves no
-    inner first cell: with radius 5, on fewer than 5 rows or 9 columns.
+    AffinityNet's code uses the same radius on every grid (psa ``network/resnet38_aff.py``), and fails if there is no
+    inner first cell: for radius 5, on fewer than 5 rows or 9 columns.
 
     Args:
-        radius: in cells, that of training.
+        radius: of the training, in cells.
         height: rows of the grid.
         width: columns of the grid.
 
     Returns:
-        The largest radius up to ``radius`` for which :func:`inner_window` is not empty. At least 1, which means no
+        The largest radius up to ``radius`` for which :func:`inner_window` is not empty; at least 1, which means no
         pairs.
     """
     return max(min(radius, height, (width + 1) // 2), 1)
@@ -101,16 +101,16 @@ def radius_in_small_grid(radius: int, height: int, width: int) -> int:
 def pair_affinities(features: Tensor, offsets: Sequence[Offset]) -> Tensor:
     """Affinities ``exp(-mean_c |f_i - f_j|)`` of neighbouring cells (Ahn & Kwak, equation 3).
 
-    Differentiable once. Differences are taken offset by offset, and taken again on the way back,
-    so that memory grows with C + P, not with C * P.
+    Differentiable once. Differences are computed offset by offset, and again in the backward pass, so that memory grows
+    with C + P, not with C * P.
 
     Args:
         features: float (C, h, w) or (B, C, h, w).
         offsets: the P offsets from a pair's first cell to its second.
 
     Returns:
-        (P, h, w) or (B, P, h, w), values in (0, 1]: entry (p, y, x) is the affinity of the cells
-        (y, x) and (y, x) + offset p; 0 where the latter lies outside the grid.
+        (P, h, w) or (B, P, h, w), values in (0, 1]: entry (p, y, x) is the affinity of the cells (y, x) and
+        (y, x) + offset p; 0 if the latter is outside the grid.
 
     Raises:
         ValueError: ``features`` has another number of dimensions.

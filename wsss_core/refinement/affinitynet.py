@@ -1,4 +1,4 @@
-"""AffinityNet (Ahn & Kwak, CVPR 2018): features whose distances tell which cells belong together."""
+"""AffinityNet (Ahn & Kwak, CVPR 2018): distances of features say which cells belong together."""
 
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ class AffinityNetMethod(AffinityMethod, name="affinitynet"):
 
     @classmethod
     def build(cls, parameters: AffinityNet, trunk: Trunk) -> "AffinityNetMethod":
-        """A network with random weights; the first layers and batch normalisation are frozen as the settings say."""
+        """A network with random weights; the settings say whether first layers and batch normalisation are frozen."""
         network = AffinityNetwork(
             build_trunk(trunk), parameters.stride, parameters.radius, border_pairs=parameters.border_pairs
         )
@@ -56,7 +56,7 @@ class AffinityNetMethod(AffinityMethod, name="affinitynet"):
         return cls(network)
 
     def parameter_groups(self, parameters: AffinityNet) -> list[ParameterGroup]:
-        """The trunk, and the new layers faster by ``head_factor``."""
+        """The trunk, and the new layers with a rate larger by ``head_factor``."""
         return [
             ParameterGroup(trainable(self.network.trunk), 1),
             ParameterGroup(self.network.new_parameters(), parameters.optimisation.head_factor),
@@ -81,7 +81,7 @@ class AffinityNetMethod(AffinityMethod, name="affinitynet"):
 
     @classmethod
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "AffinityNetMethod":
-        """Read a file of :meth:`save` for use."""
+        """Read a file written by :meth:`save`, for use."""
         return cls(load_affinitynet(path, device, cls.name))
 
     def maps_to_walk(self, cams: ImageCams) -> np.ndarray:
@@ -89,9 +89,9 @@ class AffinityNetMethod(AffinityMethod, name="affinitynet"):
         return cams.full_size()
 
     def walk(self, image: np.ndarray, maps: np.ndarray, walk: Walk) -> np.ndarray:
-        """Average maps over cells, and let them walk.
+        """Average maps over cells, and spread them.
 
-        The normalised image and the maps are padded to whole cells with zeros, at the right and the bottom, which
+        The normalised image and the maps are padded with zeros to whole cells, at the right and the bottom. The padding
         counts in the averages.
         """
         if isinstance(walk, IrnWalk):
@@ -108,7 +108,7 @@ class AffinityNetMethod(AffinityMethod, name="affinitynet"):
     def _affinities_of_walk(self, features: Tensor) -> tuple[Tensor, list[Offset]]:
         """Affinities (P, h, w) of features (C, h, w), and the P offsets.
 
-        Without ``border_pairs`` they are 0 where the first cell is no inner one, and the radius is smaller on grids
+        Without ``border_pairs`` they are 0 if the first cell is not an inner one, and the radius is smaller on grids
         without inner cells.
         """
         if self.network.border_pairs:

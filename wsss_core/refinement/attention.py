@@ -1,7 +1,7 @@
-"""Attention affinity: class maps spread along the attention of a vision transformer's patches; nothing is trained.
+"""Attention affinity: class maps spread by the attention of a vision transformer's patches, without training.
 
-Lin et al., "CLIP is Also an Efficient Segmenter", CVPR 2023, section 3.3 (class-aware attention-based affinity); what
-is computed is what CLIP-ES ``generate_cams_voc12.py`` computes.
+Lin et al., "CLIP is Also an Efficient Segmenter", CVPR 2023, section 3.3 (class-aware attention-based affinity);
+computes what CLIP-ES ``generate_cams_voc12.py`` computes.
 """
 
 from collections.abc import Sequence
@@ -29,23 +29,21 @@ from wsss_core.networks.weights import load_trunk, read_description, ready_for_u
 from wsss_core.refinement.affinity_method import TrainingFreeMethod
 
 EPSILON = 1e-7
-"""Keeps an empty map from being divided by zero; the authors' value."""
+"""Prevents division by zero for an empty map; the authors' value."""
 
 
 class Attending(Protocol):
     """A network of tokens."""
 
     def attend(self, images: Tensor) -> tuple[list[Tensor], Grid]:
-        """How much the patches of images (B, 3, H, W) attend to each other, (B, h w, h w) of each block; and the
-        grid.
-        """
+        """The attention between patches of images (B, 3, H, W), (B, h w, h w) for each block; and the grid."""
 
 
 class AttentionMethod(TrainingFreeMethod, name="attention"):
     """As in CLIP-ES ``generate_cams_voc12.py``, for the attention of any plain vision transformer."""
 
     def __init__(self, network: Attending, patch: int, device: torch.device) -> None:
-        """Take a network on its device, with patches of so many pixels."""
+        """Use a network on its device; ``patch`` is the side of its patches, pixels."""
         self.network, self.stride, self.device = network, patch, device
 
     @classmethod
@@ -64,11 +62,11 @@ class AttentionMethod(TrainingFreeMethod, name="attention"):
             ready_for_use(trunk, device)
         made = made if hasattr(made, "attend") else trunk
         if not hasattr(made, "attend"):
-            raise UserError(f"{network}: method attention needs a vision transformer, and this network is none")
+            raise UserError(f"{network}: method attention needs a vision transformer, but this network is none")
         return cls(made, trunk.strides[-1], device)
 
     def maps_to_walk(self, cams: ImageCams) -> np.ndarray:
-        """The maps of a quarter of the image's size, averaged to patches: float32 (K, ceil(H / patch), ...)."""
+        """The maps at a quarter of the image's size, averaged over patches: float32 (K, ceil(H / patch), ...)."""
         rows, columns = (-(-side // self.stride) for side in (cams.height, cams.width))
         maps = torch.from_numpy(np.ascontiguousarray(cams.cam, dtype=np.float32))[None]
         averaged = functional.interpolate(
@@ -79,10 +77,10 @@ class AttentionMethod(TrainingFreeMethod, name="attention"):
     def walk(self, image: np.ndarray, maps: np.ndarray, walk: Any) -> np.ndarray:
         """Spread maps from patches to those that attend to them, and scale each by its minimum and maximum.
 
-        The image is brought to whole patches, as :func:`whole_patches` does it.
+        The image is resized to whole patches by :func:`whole_patches`.
         """
         if not isinstance(walk, AttentionSpreading):
-            raise UserError("the affinity is of attention, but the settings of the walk are another method's")
+            raise UserError("the affinity is attention, but the settings of the walk are another method's")
         with torch.inference_mode():
             attention, grid = self.network.attend(
                 moved(normalise(whole_patches(image, self.stride))[None], self.device)
@@ -94,7 +92,7 @@ class AttentionMethod(TrainingFreeMethod, name="attention"):
 
 
 def whole_patches(image: np.ndarray, patch: int) -> np.ndarray:
-    """An image (H, W, 3) uint8 with both sides enlarged to the next multiple of a patch's (Pillow's bicubic)."""
+    """An image (H, W, 3) uint8 with both sides enlarged to the next multiple of ``patch`` (Pillow's bicubic)."""
     height, width = (-(-side // patch) * patch for side in image.shape[:2])
     if image.shape[:2] == (height, width):
         return image
@@ -102,14 +100,14 @@ def whole_patches(image: np.ndarray, patch: int) -> np.ndarray:
 
 
 def attention_affinity(attention: Sequence[Tensor], walk: AttentionSpreading) -> Tensor:
-    """The matrix that maps are multiplied by.
+    """The matrix that spreads maps.
 
     Args:
-        attention: of each block that counts (N, N), values not negative.
-        walk: how it is balanced, and its power.
+        attention: (N, N) for each block to use, not negative.
+        walk: how the matrix is balanced, and its power.
 
     Returns:
-        (N, N), symmetric but for the power.
+        (N, N), symmetric before the power is taken.
     """
     balanced = torch.stack(list(attention)).mean(dim=0)
     for _ in range(walk.balancing):
@@ -126,11 +124,11 @@ def spread_by_attention(maps: Tensor, affinity: Tensor, walk: AttentionSpreading
 
     Args:
         maps: (K, h, w), values in [0, 1].
-        affinity: of :func:`attention_affinity`, (h w, h w), on the same device.
+        affinity: from :func:`attention_affinity`, (h w, h w), on the same device.
         walk: which values are spread.
 
     Returns:
-        (K, h, w), not negative, of any size; see :func:`scaled`.
+        (K, h, w), not negative, not scaled; see :func:`scaled`.
     """
     if walk.box_threshold is not None:  # boxes are found on the host
         boxes = box_masks(maps.float().cpu().numpy(), walk.box_threshold)
@@ -139,7 +137,7 @@ def spread_by_attention(maps: Tensor, affinity: Tensor, walk: AttentionSpreading
 
 
 def scaled(maps: Tensor) -> Tensor:
-    """Maps (K, h, w), each less its minimum and divided by the maximum of what is left: in [0, 1)."""
+    """Maps (K, h, w), each minus its minimum and divided by the remaining maximum: in [0, 1)."""
     left = maps - maps.amin(dim=(1, 2), keepdim=True)
     return left / (EPSILON + left.amax(dim=(1, 2), keepdim=True))
 
@@ -147,15 +145,15 @@ def scaled(maps: Tensor) -> Tensor:
 def box_masks(maps: np.ndarray, threshold: float) -> np.ndarray:
     """Boxes around the regions of class maps.
 
-    As in the authors' code maps are cut to 8 bits first, and a box's far ends are left out where it ends at the border
-    of the map. The boxes of holes, which the authors draw as well, lie inside of their regions' boxes.
+    As in the authors' code, maps are first rounded down to 8 bits, and a box that ends at the right or lower border
+    lacks its last column or row. The authors also draw the boxes of holes, which are within their regions' boxes.
 
     Args:
         maps: float (K, h, w), values in [0, 1].
         threshold: share of a map's maximum above which a cell is part of a region.
 
     Returns:
-        bool (K, h, w): True inside of a box; nowhere without a region.
+        bool (K, h, w): True inside a box; False everywhere without a region.
     """
     inside = np.zeros(maps.shape, dtype=bool)
     last = maps.shape[1] - 1, maps.shape[2] - 1

@@ -1,7 +1,7 @@
-"""Affinities of neighbouring cells from a boundary map: weak where a boundary lies between (IRN).
+"""Affinities of neighbouring cells from a boundary map: weak if there is a boundary between them (IRN).
 
-Two cells belong together unless the straight path between them crosses a boundary (Ahn, Cho & Kwak,
-CVPR 2019, equation 6): their affinity is 1 less the largest boundary value on the path.
+Two cells belong together unless the straight path between them crosses a boundary (Ahn, Cho & Kwak, CVPR 2019, equation
+6): their affinity is 1 minus the largest boundary value on the path.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,14 @@ Path = tuple[Offset, ...]
 def boundary_paths(radius: int) -> list[Path]:
     """The paths of all pairs of cells that are closer than ``radius``, each unordered pair once.
 
-    A path holds those cells of the bounding box of its ends that are less than 1 from the straight
-    line through them. Order, of the paths (short to long) and within them (far to near), is that
-    of irn ``misc/indexing.PathIndex``.
+    A path has the cells in the bounding box of its ends that are closer than 1 to the straight line through them. The
+    order of the paths (short to long) and within them (far to near) is that of irn ``misc/indexing.PathIndex``.
 
     Args:
         radius: in cells, at least 1.
 
     Returns:
-        The paths; their first cells are ``neighbour_offsets(radius)`` in another order.
+        The paths; their first entries are ``neighbour_offsets(radius)`` in another order.
 
     Raises:
         ValueError: ``radius`` is below 1.
@@ -40,24 +39,24 @@ def boundary_paths(radius: int) -> list[Path]:
 def _straight_path(offset: Offset) -> Path:
     down, right = offset
     box = [(y, x) for y in range(down + 1) for x in range(min(right, 0), max(right, 0) + 1)]
-    # The squared distance to the line, times its squared length: whole numbers, so exact.
+    # The squared distance to the line, times its squared length: exact, because these are whole numbers.
     near = [(y, x) for y, x in box if (down * x - right * y) ** 2 < down * down + right * right]
     return tuple(sorted(near, key=lambda cell: -cell[0] - abs(cell[1])))
 
 
 def boundary_affinities(boundaries: Tensor, paths: Sequence[Path]) -> Tensor:
-    """One less the largest boundary on the path between two cells.
+    """One minus the largest boundary value on the path between two cells.
 
-    Differentiable once; of equal values the first on the path gets the gradient. Memory grows with
-    the number of pairs, not with that of cells on all paths.
+    Differentiable once; of equal values, the first on the path gets the gradient. Memory grows with the number of
+    pairs, not with the number of cells on all paths.
 
     Args:
         boundaries: float (h, w) or (B, h, w), values in [0, 1].
-        paths: the P paths, as of :func:`boundary_paths`.
+        paths: the P paths, as from :func:`boundary_paths`.
 
     Returns:
-        (P, h, w) or (B, P, h, w), values in [0, 1]: entry (p, y, x) is the affinity of the cells
-        (y, x) and (y, x) + ``paths[p][0]``; 0 where the latter lies outside the grid.
+        (P, h, w) or (B, P, h, w), values in [0, 1]: entry (p, y, x) is the affinity of the cells (y, x) and
+        (y, x) + ``paths[p][0]``; 0 if the latter is outside the grid.
 
     Raises:
         ValueError: ``boundaries`` have another number of dimensions.
@@ -74,7 +73,7 @@ class _PathAffinities(torch.autograd.Function):
     def forward(ctx: Any, boundaries: Tensor, paths: Sequence[Path]) -> Tensor:
         batch, height, width = boundaries.shape
         affinities = boundaries.new_zeros(batch, len(paths), height, width)
-        # Which cell of the path is the largest; a path has fewer than 256 cells up to a radius of 100.
+        # The position of the largest value on the path; a path has fewer than 256 cells up to a radius of 100.
         largest = torch.zeros(affinities.shape, dtype=torch.uint8, device=boundaries.device)
         for p, path in enumerate(paths):
             first, _ = pair_windows(path[0], height, width)
@@ -95,6 +94,6 @@ class _PathAffinities(torch.autograd.Function):
         for p, path in enumerate(ctx.paths):
             first, _ = pair_windows(path[0], height, width)
             own, where = gradient[(slice(None), p, *first)], largest[(slice(None), p, *first)]
-            for position, cell in enumerate(path):  # not scattered: that adds in random order on a GPU
+            for position, cell in enumerate(path):  # no scatter: on a GPU it adds in random order
                 result[(..., *shift_window(first, cell))] -= own * (where == position)
         return result, None

@@ -1,4 +1,4 @@
-"""Class maps that walk about, but not across boundaries (IRN)."""
+"""Random walk of class maps that does not cross boundaries (IRN)."""
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ def walk_within_boundaries(
     log2_steps: int,
     device: torch.device | None = None,
 ) -> np.ndarray:
-    """Let class maps walk along the affinities that a boundary map leaves.
+    """Let class maps walk along the affinities from a boundary map.
 
-    As irn ``misc/indexing.propagate_to_edge``: maps are weakened on boundaries first, and all pairs
-    in the grid that are closer than ``radius`` count. In float64, and without a dense matrix.
+    As in irn ``misc/indexing.propagate_to_edge``, maps are first weakened on boundaries, and all pairs in the grid that
+    are closer than ``radius`` count. Computed in float64, without a dense matrix.
 
     Args:
         maps: (K, h, w), finite; K may be 0.

@@ -1,4 +1,4 @@
-"""Which pixels a score is high enough in to count as a label: a threshold of each class, from its own scores."""
+"""Thresholds of each class, from its own scores, above which a pixel gets its label."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from wsss_core.config.averaging import ClassThresholds
 
 
 def above_class_thresholds(scores: np.ndarray, thresholds: ClassThresholds) -> np.ndarray:
-    """Mark the pixels that exactly one label's score is high enough in.
+    """Mark the pixels in which exactly one label's score is above its threshold.
 
     A label's threshold is a share of its highest score in the image, at least ``thresholds.lowest``. Pixels above the
-    thresholds of several labels are ambiguous and count for none, as in Araslanov & Roth, "Single-Stage Semantic
-    Segmentation from Image Labels" (CVPR 2020), section 4.2, and 1-stage-wseg's ``models/stage_net.py``.
+    thresholds of several labels are ambiguous and get none, as in Araslanov & Roth, "Single-Stage Semantic Segmentation
+    from Image Labels" (CVPR 2020), section 4.2, and 1-stage-wseg's ``models/stage_net.py``.
 
     Args:
         scores: float (L, H, W), values >= 0, the background first.

@@ -1,6 +1,6 @@
 """Confident label maps and refined seeds of single images.
 
-Kept apart from what walks over a data set, so that a worker process starts without torch.
+Separate from the code that processes a data set, so that a worker process does not import torch.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ def label_map_of_stored_cams(
     cams: CamStoreReader,
     make: Callable[[Path, np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """What ``make`` gives of an image's file, and its classes (K,) and class maps (K, H, W) in a store.
+    """The result of ``make`` for an image's file, and its classes (K,) and class maps (K, H, W) in a store.
 
     Raises:
-        UserError: the store does not have them, or ``make`` raised it.
+        UserError: the store does not have the image, or ``make`` raised it.
     """
     maps = cams.read(image_id)
     return make(image_path, maps.classes, maps.full_size())
@@ -49,17 +49,16 @@ def confident_label_map(
 ) -> np.ndarray:
     """Label the pixels that are surely an object or surely background.
 
-    One CRF sees a strong background (``parameters.foreground``): where an object wins even so,
-    its class is sure. Another sees a weak one (``parameters.background``): where the background
-    wins even so, it is sure. With the settings' defaults, this is IRN's (and AdvCAM's)
-    ``step/cam_to_ir_label.py``, and the rule of AffinityNet's ``voc12/data.py``. With PAR in the
-    CRF's place, it is AFA's and ToCo's ``utils/camutils.py``.
+    One CRF gets a strong background (``parameters.foreground``): if an object still wins, its class is sure. Another
+    gets a weak one (``parameters.background``): if the background still wins, it is sure. With the settings' defaults,
+    this is IRN's (and AdvCAM's) ``step/cam_to_ir_label.py``, and the rule of AffinityNet's ``voc12/data.py``. With PAR
+    in place of the CRF, it is AFA's and ToCo's ``utils/camutils.py``.
 
     Args:
         image_path: the image file.
-        classes: int (K,), indices of the data set's classes, of which the image shows these.
+        classes: int (K,), indices of the image's classes in the data set.
         class_maps: (K, H, W), values in [0, 1].
-        parameters: background scores, what to do where both are sure, and the refinement's constants.
+        parameters: background scores, what to do if both are sure, and the refinement's constants.
         seed_threshold: the CAMs' threshold, for background scores that are multiples of it.
         device: where PAR and PAMR compute.
 
@@ -67,7 +66,7 @@ def confident_label_map(
         uint8 (H, W): 0 background, class index + 1, or 255 (unsure).
 
     Raises:
-        UserError: the image cannot be read, or is not of the maps' size.
+        UserError: the image cannot be read, or does not have the maps' size.
     """
     image = read_fitting_image(image_path, class_maps)
     refiner = refiner_of(image, len(classes) + 1, parameters.refinement, device)
@@ -97,17 +96,17 @@ def refined_seed(
 
     Args:
         image_path: the image file.
-        classes: int (K,), indices of the data set's classes, of which the image shows these.
+        classes: int (K,), indices of the image's classes in the data set.
         class_maps: (K, H, W), values in [0, 1].
         background: the background's score.
-        refinement: its constants; None for none.
+        refinement: its constants; None for no refinement.
         device: where PAR and PAMR compute.
 
     Returns:
         uint8 (H, W): 0 background, or class index + 1.
 
     Raises:
-        UserError: the image cannot be read, or is not of the maps' size.
+        UserError: the image cannot be read, or does not have the maps' size.
     """
     image = read_fitting_image(image_path, class_maps)
     refiner = refiner_of(image, len(classes) + 1, refinement, device)
@@ -115,24 +114,24 @@ def refined_seed(
 
 
 def label_values(classes: np.ndarray) -> np.ndarray:
-    """What index maps (0 background, k + 1 the k-th map) become in label maps.
+    """The values in label maps for the values of index maps (0 background, k + 1 the k-th map).
 
     Args:
-        classes: int (K,), indices of the data set's classes.
+        classes: int (K,), indices of classes in the data set.
 
     Returns:
-        (K + 1,): uint8, or uint16 if a value does not fit. Such maps of one data set may be of both types: each says by
-        its own what its values mean (``label_values``).
+        (K + 1,): uint8, or uint16 if a value does not fit. So maps of one data set may have either dtype, which says
+        what their values mean (see :mod:`wsss_core.datasets.label_values`).
     """
     values = np.concatenate([[0], np.asarray(classes, dtype=np.int64) + 1])
     return values.astype(label_type(int(values.max())))
 
 
 def check_size(image_path: Path, image: np.ndarray, height: int, width: int) -> None:
-    """See to it that an image (H, W, 3) is of the size its class maps were made for, pixels.
+    """Check that an image (H, W, 3) has the size for which its class maps were made, pixels.
 
     Raises:
-        UserError: it is not.
+        UserError: it does not.
     """
     if image.shape[:2] != (height, width):
         raise UserError(
@@ -143,10 +142,10 @@ def check_size(image_path: Path, image: np.ndarray, height: int, width: int) -> 
 
 
 def read_fitting_image(image_path: Path, class_maps: np.ndarray) -> np.ndarray:
-    """An image, uint8 (H, W, 3), that is of the size of its class maps (K, H, W).
+    """Read an image, uint8 (H, W, 3), and check that it has the size of its class maps (K, H, W).
 
     Raises:
-        UserError: it cannot be read, or is not.
+        UserError: it cannot be read, or has another size.
     """
     image = read_image(image_path)
     check_size(image_path, image, *class_maps.shape[1:])

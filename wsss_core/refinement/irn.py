@@ -1,4 +1,4 @@
-"""IRN (Ahn, Cho & Kwak, CVPR 2019): class boundaries, which class maps do not walk across."""
+"""IRN (Ahn, Cho & Kwak, CVPR 2019): class boundaries, which the random walk of class maps does not cross."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -31,7 +31,7 @@ from wsss_core.training.frozen import frozen_copy
 from wsss_core.training.loading import loader_of
 
 IMAGES_AT_ONCE = 8
-"""Images in a batch when the mean displacement is taken."""
+"""Images in a batch for computing the mean displacement."""
 
 
 class IrnMethod(AffinityMethod, name="irn"):
@@ -46,11 +46,11 @@ class IrnMethod(AffinityMethod, name="irn"):
 
     @classmethod
     def build(cls, parameters: Irn, trunk: Trunk) -> "IrnMethod":
-        """A network with random branches, for images of the size of the training crops."""
+        """A network with random branches, for images of the training crops' size."""
         return cls(build_irn(trunk, parameters.augmentation.crop, parameters.radius, parameters.displacement))
 
     def parameter_groups(self, parameters: Irn) -> list[ParameterGroup]:
-        """The boundary branch, and faster by ``displacement_factor`` that of displacements, if it is trained."""
+        """The boundary branch, and that of displacements, if trained, with a rate larger by ``displacement_factor``."""
         factor = parameters.optimisation.head_factor
         groups = [ParameterGroup(self.network.boundary_parameters(), factor)]
         if self.network.displacement:
@@ -63,7 +63,7 @@ class IrnMethod(AffinityMethod, name="irn"):
         return partial(middle_labels, stride=self.stride)
 
     def begin(self, device: torch.device, precision: str) -> None:
-        """The trunk is not trained: a copy that takes fewer operations computes in its place."""
+        """Replace the trunk, which is not trained, by a copy that computes the same in fewer operations."""
         self.network.use_for_trunk(frozen_copy(self.network.trunk, device, precision))
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -74,11 +74,11 @@ class IrnMethod(AffinityMethod, name="irn"):
         return irn_losses(logits, displacements, pairs, self.paths, network.radius)
 
     def finish(self, images: Sequence[Path], workers: int) -> None:
-        """Find the mean displacement of the training images, if displacements are trained.
+        """Compute the mean displacement of the training images, if displacements are trained.
 
-        As in the authors' code, of images cut or padded with zeros to the size of the training crops, at the right
-        and the bottom. Theirs averages the means of batches, and leaves out a last one that is not full; here every
-        image counts alike, which is the same where all batches are full.
+        As in the authors' code, images are cut or padded with zeros to the size of the training crops, at the right and
+        the bottom. Their code averages the means of full batches, and leaves out an incomplete last one; here all
+        images have equal weight, which is the same if all batches are full.
         """
         network = self.network.eval()
         if not network.displacement or not images:
@@ -100,7 +100,7 @@ class IrnMethod(AffinityMethod, name="irn"):
 
     @classmethod
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "IrnMethod":
-        """Read a file of :meth:`save` for use."""
+        """Read a file written by :meth:`save`, for use."""
         return cls(load_irn(path, device, cls.name))
 
     def maps_to_walk(self, cams: ImageCams) -> np.ndarray:
@@ -108,9 +108,9 @@ class IrnMethod(AffinityMethod, name="irn"):
         return cams.cam
 
     def walk(self, image: np.ndarray, maps: np.ndarray, walk: Walk) -> np.ndarray:
-        """Weaken maps on boundaries, and let them walk where there are none.
+        """Weaken maps on boundaries, and let them walk between boundaries.
 
-        An image larger than the training crops is not cut, as it is in the authors' code.
+        Unlike in the authors' code, an image larger than the training crops is not cut.
         """
         if not isinstance(walk, IrnWalk):
             raise UserError("the affinity network is IRN's, but the settings of the walk are another method's")
@@ -121,7 +121,7 @@ class IrnMethod(AffinityMethod, name="irn"):
 
 
 class _TopLeftCrops(Dataset[Tensor]):
-    """Images, normalised, cut or padded with zeros to one size, at the right and the bottom."""
+    """Normalised images, cut or padded with zeros to one size, at the right and the bottom."""
 
     def __init__(self, images: Sequence[Path], size: int) -> None:
         self.images, self.size = images, size

@@ -1,4 +1,4 @@
-"""IRN's losses: boundaries keep labels apart, displacements of a class's cells meet (Ahn et al., CVPR 2019)."""
+"""IRN's losses: boundaries separate labels, and displacements of a class's cells meet (Ahn et al., CVPR 2019)."""
 
 from collections.abc import Sequence
 
@@ -20,15 +20,14 @@ def irn_losses(
     Args:
         boundary_logits: (B, h, w).
         displacements: (B, 2, h, w), cells down and right; None if they are not trained.
-        pairs: as of ``pair_labels``, of the paths' first cells: (B, P, h', w') each.
-        paths: the P paths, as of ``boundary_paths``.
-        radius: in cells, as ``pairs`` and ``paths`` were made with; 10 in IRN.
+        pairs: as from ``pair_labels``, for the paths' offsets: (B, P, h', w') each.
+        paths: the P paths, as from ``boundary_paths``.
+        radius: of ``pairs`` and ``paths``, in cells; 10 in IRN.
 
     Returns:
-        Scalars: ``positive`` (mean cross-entropy of pairs of the background, and of one class, half
-        each), ``negative``, with displacements ``displacement_foreground`` and
-        ``displacement_background`` (mean absolute errors), and ``loss``, half the sum of these.
-        A kind without pairs adds 0.
+        Scalars: ``positive`` (the mean of the cross-entropies of background pairs and of pairs of one class),
+        ``negative``, with displacements ``displacement_foreground`` and ``displacement_background`` (mean absolute
+        errors), and ``loss``, half the sum of these. A kind without pairs adds 0.
     """
     window = inner_window(radius, *boundary_logits.shape[1:])
     affinities = boundary_affinities(torch.sigmoid(boundary_logits), paths)[(..., *window)]
@@ -43,25 +42,25 @@ def irn_losses(
 def displacement_losses(
     displacements: Tensor, pairs: PairLabels, offsets: Sequence[Offset], radius: int
 ) -> tuple[Tensor, Tensor]:
-    """How far displacements of pairs are from what they should be.
+    """The errors of the displacements of pairs.
 
-    Two cells of a class should point to the same place, so that their displacements differ by the
-    offset between them; those of the background should be equal.
+    Two cells of a class should point to the same place, so that their displacements differ by the offset between them.
+    Displacements of two background cells should be equal.
 
     Args:
         displacements: (B, 2, h, w), cells down and right.
-        pairs: as of ``pair_labels``, (B, P, h', w') each.
+        pairs: as from ``pair_labels``, (B, P, h', w') each.
         offsets: the P offsets from a pair's first cell to its second.
         radius: in cells.
 
     Returns:
-        Mean absolute errors over both coordinates: of pairs of one class, and of the background.
+        Mean absolute errors over both coordinates: of pairs of one class, and of background pairs.
     """
     window = inner_window(radius, *displacements.shape[2:])
     firsts = displacements[(..., *window)]
     targets = sent_to(displacements, torch.tensor(offsets, dtype=displacements.dtype))[:, :, None, None]
     foreground = background = displacements.new_zeros(())
-    for p, offset in enumerate(offsets):  # offset by offset: the differences of all at once take much memory
+    for p, offset in enumerate(offsets):  # one by one, because all differences at once take much memory
         difference = firsts - displacements[(..., *shift_window(window, offset))]  # (B, 2, h', w')
         foreground = foreground + ((difference - targets[p]).abs() * pairs.foreground[:, p : p + 1]).sum()
         background = background + (difference.abs() * pairs.background[:, p : p + 1]).sum()
@@ -69,5 +68,5 @@ def displacement_losses(
 
 
 def _twice(kind: Tensor, like: Tensor) -> Tensor:
-    """Numbers in the differences of a kind of pairs: two coordinates each."""
+    """How many coordinates a kind of pairs has: two for each pair."""
     return 2 * mean_over_processes(kind.sum(dtype=like.dtype)) + EPSILON

@@ -1,4 +1,4 @@
-"""Pseudo labels joined with masks of segments without classes.
+"""Joins pseudo labels with segment masks without classes.
 
 Chen et al., "Segment Anything Model (SAM) Enhanced Pseudo Labels for Weakly Supervised Semantic Segmentation" (SEPL,
 2023), as in SAM_WSSS's ``merge/max_iou_imp2.py``.
@@ -14,32 +14,32 @@ from wsss_core.datasets.sam_masks import Segment
 
 
 def join_masks(labels: np.ndarray, segments: Sequence[Segment], settings: SamMasks) -> np.ndarray:
-    """Give whole segments to the classes that they belong to.
+    """Assign whole segments to the classes that they belong to.
 
-    Classes take their turn in ascending order. Each takes, of the masks that are still free, those of which it fills
-    more than ``share_of_mask``, and those that hold ``share_of_class`` of its pixels. It becomes what these cover, and
-    what it had where no mask covers that was free at the beginning of its turn. Where classes overlap, the later one
-    counts. The order of the masks does not matter.
+    Classes take turns in ascending order. Each takes those free masks of which it fills more than ``share_of_mask``,
+    and those that hold ``share_of_class`` of its pixels. It gets all pixels of these masks, and keeps its own pixels
+    outside all masks that were free at the beginning of its turn. If classes overlap, the later one counts. The order
+    of the masks does not matter.
 
     Args:
         labels: (H, W) uint8 or uint16: 0 background, class index + 1, or 255 (65535) for no label.
         segments: the image's masks, which may overlap.
-        settings: the shares, and what is kept.
+        settings: the shares, and which pixels are kept.
 
     Returns:
         As ``labels``.
     """
     ignored = labels == ignored_in(labels)
     classes = np.unique(labels[(labels != 0) & ~ignored])
-    # 0 for the background and what has no label, then 1, 2, ... in the order of the classes.
+    # 0 for background and pixels without label, then 1, 2, ... in the order of the classes.
     numbers = np.where((labels == 0) | ignored, 0, np.searchsorted(classes, labels) + 1).astype(np.int32)
     takers = _takers(numbers, len(classes), segments, settings)
-    nobody = len(classes) + 1
+    never_taken = len(classes) + 1
     joined = np.zeros_like(numbers)
     free_until = np.zeros_like(numbers)
-    """The last turn at whose beginning a mask that covers the pixel is free; 0 where none covers it."""
+    """The last turn in which a mask that covers the pixel is still free at the beginning; 0 without a mask."""
     for segment, taker in zip(segments, takers, strict=True):
-        for canvas, value in ((joined, taker), (free_until, taker or nobody)):
+        for canvas, value in ((joined, taker), (free_until, taker or never_taken)):
             part = canvas[segment.box]
             np.maximum(part, value, out=part, where=segment.inside)
     if settings.keep_uncovered:

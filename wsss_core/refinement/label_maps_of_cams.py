@@ -1,4 +1,4 @@
-"""Label maps that are made of class maps, image by image, in worker processes."""
+"""Makes label maps from class maps, image by image, in worker processes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,19 +23,19 @@ def write_label_maps_of_cams(
     description: str,
     processes: int | None = None,
 ) -> None:
-    """Make label maps of class maps in worker processes, and write them as ``write_label_maps`` does.
+    """Make label maps from class maps in worker processes, and write them with ``write_label_maps``.
 
     Args:
         index: the images.
-        cams: class maps of at least these images; each process reads them for itself.
+        cams: class maps of at least these images; each process reads them itself.
         make: a picklable function of an image's file, its classes (K,) and class maps (K, H, W).
-        manifest_csv: the manifest to make.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        manifest_csv: the manifest to write.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
         description: for the progress bar and the log.
-        processes: how many share the images; None: as many as the job has threads.
+        processes: the number of processes; None for the number of the job's threads.
 
     Raises:
-        UserError: the maps are of other classes, an image's worker died, or ``make`` raised it.
+        UserError: the maps are for other classes, an image's worker died, or ``make`` raised it.
     """
     cams.check_classes(index.classes)
     image_ids, paths = index.image_ids, index.image_paths

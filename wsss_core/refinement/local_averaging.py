@@ -1,4 +1,4 @@
-"""PAR and PAMR: scores averaged along an image's colours again and again, without a network.
+"""PAR and PAMR: average scores repeatedly over pixels of similar colours, without a network.
 
 PAR: Ru et al., "Learning Affinity from Attention" (AFA, CVPR 2022), section 3.3, as in AFA's and ToCo's
 ``model/PAR.py``.
@@ -17,29 +17,29 @@ from torch import Tensor
 from wsss_core.config.averaging import Averaging, Par
 
 TINY = 1e-8
-"""Added to deviations, as the authors do."""
+"""Added to deviations, as by the authors."""
 NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
 """Rows and columns to the eight neighbours at a dilation of 1."""
 BAND_BYTES = {"cpu": 2**23, "cuda": 2**28}
-"""Memory of the weights that are computed, or used, at a time: on a CPU they should stay in its cache."""
+"""Memory of the weights that are computed or used at a time: on a CPU they should fit into its cache."""
 KEPT_BYTES = 2**30
-"""Memory of all weights up to which they are kept; for larger images they are computed in each iteration."""
+"""Weights that take at most this much memory are kept; for larger images they are computed in each iteration."""
 
 
 class LocalAveraging:
     """The weights of some images' neighbours, for any number of maps.
 
-    Every pixel has eight neighbours at each dilation; beyond the border the image is continued by its outermost pixels.
-    Memory is bounded: weights are kept only if they take less than ``KEPT_BYTES``.
+    Every pixel has eight neighbours at each dilation; beyond the border, the outermost pixels are repeated. Memory is
+    bounded: weights are only kept if they take less than ``KEPT_BYTES``.
     """
 
     def __init__(self, images: Tensor, settings: Averaging, kept_bytes: int = KEPT_BYTES) -> None:
-        """Keep the images, and their weights if there is room.
+        """Keep the images, and their weights if they fit.
 
         Args:
             images: float (B, 3, H, W) on any device. Scale and offset do not matter.
             settings: PAR's or PAMR's: dilations, widths, iterations.
-            kept_bytes: memory that the weights may take.
+            kept_bytes: the most memory for weights.
         """
         self._settings = settings
         self._size = (images.shape[2], images.shape[3])
@@ -57,11 +57,11 @@ class LocalAveraging:
         """Average maps.
 
         Args:
-            maps: (B, C, h, w), of the images' device and dtype; brought to their size first (bilinear, corners
+            maps: (B, C, h, w), of the images' device and dtype; first resized to their size (bilinear, corners
                 aligned).
 
         Returns:
-            (B, C, H, W). PAR's weights sum to ``1 + distance_weight``, so its maps have grown by that in each
+            (B, C, H, W). PAR's weights sum to ``1 + distance_weight``, so its maps grow by this factor in each
             iteration.
         """
         if maps.shape[2:] != self._size:
@@ -88,7 +88,7 @@ class LocalAveraging:
         differences = torch.stack(moved)  # (N, B, 3, rows, W)
         settings = self._settings
         if isinstance(settings, Par):
-            # A neighbour's deviation is that of its difference: the centre is the same for all.
+            # Neighbours and differences have the same deviation: the centre is the same for all.
             scaled = differences.div_((differences.std(0) + TINY) * settings.width).square_()
             weights = (-scaled.mean(2)).softmax(0)
             return weights.add_(self._weights_of_distances(weights))
@@ -106,24 +106,24 @@ class LocalAveraging:
         return F.pad(maps, [self._reach] * 4, mode="replicate")
 
     def _moved(self, padded: Tensor, top: int, bottom: int, dy: int, dx: int) -> Tensor:
-        """Each pixel's neighbour at this distance, of some rows."""
+        """Each pixel's neighbour at an offset, for some rows."""
         row, column = top + self._reach + dy, self._reach + dx
         return padded[:, :, row : row + bottom - top, column : column + self._size[1]]
 
 
 @cache
 def _distance_weights(dilations: tuple[int, ...], width: float) -> tuple[float, ...]:
-    """PAR's weights of the neighbours by their distance, which sum to 1; in float32, as the authors compute them."""
+    """PAR's weights of the neighbours by their distance, summing to 1; in float32, as in the authors' code."""
     distances = torch.tensor([d * (2**0.5 if dy and dx else 1.0) for d in dilations for dy, dx in NEIGHBOURS])
     scaled = distances / ((distances.std() + TINY) * width)
     return tuple((-(scaled**2)).softmax(0).tolist())
 
 
 class AveragedScores:
-    """PAR or PAMR on score maps of one image, in the form of :class:`wsss_core.refinement.crf.DenseCrf`."""
+    """PAR or PAMR for score maps of one image, with the interface of :class:`wsss_core.refinement.crf.DenseCrf`."""
 
     def __init__(self, image: np.ndarray, settings: Averaging, device: torch.device | str = "cpu") -> None:
-        """Compute the weights at the size that ``settings.shrink`` asks for.
+        """Compute the weights at the size given by ``settings.shrink``.
 
         Args:
             image: uint8 (H, W, 3), RGB.
@@ -138,11 +138,11 @@ class AveragedScores:
         self._settings, self._device = settings, torch.device(device)
         self._size = (image.shape[0], image.shape[1])
         self._aligned = not isinstance(settings, Par)
-        """Whether corners are aligned when images and scores are shrunk and brought back: PAMR's authors do."""
+        """Whether corners are aligned when images and scores are resized, as by PAMR's authors."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1)[None]
         small = (max(1, self._size[0] // settings.shrink), max(1, self._size[1] // settings.shrink))
         self._small = small
-        # From 0 to 255: scale does not matter, and differences of whole numbers are exact.
+        # Values from 0 to 255: the scale does not matter, and differences of whole numbers are exact.
         self._averaging = LocalAveraging(self._resized(pixels.float(), small), settings)
 
     def infer(self, scores: np.ndarray) -> np.ndarray:
@@ -152,13 +152,13 @@ class AveragedScores:
             scores: (L, H, W), finite.
 
         Returns:
-            float32 (L, H, W): shares of the labels' sum in every pixel, in the order of the averaged scores.
+            float32 (L, H, W): the averaged scores as shares of their sum in every pixel.
 
         Raises:
-            ValueError: ``scores`` are of another size or not all finite.
+            ValueError: ``scores`` have another size or are not all finite.
         """
         if scores.shape[1:] != self._size:
-            raise ValueError(f"scores are of shape {scores.shape}; the image has {self._size[0]} x {self._size[1]}")
+            raise ValueError(f"scores have the shape {scores.shape}; the image has {self._size[0]} x {self._size[1]}")
         if not np.isfinite(scores).all():
             raise ValueError("scores hold values that are not finite")
         maps = torch.from_numpy(np.ascontiguousarray(scores, dtype=np.float32)).to(self._device)[None]

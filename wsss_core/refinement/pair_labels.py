@@ -1,4 +1,4 @@
-"""Which pairs of neighbouring cells belong together, by their labels: what AffinityNet and IRN learn from."""
+"""Which pairs of neighbouring cells belong together according to their labels, for training AffinityNet and IRN."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ EPSILON = 1e-5
 
 
 class PairLabels(NamedTuple):
-    """Three kinds of pairs, bool tensors of one shape; a pair is of one kind at most."""
+    """Three kinds of pairs, bool tensors of one shape; each pair has at most one kind."""
 
     background: Tensor
     """Both cells are background."""
@@ -28,23 +28,23 @@ class PairLabels(NamedTuple):
 def pair_labels(
     labels: Tensor, offsets: Sequence[Offset], radius: int, label_limit: int = IGNORED, border_pairs: bool = False
 ) -> PairLabels:
-    """Sort pairs by their labels.
+    """Classify pairs by their labels.
 
-    As in the authors' code (psa ``voc12/data.ExtractAffinityLabelInRadius``, irn ``voc12/dataloader``), first cells
-    too near the border for all of their pairs to exist are left out, unless ``border_pairs``.
+    As in the authors' code (psa ``voc12/data.ExtractAffinityLabelInRadius``, irn ``voc12/dataloader``), first cells so
+    near the border that some of their pairs do not exist are left out, unless ``border_pairs``.
 
     Args:
         labels: int (B, h, w), 0 to 255: 0 background, 1 and up the classes.
         offsets: the P offsets from a pair's first cell to its second, all closer than ``radius``.
         radius: in cells.
-        label_limit: labels from here up, 255 always among them, stand for no label.
-        border_pairs: sort all pairs whose two cells lie in the grid.
+        label_limit: labels of at least this (and always 255) mean no label.
+        border_pairs: classify all pairs within the grid.
 
     Returns:
-        Each (B, P, h', w'), by first cell: those of ``inner_window``, h - radius + 1 times w - 2 radius + 2, none if
-        the grid is too small; with ``border_pairs`` all, h times w, where pairs that leave the grid are of no kind.
+        Each (B, P, h', w'), by first cell: the cells of ``inner_window``, h - radius + 1 times w - 2 radius + 2, none
+        if the grid is too small. With ``border_pairs`` all h times w cells; pairs that leave the grid have no kind.
     """
-    labels = labels.to(torch.uint8)  # there are hundreds of pairs for a label
+    labels = labels.to(torch.uint8)  # small, because there are hundreds of pairs for each label
     height, width = labels.shape[1:]
     window = inner_window(radius, height, width)
     if border_pairs:
@@ -71,10 +71,10 @@ class PairLosses(NamedTuple):
 
 
 def pair_losses(affinities: Tensor, pairs: PairLabels) -> PairLosses:
-    """Cross-entropies of affinities: 1 is right for pairs of one label, 0 for the negative ones.
+    """Cross-entropies of affinities: 1 is right for pairs with the same label, 0 for negative pairs.
 
-    Each kind is averaged by itself, as they differ much in number (Ahn & Kwak, CVPR 2018, equations 6 to 8); where
-    several processes train together, over the pairs of all of them.
+    Each kind is averaged separately, because their numbers differ much (Ahn & Kwak, CVPR 2018, equations 6 to 8), and
+    over the pairs of all processes.
 
     Args:
         affinities: float (B, P, h, w), values in [0, 1].

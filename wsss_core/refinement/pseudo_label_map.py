@@ -1,6 +1,6 @@
 """The pseudo labels of one image.
 
-Kept apart from what walks over a data set, so that a worker process starts without torch.
+Separate from the code that processes a data set, so that a worker process does not import torch.
 """
 
 from pathlib import Path
@@ -34,14 +34,14 @@ def stored_pseudo_label_map(
     parameters: PseudoLabels,
     device: "torch.device | str" = "cpu",
 ) -> np.ndarray:
-    """Label the pixels of an image by the maps that a store has of it; else as :func:`pseudo_label_map`.
+    """Label the pixels of an image with its maps in a store; otherwise as :func:`pseudo_label_map`.
 
     Raises:
-        UserError: also if the store has none, or no background where it should.
+        UserError: also if the store lacks the maps, or the background.
     """
     maps = stored.read(image_id)
     if background is None and maps.background is None:
-        raise UserError(f"the maps of image '{image_id}' have no background that walked with them; make them again")
+        raise UserError(f"the maps of image '{image_id}' have no background from the walk; make them again")
     wanted = (parameters.refinement, parameters.unsure_below)
     return pseudo_label_map(image_path, maps, background, *wanted, saliency_map, device, divided=parameters.divided)
 
@@ -61,24 +61,24 @@ def pseudo_label_map(
     Args:
         image_path: the image file.
         maps: its class maps.
-        background: the background's score beside the maps divided by their largest value, as in IRN's
-            ``step/make_sem_seg_labels.py``, or how these are joined with a saliency map; None if ``maps`` hold a
-            background that walked with them, as in AffinityNet's ``infer_aff.py``, where nothing is divided.
-        refinement: constants of a CRF, PAR or PAMR on the scores; None for none. PAMR's may have thresholds of each
-            class: pixels above none or several get 255.
-        unsure_below: pixels whose label's probability (with a CRF) or share of all scores (else)
-            is lower get 255; None for none.
-        saliency_map: the image's saliency map, for that kind of background only.
+        background: the background's score for the maps divided by their largest value, as in IRN's
+            ``step/make_sem_seg_labels.py``, or how these are joined with a saliency map; None if ``maps`` have a
+            background from the walk, as in AffinityNet's ``infer_aff.py``, where nothing is divided.
+        refinement: constants of a CRF, PAR or PAMR for the scores; None for no refinement. PAMR's may have thresholds
+            of each class: pixels above none or several get 255.
+        unsure_below: pixels get 255 if their label's probability (with a CRF) or share of all scores is lower; None for
+            no limit.
+        saliency_map: the image's saliency map, only for that kind of background.
         device: where PAR and PAMR compute.
-        divided: divide the maps by their largest value, where nothing has walked with them; else they are as they
-            are, as in CLIP-ES's ``eval_cam_with_crf.py``.
+        divided: divide the maps by their largest value, if they have no background from the walk; otherwise they are
+            used unchanged, as in CLIP-ES's ``eval_cam_with_crf.py``.
 
     Returns:
         uint8 (H, W): 0 background, class index + 1, or 255 (unsure).
 
     Raises:
-        UserError: the image or the saliency map cannot be read, or is not of the maps' size.
-        ValueError: ``background`` is None, and ``maps`` have none; or it needs a saliency map, and there is none.
+        UserError: the image or the saliency map cannot be read, or does not have the maps' size.
+        ValueError: ``background`` is None, but ``maps`` have none; or it needs a saliency map, but there is none.
     """
     class_maps = maps.full_size()
     image = read_fitting_image(image_path, class_maps)
@@ -90,7 +90,7 @@ def pseudo_label_map(
         scores = refiner_of(image, len(scores), refinement, device).infer(np.clip(scores, 0, 1))
     labels = label_values(maps.classes)[scores.argmax(axis=0)]
     if isinstance(refinement, Pamr) and refinement.class_thresholds is not None:
-        # Where one label alone is above its threshold, it need not be the one with the highest score.
+        # The only label above its threshold need not be the one with the highest score.
         above = above_class_thresholds(scores, refinement.class_thresholds)
         labels = label_values(maps.classes)[above.argmax(axis=0)]
         labels[~above.any(axis=0)] = ignored_in(labels)
@@ -123,13 +123,13 @@ def pseudo_label_scores(
 
 
 def divided_by_largest(maps: np.ndarray) -> np.ndarray:
-    """Maps over the largest value of all of them, so that a background score means the same in all images.
+    """Maps divided by the largest value of all of them, so that a background score means the same in all images.
 
     Args:
         maps: float (K, H, W), values >= 0.
 
     Returns:
-        float (K, H, W), values in [0, 1]; ``maps`` as they are if all is 0.
+        float (K, H, W), values in [0, 1]; ``maps`` unchanged if all values are 0.
     """
     largest = maps.max(initial=0)
     return maps / largest if largest > 0 else maps

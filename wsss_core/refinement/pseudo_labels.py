@@ -1,4 +1,4 @@
-"""Stage `pseudo_labels`: class maps, usually after a walk along affinities, become one label per pixel."""
+"""Stage `pseudo_labels`: turns class maps, usually after a random walk, into one label for each pixel."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -31,26 +31,25 @@ def make_pseudo_labels(
     saliency: Mapping[str, Path] | None = None,
     segments: Mapping[str, Path] | None = None,
 ) -> None:
-    """Write a label map for every image; a killed call goes on where it was.
+    """Write a label map for every image; a killed call is resumed.
 
-    Only the classes of an image's own labels can appear in its map. An image without classes is
-    all background.
+    Only the classes of an image's own labels can appear in its map. An image without classes is all background.
 
     Args:
-        parameters: the CRF, PAR or PAMR if there is one, what is unsure, and how masks of segments are joined with.
-        background: the background's score, or how the maps are joined with saliency maps; None if the maps hold a
-            background that walked with them.
+        parameters: the CRF, PAR or PAMR if there is one, which pixels are unsure, and how segment masks are used.
+        background: the background's score, or how the maps are joined with saliency maps; None if the maps have a
+            background from the walk.
         index_shard: the images.
-        maps: class maps of at least these images: walked ones (``spread_cams``), or of a CAM method.
-        manifest_csv: the manifest to make; the maps lie beside it (see ``write_label_maps``).
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        maps: class maps of at least these images: after a walk (``spread_cams``), or from a CAM method.
+        manifest_csv: the manifest to write; the maps are next to it (see ``write_label_maps``).
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
         saliency: the saliency maps by image id, for a background that needs them.
         segments: with ``parameters.sam_masks``, the folder or file of each image's masks.
 
     Raises:
-        UserError: an image, a saliency map or a mask of a segment cannot be read or has another size, its worker died,
-            the maps are of other classes or have no background where they should, an image has no saliency map, or a
-            CRF is wanted and pydensecrf is missing.
+        UserError: an image, a saliency map or a segment mask cannot be read or has another size, a worker died, the
+            maps are for other classes or lack the background, an image has no saliency map, or a CRF is wanted and
+            pydensecrf is missing.
     """
     maps.check_classes(index_shard.classes)
     image_ids, paths = index_shard.image_ids, index_shard.image_paths
@@ -88,12 +87,12 @@ def joined_label_map(
 
     Args:
         image_path: the image file.
-        image_id: its name.
-        saliency_map: its saliency map, if labels are made of it.
-        segments: where its masks are.
+        image_id: its id.
+        saliency_map: its saliency map, if used.
+        segments: the place of its masks.
         size: its height and width in the data set, before it was shrunk.
-        label: makes its label map, of the image's file, name and saliency map.
-        settings: how they are joined.
+        label: makes its label map from the image's file, id and saliency map.
+        settings: how labels and masks are joined.
 
     Raises:
         UserError: a mask cannot be read or has another size; or ``label`` raised it.

@@ -6,8 +6,8 @@ T = A D^-1, and multiplies row vectors from the left: x T^m with m = 2^t. So
 
     (x T)_j = sum_i x_i A_ij / d_j:
 
-a cell's new value is the affinity-weighted mean of its neighbours' and its own. Constants stay
-what they are, values never leave the range of x, and the sum of d_j x_j is kept (not that of x_j).
+a cell's new value is the affinity-weighted mean of its neighbours' and its own. Constant maps do not change, values
+stay within the range of x, and the sum of d_j x_j is preserved (not the sum of x_j).
 
 T is similar to the symmetric matrix S = D^-1/2 A D^-1/2:
 
@@ -18,10 +18,10 @@ u = (e^{ia} + e^{-ia}) / 2 the binomial theorem gives for even m
 
     u^m = 2^-m [ C(m, m/2) + 2 sum_{k = 2, 4, ..., m} C(m, (m-k)/2) T_k(u) ],   T_k(cos a) = cos(ka).
 
-The coefficients are positive and sum to 1 and |T_k| <= 1: what is left out past a degree K errs by
-no more than the coefficients left out (in the norm of z). They fall like exp(-k^2 / 2m), so K grows
-with the square root of m: 90 products stand for 256 steps. What is kept is scaled to sum 1 again,
-which makes the eigenvalue 1, whose part never decays, exact.
+The coefficients are positive and sum to 1, and |T_k| <= 1: the error of leaving out all degrees above K is at most the
+sum of their coefficients (in the norm of z). They fall like exp(-k^2 / 2m), so K grows with the square root of m: 90
+products replace 256 steps. The other coefficients are scaled to sum to 1 again, which makes the part of the eigenvalue
+1, which never decays, exact.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,12 +46,12 @@ from wsss_core.refinement.walk_matrix import (
 Vectors = TypeVar("Vectors", np.ndarray, Tensor)
 
 TRUNCATION = 1e-8
-"""Coefficients of the Chebyshev series that sum to no more than this are left out."""
+"""The last coefficients of the Chebyshev series are left out if their sum is at most this."""
 SIDE_BY_SIDE = 4
-"""From so many maps on, the CPU multiplies all of them by compressed rows at once.
+"""With at least this many maps, the CPU multiplies all of them at once by compressed rows.
 
-Measured in one thread at 47 x 63 and 94 x 125 cells: one by one is three times as fast for one
-map, equal for three, half as fast for twenty.
+Measured in one thread at 47 x 63 and 94 x 125 cells: one by one is three times as fast for one map, equally fast for
+three, and half as fast for twenty.
 """
 
 
@@ -65,22 +65,20 @@ def random_walk(
 ) -> np.ndarray:
     """Let every class map walk ``2 ** log2_steps`` steps.
 
-    Computed in float64: float32 column sums bias 256 steps by 1e-4, and float32 is no faster.
-    Memory is linear in the number of cells.
+    Computed in float64: float32 column sums bias 256 steps by 1e-4, and float32 is not faster. Memory is linear in the
+    number of cells.
 
     Args:
         maps: (K, h, w), finite; K may be 0. A tensor may be on any device.
-        affinities: (P, h, w), values in [0, 1]: entry (p, y, x) belongs to the cells (y, x) and
-            (y, x) + offset p. Entries whose second cell lies outside the grid are not read. A
-            tensor may be on any device, and stays there if that is the one to compute on.
-        offsets: the P offsets, as of ``neighbour_offsets``: each unordered pair once.
-        beta: affinities are raised to this power; larger values make the walk keep to edges.
+        affinities: (P, h, w), values in [0, 1]: entry (p, y, x) belongs to the cells (y, x) and (y, x) + offset p.
+            Entries with a second cell outside the grid are not read. A tensor may be on any device.
+        offsets: the P offsets, as from ``neighbour_offsets``: each unordered pair once.
+        beta: affinities are raised to this power; larger values make the walk respect edges more.
         log2_steps: binary logarithm of the number of steps, 0 or more.
         device: where to compute; the CPU by default. See :func:`walk_side_by_side` for GPUs.
 
     Returns:
-        float64 (K, h, w): the mean of the values that a walk from a cell ends on, so within each
-        map's range.
+        float64 (K, h, w): for each cell, the mean value at the end of a walk from it, so within each map's range.
 
     Raises:
         ValueError: shapes do not fit, or an affinity of a pair is not in [0, 1].
@@ -88,7 +86,7 @@ def random_walk(
     classes, height, width = maps.shape
     if tuple(affinities.shape) != (len(offsets), height, width):
         raise ValueError(
-            f"affinities are of shape {tuple(affinities.shape)}; {len(offsets)} offsets and maps of "
+            f"affinities have the shape {tuple(affinities.shape)}; {len(offsets)} offsets and maps of "
             f"{height} x {width} cells need {(len(offsets), height, width)}"
         )
     device = torch.device("cpu") if device is None else device
@@ -100,15 +98,15 @@ def random_walk(
         walked = torch.from_numpy(walk_one_by_one(start.numpy(), matrix, log2_steps))
     else:
         walked = walk_side_by_side(start, matrix, log2_steps)
-    if start.numel():  # The bounds hold for the exact walk, so this takes nothing but the error of truncation.
+    if start.numel():  # The exact walk stays within these bounds, so this only removes the error of truncation.
         walked = torch.clamp(walked, start.amin(dim=1, keepdim=True), start.amax(dim=1, keepdim=True))
     return OnTheWay(walked.reshape(maps.shape)).arrived().numpy()
 
 
 def walk_one_by_one(maps: np.ndarray, matrix: WalkMatrix, log2_steps: int) -> np.ndarray:
-    """The walk of one map after the other by SciPy's sparse diagonals, in one thread.
+    """The walk of one map after the other with SciPy's sparse diagonals, in one thread.
 
-    SciPy multiplies by diagonals faster than by compressed rows, but not several columns at once.
+    SciPy multiplies by diagonals faster than by compressed rows, but only one column at a time.
 
     Args:
         maps: float64 (K, n).
@@ -127,11 +125,11 @@ def walk_one_by_one(maps: np.ndarray, matrix: WalkMatrix, log2_steps: int) -> np
 
 
 def walk_side_by_side(maps: Tensor, matrix: WalkMatrix, log2_steps: int) -> Tensor:
-    """The walk of all maps at once by torch's compressed rows.
+    """The walk of all maps at once with torch's compressed rows.
 
-    The formulation for GPUs, though not measured on one: chosen over gathering every cell's
-    neighbours because it needs nothing of the size of maps times pairs, and because a product is
-    one call. ``python -m benchmarks.random_walk --device cuda`` measures both.
+    The formulation for GPUs, but not measured on one. It was preferred to gathering every cell's neighbours, because it
+    needs no memory of the size of maps times pairs, and because a product is one call.
+    ``python -m benchmarks.random_walk --device cuda`` measures both.
 
     Args:
         maps: float64 (K, n).
@@ -143,7 +141,7 @@ def walk_side_by_side(maps: Tensor, matrix: WalkMatrix, log2_steps: int) -> Tens
     """
     multiply: Callable[[Tensor], Tensor]
     if maps.device.type == "cuda" and torch.are_deterministic_algorithms_enabled():
-        # cuSPARSE promises no order of its sums for the form of product that torch chooses.
+        # cuSPARSE does not guarantee the order of sums for the form of product that torch chooses.
         multiply = partial(multiplied_by_diagonals, matrix)
     else:
         multiply = compressed_rows(matrix).__matmul__
@@ -158,10 +156,10 @@ def walk_side_by_side(maps: Tensor, matrix: WalkMatrix, log2_steps: int) -> Tens
 
 
 def multiplied_by_power(multiply: Callable[[Vectors], Vectors], start: Vectors, log2_steps: int) -> Vectors:
-    """The product ``S^m z``, m = 2^t, by whatever is quicker: the series or m products.
+    """The product ``S^m z``, m = 2^t, by the series or by m products, whichever is faster.
 
     Args:
-        multiply: gives ``S z``, in new memory.
+        multiply: computes ``S z``, in new memory.
         start: float64 z, (n,) or (n, K).
         log2_steps: binary logarithm t of the number of steps, 0 or more.
 
@@ -170,7 +168,7 @@ def multiplied_by_power(multiply: Callable[[Vectors], Vectors], start: Vectors, 
     """
     steps = 2**log2_steps
     coefficients = chebyshev_coefficients(log2_steps)
-    if len(coefficients) > steps:  # the series is no shorter than the walk itself
+    if len(coefficients) > steps:  # the series is not shorter than the walk
         for _ in range(steps):
             start = multiply(start)
         return start
@@ -194,13 +192,13 @@ def chebyshev_coefficients(log2_steps: int) -> np.ndarray:
         log2_steps: binary logarithm of the power, 0 or more.
 
     Returns:
-        float64 (K + 1,), not negative, sum 1; K is the number of products the series takes.
+        float64 (K + 1,), not negative, with sum 1; the series needs K products.
     """
     steps = 2**log2_steps
     if steps == 1:
         return np.array([0.0, 1.0])
     orders = np.arange(0, steps, 2)
-    # C(m, (m-k-2)/2) = C(m, (m-k)/2) (m-k) / (m+k+2); in proportion to k = 0, nothing overflows.
+    # C(m, (m-k-2)/2) = C(m, (m-k)/2) (m-k) / (m+k+2); relative to k = 0, so that nothing overflows.
     weights = np.concatenate([[1.0], 2 * np.cumprod((steps - orders) / (steps + orders + 2.0))])
     weights /= weights.sum()
     left_out = np.cumsum(weights[::-1])[::-1]  # from each term to the last

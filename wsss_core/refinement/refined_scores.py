@@ -1,6 +1,6 @@
-"""Scores of one image, refined by what the settings name: a dense CRF, PAR, PAMR, or nothing.
+"""Refines scores of one image as the settings say: by a dense CRF, PAR, PAMR, or not at all.
 
-Torch is imported only for PAR and PAMR, so that worker processes with a CRF start without it.
+Torch is only imported for PAR and PAMR, so that worker processes with a CRF do not need it.
 """
 
 from typing import TYPE_CHECKING, Protocol
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class ScoreRefiner(Protocol):
-    """What was set up for an image, and refines any number of its score maps."""
+    """Refines any number of score maps of the image for which it was set up."""
 
     def infer(self, scores: np.ndarray) -> np.ndarray:
-        """Refined scores (L, H, W) of scores (L, H, W), background first."""
+        """Refine scores (L, H, W), background first."""
         ...
 
 
 class Unrefined:
-    """Leaves scores as they are."""
+    """Does not change scores."""
 
     def infer(self, scores: np.ndarray) -> np.ndarray:
         """The scores themselves."""
@@ -40,7 +40,7 @@ def refiner_of(
     Args:
         image: uint8 (H, W, 3), RGB.
         labels: L, the number of labels, background included.
-        refinement: constants of a CRF, PAR or PAMR; None refines nothing.
+        refinement: constants of a CRF, PAR or PAMR; None for no refinement.
         device: where PAR and PAMR compute.
 
     Raises:
@@ -57,12 +57,12 @@ def refiner_of(
 
 
 def place_of(refinement: Crf | Averaging | None, run: Run) -> "tuple[torch.device | str, int]":
-    """Where a refinement computes: its device, and how many worker processes share the images.
+    """The device of a refinement, and the number of worker processes.
 
-    PAR and PAMR compute in the job's own process, on a GPU, which is set up for it, or with all its threads.
+    PAR and PAMR compute in the job's own process, on a GPU (which this sets up) or with all threads.
 
     Raises:
-        UserError: ``run.device`` is ``cuda`` and there is none.
+        UserError: ``run.device`` is ``cuda``, but there is no GPU.
     """
     if not isinstance(refinement, Averaging):
         return "cpu", run.threads

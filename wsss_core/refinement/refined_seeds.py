@@ -1,4 +1,4 @@
-"""Stage `refined_seeds`: seeds after a dense CRF, PAR or PAMR, which are scored."""
+"""Stage `refined_seeds`: makes seeds after a dense CRF, PAR or PAMR, for scoring."""
 
 from functools import partial
 from pathlib import Path
@@ -22,15 +22,15 @@ def refine_seeds(
     manifest_csv: Path,
     run: Run = Run(),
 ) -> None:
-    """Write the refined seed of every image; a killed call goes on where it was.
+    """Write the refined seed of every image; a killed call is resumed.
 
     Args:
         background: the background's score.
-        refinement: its constants; None for none.
+        refinement: its constants; None for no refinement.
         index_shard: the images.
         cams: class maps of at least these images.
-        manifest_csv: the manifest to make; the label maps (see ``refined_seed``) lie beside it.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        manifest_csv: the manifest to write; the label maps (see ``refined_seed``) are next to it.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: an image cannot be read, does not fit its maps, or its worker died.

@@ -1,6 +1,6 @@
 """Scores from class maps and a saliency map: SeeNet's proxy labels.
 
-Kept apart from what walks over a data set, so that a worker process starts without torch.
+Separate from the code that processes a data set, so that a worker process does not import torch.
 """
 
 from pathlib import Path
@@ -14,13 +14,13 @@ from wsss_core.errors import UserError
 def saliency_scores(class_maps: np.ndarray, saliency: np.ndarray, attention_weight: float) -> np.ndarray:
     """Scores of the background and of each class.
 
-    With the saliency S and a class map A, both from 0 to 1, the background has 1 - S and the class their weighted
-    harmonic mean, (w + 1) / (w / A + 1 / S), which is 0 where either is 0. So a pixel becomes an object where both say
-    so, and what is salient without being like a class stays background where S is below one half.
+    With the saliency S and a class map A, both from 0 to 1, the background's score is 1 - S, and the class's is their
+    weighted harmonic mean, (w + 1) / (w / A + 1 / S), which is 0 if either is 0. So a pixel becomes an object if both
+    agree, and a salient pixel without a class stays background if S is below one half.
 
     Source: Hou et al., "Self-Erasing Network for Integral Object Attention", NeurIPS 2018, the section on semantic
-    segmentation (from memory; no code of it was released); the mean is that of Chaudhry et al., "Discovering
-    Class-Specific Pixels for Weakly-Supervised Semantic Segmentation", BMVC 2017.
+    segmentation (from memory; no code was released); the mean is from Chaudhry et al., "Discovering Class-Specific
+    Pixels for Weakly-Supervised Semantic Segmentation", BMVC 2017.
 
     Args:
         class_maps: (K, H, W), values in [0, 1].
@@ -38,10 +38,10 @@ def saliency_scores(class_maps: np.ndarray, saliency: np.ndarray, attention_weig
 
 
 def read_fitting_saliency(path: Path, height: int, width: int) -> np.ndarray:
-    """A saliency map, float32 (H, W) from 0 to 1, that is of an image's size.
+    """Read a saliency map, float32 (H, W) from 0 to 1, and check that it has an image's size.
 
     Raises:
-        UserError: it cannot be read, or is of another size.
+        UserError: it cannot be read, or has another size.
     """
     saliency = read_saliency_map(path)
     if saliency.shape != (height, width):

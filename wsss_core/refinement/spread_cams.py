@@ -1,4 +1,4 @@
-"""Stage `walked_cams`: class maps spread along affinities, in HDF5."""
+"""Stage `walked_cams`: spreads class maps along affinities, and writes them as HDF5."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,22 +31,22 @@ def spread_cams(
     run: Run = Run(),
     method: str | None = None,
 ) -> None:
-    """Write a shard's class maps after the walk, at the affinity grid; a killed run goes on after its last block.
+    """Write a shard's class maps after the walk, on the affinity grid; a killed run continues after its last block.
 
     Args:
-        walk: settings of how maps are spread, of the class that the method has.
-        walked_alpha: let a background ``(1 - largest class value) ** walked_alpha`` walk with them; None for none.
+        walk: the method's settings for spreading maps.
+        walked_alpha: also spread a background ``(1 - largest class value) ** walked_alpha``; None for no background.
         index_shard: the shard's images.
         cams: class maps of at least these images.
-        affinity_weights: file of an affinity network of any method; of a method without training, of the network that
-            it looks at, if there is one.
-        shard_file: the HDF5 file to make.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
-        method: its name in the configuration; by default the one that the weights' file says.
+        affinity_weights: file of an affinity network of any method; for a method without training, of the network that
+            it uses, if any.
+        shard_file: the HDF5 file to write.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
+        method: its name in the configuration; by default the name in the file of weights.
 
     Raises:
-        UserError: the weights are no affinity network's or of another method than the walk's settings, the maps
-            are of other classes, or an image cannot be read or does not fit its maps.
+        UserError: the weights are not an affinity network's or belong to another method than the walk's settings, the
+            maps are for other classes, or an image cannot be read or does not fit its maps.
     """
     cams.check_classes(index_shard.classes)
     device = device_for(run)
@@ -74,7 +74,7 @@ def spread_cams(
             index_shard,
             draw,
             run,
-            "float32",  # nothing is divided by the largest value, so small differences have to last
+            "float32",  # maps are not normalised, so small differences matter
             spreading.stride,
             "spreading class maps",
             BLOCK_IMAGES,
@@ -82,13 +82,13 @@ def spread_cams(
 
 
 def walk_settings(parameters: Mapping[str, Any]) -> Spreading:
-    """The settings of the walk of an artifact of this stage, of the class that its method has.
+    """The settings of the walk of an artifact of this stage, as an object of the method's class.
 
     Args:
         parameters: the artifact's: ``method``, ``walk``, and ``extension`` if the method comes from one.
 
     Raises:
-        UserError: the extension is gone or has changed.
+        UserError: the extension is missing or has changed.
     """
     load_source(parameters)
     kind = SECTIONS["affinities"].kind(parameters["method"])

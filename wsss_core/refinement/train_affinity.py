@@ -1,4 +1,4 @@
-"""Stage `affinity`: a network learns from pairs of confidently labelled pixels which ones belong together."""
+"""Stage `affinity`: trains a network to predict which pixels belong together, from pairs with confident labels."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import read_label_map
-from wsss_core.datasets.label_values import told_apart
+from wsss_core.datasets.label_values import numbered_within
 from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
 from wsss_core.jobs.devices import loading_processes
@@ -44,7 +44,7 @@ class ConfidentlyLabelledImages:
         if without:
             raise UserError(
                 f"{len(without)} of {len(index)} training images have no confident label map, "
-                f"{without[0]!r} the first; make the affinity labels again"
+                f"such as {without[0]!r}; make the affinity labels again"
             )
         self.images, self.classes = index.image_paths, len(index.classes)
         self.label_maps = [confident_labels[name] for name in index.image_ids]
@@ -55,9 +55,9 @@ class ConfidentlyLabelledImages:
         return len(self.images)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        # Pairs of cells are alike or not: which of many classes they are of does not matter.
+        # Only whether two cells have the same label matters, so the image's classes can be renumbered.
         image = read_image(self.images[position])
-        labels = told_apart(read_label_map(self.label_maps[position], self.classes))
+        labels = numbered_within(read_label_map(self.label_maps[position], self.classes))
         if image.shape[:2] != labels.shape:
             raise UserError(
                 f"{self.label_maps[position]}: the label map's size {labels.shape} is not that of "
@@ -78,22 +78,22 @@ def train_affinity(
     training_csv: Path,
     run: Run = Run(),
 ) -> None:
-    """Train an affinity network; a killed run goes on after its last finished epoch.
+    """Train an affinity network; a killed run continues after its last finished epoch.
 
     Args:
         parameters: the method and its settings.
         trunk: the trunk's settings.
         index: the training images.
-        confident_labels: by image id the file of its confident label map.
-        initial_weights: the file that ``parameters.weights`` names, with a whole network to start from (or, with
-            ``epochs: 0``, to use as it is); without that setting a file with the trunk's weights.
-        weights: the file of weights to make.
-        training_csv: the training curve to make: epoch, losses, learning rate.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        confident_labels: the files of confident label maps by image id.
+        initial_weights: the file in ``parameters.weights``, with a whole network (used without training if
+            ``epochs: 0``); without that setting, a file with the trunk's weights.
+        weights: the file of weights to write.
+        training_csv: the training curve to write: epoch, losses, learning rate.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: the method has no use for such a trunk, the weights do not fit or are of another network than
-            the settings', a label map is missing or of another size, or the loss is not finite any more.
+        UserError: the method does not support such a trunk, the weights do not fit or are for another network, a label
+            map is missing or has another size, or the loss is no longer finite.
     """
     optimisation = parameters.optimisation
 
@@ -125,29 +125,27 @@ def train_affinity(
 
 
 def start_from_affinity(path: Path, method: AffinityMethod, trunk: Trunk) -> None:
-    """Put the weights of a whole affinity network into that of ``method``, in place.
+    """Load the weights of a whole affinity network into that of ``method``, in place.
 
     Args:
-        path: a file of weights that the stage `affinity` made, or an import of the authors' weights.
+        path: a file of weights from the stage `affinity`, or imported from the authors.
         method: the method with a network built from the settings.
         trunk: the trunk's settings.
 
     Raises:
-        UserError: the file is broken, or its network is not the one of the settings; the message says how.
+        UserError: the file is damaged, or its network differs from the settings; the message says how.
     """
     given = load_affinity(path)
     found = {"method": given.name, **_settings_of(given, read_trunk(read_description(path)["trunk"]))}
     wanted = {"method": method.name, **_settings_of(method, trunk)}
     differences = [f"{key} is {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
     if differences:
-        raise UserError(
-            f"{path}: holds an affinity network other than the one of the settings: {'; '.join(differences)}"
-        )
+        raise UserError(f"{path}: holds another affinity network than that of the settings: {'; '.join(differences)}")
     load_state(method.network, given.network.state_dict(), path)
 
 
 def _settings_of(method: AffinityMethod, trunk: Trunk) -> dict[str, Any]:
-    """What a network computes, as far as its weights do not say; dropout matters in training alone."""
+    """The settings of a network that its weights do not contain, without dropout, which only matters in training."""
     names = ("stride", "radius", "border_pairs", "crop_size", "displacement")
     own = {name: getattr(method.network, name) for name in names if hasattr(method.network, name)}
     return {**own, **{f"trunk.{key}": value for key, value in describe_trunk(trunk).items() if key != "dropout"}}

@@ -1,8 +1,7 @@
-"""The matrix of a random walk on a grid, and how vectors are multiplied by it.
+"""The matrix of a random walk on a grid, and its products with vectors.
 
-With cells numbered row by row, all pairs of an offset lie on one diagonal of the matrix and,
-mirrored, on another. So it is first made as a table with a row per diagonal: without sorting, and
-without a list of pairs.
+With cells numbered row by row, all pairs of an offset are on one diagonal of the matrix and, mirrored, on another. So
+the matrix is first a table with a row for each diagonal, which needs no sorting and no list of pairs.
 """
 
 import warnings
@@ -21,7 +20,7 @@ class WalkMatrix(NamedTuple):
     """The symmetric matrix ``S = D^-1/2 A D^-1/2`` by diagonals, where D holds the column sums of A."""
 
     diagonals: Tensor
-    """float64 (Q, n): entry (q, i) is ``S[i, i + distances[q]]``, 0 where there is no such column."""
+    """float64 (Q, n): entry (q, i) is ``S[i, i + distances[q]]``, 0 if there is no such column."""
     distances: list[int]
     """The Q distances between cell numbers, ascending; the one in the middle is 0."""
     degrees: Tensor
@@ -32,8 +31,8 @@ def walk_matrix(affinities: Tensor, offsets: Sequence[Offset], beta: float) -> W
     """The matrix of a walk along affinities to the power beta, with ones on A's diagonal.
 
     Args:
-        affinities: float (P, h, w) on any device, values in [0, 1]; entries whose second cell lies
-            outside the grid are not read.
+        affinities: float (P, h, w) on any device, values in [0, 1]; entries with a second cell outside the grid are not
+            read.
         offsets: the P offsets, each unordered pair once.
         beta: affinities are raised to this power.
 
@@ -53,13 +52,13 @@ def walk_matrix(affinities: Tensor, offsets: Sequence[Offset], beta: float) -> W
         if not values.numel():
             continue
         lowest, highest = values.aminmax()
-        in_range[offset] = (lowest >= 0) & (highest <= 1)  # not a number fails both
+        in_range[offset] = (lowest >= 0) & (highest <= 1)  # NaN fails both
         distance = offset[0] * width + offset[1]
         if distance not in strengths:
             strengths[distance] = values.new_zeros(cells)
-        # In grids narrower than the radius two offsets share a diagonal, but never a pair.
+        # In grids narrower than the radius, two offsets may share a diagonal, but never a pair.
         strengths[distance].view(height, width)[first] += values**beta
-    # Asked of all at once: each question waits for the device.
+    # Read all at once, because each reading waits for the device.
     for offset, fits in zip(in_range, torch.stack(list(in_range.values())).tolist() if in_range else (), strict=True):
         if not fits:
             raise ValueError(f"affinities of offset {offset} are not all in [0, 1]")
@@ -70,7 +69,7 @@ def walk_matrix(affinities: Tensor, offsets: Sequence[Offset], beta: float) -> W
     reach = sorted(strengths)
     middle = len(reach)
     inverse_root = degrees.rsqrt()
-    # Row by row: torch takes several threads for the whole table, and waits for them on a busy machine.
+    # Row by row: for the whole table, torch would use several threads, and wait for them on a busy machine.
     diagonals = affinities.new_empty(2 * middle + 1, cells, dtype=torch.float64)
     diagonals[middle] = degrees.reciprocal()
     for q, distance in enumerate(reach, start=1):
@@ -84,9 +83,9 @@ def walk_matrix(affinities: Tensor, offsets: Sequence[Offset], beta: float) -> W
 
 
 def by_diagonals(matrix: WalkMatrix) -> dia_array:
-    """The matrix for SciPy, (n, n), which shares the table's memory; the table has to be on the CPU."""
+    """The matrix for SciPy, (n, n), sharing the table's memory; the table has to be on the CPU."""
     cells = matrix.degrees.numel()
-    # SciPy has an entry's place in the table by its column; by symmetry that is the row of its mirror image.
+    # SciPy places an entry in the table by its column; by symmetry, this is the row of its mirror image.
     mirrored = [-distance for distance in matrix.distances]
     return dia_array((matrix.diagonals.numpy(), mirrored), shape=(cells, cells))
 
@@ -112,8 +111,8 @@ def multiplied_by_diagonals(matrix: WalkMatrix, vectors: Tensor) -> Tensor:
 def compressed_rows(matrix: WalkMatrix) -> Tensor:
     """The matrix as a sparse tensor, (n, n), on the table's device, with 32-bit indices.
 
-    Pairs of an offset that would leave the grid on one side and come back a row below keep their
-    place, as zeros: leaving them out takes longer than multiplying by them.
+    Pairs of an offset that leave the grid on one side and return a row below are kept as zeros: leaving them out takes
+    longer than multiplying by them.
     """
     cells, device = matrix.degrees.numel(), matrix.diagonals.device
     distances = moved(torch.tensor(matrix.distances, dtype=torch.int32), device)
@@ -121,7 +120,7 @@ def compressed_rows(matrix: WalkMatrix) -> Tensor:
     inside = (columns >= 0) & (columns < cells)
     starts = torch.zeros(cells + 1, dtype=torch.int32, device=device)
     starts[1:] = inside.sum(dim=1).cumsum(dim=0)
-    # How many there are is known here; a mask would have the device asked for it, and waited for.
+    # Their number is known here; with a mask, torch would have to read it from the device, and wait.
     entries = sum(cells - abs(distance) for distance in matrix.distances)
     chosen = torch.nonzero_static(inside.flatten(), size=entries)[:, 0]
     with warnings.catch_warnings():

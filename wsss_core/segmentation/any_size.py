@@ -1,8 +1,8 @@
-"""Images of any size through a segmenter, with bounded memory.
+"""Runs images of any size through a segmenter, with bounded memory.
 
-Networks are trained on images of a few hundred pixels. A photograph of a camera is shrunk before the network sees it,
-as ``dataset.long_side`` does it for a data set: on its own size objects would be larger than all that the network has
-learned. What comes out is enlarged to the photograph's size, a strip of rows at a time.
+Networks are trained on images of a few hundred pixels. A camera's photograph is shrunk before the network sees it, as
+``dataset.long_side`` does for a data set: at its own size, objects would be larger than any that the network has
+learned. The result is enlarged to the photograph's size, a strip of rows at a time.
 """
 
 import math
@@ -22,20 +22,20 @@ from wsss_core.segmentation.class_probabilities import class_probabilities
 from wsss_core.segmentation.prediction_labels import largest_labels
 
 VIEW_PIXELS = 1_200_000
-"""Pixels of an image at its largest scale, at most, whatever the trunk."""
+"""The most pixels of an image at its largest scale, for any trunk."""
 FEATURE_BYTES = 250_000_000
-"""Of a trunk's four feature maps, at most; at its peak a forward pass takes about three times as much (measured on
-ResNet-50 and ResNet-38)."""
+"""The most bytes of a trunk's four feature maps; at its peak, a forward pass takes about three times as much (measured
+on ResNet-50 and ResNet-38)."""
 PROBABILITIES = 2**25
-"""Probabilities of an image (classes times pixels), at most; the CRF holds them five times."""
+"""The most probabilities of an image (classes times pixels); the CRF holds five copies."""
 ORDINARY_PIXELS = 2**18
-"""However many classes there are, an image of so many pixels is not shrunk for their sake."""
+"""An image of at most this many pixels is not shrunk because of its probabilities, for any number of classes."""
 STRIP_VALUES = 2**23
 """Probabilities that are enlarged at once."""
 
 
 def view_pixels(network: SegmentationNetwork) -> float:
-    """How many pixels go through a segmenter at once, at most, so that memory holds them."""
+    """The most pixels that can go through a segmenter at once with bounded memory."""
     trunk = network.trunk
     bytes_a_pixel = sum(
         4 * channels / stride**2 for channels, stride in zip(trunk.channels, trunk.strides, strict=True)
@@ -44,17 +44,17 @@ def view_pixels(network: SegmentationNetwork) -> float:
 
 
 def seen_size(size: Size, network: SegmentationNetwork, settings: Prediction, long_side: int | None = None) -> Size:
-    """Height and width at which a network sees an image.
+    """Height and width of an image as the network sees it.
 
     Args:
         size: the image's height and width.
         network: a segmenter.
-        settings: the scales at which the image is seen, which are multiples of this size.
-        long_side: pixels of the longer side, at most; None lets it be as large as memory allows
-            (:func:`view_pixels`, ``PROBABILITIES``).
+        settings: has the scales, which are multiples of this size.
+        long_side: the most pixels of the longer side; None allows as many as memory does (:func:`view_pixels`,
+            ``PROBABILITIES``).
 
     Returns:
-        ``size`` itself, or a smaller one of the same shape.
+        ``size``, or a smaller size of the same shape.
     """
     if long_side is not None:
         return shrunken_size(size, long_side)
@@ -65,18 +65,18 @@ def seen_size(size: Size, network: SegmentationNetwork, settings: Prediction, lo
         return size
     factor = math.sqrt(most / (height * width))
     rows, columns = max(1, int(height * factor)), max(1, int(width * factor))
-    return min(rows, int(most) // columns), min(columns, int(most) // rows)  # of a line, whose width stays 1
+    return min(rows, int(most) // columns), min(columns, int(most) // rows)  # for a line, whose width is 1 anyway
 
 
 def shrunken(image: np.ndarray, size: Size) -> np.ndarray:
     """An image (H, W, 3) uint8 at another size, averaging over what each new pixel covers (Lanczos)."""
     if image.shape[:2] == size:
         return image
-    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS))  # writable, as the CRF wants
+    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS))  # writable, for the CRF
 
 
 def probabilities_of_views(network: SegmentationNetwork, image: np.ndarray, settings: Prediction) -> np.ndarray:
-    """As :func:`class_probabilities`, on the host; image and mirror image only go together if both are small.
+    """As :func:`class_probabilities`, but on the host; a large image and its mirror image are computed separately.
 
     Args:
         network: a segmenter, on its device.
@@ -84,27 +84,27 @@ def probabilities_of_views(network: SegmentationNetwork, image: np.ndarray, sett
         settings: scales, flip, arithmetic.
 
     Returns:
-        (K + 1, H, W) float32, which sum to 1 over the classes.
+        (K + 1, H, W) float32, summing to 1 over the classes.
     """
     pixels = image.shape[0] * image.shape[1] * max(1.0, *settings.scales) ** 2
     with torch.inference_mode():
         if not settings.flip or 2 * pixels <= view_pixels(network):
             return _on_host(class_probabilities(network, image, settings))
-        alone = settings.model_copy(update={"flip": False})
-        total = class_probabilities(network, image, alone)
-        total += class_probabilities(network, image[:, ::-1], alone).flip(2)
+        one_view = settings.model_copy(update={"flip": False})
+        total = class_probabilities(network, image, one_view)
+        total += class_probabilities(network, image[:, ::-1], one_view).flip(2)
         return _on_host(total.div_(2))
 
 
 def labels_of_size(probabilities: np.ndarray, size: Size) -> np.ndarray:
-    """The class with the largest probability at each pixel of an image that was shrunk, or not.
+    """The class with the largest probability at each pixel of an image, which may have been shrunk.
 
     Args:
-        probabilities: (K + 1, h, w), the background first.
+        probabilities: (K + 1, h, w), the background first; enlarged bilinearly.
         size: the image's height and width.
 
     Returns:
-        (H, W), of the dtype of label maps of K classes: of the probabilities, enlarged bilinearly, the largest.
+        (H, W), of the dtype of label maps of K classes.
     """
     if probabilities.shape[1:] == size:
         return largest_labels(probabilities)
@@ -112,7 +112,7 @@ def labels_of_size(probabilities: np.ndarray, size: Size) -> np.ndarray:
     height, width = size
     given, labels = torch.from_numpy(probabilities), np.empty(size, label_type(classes - 1))
     for strip in strips(height, width, STRIP_VALUES // classes):
-        # The centres of the strip's rows, in rows of the probabilities; as torch's bilinear interpolation has it.
+        # The centres of the strip's rows, in rows of the probabilities, as in torch's bilinear interpolation.
         centres = ((torch.arange(strip.start, strip.stop) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)
         above = centres.floor().long()
         below = (above + 1).clamp(max=rows - 1)

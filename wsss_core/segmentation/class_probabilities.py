@@ -1,4 +1,4 @@
-"""Class probabilities of images by a trained segmenter: images of one size together, at several scales."""
+"""Computes class probabilities of images with a trained segmenter: images of one size together, at several scales."""
 
 from collections import defaultdict
 from collections.abc import Collection, Generator, Iterator, Sequence
@@ -22,9 +22,9 @@ from wsss_core.networks.folded import folded_for_inference
 from wsss_core.networks.resizing import resized
 
 IMAGES_AT_ONCE = 8
-"""That a GPU is given at most, beside their mirror images: more gain little and need memory for their probabilities."""
+"""A GPU gets at most this many at once, with their mirror images: more gain little and need memory."""
 BATCHES_AHEAD = 2
-"""Batches that are read, or more if more threads do, while the network is busy with another one."""
+"""At least this many batches are read (more with more threads) while the network is busy with another one."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ImageBatch:
     """Images of one size, ready for the network."""
 
     positions: tuple[int, ...]
-    """Where they stand in the index."""
+    """Their positions in the index."""
     images: list[np.ndarray]
     """As read: each (H, W, 3) uint8 RGB."""
     scaled: ScaledBytes
@@ -41,14 +41,14 @@ class ImageBatch:
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """An image and what the network makes of it."""
+    """An image and the network's result."""
 
     position: int
-    """Where it stands in the index."""
+    """Its position in the index."""
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""
     probabilities: np.ndarray
-    """(K + 1, H, W) float32; they sum to 1 over the classes."""
+    """(K + 1, H, W) float32, summing to 1 over the classes."""
 
 
 def prediction_network(network: SegmentationNetwork, parameters: Prediction) -> SegmentationNetwork:
@@ -65,7 +65,7 @@ def class_probabilities(network: SegmentationNetwork, image: np.ndarray, paramet
         parameters: scales, flip, arithmetic.
 
     Returns:
-        (K + 1, H, W) on the network's device, float32 (or wider, if its weights are); sums to 1 over the classes.
+        (K + 1, H, W) on the network's device, float32 (or wider, if its weights are), summing to 1 over the classes.
     """
     return _probabilities(network, scaled_images([image], parameters.scales), parameters)[0]
 
@@ -73,17 +73,17 @@ def class_probabilities(network: SegmentationNetwork, image: np.ndarray, paramet
 def batches_of(
     index: DatasetIndex, wanted: Collection[int], parameters: Prediction, device: torch.device
 ) -> list[tuple[int, ...]]:
-    """The positions of the images that go through the network together.
+    """Batches of positions of images that go through the network together.
 
-    On a CPU each image goes alone, with its mirror image: more at once gain nothing there. On a GPU, images of one
-    size go together. Which ones do depends on the index alone, as it has a part in the rounding: batches that hold an
-    image that is wanted are given whole.
+    On a CPU, each image goes with its mirror image only, because larger batches gain nothing. On a GPU, images of one
+    size go together. Batches affect rounding, so they depend only on the index: a batch with a wanted image is returned
+    in full.
 
     Args:
         index: the images of a shard.
-        wanted: positions of those whose probabilities are wanted.
+        wanted: positions of the images whose probabilities are wanted.
         parameters: scales and flip.
-        device: the network's.
+        device: the network's device.
     """
     if device.type != "cuda":
         return [(position,) for position in range(len(index)) if position in wanted]
@@ -105,14 +105,14 @@ def scored_images(
     parameters: Prediction,
     threads: int = 1,
 ) -> Generator[ScoredImage]:
-    """The probabilities of images, one after the other; the next ones are read meanwhile.
+    """The probabilities of images, one after the other, while the next ones are read.
 
     Args:
         network: a segmenter, on its device.
         index: the images.
         batches: positions of images of one size, which go through the network together.
         parameters: scales, flip, arithmetic.
-        threads: that read and rescale images.
+        threads: threads that read and rescale images.
 
     Yields:
         All images of the batches, in their order.
@@ -136,14 +136,14 @@ def scored_images(
                 found = partial(_sent_probabilities, network, batch.scaled, parameters)
                 number, size = len(batch.images), batch.scaled.height * batch.scaled.width
                 under_way.append((batch, in_pieces(found, number, number, size, "images")))
-            while len(under_way) > on_gpu:  # a GPU is given the next batch before anything waits for this one
+            while len(under_way) > on_gpu:  # a GPU gets the next batch before anything waits for this one
                 yield from _arrived(*under_way.pop(0))
         for started in under_way:
             yield from _arrived(*started)
 
 
 def _probabilities(network: SegmentationNetwork, images: ScaledBytes, parameters: Prediction) -> Tensor:
-    """Of B images the mean probabilities (B, K + 1, H, W) over scales and mirror images, on the network's device."""
+    """The mean probabilities of B images (B, K + 1, H, W) over scales and mirror images, on the network's device."""
     weight, size = next(network.parameters()), (images.height, images.width)
     number = len(images.scaled[0])
     total = torch.zeros(number, len(network.classes), *size, dtype=weight.dtype, device=weight.device)
@@ -156,7 +156,7 @@ def _probabilities(network: SegmentationNetwork, images: ScaledBytes, parameters
                     partial(_logits, network, views), len(views), len(views), views[0, 0].numel(), "views of images"
                 )
             )
-        # Each class's rows lie together, as they do in the result.
+        # Class by class in memory, as in the result.
         logits = logits.to(weight.dtype).contiguous()
         logits = resized(logits, size)
         probabilities = logits.softmax(dim=1)
@@ -167,19 +167,19 @@ def _probabilities(network: SegmentationNetwork, images: ScaledBytes, parameters
 
 
 def _logits(network: SegmentationNetwork, views: Tensor, piece: slice) -> Tensor:
-    """Of some of the views (N, 3, h, w)."""
+    """The logits of some of the views (N, 3, h, w)."""
     return network(views[piece])  # type: ignore[no-any-return]
 
 
 def _sent_probabilities(
     network: SegmentationNetwork, images: ScaledBytes, parameters: Prediction, piece: slice
 ) -> OnTheWay:
-    """Those of some of the images, on their way to the host."""
+    """The probabilities of some of the images, during the copy to the host."""
     return OnTheWay(_probabilities(network, images.some(piece), parameters))
 
 
 def _arrived(batch: ImageBatch, found: Sequence[OnTheWay]) -> Iterator[ScoredImage]:
-    """The images of a batch, when its probabilities, in one piece or several, are on the host."""
+    """The images of a batch, after its probabilities (in one or several pieces) have arrived on the host."""
     each = (one for piece in found for one in piece.arrived().numpy())
     for position, image, probabilities in zip(batch.positions, batch.images, each, strict=True):
         yield ScoredImage(position, image, probabilities)

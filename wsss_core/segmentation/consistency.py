@@ -17,24 +17,24 @@ from wsss_core.training.distributed import mean_over_processes
 
 
 class CrossConsistency(nn.Module):
-    """A segmenter and the auxiliary decoders that it is trained with (``SegmentationNetwork.auxiliary_decoder``).
+    """A segmenter and its auxiliary decoders for training (``SegmentationNetwork.auxiliary_decoder``).
 
     Attributes:
         network: the segmenter.
         decoders: the auxiliary decoders; ``kinds`` has the perturbation of each.
-        passes: how many times losses were taken, kept in the state dict so that a resumed ramp-up goes on; ``done`` is
-            the same number on the host.
+        passes: how often losses were computed, in the state dict so that a resumed training continues its ramp-up;
+            ``done`` is the same number on the host.
     """
 
     passes: Tensor
 
     def __init__(self, network: SegmentationNetwork, settings: Consistency, passes: int) -> None:
-        """Put random decoders beside ``network``.
+        """Add randomly initialised decoders to ``network``.
 
         Args:
             network: the segmenter.
             settings: decoders, weights and ramp-up.
-            passes: how many times losses will be taken in the whole training.
+            passes: how often losses will be computed in the whole training.
         """
         super().__init__()
         self.network, self.settings = network, settings
@@ -48,18 +48,18 @@ class CrossConsistency(nn.Module):
     def losses(
         self, maps: Sequence[Tensor], logits: Tensor, labels: Tensor, others: Tensor, parameters: Segmenter
     ) -> dict[str, Tensor]:
-        """The losses of the auxiliary decoders, weighted, on the images that have no mask.
+        """The weighted losses of the auxiliary decoders on the images without a mask.
 
         Args:
-            maps: the network's ``encode`` of a batch; the last is (B, C, h, w).
-            logits: the main decoder's (B, K + 1, h', w') for the same images; they get no gradient from here.
-            labels: (B, H, W) integers, 255 where there is none.
+            maps: the result of the network's ``encode`` for a batch; the last is (B, C, h, w).
+            logits: the main decoder's (B, K + 1, h', w') for the same images; they get no gradient from these losses.
+            labels: (B, H, W) integers, 255 without a label.
             others: int64, the positions in the batch of images without a mask.
             parameters: how decoders are compared with pseudo labels.
 
         Returns:
-            ``consistency``, the mean over decoders of the mean squared difference of probabilities, and, unless it
-            has no weight, ``auxiliary``, the decoders' mean loss on the pseudo labels. Both times their weights.
+            ``consistency``, the mean over decoders of the mean squared difference of probabilities, and, unless its
+            weight is 0, ``auxiliary``, the decoders' mean loss on the pseudo labels. Both are weighted.
         """
         rise = ramp_up(self.done, self.ramp)
         self.done += 1
@@ -84,19 +84,19 @@ class CrossConsistency(nn.Module):
 
 
 def _count_on(module: nn.Module, incompatible_keys: Any) -> None:
-    """After a state was loaded, count on from it."""
+    """Continue counting after a state was loaded."""
     module.done = int(module.passes)  # type: ignore[assignment,arg-type]
 
 
 def ramp_up(done: int, ramp: float) -> float:
-    """How much of their weight the losses on images without masks have.
+    """The share of their full weight that the losses on images without masks have.
 
     Args:
-        done: passes made before, from 0.
-        ramp: passes over which the weight rises; may be 0.
+        done: number of earlier passes.
+        ramp: number of passes over which the weight rises; may be 0.
 
     Returns:
-        exp(-5 (1 - t)^2), with t from 0 at the first pass to 1 at the end of the ramp, and 1 after it.
+        exp(-5 (1 - t)^2), with t rising from 0 at the first pass to 1 at the end of the ramp.
     """
     remaining = 1 - min(1.0, done / ramp) if ramp > 0 else 0.0
     return math.exp(-5 * remaining**2)

@@ -1,8 +1,8 @@
-"""A segmenter as an ONNX file, which other programs run without this project.
+"""Exports a segmenter as an ONNX file, which other programs run without this project.
 
-The file takes images as they are: uint8 RGB, any number, any size. Inside are the normalisation of pixels, the network,
-bilinear enlargement to the image's size, and softmax: what :func:`class_probabilities` computes at scale 1 without the
-mirror image. The CRF is not part of it.
+The file takes unprocessed images: uint8 RGB, any number, any size. It contains the normalisation of pixels, the
+network, bilinear enlargement to the image's size, and softmax, so that it computes the same as
+:func:`class_probabilities` at scale 1 without the mirror image. It does not contain the CRF.
 """
 
 import io
@@ -32,19 +32,19 @@ from wsss_core.networks.segmenter_files import load_segmenter
 from wsss_core.segmentation.class_probabilities import class_probabilities
 
 OPSET = 18
-"""Version of ONNX's operators: of the end of 2022, so that runtimes of the last years know it."""
+"""Version of ONNX's operators, from the end of 2022, which runtimes of recent years support."""
 INPUT, OUTPUTS = "images", ("probabilities", "labels")
 LARGEST_DIFFERENCE = 1e-4
-"""Of probabilities by the file and by the network."""
+"""The largest allowed difference between probabilities of the file and of the network."""
 TRACED_SIZE = (2, 97, 75)
-"""Images, height and width that the network is traced with: of odd sides, so that all that pads them has to."""
+"""Number of images, height and width for tracing the network: with odd sides, so that all padding is traced."""
 TRIED_SIZES = ((1, 64, 96), (2, 61, 130), (1, 150, 83))
-"""Those that the file is tried with."""
+"""The same for testing the file."""
 PLAIN = Prediction(scales=(1.0,), flip=False, crf=None)
 
 
 class FromPixels(nn.Module):
-    """A segmenter from pixels to probabilities and labels."""
+    """A segmenter that takes pixels and returns probabilities and labels."""
 
     scale: Tensor
     offset: Tensor
@@ -59,7 +59,7 @@ class FromPixels(nn.Module):
         self.long_labels = label_type(len(network.classes) - 1) == np.uint16
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, H, W, 3) uint8 to probabilities (B, K + 1, H, W) float32 and labels (B, H, W)."""
+        """Probabilities (B, K + 1, H, W) float32 and labels (B, H, W) of images (B, H, W, 3) uint8."""
         pixels = images.permute(0, 3, 1, 2).float() * self.scale + self.offset
         logits = functional.interpolate(
             self.network(pixels), size=pixels.shape[2:], mode="bilinear", align_corners=False
@@ -70,22 +70,22 @@ class FromPixels(nn.Module):
 
 
 def export_onnx(weights: Path, target: Path, long_side: int | None = None) -> float:
-    """Write a segmenter as an ONNX file, once it is shown to compute what the network does, on images of other sizes.
+    """Write a segmenter as an ONNX file, after checking on images of other sizes that it computes the same.
 
     Args:
-        weights: the segmenter's file, which needs nothing else.
-        target: the .onnx file to write, or overwrite; it appears whole or not at all. It has the input ``images``
-            (B, H, W, 3) uint8, the outputs ``probabilities`` (B, K + 1, H, W) float32 and ``labels`` (B, H, W) uint8
-            (int32 of over 254 classes), and as metadata ``classes`` (JSON list of names, the background first),
-            ``palette`` (JSON list of their colours, [red, green, blue]), ``network`` (JSON: what the file of weights
-            says) and, if they are known, ``trained_on`` and ``long_side``.
-        long_side: pixels of the longer side of the images that the network was trained on, at most, if that is known.
+        weights: the segmenter's file, which needs no other file.
+        target: the .onnx file to write, or overwrite, atomically. It has the input ``images`` (B, H, W, 3) uint8, the
+            outputs ``probabilities`` (B, K + 1, H, W) float32 and ``labels`` (B, H, W) uint8 (int32 with more than 254
+            classes), and the metadata ``classes`` (JSON list of names, the background first), ``palette`` (JSON list of
+            their colours, [red, green, blue]), ``network`` (JSON: the description in the file of weights) and, if
+            known, ``trained_on`` and ``long_side``.
+        long_side: the longest side of the images that the network was trained on, pixels, if known.
 
     Returns:
         The largest difference of a probability that was found.
 
     Raises:
-        UserError: nothing can be written there, the packages onnx and onnxruntime are missing, the weights are not a
+        UserError: the file cannot be written, the packages onnx and onnxruntime are missing, the weights are not a
             segmenter's, the network cannot be exported, or the file computes something else.
     """
     if target.suffix != ".onnx":
@@ -114,18 +114,18 @@ def _packages() -> tuple[ModuleType, ModuleType]:
 
 
 def _traced(network: SegmentationNetwork, weights: Path) -> bytes:
-    """The ONNX file as torch writes it."""
+    """The ONNX file from torch's exporter."""
     file = io.BytesIO()
     axes = {0: "batch", 1: "height", 2: "width"}
     try:
         with warnings.catch_warnings():
-            # What depends on the size is traced with it; torch warns of each place, and the file is tried afterwards.
+            # torch warns wherever the trace depends on the size; the file is tested afterwards.
             warnings.simplefilter("ignore")
-            # The exporter by torch.export takes a minute for what takes this one a second.
+            # This exporter takes a second; the newer one, by torch.export, takes a minute.
             torch.onnx.export(
                 FromPixels(network).eval(),
                 (torch.zeros(*TRACED_SIZE, 3, dtype=torch.uint8),),
-                file,  # type: ignore[arg-type]  # this exporter takes it
+                file,  # type: ignore[arg-type]  # this exporter accepts it
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT],
@@ -137,33 +137,33 @@ def _traced(network: SegmentationNetwork, weights: Path) -> bytes:
                 },
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        raise UserError(f"{weights}: the network has an operation that ONNX has not: {error}") from error
+        raise UserError(f"{weights}: the network has an operation that ONNX lacks: {error}") from error
     return file.getvalue()
 
 
 def _with_metadata(
     onnx: ModuleType, content: bytes, network: SegmentationNetwork, known: Mapping[str, str | None]
 ) -> bytes:
-    """The file with what its user has to know."""
+    """The file with metadata for its users."""
     model = onnx.load_model_from_string(content)
     values = np.arange(len(network.classes), dtype=label_type(len(network.classes) - 1))
-    told = {
+    metadata = {
         "classes": json.dumps(network.classes),
         "palette": json.dumps(voc_palette()[palette_values(values)].tolist()),
         "network": json.dumps(network.description, sort_keys=True),
         **{key: text for key, text in known.items() if text is not None},
     }
-    onnx.helper.set_model_props(model, told)
+    onnx.helper.set_model_props(model, metadata)
     model.doc_string = (
         "Semantic segmentation. images: uint8 RGB (batch, height, width, 3), upright, at about the size of the images "
-        "that the network was trained on. probabilities: of each class at each pixel. labels: the likeliest class."
+        "that the network was trained on. probabilities: of each class at each pixel. labels: the most likely class."
     )
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
 
 
 def _largest_difference(runtime: ModuleType, content: bytes, network: SegmentationNetwork, weights: Path) -> float:
-    """Between probabilities by the file and by the network.
+    """The largest difference between probabilities of the file and of the network.
 
     Raises:
         UserError: it is too large, or the file does not run.
@@ -176,10 +176,10 @@ def _largest_difference(runtime: ModuleType, content: bytes, network: Segmentati
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{weights}: the network does not run as ONNX: {error}") from error
     if not max(differences) <= LARGEST_DIFFERENCE:  # NaN is not
-        told = ", ".join(f"{size[1]} x {size[2]}: {d:.1e}" for size, d in zip(TRIED_SIZES, differences, strict=True))
+        by_size = ", ".join(f"{size[1]} x {size[2]}: {d:.1e}" for size, d in zip(TRIED_SIZES, differences, strict=True))
         raise UserError(
             f"{weights}: as ONNX the network computes something else on images of other sizes than it was traced with "
-            f"(largest difference of a probability by size: {told}); its trunk cannot be exported"
+            f"(largest difference of a probability by size: {by_size}); its trunk cannot be exported"
         )
     return max(differences)
 

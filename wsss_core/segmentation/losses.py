@@ -1,4 +1,4 @@
-"""What a segmenter's scores are judged by in training."""
+"""The losses of a segmenter."""
 
 from collections.abc import Sequence
 
@@ -22,24 +22,24 @@ def segmentation_losses(
     """The loss of each of a network's outputs; their sum is minimised.
 
     Args:
-        logits: of ``SegmentationNetwork.all_logits``, (B, K + 1, h_i, w_i).
-        labels: (B, H, W) integers, 0 background, 1..K, ``ignored_value(K)`` (255 up to 254 classes) is left out.
+        logits: from ``SegmentationNetwork.all_logits``, (B, K + 1, h_i, w_i).
+        labels: (B, H, W) integers, 0 background, 1..K; ``ignored_value(K)`` (255 up to 254 classes) is ignored.
         parameters: ``loss`` and ``compared_at``.
-        weights: (B,) float, >= 0: how much each image's pixels count, as :func:`weighted_mean` has it; 1 by default.
+        weights: (B,) float, >= 0: the weight of each image's pixels in :func:`weighted_mean`; 1 by default.
 
     Returns:
-        (len(logits),) float32 or float64, >= 0: 0 where there are no labelled pixels.
+        (len(logits),) float32 or float64, >= 0; 0 without labelled pixels.
     """
     loss = balanced_cross_entropy if parameters.loss == "balanced" else cross_entropy
     return torch.stack([loss(*_brought_together(part, labels, parameters.compared_at), weights) for part in logits])
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Cross entropy over the labelled pixels; of all processes' parts of the batch, if several train.
+    """Cross entropy over the labelled pixels, of the batches of all processes together.
 
     Args:
         logits: (B, K + 1, h, w).
-        labels: (B, h, w) int64; ``ignored_value(K)`` is left out.
+        labels: (B, h, w) int64; ``ignored_value(K)`` is ignored.
         weights: (B,) of the images; 1 by default.
 
     Returns:
@@ -51,16 +51,16 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None)
 
 
 def balanced_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Cross entropy with the background and the objects averaged apart (as OC-CSE's and AEFT's segmenters have it).
+    """Cross entropy with separate means over background and objects (as in OC-CSE's and AEFT's segmenters).
 
     Args:
         logits: (B, K + 1, h, w).
-        labels: (B, h, w) int64; ``ignored_value(K)`` is left out.
+        labels: (B, h, w) int64; ``ignored_value(K)`` is ignored.
         weights: (B,) of the images; 1 by default.
 
     Returns:
-        Half the :func:`weighted_mean` over pixels of the background and half that over pixels of objects, each 0 if
-        there are none.
+        The mean of two :func:`weighted_mean`: over pixels of the background and over pixels of objects, each 0 if there
+        are none.
     """
     ignored = ignored_value(logits.shape[1] - 1)
     each = functional.cross_entropy(logits, labels, ignore_index=ignored, reduction="none")
@@ -70,30 +70,32 @@ def balanced_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | Non
 
 
 def weighted_mean(each: Tensor, where: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean over some pixels, each times its weight; of all processes' parts of the batch, if several train.
+    """Mean over some pixels of value times weight, over the batches of all processes together.
 
-    It is no quotient of weighted sums: there, a weight that all pixels of a batch share would cancel out.
+    The sum is divided by the number of pixels, not by the sum of weights: otherwise a weight that all pixels of a batch
+    share would cancel out.
 
     Args:
         each: (B, h, w) float.
-        where: (B, h, w) bool, the pixels that count.
-        weights: (B,) how much each image's pixels count, >= 0, and 0 not at all; 1 by default.
+        where: (B, h, w) bool, the pixels to count.
+        weights: (B,) the weight of each image's pixels, >= 0; 1 by default.
 
     Returns:
-        The sum of weighted values over the number of pixels of a weight above 0, 0-dimensional; 0 if there are none.
+        The sum of weighted values divided by the number of pixels with a weight above 0, 0-dimensional; 0 if there are
+        none.
     """
     amounts = where.to(each.dtype) if weights is None else where * weights.to(each.dtype)[:, None, None]
     # In float64: a float32 count is exact only up to 16 million, and is divided by the number of processes.
     number = mean_over_processes((amounts > 0).sum(dtype=torch.float64))
-    # Where no process has a pixel, 0 is divided by something.
+    # Without any pixel in any process, 0 is divided by 1.
     return (each * amounts).sum() / torch.where(number > 0, number, 1).to(each.dtype)
 
 
 def resized_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest neighbours, as Pillow picks them.
+    """Resize labels by nearest neighbours, exactly like Pillow.
 
-    torch's own ``nearest`` takes corners instead of centres, and its ``nearest-exact`` computes places in
-    float32. The authors go through Pillow image by image; here only the indices are computed.
+    torch's own ``nearest`` uses corners instead of centres, and its ``nearest-exact`` computes positions in float32.
+    The authors resize each image with Pillow; here only the indices are computed.
 
     Args:
         labels: (B, H, W), any dtype.
@@ -110,7 +112,7 @@ def resized_labels(labels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _brought_together(logits: Tensor, labels: Tensor, at: str) -> tuple[Tensor, Tensor]:
-    """Scores, in float32 at least, and labels (int64) of one size."""
+    """Scores (at least float32) and labels (int64), resized to the same size."""
     logits = logits if logits.dtype == torch.float64 else logits.float()
     if at == "scores":
         return logits, resized_labels(labels, (logits.shape[2], logits.shape[3])).long()
@@ -118,10 +120,9 @@ def _brought_together(logits: Tensor, labels: Tensor, at: str) -> tuple[Tensor, 
 
 
 def _nearest(length: int, wanted: int) -> np.ndarray:
-    """Indices (wanted,) int64 of the pixels that Pillow's nearest filter picks out of ``length``.
+    """Indices (wanted,) int64 of the pixels that Pillow's nearest filter chooses out of ``length``.
 
-    Pillow adds up steps in float64; so does this, for its rounding decides where a place falls between
-    two pixels.
+    Steps are added up in float64 like in Pillow, because the rounding decides between two pixels.
     """
     steps = np.full(wanted, length / wanted)
     steps[0] /= 2  # to the middle of the first pixel

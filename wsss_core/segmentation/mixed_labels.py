@@ -1,4 +1,4 @@
-"""Training images that have a mask, a pseudo label, or neither; and how often each kind comes."""
+"""Training images with a mask, a pseudo label, or neither, and how often each kind is drawn."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ class LabelMapSamples:
     """Training images with their label maps, and whether these are masks.
 
     Attributes:
-        has_mask: of each sample, whether its label map is one of ``masks``.
+        has_mask: for each sample, whether its label map is one of ``masks``.
         labelled: how many samples have a label map.
     """
 
@@ -35,14 +35,14 @@ class LabelMapSamples:
         masks: Mapping[str, Path] | None = None,
         unlabelled: bool = False,
     ) -> None:
-        """Take the images of ``index`` that have a label map or mask.
+        """Use the images of ``index`` that have a label map or mask.
 
         Args:
             index: the training images.
             label_maps: files by image id.
             augmentation: random changes.
-            masks: files by image id, which go before ``label_maps``.
-            unlabelled: take the other images too, without label.
+            masks: files by image id, used in place of ``label_maps``.
+            unlabelled: also use the other images, without labels.
 
         Raises:
             UserError: no image has a label map.
@@ -50,7 +50,7 @@ class LabelMapSamples:
         masks = masks or {}
         found = [masks.get(image_id, label_maps.get(image_id)) for image_id in index.image_ids]
         if not any(found):
-            raise UserError(f"none of the {len(index)} training images has a label map or mask to be trained on")
+            raise UserError(f"none of the {len(index)} training images has a label map or mask to train on")
         taken = [unlabelled or label_map is not None for label_map in found]
         rows = zip(index.image_ids, index.image_paths, found, taken, strict=True)
         chosen = [(image_id, path, label_map) for image_id, path, label_map, kept in rows if kept]
@@ -83,29 +83,29 @@ class LabelMapSamples:
 def order_with_share(
     has_mask: Sequence[bool], share: float, used: int | None = None
 ) -> Callable[[torch.Generator], list[int]]:
-    """Orders of samples in which a share of any stretch, to within one sample, has masks.
+    """Orders of samples in which any contiguous part has the same share of masks, to within one sample.
 
-    So it is in every step, in each part that a step is computed in, and in each process's share of a part. Where
-    the first mask comes is drawn anew for each order, so that over the epochs every place has its share.
+    So every step, each part of a step, and each process's share of a part have this share. The place of the first mask
+    is drawn again for each order, so that over the epochs every place has its share.
 
     Args:
-        has_mask: of each of N samples.
+        has_mask: for each of N samples, whether it has a mask.
         share: of samples with masks, in (0, 1).
-        used: how many samples the steps of an epoch hold, N by default; the last ones of an order are left out.
+        used: how many samples the steps of an epoch use, by default N; the last ones of an order are left out.
 
     Returns:
-        Draws N samples: of each kind, all of them shuffled, and again as often as needed. Those that come again are
-        numbered as :data:`wsss_core.training.batches.Order` says.
+        A function that draws N samples: each kind is shuffled, and repeated as often as needed. Repetitions are
+        numbered as in :data:`wsss_core.training.batches.Order`.
 
     Raises:
-        UserError: all samples, or none, have masks, or the share of those used is less than one sample.
+        UserError: all samples, or none, have masks, or the share of the used samples is less than one sample.
     """
     number = len(has_mask)
     with_mask = [sample for sample in range(number) if has_mask[sample]]
     others = [sample for sample in range(number) if not has_mask[sample]]
     if not with_mask or not others:
         raise UserError(
-            f"'masks_of.share' mixes images with and without masks, and {len(with_mask)} of {number} have one"
+            f"'masks_of.share' mixes images with and without masks, but {len(with_mask)} of {number} have one"
         )
     used = number if used is None else used
     if used * share < 1 - _ROUNDING:
@@ -113,13 +113,13 @@ def order_with_share(
             f"it has to be {math.ceil(1000 / used) / 1000:g} or more" if used > 1 else "more training images are needed"
         )
         raise UserError(
-            f"'masks_of.share' is {share}, by which fewer than one of the {used} images that an epoch's steps hold "
-            f"would have a mask; {remedy}"
+            f"'masks_of.share' is {share}, so that fewer than one of the {used} images in an epoch's steps would have "
+            f"a mask; {remedy}"
         )
 
     def draw(generator: torch.Generator) -> list[int]:
         phase = torch.rand((), generator=generator, dtype=torch.float64).item()
-        # Rounded down, these are how many samples up to each place have masks, but for a constant below 1.
+        # Rounded down, these are the numbers of samples with masks before each place, plus a constant below 1.
         places = np.floor(np.arange(number + 1) * share + phase).astype(int)
         masked = np.diff(places).astype(bool)
         order = np.empty(number, dtype=int)
@@ -131,7 +131,7 @@ def order_with_share(
 
 
 def _repeated(kind: Sequence[int], wanted: int, number: int, generator: torch.Generator) -> list[int]:
-    """So many samples of a kind, each as often as any other one, or once more; shuffled anew for each round."""
+    """``wanted`` samples of a kind, each used equally often (to within one), and shuffled again for each round."""
     drawn: list[int] = []
     for repetition in range(-(-wanted // len(kind))):
         order = torch.randperm(len(kind), generator=generator).tolist()

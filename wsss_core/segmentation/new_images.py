@@ -1,4 +1,4 @@
-"""Images that no data set knows: from the files and folders of a command line to a name for each."""
+"""Finds the images of a command line's files and folders, and gives each a name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,24 +11,24 @@ from wsss_core.segmentation.segmented_folder import SUFFIXES, is_segmented
 
 @dataclass
 class NewImages:
-    """The images to be segmented."""
+    """The images to segment."""
 
     files: dict[str, Path] = field(default_factory=dict)
-    """By name, in the order of the command line: of a file its own without the suffix, in a folder with the path from
-    there, ``/`` between folders."""
+    """By name, in the order of the command line. The name is a file's name without suffix; in a folder, the path from
+    there, with ``/`` between folders."""
     faults: list[str] = field(default_factory=list)
-    """What is wrong with files that are not among ``files``: their names, or their formats."""
+    """What is wrong with the names or formats of further files."""
 
 
 def find_new_images(given: Sequence[Path], left_out: Sequence[Path] = ()) -> NewImages:
-    """The images that paths stand for; what ``python -m wsss_core segment`` has made in a folder is none of them.
+    """The images at some paths, without the results of ``python -m wsss_core segment`` in a folder.
 
     Args:
-        given: image files, and folders whose images, at any depth, are meant.
-        left_out: folders, below those, that are not looked into.
+        given: image files, and folders of images at any depth.
+        left_out: folders within those to leave out.
 
     Raises:
-        UserError: a path does not exist, a folder has no image, or the results of two files would have one name.
+        UserError: a path does not exist, a folder has no image, or the results of two files would have the same name.
     """
     found, folders_left_out = NewImages(), [folder.resolve() for folder in left_out]
     for path in given:
@@ -50,11 +50,11 @@ def find_new_images(given: Sequence[Path], left_out: Sequence[Path] = ()) -> New
             files, faults = {path.stem: path}, []
         else:
             shown = str(path).encode("utf-8", "backslashreplace").decode()
-            files, faults = {}, [f"{shown}: the name is no UTF-8; rename it, for example with `convmv`"]
+            files, faults = {}, [f"{shown}: the name is not UTF-8; rename it, for example with `convmv`"]
         for name, file in files.items():
             if name in found.files and found.files[name].resolve() != file.resolve():
                 raise UserError(
-                    f"{found.files[name]} and {file}: what is made of them would have one name, '{name}'; rename one, "
+                    f"{found.files[name]} and {file}: their results would have the same name, '{name}'; rename one, "
                     "give the folder that holds both, or write them to different folders"
                 )
             found.files.setdefault(name, file)

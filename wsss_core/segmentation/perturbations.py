@@ -1,7 +1,7 @@
 """Perturbations of features, for cross-consistency training (Ouali et al., CVPR 2020, section 3.2).
 
-Sizes are those of the authors' configuration for PASCAL VOC (CCT ``configs/config.json``, ``models/decoders.py``). All
-draw from torch's global generators.
+Constants are from the authors' configuration for PASCAL VOC (CCT ``configs/config.json``, ``models/decoders.py``). All
+perturbations use torch's global generators.
 """
 
 from collections.abc import Callable
@@ -18,22 +18,22 @@ NOISE = 0.3
 DROPPED_ABOVE = (0.7, 0.9)
 """Range of the threshold on channel means, as a share of the largest, above which places are dropped."""
 DROPOUT = 0.5
-"""Share of the channels that are dropped."""
+"""Share of dropped channels."""
 CUT_OUT = 0.4
-"""Height and width of the part that is cut out of an object's bounding box, as a share of the box's."""
+"""Height and width of the part to cut out of an object's bounding box, as a share of the box's."""
 ADVERSARIAL_STEP = 2.0
 """Length of the adversarial change of an image's features."""
 PROBE = 0.1
-"""Length of the change at which the direction of that is found: the default of CCT's function. Its configuration has
-1e-6, a change that float32 cannot add to a feature, so that what is found is the direction of rounding errors."""
+"""Length of the small change that finds the adversarial direction: the default of CCT's function. CCT's configuration
+has 1e-6, a change that float32 cannot add to a feature, so that the direction would be that of rounding errors."""
 
 Perturbation = Callable[[Tensor, Tensor, nn.Module], Tensor]
-"""From features (B, C, h, w), where objects are (B, H, W) bool, of their size or finer, and the decoder, to perturbed
-features."""
+"""Perturbs features (B, C, h, w), given the pixels of objects (B, H, W) bool, of the same size or finer, and the
+decoder."""
 
 
 def noise(features: Tensor) -> Tensor:
-    """Multiply each feature by 1 + u, u uniform in -0.3..0.3 and the same in all images.
+    """Multiply each feature by 1 + u, with u uniform in -0.3..0.3 and the same in all images.
 
     Args:
         features: (B, C, h, w).
@@ -45,7 +45,7 @@ def drop_strongest(features: Tensor) -> Tensor:
     """Set the places of the strongest features to 0.
 
     Args:
-        features: (B, C, h, w), a place's strength is the mean over channels.
+        features: (B, C, h, w); the strength of a place is its mean over channels.
     """
     strength = features.mean(dim=1, keepdim=True)
     low, high = DROPPED_ABOVE
@@ -56,12 +56,12 @@ def drop_strongest(features: Tensor) -> Tensor:
 def cut_out(features: Tensor, objects: Tensor) -> Tensor:
     """Set a random part of each object's bounding box to 0.
 
-    It waits for the device: what hangs together is found on the host. CCT leaves out objects whose outline has 50
-    corners or fewer; here there is a part of every object.
+    This waits for the device, because objects are separated on the host. CCT leaves out objects whose outline has 50
+    corners or fewer; here every object is used.
 
     Args:
         features: (B, C, h, w).
-        objects: (B, H, W) bool, of the features' size or finer; objects are what hangs together over sides.
+        objects: (B, H, W) bool, of the features' size or finer; pixels connected by sides are one object.
     """
     kept = torch.ones(objects.shape, dtype=torch.bool)
     for image, mask in enumerate(objects.cpu().numpy()):
@@ -72,7 +72,7 @@ def cut_out(features: Tensor, objects: Tensor) -> Tensor:
 
 
 def _at_features(places: Tensor, features: Tensor) -> Tensor:
-    """Places (B, H, W) bool as (B, 1, h, w) bool of the features' size: the nearest, as CCT takes them."""
+    """Resize (B, H, W) bool to (B, 1, h, w) bool of the features' size, by nearest neighbours like CCT."""
     size = features.shape[2:]
     places = places[:, None]
     if places.shape[2:] == size:
@@ -88,16 +88,16 @@ def _part_of(start: int, stop: int) -> slice:
 
 
 def adversarial(features: Tensor, decoder: nn.Module) -> Tensor:
-    """Add the step, of length 2 in each image, that changes a decoder's probabilities most.
+    """Add the change, of length 2 in each image, that changes a decoder's probabilities most.
 
     One step of virtual adversarial training (Miyato et al., TPAMI 2018): the direction is the gradient of the
     Kullback-Leibler divergence at a small random change.
 
     Args:
         features: (B, C, h, w).
-        decoder: from features to logits (B, K + 1, h, w).
+        decoder: computes logits (B, K + 1, h, w) from features.
     """
-    with torch.autocast(features.device.type, enabled=False):  # small differences of probabilities
+    with torch.autocast(features.device.type, enabled=False):  # differences of probabilities are small
         given = features.detach()
         given = given if given.dtype == torch.float64 else given.float()
         with torch.no_grad():
@@ -111,7 +111,7 @@ def adversarial(features: Tensor, decoder: nn.Module) -> Tensor:
 
 
 def _of_length(change: Tensor, length: float) -> Tensor:
-    """The change (B, C, h, w) of each image scaled to a Euclidean length; zeros stay zeros."""
+    """Scale each image's change (B, C, h, w) to a Euclidean length; zeros stay zeros."""
     norm = change.flatten(1).norm(dim=1).clamp(min=torch.finfo(change.dtype).tiny)
     return change * (length / norm)[:, None, None, None]
 
@@ -125,4 +125,4 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "without_context": lambda features, objects, decoder: features * _at_features(objects, features),
     "adversarial": lambda features, objects, decoder: adversarial(features, decoder),
 }
-"""By the name that ``consistency.decoders`` has for them."""
+"""The perturbations by their name in ``consistency.decoders``."""

@@ -1,11 +1,11 @@
-"""Stage `predictions`: label maps of images by a trained segmenter.
+"""Stage `predictions`: makes label maps of images with a trained segmenter.
 
 Reading, network, CRF and writing work on different images at the same time, a few images apart:
 
 - threads read, decode, rescale and normalise the next images (``scored_images``);
-- this thread gives the network one batch after the other;
-- processes refine what comes out by the CRF, if there is one and the rule has threads;
-- threads find the largest probabilities if there is none, and write PNG and HDF5.
+- this thread runs the network on one batch after the other;
+- processes refine the results with the CRF, if there is one and the rule has threads;
+- threads find the largest probabilities if there is no CRF, and write PNG and HDF5.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -43,20 +43,20 @@ def predict(
     probabilities_h5: Path | None = None,
     run: Run = Run(),
 ) -> None:
-    """Write the label map of every image of a shard, beside the manifest that lists them.
+    """Write the label map of every image of a shard, next to the manifest that lists them.
 
     Args:
         parameters: scales, flip, arithmetic, CRF.
         index: the shard's images.
         weights: the segmenter's weights.
-        manifest_csv: the manifest to make; see ``write_label_maps``.
-        probabilities_h5: the file to make of the probabilities before the CRF; None to keep none.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        manifest_csv: the manifest to write; see ``write_label_maps``.
+        probabilities_h5: the file to write of the probabilities before the CRF; None keeps none.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
-        UserError: the weights are not a segmenter's, or are one's for other classes than the data set's; an image
-            cannot be read or is not of the size that the index says, or its CRF's process died; or the GPU does not
-            compute in bfloat16.
+        UserError: the weights are not a segmenter's, or are for other classes than the data set's; an image cannot be
+            read or has another size than the index says; the process of its CRF died; or the GPU does not compute in
+            bfloat16.
     """
     device = device_for(run, parameters.arithmetic)
     network = load_segmenter(weights, device)
@@ -75,7 +75,7 @@ def predict(
     write_label_map_files(index, shard.predict, manifest_csv, run.inputs, "predicting")
     if kept is None or probabilities_h5 is None or kept.restore(probabilities_h5):
         return
-    # Label maps of an earlier run were put back, and its probabilities are gone, or damaged.
+    # Label maps of an earlier run were restored, but some of its probabilities are missing or damaged.
     missing = [
         position
         for position, part in shard.parts.items()
@@ -88,30 +88,30 @@ def predict(
 
 
 class _Shard:
-    """The images of a shard on their way through network, CRF and files."""
+    """Takes the images of a shard through network and CRF to files."""
 
     def __init__(self, parameters: Prediction, index: DatasetIndex, network: SegmentationNetwork, threads: int) -> None:
         self._parameters, self._index, self._network, self._threads = parameters, index, network, threads
         self.parts: Mapping[int, Path] = {}
-        """Where the probabilities of each image are kept, if they are."""
+        """The files of each image's probabilities, if they are kept."""
 
     def predict(self, label_maps: Mapping[int, Path | None]) -> Generator[int]:
-        """Make the files of images, and yield the position of each image when they are there.
+        """Write the files of images, and yield the position of each image when its files exist.
 
         Args:
-            label_maps: the label maps to write, by position; None for an image whose probabilities alone are missing.
+            label_maps: the label maps to write, by position; None if only the image's probabilities are missing.
         """
         device = next(self._network.parameters()).device
         batches = batches_of(self._index, label_maps, self._parameters, device)
         order = [position for batch in batches for position in batch if position in label_maps]
         found = scored_images(self._network, self._index, batches, self._parameters, self._threads)
         images = (image for image in found if image.position in label_maps)
-        held: dict[int, ScoredImage] = {}  # by place in the order, from the network until the files are there
+        held: dict[int, ScoredImage] = {}  # by place in the order, from the network until the files exist
         failures: list[BaseException] = []
 
         def scored(number: int) -> ScoredImage:
             if number not in held:
-                if failures:  # the refinement, which is ahead, has met it
+                if failures:  # the refinement, which works ahead, has met it
                     raise failures[0]
                 try:
                     held[number] = next(images)
@@ -143,7 +143,7 @@ class _Shard:
                 yield position
 
     def _write(self, scored: ScoredImage, labels: np.ndarray | None, label_map: Path | None) -> None:
-        """Write the probabilities and the label map of an image, each where it is wanted."""
+        """Write the probabilities and the label map of an image, each if wanted."""
         if self.parts:
             image = self._index.image_ids[scored.position], scored.probabilities
             write_probabilities(self.parts[scored.position], self._network.classes, [image])
@@ -152,7 +152,7 @@ class _Shard:
 
 
 class _Lazy(Sequence[Item]):
-    """Items that are made when they are asked for."""
+    """Items that are made on request."""
 
     def __init__(self, make: Callable[[int], Item], length: int) -> None:
         self._make, self._length = make, length

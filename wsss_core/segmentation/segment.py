@@ -1,4 +1,4 @@
-"""The labels of one image, for programs of one's own; ``segment_images`` labels files, ``predict`` a data set's."""
+"""Labels one image, for users' programs; ``segment_images`` labels files, and ``predict`` a data set."""
 
 from dataclasses import dataclass
 from html import escape
@@ -20,40 +20,40 @@ from wsss_core.segmentation.any_size import labels_of_size, probabilities_of_vie
 from wsss_core.segmentation.prediction_labels import refined_probabilities
 
 DEFAULT = Prediction(scales=(1.0,), flip=False, crf=None)
-"""At the image's own size, once, without a CRF: what the exported ONNX file computes."""
+"""One pass at the image's own size, without a CRF, like the exported ONNX file."""
 SIDE = 320
 """Longest side of a picture in a notebook, pixels."""
 
 
 @dataclass(frozen=True)
 class SegmentedImage:
-    """An image and its labels; in a notebook it draws itself, and NumPy takes it as the array of its labels."""
+    """An image and its labels. A notebook shows it as pictures; NumPy converts it to the array of labels."""
 
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""
     labels: np.ndarray
-    """(H, W) uint8, or uint16 of over 254 classes: positions in ``classes``."""
+    """(H, W) uint8, or uint16 with more than 254 classes: positions in ``classes``."""
     classes: tuple[str, ...]
     """Names of the classes, ``background`` first."""
     probabilities: np.ndarray
     """(K + 1, h, w) float32, before the CRF, at the size at which the network saw the image."""
 
     def shares(self) -> dict[str, float]:
-        """The share of the image's pixels that each class has, of those that it shows; in their order."""
+        """For each class in the labels, its share of the pixels, in class order."""
         values, counts = np.unique(self.labels, return_counts=True)
         return {
             self.classes[value]: float(count / self.labels.size) for value, count in zip(values, counts, strict=True)
         }
 
     def overlay(self) -> np.ndarray:
-        """The labels in their colours over the image, (H, W, 3) uint8 RGB."""
+        """The labels in colours over the image, (H, W, 3) uint8 RGB."""
         return overlay(self.image, self.labels)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.labels, dtype=dtype, copy=copy)
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it."""
+        """The form in a notebook."""
         height, width = shrunken_size(self.labels.shape, SIDE)  # type: ignore[arg-type]
         pictures = []
         for what, pixels in (("the image", self.image), ("its labels", self.overlay())):
@@ -77,24 +77,24 @@ def segment(
     """Label the pixels of one image.
 
     Args:
-        segmenter: of :func:`wsss_core.load_segmenter`, on its device.
-        image: (H, W, 3) uint8 RGB, a Pillow image, or an image file; the last two are read alike
+        segmenter: from :func:`wsss_core.load_segmenter`, on its device.
+        image: (H, W, 3) uint8 RGB, a Pillow image, or an image file; the last two are read in the same way
             (:func:`wsss_core.datasets.images.read_image`).
         settings: scales, flip, CRF.
-        long_side: pixels of the longer side at which the network sees the image, at most: ``dataset.long_side`` of
-            the images that it was trained on. By default only what memory does not hold is shrunk
+        long_side: the longest side, in pixels, of the image that the network sees: ``dataset.long_side`` of its
+            training images. By default only images too large for memory are shrunk
             (:func:`wsss_core.segmentation.any_size.seen_size`).
 
     Returns:
         The labels, at the image's own size.
 
     Raises:
-        UserError: the image cannot be read, or the array is no image.
-        TypeError: something else is given than a segmenter and an image.
+        UserError: the image cannot be read, or the array is not an image.
+        TypeError: an argument is not a segmenter or not an image.
     """
     if not isinstance(segmenter, SegmentationNetwork):
         raise TypeError(
-            f"segment takes a network of wsss_core.load_segmenter, and then an image; not {type(segmenter).__name__}"
+            f"segment takes a network from wsss_core.load_segmenter, and then an image; not {type(segmenter).__name__}"
         )
     pixels = _pixels(image)
     size: tuple[int, int] = (pixels.shape[0], pixels.shape[1])
@@ -105,7 +105,7 @@ def segment(
 
 
 def _pixels(image: object) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of whatever was given."""
+    """The image as (H, W, 3) uint8 RGB."""
     if isinstance(image, Image.Image):
         image = pixels_of(image)
     elif isinstance(image, (str, Path)):

@@ -1,4 +1,4 @@
-"""Labels of new images by a trained segmenter: one after the other, whatever happens to single ones."""
+"""Labels new images with a trained segmenter, one after the other; a failure of one does not stop the others."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -26,15 +26,15 @@ from wsss_core.segmentation.prediction_labels import refined_probabilities
 from wsss_core.segmentation.segmented_folder import LABELS, OVERLAYS, PROBABILITIES, Done, SegmentedFolder
 
 NO_MEMORY = ("can't allocate memory", "out of memory")
-"""What torch says when there is too little."""
+"""Parts of torch's messages about too little memory."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be made of each image, beside its label map."""
+    """What to write for each image in addition to its label map, and how to compute it."""
 
     prediction: Prediction
-    """Scales, flip, arithmetic, CRF; ``keep_probabilities`` for the probabilities, at the size that the network
+    """Scales, flip, arithmetic, CRF; ``keep_probabilities`` writes the probabilities, at the size that the network
     sees."""
     long_side: int | None = None
     """See :func:`wsss_core.segmentation.any_size.seen_size`."""
@@ -43,41 +43,41 @@ class Wanted:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The folders of the files to make."""
+        """The folders of the files to write."""
         further = {OVERLAYS: self.overlays, PROBABILITIES: self.prediction.keep_probabilities}
         return (LABELS, *(kind for kind, wanted in further.items() if wanted))
 
     @property
     def settings(self) -> dict[str, object]:
-        """What the label maps depend on, as JSON values."""
+        """The settings that label maps depend on, as JSON values."""
         of_prediction = self.prediction.model_dump(mode="json", exclude={"keep_probabilities"})
         return {"prediction": of_prediction, "long_side": self.long_side}
 
 
 @dataclass
 class Outcome:
-    """What came out."""
+    """The result of a run."""
 
     made: int = 0
-    """Images that this run has done."""
+    """Images that this run has labelled."""
     earlier: int = 0
-    """Images that an earlier run had done."""
+    """Images that an earlier run has labelled."""
     shrunken: int = 0
-    """Of those that this run has done, the network saw so many smaller than they are."""
+    """How many of the images of this run were shrunk for the network."""
     faults: list[str] = field(default_factory=list)
-    """What is wrong with images that could not be done."""
+    """What is wrong with images that could not be labelled."""
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """An image and what the network made of it."""
+    """An image and the network's result."""
 
     fingerprint: str
-    """Of the file, before it was read."""
+    """The file's state before it was read."""
     pixels: np.ndarray
     """(H, W, 3) uint8 RGB."""
     seen: np.ndarray
-    """(h, w, 3) uint8 RGB: the same as the network saw it."""
+    """(h, w, 3) uint8 RGB: the image that the network saw."""
     probabilities: np.ndarray
     """(K + 1, h, w) float32, before the CRF."""
 
@@ -85,31 +85,31 @@ class _Scored:
 def segment_images(
     weights: Path, files: Mapping[str, Path], out: Path, wanted: Wanted, device: str = "auto", threads: int = 1
 ) -> Outcome:
-    """Write labels of images; a killed run loses the images in flight.
+    """Write labels of images; a killed run only loses the images in progress.
 
-    In ``out`` there are then ``labels/<name>.png``, ``overlays/<name>.jpg`` and ``probabilities/<name>.h5`` (these two
-    if they are wanted), ``classes.csv`` (which value is which class), ``segmented.csv`` (a row an image) and
+    This writes to ``out``: ``labels/<name>.png``, ``overlays/<name>.jpg`` and ``probabilities/<name>.h5`` (both if
+    wanted), ``classes.csv`` (the values of the classes), ``segmented.csv`` (a row for each image) and
     ``settings.json``.
 
     Args:
-        weights: the segmenter's file, which needs nothing else.
+        weights: the segmenter's file, which needs no other file.
         files: image files by name.
-        out: the folder; it holds labels of this network with these settings only.
-        wanted: what is made.
+        out: the folder; it only holds labels of this network with these settings.
+        wanted: what to write.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: processes for the CRF; with 1 it takes turns with the network, and memory is least.
+        threads: processes for the CRF; with 1, it takes turns with the network, which needs the least memory.
 
     Raises:
         UserError: the weights are not a segmenter's, ``out`` holds other labels, or a file cannot be written.
     """
     prediction = wanted.prediction
     chosen = device_for(Run(device=device), prediction.arithmetic)
-    # The network as it was read goes at once: in memory there is only the copy for use.
+    # The original network is dropped at once: only the copy stays in memory.
     network = prediction_network(load_segmenter(weights, chosen), prediction)
     folder = SegmentedFolder(out, weights, network.classes, wanted.settings)
     left = [name for name, file in files.items() if not folder.has(name, fingerprint(file.absolute()), wanted.kinds)]
     outcome = Outcome(earlier=len(files) - len(left))
-    held: dict[int, _Scored] = {}  # by place in the order, from the network until the files are there
+    held: dict[int, _Scored] = {}  # by place in the order, from the network until the files exist
 
     def to_refine(number: int) -> tuple[np.ndarray, np.ndarray]:
         before, pixels = read(number)
@@ -140,14 +140,14 @@ def segment_images(
 
 
 def _read(path: Path) -> tuple[str, np.ndarray]:
-    """What a file was like before it was read, and its image."""
+    """A file's state before it was read, and its image."""
     return fingerprint(path.absolute()), read_image(path)
 
 
 def _write(
     folder: SegmentedFolder, name: str, file: Path, image: _Scored, refined: np.ndarray, kinds: Collection[str]
 ) -> bool:
-    """Write an image's files, then its row; whether the network saw it smaller than it is."""
+    """Write an image's files, then its row; returns whether it was shrunk for the network."""
     size, seen = _size(image.pixels), _size(image.seen)
     labels = labels_of_size(refined, size)
     if PROBABILITIES in kinds:
@@ -161,10 +161,10 @@ def _write(
 
 
 def _fault(file: Path, error: Exception) -> str:
-    """What is wrong with an image.
+    """What is wrong with an image, in words.
 
     Raises:
-        Exception: ``error`` itself, if it is a fault of the program.
+        Exception: ``error``, if it is a fault of the program.
     """
     if isinstance(error, UserError):
         return str(error)

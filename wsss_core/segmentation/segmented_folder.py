@@ -1,4 +1,4 @@
-"""The folder that labels of new images go to: its files, and the record that lets a killed run go on."""
+"""The folder for labels of new images: its files, and the record with which a killed run is resumed."""
 
 import csv
 import hashlib
@@ -20,17 +20,17 @@ from wsss_core.files.atomic import atomic_path, write_json, write_text
 
 LABELS, OVERLAYS, PROBABILITIES = "labels", "overlays", "probabilities"
 SUFFIXES = {LABELS: ".png", OVERLAYS: ".jpg", PROBABILITIES: ".h5"}
-"""Of the files in each folder."""
+"""Suffixes of the files in each folder."""
 ANY_PATH = "surrogateescape"
-"""How names of files that are no UTF-8 are written to a text."""
+"""How file names that are not UTF-8 are written to a text."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What was made of an image: a row of ``segmented.csv``."""
+    """A labelled image: a row of ``segmented.csv``."""
 
     name: str
-    """What its files are called, without suffix."""
+    """The name of its files, without suffix."""
     image: str
     """The image file."""
     height: int
@@ -42,16 +42,16 @@ class Done:
     seen_width: int
     """Of the image as the network saw it, pixels."""
     classes: str
-    """Names of the classes that the label map has, with ``;`` between them."""
+    """Names of the classes in the label map, with ``;`` between them."""
     fingerprint: str
-    """Of the image file, by which a change is seen."""
+    """Of the image file, to recognise changes."""
 
 
 COLUMNS = tuple(field.name for field in fields(Done))
 
 
 class SegmentedFolder:
-    """A folder of label maps of one network with one kind of settings; in use by one run at a time."""
+    """A folder of label maps of one network with the same settings, for one run at a time."""
 
     def __init__(self, folder: Path, weights: Path, classes: Sequence[str], settings: Mapping[str, Any]) -> None:
         """Open the folder, or make it.
@@ -63,21 +63,21 @@ class SegmentedFolder:
             settings: JSON values that the labels depend on.
 
         Raises:
-            UserError: the folder holds what another network or other settings made.
+            UserError: the folder holds labels of another network or other settings.
         """
         self.folder, self.classes, self.record = folder, tuple(classes), folder / "segmented.csv"
         with open(weights, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         identity = {"weights_sha256": digest, "settings": dict(settings)}
-        told = folder / "settings.json"
-        if told.exists():
-            differences = _differences(_read_settings(told), identity)
+        settings_json = folder / "settings.json"
+        if settings_json.exists():
+            differences = _differences(_read_settings(settings_json), identity)
             if differences:
                 raise UserError(
-                    f"{folder}: holds labels of {differences} ({told} says which); choose another folder, or remove "
-                    "this one"
+                    f"{folder}: holds labels of {differences} ({settings_json} says which); choose another folder, or "
+                    "remove this one"
                 )
-        write_json(told, {"weights": str(weights), **identity})
+        write_json(settings_json, {"weights": str(weights), **identity})
         _write_classes(folder / "classes.csv", classes)
         self.done = {row.name: row for row in _read_record(self.record)}
         self._write_record()
@@ -87,22 +87,22 @@ class SegmentedFolder:
         return self.folder / kind / f"{name}{SUFFIXES[kind]}"
 
     def has(self, name: str, fingerprint: str, kinds: Sequence[str]) -> bool:
-        """Whether all of an image's files of these kinds are there, made of the image as it is now."""
+        """Whether all of an image's files of these kinds exist and were made from the image in its present state."""
         row = self.done.get(name)
         return row is not None and row.fingerprint == fingerprint and all(self.path(k, name).exists() for k in kinds)
 
     def add(self, row: Done) -> None:
-        """Write down that an image's files are there."""
+        """Record that an image's files exist."""
         self.done[row.name] = row
         with full_disk_told(self.record), open(self.record, "a", encoding="utf-8", errors=ANY_PATH, newline="") as file:
             file.write(_lines([row]))
 
     def finish(self) -> None:
-        """Write the record anew, a row an image, sorted by name."""
+        """Write the record again, sorted by name, with one row for each image."""
         self._write_record()
 
     def _write_record(self) -> None:
-        # A kill may have cut the last line short: nothing may be appended to that.
+        # The last line may be cut short after a kill: nothing may be appended to it.
         rows = [self.done[name] for name in sorted(self.done)]
         with atomic_path(self.record) as temporary, open(temporary, "w", encoding="utf-8", errors=ANY_PATH) as file:
             file.write(f"{','.join(COLUMNS)}\n{_lines(rows)}")
@@ -124,13 +124,13 @@ def _lines(rows: Sequence[Done]) -> str:
 
 
 def _read_record(path: Path) -> list[Done]:
-    """The images that an earlier run has done; a line that a kill has cut short says nothing."""
+    """The images that an earlier run has finished; a line that is cut short is ignored."""
     if not path.exists():
         return []
     whole = path.read_text(encoding="utf-8", errors=ANY_PATH).rpartition("\n")[0]
     rows = []
     for row in csv.DictReader(io.StringIO(whole)):
-        with suppress(KeyError, TypeError, ValueError):  # a row is no longer one that this program wrote
+        with suppress(KeyError, TypeError, ValueError):  # the row was changed after this program wrote it
             size, seen = (int(row["height"]), int(row["width"])), (int(row["seen_height"]), int(row["seen_width"]))
             rows.append(Done(row["name"], row["image"], *size, *seen, row["classes"], row["fingerprint"]))
     return rows
@@ -141,7 +141,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {key: found[key] for key in ("weights_sha256", "settings")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not one of `python -m wsss_core segment`; choose another folder") from error
+        raise UserError(f"{path}: is not from `python -m wsss_core segment`; choose another folder") from error
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -153,7 +153,7 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def _write_classes(path: Path, classes: Sequence[str]) -> None:
-    """Write which value of a label map is which class, in which colour of the overlays."""
+    """Write the label map's value and the overlay's colour of each class."""
     values = np.arange(len(classes), dtype=label_type(len(classes) - 1))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

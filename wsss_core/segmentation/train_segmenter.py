@@ -31,29 +31,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingLabels:
-    """The label maps that a segmenter learns from: palette PNGs by image id; 0 is background, 255 is left out."""
+    """The label maps for training: palette PNGs by image id; 0 is background, 255 is ignored."""
 
     label_maps: Mapping[str, Path]
-    """Pseudo labels, or all masks; images without one are not learned from, or only by consistency."""
+    """Pseudo labels, or all masks; images without one are not used, or only for consistency."""
     masks: Mapping[str, Path] | None = None
-    """Of some images, in place of ``label_maps``."""
+    """Masks of some images, used in place of ``label_maps``."""
     masks_of: MasksOf | None = None
-    """How these images are mixed with the others; None if there are no such two kinds."""
+    """How these images are mixed with the others; None if there is only one kind."""
     dataset: str | None = None
-    """Name of the data set, for the file of weights: it is part of what the network was trained on."""
+    """Name of the data set, for the description of the training in the file of weights."""
 
 
 @dataclass(frozen=True)
 class StartingNetwork:
-    """The weights that a segmenter starts from."""
+    """The weights at the start of a training."""
 
     file: Path
-    """The file that the setting ``weights`` names, with a whole network (with ``epochs: 0``, to use as it is);
-    without that setting a file with the trunk's weights."""
+    """The file in the setting ``weights``, with a whole network (used without training if ``epochs: 0``); without that
+    setting, a file with the trunk's weights."""
     trained_on: str
-    """What they have been trained on, in words; for the log, and the file of weights."""
+    """The data that the weights were trained on, in words; for the log, and the file of weights."""
     fully_connected: Path | None = None
-    """The file with VGG-16's fc6 and fc7 that LargeFOV's start from; None: from random weights."""
+    """The file with VGG-16's fc6 and fc7 for LargeFOV; None for random weights."""
 
 
 def train_segmenter(
@@ -66,21 +66,21 @@ def train_segmenter(
     training_csv: Path,
     run: Run = Run(),
 ) -> None:
-    """Train a segmenter; a killed run goes on after its last finished epoch.
+    """Train a segmenter; a killed run continues after its last finished epoch.
 
     Args:
         parameters: network, loss, optimisation, augmentation.
         trunk: the trunk's settings.
         index: the training images.
-        labels: what it learns from.
-        start: what it starts from.
-        weights: the file of weights to make.
-        training_csv: the training curve to make: epoch, losses, learning rate.
-        run: how it is run; ``inputs`` are those of the whole work, for resuming.
+        labels: the label maps for training.
+        start: the weights to start from.
+        weights: the file of weights to write.
+        training_csv: the training curve to write: epoch, losses, learning rate.
+        run: how to run it; ``inputs`` are those of the whole work, for resuming.
 
     Raises:
         UserError: the weights do not fit, a label map has another size than its image, there are too few images
-            for the network or the share of masks, or the loss is not finite any more.
+            for the network or the share of masks, or the loss is no longer finite.
     """
     optimisation = parameters.optimisation
     name = parameters.network  # type: ignore[attr-defined]
@@ -96,13 +96,13 @@ def train_segmenter(
         log.info("%s: its weights start from %s", name, start.trained_on)
         if optimisation.epochs == 0:
             return Prepared(None, lambda path: save_segmenter(path, network, trained_on(start.file)))
-        # Without a list of masks, the label maps are all pseudo labels or all masks.
+        # Without a list of masks, the label maps are either all pseudo labels or all masks.
         unlabelled = parameters.consistency is not None and not labels.label_maps
         samples = LabelMapSamples(index, labels.label_maps, parameters.augmentation, labels.masks, unlabelled)
         of = "" if labels.dataset is None else f" of {labels.dataset}"
-        told = f"{start.trained_on}, segmentation labels of {samples.labelled} images{of}"
+        data = f"{start.trained_on}, segmentation labels of {samples.labelled} images{of}"
         task = _segmentation_task(network, parameters, samples, labels.masks_of)
-        return Prepared(task, lambda path: save_segmenter(path, network, told))
+        return Prepared(task, lambda path: save_segmenter(path, network, data))
 
     make_weights(weights, training_csv, optimisation, run, prepare)
 
@@ -113,7 +113,7 @@ def _segmentation_task(
     samples: LabelMapSamples,
     masks_of: MasksOf | None,
 ) -> Task:
-    """Learn the labels of ``samples``."""
+    """The training on the labels of ``samples``."""
     optimisation = parameters.optimisation
     network.train()
     if parameters.freeze_batch_norm:
@@ -134,7 +134,7 @@ def _segmentation_task(
         groups.append(ParameterGroup(whole.decoders.parameters(), optimisation.head_factor))
 
     def prepare(batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
-        return *batch, torch.nonzero(~batch[2]).flatten()  # how many these are the host has to know
+        return *batch, torch.nonzero(~batch[2]).flatten()  # on the host, which has to know their number
 
     def loss(batch: tuple[Tensor, Tensor, Tensor, Tensor], epoch: int) -> dict[str, Tensor]:
         images, labels, has_mask, others = batch
@@ -160,7 +160,7 @@ def _segmentation_task(
 
 
 def _check_parts(network: SegmentationNetwork, images: int, parts: int) -> None:
-    """Refuse a step of so many images if its parts are too small for the network."""
+    """Refuse a step of ``images`` images if its parts are too small for the network."""
     least = network.least_images
     if least > 1 and images // parts < least:
         remedy = (
@@ -169,22 +169,22 @@ def _check_parts(network: SegmentationNetwork, images: int, parts: int) -> None:
             else "train on more images (a longer list, if 'masks_of' names one)"
         )
         raise UserError(
-            f"training the segmenter: the images of a step are {images}, in parts: {parts}, and network: "
-            f"{network.description['network']} normalises over the images of a part, {least} at least; {remedy}"
+            f"training the segmenter: images in a step: {images}, parts of a step: {parts}; but the network "
+            f"{network.description['network']} normalises over a part, which needs at least {least} images; {remedy}"
         )
 
 
 def start_from_segmenter(path: Path, network: SegmentationNetwork, whole: bool) -> None:
-    """Put the weights of another segmenter into ``network``, in place.
+    """Load the weights of another segmenter into ``network``, in place.
 
     Args:
-        path: a file of :func:`save_segmenter`.
+        path: a file written by :func:`save_segmenter`.
         network: any segmenter with the same trunk.
-        whole: the file has to hold the very same network, for the same classes; else the trunk is enough, and
-            other layers are taken where the classes are the same and names and shapes agree.
+        whole: require the same network, for the same classes; else the trunk is enough, and other layers are used if
+            the classes are the same and names and shapes agree.
 
     Raises:
-        UserError: the file is missing, damaged or of another trunk, or ``whole`` and of another network.
+        UserError: the file is missing, damaged or for another trunk, or for another network although ``whole``.
     """
     given, wanted = load_segmenter(path), network.description
     if whole:
@@ -195,7 +195,7 @@ def start_from_segmenter(path: Path, network: SegmentationNetwork, whole: bool) 
         ]
         if differences:
             raise UserError(
-                f"{path}: holds a segmenter other than the one to be used without training: {'; '.join(differences)}"
+                f"{path}: holds another segmenter than the one to use without training: {'; '.join(differences)}"
             )
         network.load_state_dict(given.state_dict())
         return

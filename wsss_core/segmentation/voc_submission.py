@@ -1,7 +1,7 @@
-"""The archive of label maps that the PASCAL VOC server scores.
+"""Makes the archive of label maps for the PASCAL VOC server.
 
-The layout is that of the VOC2012 development kit: ``results/VOC2012/Segmentation/<competition>_test_cls/<id>.png``, one
-8-bit palette image for each image of the test list, of its size, whose values are the classes; 255 is not allowed.
+The layout is that of the VOC2012 development kit: ``results/VOC2012/Segmentation/<competition>_test_cls/<id>.png``, an
+8-bit palette image of the same size for each image of the test list. Its values are the classes; 255 is not allowed.
 """
 
 import gzip
@@ -20,23 +20,23 @@ from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path
 
 SHOWN = 20
-"""Faults that a message lists."""
+"""A message lists at most this many faults."""
 log = logging.getLogger(__name__)
 
 
 def make_voc_submission(
     label_maps: Mapping[str, Path], index: DatasetIndex, competition: str, archive_tgz: Path
 ) -> None:
-    """Pack the test images' label maps for the VOC server, and check what was packed.
+    """Pack the test images' label maps for the VOC server, and check the archive.
 
     Args:
         label_maps: palette PNG files by image id.
         index: the test images.
         competition: ``comp5`` or ``comp6``.
-        archive_tgz: the archive to make; equal label maps give equal bytes.
+        archive_tgz: the archive to write; equal label maps give equal bytes.
 
     Raises:
-        UserError: the archive is not what the server takes (see :func:`submission_faults`), or a file is missing.
+        UserError: the server would refuse the archive (see :func:`submission_faults`), or a file is missing.
     """
     folder = submission_folder(competition)
     with atomic_path(archive_tgz) as temporary:
@@ -57,17 +57,17 @@ def make_voc_submission(
         if faults:
             more = [f"... and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
             lines = "\n".join(f"  {fault}" for fault in [*faults[:SHOWN], *more])
-            raise UserError(f"{archive_tgz}: the VOC server would not take this archive:\n{lines}")
+            raise UserError(f"{archive_tgz}: the VOC server would refuse this archive:\n{lines}")
     log.info("%s: %d label maps for %s, checked", archive_tgz, len(label_maps), competition)
 
 
 def submission_folder(competition: str) -> str:
-    """Where the server looks for the label maps of ``comp5`` or ``comp6``."""
+    """The folder of the label maps of ``comp5`` or ``comp6`` in the archive."""
     return f"results/VOC2012/Segmentation/{competition}_test_cls"
 
 
 def submission_faults(archive_tgz: Path, index: DatasetIndex, competition: str) -> Iterator[str]:
-    """What the VOC server would not take in an archive.
+    """The reasons for which the VOC server would refuse an archive.
 
     Args:
         archive_tgz: the archive.
@@ -75,7 +75,7 @@ def submission_faults(archive_tgz: Path, index: DatasetIndex, competition: str) 
         competition: ``comp5`` or ``comp6``.
 
     Yields:
-        A sentence for each file that is missing, does not belong there, or is no palette PNG with VOC's colours, the
+        A sentence for each file that is missing, does not belong there, or is not a palette PNG with VOC's colours, the
         image's size and the values 0 to K.
     """
     folder, rows = submission_folder(competition), index.table
@@ -103,7 +103,7 @@ def _label_map_faults(content: bytes, size: tuple[int, int], classes: int) -> It
     if image.format != "PNG" or image.mode != "P":
         yield f"is {image.format} of mode {image.mode}; expected a PNG with a palette"
         return
-    # Pillow reads as many colours as the file has; a value beyond them has none.
+    # Pillow reads as many colours as the file has; a larger value has no colour.
     colours = np.array(image.getpalette() or [], dtype=np.uint8).reshape(-1, 3)
     if len(colours) <= classes or (colours != voc_palette()[: len(colours)]).any():
         yield "has other colours than VOC's palette"

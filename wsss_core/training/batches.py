@@ -1,4 +1,4 @@
-"""Which images a step of a training takes, in which order and with which random changes."""
+"""Chooses the images of each training step, their order and their random changes."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -8,14 +8,14 @@ from torch.utils.data import Dataset
 
 Batch = Any
 BatchSize = Callable[[int], int]
-"""From the epoch to the images of a step."""
+"""The number of images in a step of an epoch."""
 Order = Callable[[torch.Generator], list[int]]
-"""Draws the samples of an epoch, as many as there are, in their order. A sample may come several times: of N samples,
-the r-th repetition (from 0) of sample i is called r * N + i, and has random changes of its own."""
+"""Draws the samples of an epoch in their order, as many as there are samples. A sample may be drawn several times: with
+N samples, the r-th repetition (from 0) of sample i has the number r * N + i, and its own random changes."""
 
 
 class Samples(Protocol):
-    """The training samples; random changes draw from torch's global generator."""
+    """The training samples; random changes use torch's global generator."""
 
     def __len__(self) -> int: ...
 
@@ -23,7 +23,7 @@ class Samples(Protocol):
 
 
 def mix_seed(*numbers: int) -> int:
-    """One 63-bit seed from several numbers; different tuples give unrelated seeds."""
+    """A 63-bit seed from several numbers; different tuples give unrelated seeds."""
     state = 0x9E3779B97F4A7C15
     for number in numbers:
         state = (state ^ (number + 0x7F4A7C15)) * 0xBF58476D1CE4E5B9 % 2**64
@@ -32,18 +32,18 @@ def mix_seed(*numbers: int) -> int:
 
 
 class SeededSamples(Dataset[Batch]):
-    """Seeds each sample by (seed, epoch, index): the same on any number of workers and processes."""
+    """Seeds each sample by (seed, epoch, index), so that workers and processes make no difference."""
 
     def __init__(self, samples: Samples, seed: int) -> None:
         """Wrap ``samples``."""
         self.samples, self.seed = samples, seed
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """The sample of an epoch and an index; beyond the samples, a repetition (see ``Order``)."""
+        """The sample with an epoch and an index; larger indices are repetitions (see ``Order``)."""
         epoch, index = key
         with torch.random.fork_rng(devices=[]):
-            # The CPU's generator alone: torch.manual_seed would also restart the device's, but only
-            # where samples are loaded in this process.
+            # Only the CPU's generator: torch.manual_seed would also restart the device's, but only if samples are
+            # loaded in this process.
             torch.default_generator.manual_seed(mix_seed(self.seed, epoch, index))
             return self.samples[index % len(self.samples)]
 
@@ -51,8 +51,8 @@ class SeededSamples(Dataset[Batch]):
 class EpochBatches:
     """Yields this process's share of the batches of one epoch, as lists of (epoch, index).
 
-    A step may be computed in parts, one after the other. Each process has its share of every part, so that a part
-    has the same images whatever the number of processes.
+    A step may be computed in parts, one after the other. Each process has its share of every part, so that the images
+    of a part do not depend on the number of processes.
     """
 
     def __init__(
@@ -69,13 +69,12 @@ class EpochBatches:
 
         Args:
             samples: number of samples.
-            batch_size: images of a step, of all processes together; has to be a multiple of their number times
-                that of parts.
+            batch_size: images of a step, of all processes together; a multiple of ``processes`` times ``parts``.
             seed: of the order.
-            process: this process's place among those that train together.
-            processes: their number.
+            process: the number of this process, from 0.
+            processes: how many processes train together.
             order: draws the samples of an epoch; by default each once, shuffled.
-            parts: equal stretches of a step; a list has this process's samples of the first, then of the next.
+            parts: equal parts of a step; a list has this process's samples of the first part, then of the next.
         """
         self.order = order or self._shuffled
         self.samples, self.batch_size, self.seed = samples, batch_size, seed
@@ -83,7 +82,7 @@ class EpochBatches:
         self.begin(0)
 
     def begin(self, epoch: int, step: int = 0) -> None:
-        """Let the next iteration be over an epoch, from one of its steps on."""
+        """Let the next iteration start at a step of an epoch."""
         self.epoch, self.step = epoch, step
 
     def steps(self, epoch: int) -> int:

@@ -1,10 +1,10 @@
-"""How far a training has come, on disk: after an epoch, or where SIGTERM stopped it within one."""
+"""Saves the state of a training: after each epoch, and when SIGTERM stops it within one."""
 
 import copy
 import logging
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,25 +33,30 @@ class Position:
     curve: list[dict[str, float]] = field(default_factory=list)
     """A row for each finished epoch."""
     step: int = 0
-    """Steps finished of the epoch under way."""
+    """Finished steps of the current epoch."""
     sums: dict[str, float] = field(default_factory=dict)
-    """Of the losses, by name, over these steps."""
+    """Sums of the losses over these steps, by name."""
 
     @property
     def epoch(self) -> int:
-        """The epoch under way, from 0."""
+        """The current epoch, from 0."""
         return len(self.curve)
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """Add a step's losses to the sums."""
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
 
 
 class Checkpoint:
     """A file with the state of network, optimiser and random generators at a position."""
 
     def __init__(self, path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-        """Nothing is read or written yet."""
+        """Read and write nothing yet."""
         self.path, self.network, self.optimizer, self.device = path, network, optimizer, device
 
     def save(self, position: Position) -> None:
-        """Write the state; all processes of a training have to call this, and wait until it is done.
+        """Write the state; all processes of a training have to call this, and it waits for all of them.
 
         Raises:
             UserError: the disk is full.
@@ -68,22 +73,22 @@ class Checkpoint:
             "sums": position.sums,
         }
         if is_main_process():
-            # torch writes to Python's file, not to the path: its own files do not tell why they cannot be written.
+            # Through Python's file, not the path: torch's own errors do not say why a file cannot be written.
             with atomic_path(self.path) as temporary, open(temporary, "wb") as file:
                 torch.save(state, file)
         any_process(False)
 
     def load(self, steps: Sequence[int] | None = None) -> Position:
-        """Put the saved state, if there is one, into network, optimiser and random generators.
+        """Restore network, optimiser and random generators, if there is a saved state.
 
         Args:
-            steps: of each epoch of the training; None if any position will do.
+            steps: the number of steps of each epoch, to check the position; None accepts any.
 
         Returns:
-            The position it was saved at; the beginning where there is none, or it is damaged.
+            The saved position; the beginning if there is none or it is damaged.
 
         Raises:
-            UserError: another job is writing the file at this very moment.
+            UserError: another job is writing the file at the same time.
         """
         state = self._read(steps)
         position = Position()
@@ -94,7 +99,7 @@ class Checkpoint:
         return position
 
     def _restore(self, state: dict[str, Any]) -> bool:
-        """Put a state into all that it is of; whether that worked. If not, everything is as it was."""
+        """Restore a state; returns whether that worked. If not, nothing has changed."""
         network = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
         optimizer, generator = copy.deepcopy(self.optimizer.state_dict()), torch.get_rng_state()
         try:
@@ -102,19 +107,19 @@ class Checkpoint:
             self.optimizer.load_state_dict(state["optimizer"])
             self._restore_generators(state["generators"])
             return True
-        except Exception as error:  # whatever the checks have missed
-            self._tell_damage(error)
+        except Exception as error:  # anything that the checks have missed
+            self._log_damage(error)
             self.network.load_state_dict(network)
             self.optimizer.load_state_dict(optimizer)
             torch.set_rng_state(generator)
             return False
 
-    def _tell_damage(self, error: Exception) -> None:
+    def _log_damage(self, error: Exception) -> None:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         log.warning("%s is damaged (%s): the training starts from its beginning", self.path, reason)
 
     def _restore_generators(self, states: list[Tensor]) -> None:
-        """Put the random generators where they were, if as many processes train as when they were saved."""
+        """Restore the random generators, if the number of processes is the same as when they were saved."""
         processes = number_of_processes()
         kinds = 2 if self.device.type == "cuda" else 1
         if len(states) == kinds * processes:
@@ -123,7 +128,7 @@ class Checkpoint:
                 torch.cuda.set_rng_state(states[processes + process_number()].cpu(), self.device)
 
     def _read(self, steps: Sequence[int] | None) -> dict[str, Any] | None:
-        """The state in the file, if there is one that fits this training; nothing is changed by looking at it."""
+        """The state in the file, if it fits this training; changes nothing."""
         if not self.path.exists():
             return None
         try:
@@ -134,16 +139,16 @@ class Checkpoint:
             _check_optimizer(state["optimizer"], self.optimizer)
             _check_generators(state["generators"])
             return state
-        except Exception as error:  # of a damaged file, torch raises nearly every type there is
-            self._tell_damage(error)
+        except Exception as error:  # for a damaged file, torch raises nearly every type there is
+            self._log_damage(error)
             return None
 
 
 def _check_bytes(path: Path) -> None:
-    """See to it that a file is as it was written: torch does not compare the checksums in it.
+    """Compare the checksums in a file, which torch does not do.
 
     Raises:
-        ValueError, zipfile.BadZipFile, OSError: it is not.
+        ValueError, zipfile.BadZipFile, OSError: the file is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
@@ -152,18 +157,18 @@ def _check_bytes(path: Path) -> None:
 
 def _check_position(state: Any, steps: Sequence[int] | None) -> None:
     if not isinstance(state, dict):
-        raise ValueError("it holds no state of a training")
+        raise ValueError("it does not hold the state of a training")
     curve, step, sums = state["curve"], state["step"], state["sums"]
     if not isinstance(curve, list) or not all(map(_is_of_numbers, curve)) or not _is_of_numbers(sums):
-        raise ValueError("it holds no training curve")
+        raise ValueError("it does not hold a training curve")
     if not isinstance(step, int) or isinstance(step, bool) or step < 0:
-        raise ValueError(f"{step} is no number of steps")
+        raise ValueError(f"{step} is not a number of steps")
     if steps is not None and (len(curve) > len(steps) or (step and step >= [*steps, 0][len(curve)])):
         raise ValueError(f"this training has no epoch {len(curve) + 1} with {step} steps before its end")
 
 
 def _is_of_numbers(values: Any) -> bool:
-    """Whether it is a mapping from names to numbers."""
+    """Whether it is a dict from names to numbers."""
     return isinstance(values, dict) and all(
         isinstance(name, str) and isinstance(value, int | float) for name, value in values.items()
     )
@@ -172,12 +177,12 @@ def _is_of_numbers(values: Any) -> bool:
 def _check_network(saved: Any, network: nn.Module) -> None:
     own = network.state_dict()
     if not isinstance(saved, dict) or saved.keys() != own.keys():
-        raise ValueError("it is of another network")
+        raise ValueError("it belongs to another network")
     for name, tensor in own.items():
         if not isinstance(saved[name], Tensor) or _form(saved[name]) != _form(tensor):
-            raise ValueError(f"'{name}' is of another network")
+            raise ValueError(f"'{name}' belongs to another network")
         if not saved[name].isfinite().all():
-            raise ValueError(f"'{name}' has values that are no numbers")
+            raise ValueError(f"'{name}' has values that are not finite")
 
 
 def _form(tensor: Tensor) -> tuple[torch.Size, torch.dtype, torch.layout]:
@@ -190,14 +195,14 @@ def _check_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> None:
     if [group.keys() for group in groups] != [group.keys() for group in own] or any(
         group["params"] != expected["params"] for group, expected in zip(groups, own, strict=True)
     ):
-        raise ValueError("it is of another optimiser")
+        raise ValueError("it belongs to another optimiser")
     for group, expected in zip(groups, own, strict=True):
         for name, value in expected.items():
             if name == "lr":  # changes from step to step
                 if not isinstance(group[name], float | int) or not math.isfinite(group[name]):
-                    raise ValueError("the optimiser's learning rate is no number")
+                    raise ValueError("the optimiser's learning rate is not a finite number")
             elif type(group[name]) is not type(value) or group[name] != value:
-                raise ValueError(f"the optimiser's '{name}' is another")
+                raise ValueError(f"the optimiser's '{name}' differs")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     names = set(next(iter(saved["state"].values()), {}))
     for number, state in saved["state"].items():
@@ -206,13 +211,13 @@ def _check_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> None:
         for name, value in state.items():
             shape = torch.Size() if name == "step" else parameters[number].shape
             if not isinstance(value, Tensor) or (value.shape, value.layout) != (shape, torch.strided):
-                raise ValueError(f"the optimiser's '{name}' is of another network")
+                raise ValueError(f"the optimiser's '{name}' belongs to another network")
             if not value.is_floating_point() or not value.isfinite().all():
-                raise ValueError(f"the optimiser's '{name}' has values that are no numbers")
+                raise ValueError(f"the optimiser's '{name}' has values that are not finite")
 
 
 def _check_generators(saved: Any) -> None:
-    """See to it that what is for the CPU can be set; a GPU's state is checked when it is."""
+    """Check that the CPU's states can be restored; a GPU's states are checked when they are."""
     own = torch.get_rng_state()
     if not isinstance(saved, list) or not saved:
         raise ValueError("it holds no states of random generators")

@@ -1,7 +1,7 @@
-"""Training on several GPUs: one process each, with its part of every batch (torch.distributed).
+"""Training on several GPUs: a process for each, with its share of every batch (torch.distributed).
 
-All processes hold the same weights and make the same steps. What is here does nothing where a process
-trains alone. ``wsss_core.jobs.processes`` starts the processes.
+All processes hold the same weights and make the same steps. With a single process, these functions do nothing.
+``wsss_core.jobs.processes`` starts the processes.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,21 +16,21 @@ from wsss_core.errors import UserError
 from wsss_core.networks.batch_norm import FrozenBatchNorm
 
 Loss = Callable[[Any, int], dict[str, Tensor]]
-"""From a batch (on the device) and the epoch to named losses; ``"loss"`` is the one minimised."""
+"""Computes named losses from a batch (on the device) and the epoch; ``"loss"`` is minimised."""
 
 
 def number_of_processes() -> int:
-    """How many processes train together; 1 for one alone."""
+    """How many processes train together, at least 1."""
     return distributed.get_world_size() if _together() else 1
 
 
 def process_number() -> int:
-    """The place of this process among them, from 0."""
+    """The number of this process, from 0."""
     return distributed.get_rank() if _together() else 0
 
 
 def is_main_process() -> bool:
-    """Whether it is this process that writes files."""
+    """Whether this process writes the files."""
     return process_number() == 0
 
 
@@ -39,22 +39,22 @@ def _together() -> bool:
 
 
 def any_process(here: bool) -> bool:
-    """Whether something is so in any of the processes. All have to ask."""
+    """Whether ``here`` is true in any process. All processes have to call this."""
     return _summed(float(here))[0] > 0
 
 
 def decided_by_main_process(decide: Callable[[], bool]) -> bool:
-    """What ``decide`` says in process 0, which alone calls it. All have to ask."""
+    """The result of ``decide``, which only process 0 calls. All processes have to call this."""
     return any_process(is_main_process() and decide())
 
 
 def same_in_all_processes(number: int) -> bool:
-    """Whether all processes have the same number. All have to ask."""
+    """Whether all processes have the same number. All processes have to call this."""
     return len({int(other) for other in of_all_processes(torch.tensor(number))}) == 1
 
 
 def average(values: Sequence[float]) -> list[float]:
-    """The means of values over the processes. All have to ask, with as many."""
+    """The means of values over the processes. All processes have to call this, with the same number of values."""
     return [total / number_of_processes() for total in _summed(*values)]
 
 
@@ -68,7 +68,7 @@ def _summed(*values: float) -> list[float]:
 
 
 def of_all_processes(tensor: Tensor) -> list[Tensor]:
-    """The tensors, on the CPU and of one shape, that the processes call this with, in their order."""
+    """The tensors of all processes, on the CPU and of the same shape, in the processes' order."""
     if not _together():
         return [tensor]
     tensors = [torch.empty_like(tensor) for _ in range(number_of_processes())]
@@ -77,10 +77,10 @@ def of_all_processes(tensor: Tensor) -> list[Tensor]:
 
 
 def mean_over_processes(count: Tensor) -> Tensor:
-    """The mean of a number, such as that of labelled pixels, over the processes' parts of a batch.
+    """The mean of a count, such as that of labelled pixels, over the processes' shares of a batch.
 
-    The gradients of the processes are averaged. So a loss that is a sum over all pixels of a batch, divided by
-    their number, is the process's own sum divided by this.
+    Gradients are averaged over the processes. So for a loss that is a sum over all pixels of a batch divided by their
+    number, each process divides its own sum by this mean.
     """
     if not _together():
         return count
@@ -90,13 +90,13 @@ def mean_over_processes(count: Tensor) -> Tensor:
 
 
 def data_parallel(network: nn.Module, loss: Loss) -> Loss:
-    """Let the gradients of ``loss`` be averaged over the processes, which start from process 0's weights.
+    """Average the gradients of ``loss`` over the processes, which start from process 0's weights.
 
-    Batch normalisation that learns becomes one over the whole batch, in place.
+    Batch normalisation, unless frozen, is changed in place to use the whole batch.
 
     Args:
         network: the network, on its device.
-        loss: losses of a part of a batch; calls the network as it likes.
+        loss: losses of a share of a batch; calls the network.
     """
     if not _together():
         return loss
@@ -105,18 +105,18 @@ def data_parallel(network: nn.Module, loss: Loss) -> Loss:
             _synchronise(part)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         return loss
-    # Unused parameters: those of an objective's branch that an epoch does without. It also keeps the order in
-    # which gradients are added the same in all steps, on which equal bytes after a resumption rest.
+    # Some epochs do not use the parameters of an objective's branch. Finding them also keeps the order in which
+    # gradients are added the same in all steps, which a resumed training needs for equal bytes.
     return DistributedDataParallel(_Losses(network, loss), find_unused_parameters=True)
 
 
 def without_averaging(loss: Loss) -> AbstractContextManager[None]:
-    """Let gradients of what :func:`data_parallel` returned stay apart until a backward pass after it averages all."""
+    """Delay the averaging of the gradients of :func:`data_parallel`'s loss to the next backward pass after the body."""
     return loss.no_sync() if isinstance(loss, DistributedDataParallel) else nullcontext()
 
 
 class _Losses(nn.Module):
-    """Losses as the forward pass of a module, which is what DistributedDataParallel wraps."""
+    """Losses as the forward pass of a module, because DistributedDataParallel wraps modules."""
 
     def __init__(self, network: nn.Module, loss: Loss) -> None:
         super().__init__()
@@ -128,24 +128,24 @@ class _Losses(nn.Module):
 
 
 def _synchronise(norm: nn.BatchNorm2d) -> None:
-    """Let batch normalisation see all processes' images, in place."""
+    """Let batch normalisation use all processes' images, in place."""
     if type(norm) is nn.BatchNorm2d:
         norm.__class__ = SynchronisedBatchNorm2d
         return
     drop, activation = getattr(norm, "drop", None), getattr(norm, "act", None)
-    if drop is None or activation is None:  # timm's has these two behind the normalisation
-        raise UserError(f"on several GPUs a {type(norm).__name__} would see one GPU's images only: use one GPU")
+    if drop is None or activation is None:  # timm's has these two after the normalisation
+        raise UserError(f"on several GPUs a {type(norm).__name__} would see only one GPU's images: use one GPU")
     norm.__class__ = SynchronisedBatchNormAct2d
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation whose statistics are those of all processes' images.
+    """Batch normalisation with the statistics of all processes' images.
 
-    torch's SyncBatchNorm computes on GPUs only, and is no ``BatchNorm2d``, which other code looks for.
+    torch's SyncBatchNorm works only on GPUs, and is not a ``BatchNorm2d``, which other code looks for.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (B, C, H, W) by channel; the running statistics move as in one process with all images."""
+        """Normalise (B, C, H, W) by channel; running statistics change as in one process with all images."""
         if not self.training:
             return super().forward(input)
         given, input = input.dtype, input if input.dtype == torch.float64 else input.float()  # under autocast
@@ -166,7 +166,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
 
 
 class SynchronisedBatchNormAct2d(SynchronisedBatchNorm2d):
-    """The same with dropout and an activation behind it, as timm's ``BatchNormAct2d`` has them."""
+    """The same followed by dropout and an activation, as in timm's ``BatchNormAct2d``."""
 
     drop: nn.Module
     act: nn.Module
@@ -177,7 +177,7 @@ class SynchronisedBatchNormAct2d(SynchronisedBatchNorm2d):
 
 
 class _SummedOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over the processes; what comes back is the sum of the gradients."""
+    """The sum of a tensor over the processes; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:

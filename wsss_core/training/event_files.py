@@ -1,4 +1,4 @@
-"""A training's curve as TensorBoard's event files, beside ``training.csv``."""
+"""Writes the training curve as TensorBoard event files, next to ``training.csv``."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,21 +16,21 @@ def tensorboard_is_installed() -> bool:
 
 @contextmanager
 def event_files(folder: Path | None) -> Iterator[Callable[[Row], None]]:
-    """Write event files for the time of the body.
+    """Write event files during the body.
 
-    Those of an earlier run of the same training are deleted: a training that goes on has all rows of its curve written
-    again, so that each epoch is there once, whatever the kill has left.
+    Files of an earlier run of the same training are deleted. A resumed training writes all rows of its curve again, so
+    that each epoch is there once, whatever a killed run has left.
 
     Args:
-        folder: where they lie; None: nothing is written.
+        folder: where to write; None writes nothing.
 
     Yields:
-        Takes the curve's rows, in their order.
+        A function that writes a row of the curve; to be called in their order.
     """
     if folder is None:
         yield lambda row: None
         return
-    from torch.utils.tensorboard.writer import SummaryWriter  # here: an optional package, and slow to import
+    from torch.utils.tensorboard.writer import SummaryWriter  # here, as it is optional and slow to import
 
     for earlier in folder.glob("events.out.tfevents.*"):
         earlier.unlink()

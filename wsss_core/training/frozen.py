@@ -1,4 +1,4 @@
-"""Networks that a training uses and does not train, and how weights lie in memory."""
+"""Networks that a training uses but does not train, and the memory format of weights."""
 
 from typing import TypeVar
 
@@ -11,20 +11,20 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def memory_format(device: torch.device, precision: str) -> torch.memory_format:
-    """The order of a weight's numbers with which convolutions are fastest.
+    """The memory format with the fastest convolutions.
 
-    Channels-last on the CPU, and for TF32 and bfloat16 on CUDA, whose tensor cores are made for it: cuDNN would change
-    the order before and after each convolution. Convolutions in float32 on CUDA are not faster by it.
+    This is channels-last on the CPU, and on CUDA for TF32 and bfloat16: tensor cores use it, and cuDNN would otherwise
+    convert before and after each convolution. Convolutions in float32 on CUDA do not gain from it.
     """
     return torch.contiguous_format if device.type == "cuda" and precision == "float32" else torch.channels_last
 
 
 def frozen_copy(network: Network, device: torch.device, precision: str) -> Network:
-    """A copy for use within a training: in evaluation mode, its weights without gradients, in fewer operations.
+    """A copy for use within a training: in evaluation mode, without gradients of its weights, in fewer operations.
 
     Args:
-        network: stays as it is, but moves to the device.
-        device: where the copy goes; it stays there.
+        network: not changed, but moved to the device.
+        device: the device of the copy.
         precision: of the training; with ``bfloat16`` the copy is used under autocast.
     """
     copy = folded_for_inference(network.to(device), by_hand=precision != "bfloat16")

@@ -1,4 +1,4 @@
-"""Samples loaded by processes: errors as sentences, and no process that is left behind."""
+"""Loads samples in processes, with clear errors and without leaving processes behind."""
 
 import logging
 import multiprocessing
@@ -21,7 +21,7 @@ from wsss_core.jobs.process_limits import kill, lacking_in_words, starting_proce
 
 _FEWER = "lower 'runtime.workers' (0 loads in the training's own process)"
 _PATIENCE = 5.0
-"""Seconds in which processes may finish the batch that they load, when no more is wanted."""
+"""Seconds that processes have to finish their current batch when no more are needed."""
 log = logging.getLogger(__name__)
 
 
@@ -29,32 +29,32 @@ log = logging.getLogger(__name__)
 def loader_of(
     samples: "Dataset[Any]", workers: int, device: torch.device, **batches: Any
 ) -> "Iterator[DataLoader[Any]]":
-    """A loader of batches for the body; its processes end with the body, however that ends.
+    """A loader of batches for the body; its processes end with the body, even after an error.
 
-    What a process raises as a :class:`UserError` is raised here as it is; that a process died, or that there is
-    too little shared memory, is a sentence, too.
+    A :class:`UserError` in a process is raised here unchanged. A process that died and too little shared memory are
+    reported as such errors, too.
 
     Args:
-        samples: what to load.
-        workers: processes that load; 0 loads in this one.
+        samples: the samples to load.
+        workers: loading processes; 0 loads in this process.
         device: where the batches go: for a GPU they are put into pinned memory.
-        batches: ``batch_size`` or ``batch_sampler``, as of torch's ``DataLoader``.
+        batches: ``batch_size`` or ``batch_sampler``, as in torch's ``DataLoader``.
 
     Yields:
-        The loader. Every pass over it is by the same processes.
+        The loader. Every pass over it uses the same processes.
 
     Raises:
         UserError: see above.
     """
     others = multiprocessing.active_children()
     loader = _Loader(
-        _Told(samples),
+        _ErrorsAsSamples(samples),
         num_workers=workers,
         collate_fn=_collated,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",
         worker_init_fn=_begin,
-        # Its own, for it draws from it at moments that depend on the number of workers.
+        # Its own generator, because when it draws from it depends on the number of workers.
         generator=torch.Generator(),
         **batches,
     )
@@ -70,7 +70,7 @@ def loader_of(
 
 
 class _Loader(DataLoader[Any]):
-    """Raises errors of samples as they were."""
+    """Raises the errors of samples unchanged."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         with starting_processes(_FEWER):
@@ -83,13 +83,13 @@ class _Loader(DataLoader[Any]):
 
 @dataclass
 class _Failed:
-    """In place of a batch: why there is none."""
+    """Stands for a batch that could not be loaded."""
 
     error: UserError
 
 
-class _Told(Dataset[Any]):
-    """Samples by the list; a ``UserError`` is handed on, to which torch would add a traceback of its process."""
+class _ErrorsAsSamples(Dataset[Any]):
+    """Loads lists of samples; returns a ``UserError``, because torch would add the process's traceback to it."""
 
     def __init__(self, samples: "Dataset[Any]") -> None:
         self.samples = samples
@@ -110,13 +110,13 @@ def _collated(samples: "list[Any] | _Failed") -> Any:
 
 
 def _reason(error: Exception) -> str | None:
-    """Why processes that load failed, if it is the machine's fault."""
+    """Why loading processes failed, if the cause is the machine."""
     if lacking := lacking_in_words(error):
         return f"a loaded image cannot be handed over: {lacking}, or {_FEWER}"
-    said = str(error)
-    if "DataLoader worker" in said and ("exited unexpectedly" in said or "is killed by signal" in said):
+    text = str(error)
+    if "DataLoader worker" in text and ("exited unexpectedly" in text or "is killed by signal" in text):
         return (
-            f"a process that loads images died ({said.splitlines()[0].strip()}); if it said nothing above, the usual "
+            f"a process that loads images died ({text.splitlines()[0].strip()}); if it said nothing above, the usual "
             f"cause is too little memory: more 'mem_mb' helps, or {_FEWER}"
         )
     return None
@@ -125,22 +125,22 @@ def _reason(error: Exception) -> str | None:
 def _begin(worker: int) -> None:
     """Prepare a process that loads samples."""
     del worker
-    ignore_signals()  # SLURM signals all of a job's processes, and the training finishes its step
+    ignore_signals()  # SLURM signals all processes of a job, but the training has to finish its step
     Queue._on_queue_feeder_error = staticmethod(_end_process)  # type: ignore[attr-defined]
 
 
 def _end_process(error: Exception, batch: Any) -> None:
-    """End this process, as a batch could not be handed over: Python would drop it, and the training wait forever."""
+    """End this process, because a batch could not be handed over: Python would drop it, and the training would hang."""
     del batch
     log.error("%s", _reason(error) or f"a loaded image cannot be handed over: {error!r}")
     os._exit(1)
 
 
 def _end(loader: "DataLoader[Any]", others: Sequence[BaseProcess]) -> None:
-    """End a loader's processes: an exception that holds the loader would keep them, and they ignore SIGTERM."""
+    """End a loader's processes: an exception that references the loader would keep them, and they ignore SIGTERM."""
     children = [child for child in multiprocessing.active_children() if child not in others]
     iterator = loader._iterator
-    # Another loader may have been begun meanwhile. Only one that failed to begin does not say which are its own.
+    # Another loader may have started since then. Only a loader that failed to start does not know its own processes.
     workers = children if iterator is None else [w for w in iterator._workers if w in children]  # type: ignore[attr-defined]
     if not workers:
         return
@@ -157,7 +157,7 @@ def _end(loader: "DataLoader[Any]", others: Sequence[BaseProcess]) -> None:
 
 @contextmanager
 def _deaths_unnoticed() -> Iterator[None]:
-    """Within the body torch does not raise an error for a process that dies."""
+    """Within the body, torch does not raise an error for a process that dies."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -43,62 +43,53 @@ def fit(
     partial: PartialWork,
     device: torch.device,
     workers: int = 0,
-    told: Callable[[Mapping[str, float]], None] = lambda row: None,
+    report: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> list[dict[str, float]]:
-    """Train the network of ``task`` in place; go on from the last checkpoint if there is one.
+    """Train the network of ``task`` in place, starting from the last checkpoint if there is one.
 
-    There is one after every epoch. SIGTERM and SIGINT let the step under way be finished and make another one
-    there, and then end the process. Where several processes train together (``wsss_core.training.distributed``),
-    each computes the loss of its share of the batch, or of each of its parts; all of them return.
+    A checkpoint is saved after every epoch. After SIGTERM or SIGINT, the process finishes the current step, saves
+    another checkpoint and ends. If several processes train together (``wsss_core.training.distributed``), each computes
+    the loss of its share of the batch, or of each of its parts; all of them return.
 
     Args:
         task: the network, the samples, the loss.
         optimisation: epochs, batch size, learning rate and so on.
         partial: where the checkpoint is kept; not finished here.
         device: where to compute.
-        workers: processes that load samples; 0 loads in the training's. Results do not depend on it.
-        told: is given every row of the curve, those of an earlier run included.
+        workers: processes that load samples; 0 loads in this process. Results do not depend on it.
+        report: called with every row of the curve, including those of an earlier run.
 
     Returns:
-        One row per epoch: ``epoch`` (from 1), mean of every named loss, ``learning_rate`` at its end.
+        One row for each epoch: ``epoch`` (from 1), mean of every named loss, ``learning_rate`` at its end.
 
     Raises:
-        UserError: there are no samples, they cannot be shared equally, or the loss is
-            not finite any more.
-        SystemExit: SIGTERM came, and another one's handler has not ended the process.
+        UserError: there are no samples, they cannot be shared equally, or the loss is no longer finite.
+        SystemExit: SIGTERM came, and no other handler has ended the process.
     """
-    network, samples, description = task.network, task.samples, task.description
-    if optimisation.epochs > 0 and len(samples) == 0:
-        raise UserError(f"{description}: there is no image to train on")
-    process, processes = process_number(), number_of_processes()
-    batch_size = task.batch_size or (lambda epoch: optimisation.batch_size)
-    batches = EpochBatches(len(samples), batch_size, optimisation.seed, process, processes, task.order, task.parts)
-    for epoch in range(optimisation.epochs):
-        _check_shares(batches.images(epoch), processes, task.parts, description)
+    network, description = task.network, task.description
+    batches = _batches_of(task, optimisation)
     network.to(device).to(memory_format=memory_format(device, optimisation.precision))
     optimizer = _make_optimizer(task.groups, optimisation)
-    seeded, workers = SeededSamples(samples, optimisation.seed), math.ceil(workers / processes)
     checkpoint = Checkpoint(partial.path("checkpoint.pt"), network, optimizer, device)
     steps_of_epochs = [batches.steps(epoch) for epoch in range(optimisation.epochs)]
     position = checkpoint.load(steps_of_epochs)
     if position != Position():
         log.info("%s: continuing after epoch %d and %d steps", description, position.epoch, position.step)
     for row in position.curve:
-        told(row)
+        report(row)
     losses_of = data_parallel(network, task.loss)
     epoch_ends = list(accumulate(steps_of_epochs, initial=0))
-    reckoned = len(samples) // max(1, min(optimisation.batch_size, len(samples))) * optimisation.epochs
-    steps = max(reckoned, epoch_ends[-1])
+    steps = max(_steps_of_the_settings(len(task.samples), optimisation), epoch_ends[-1])
     done = epoch_ends[position.epoch] + position.step
     speed = Speed()
     counter = Progress(description, epoch_ends[-1], done=done, unit="steps", shown=is_main_process())
+    seeded, workers = SeededSamples(task.samples, optimisation.seed), math.ceil(workers / number_of_processes())
     with signals_deferred() as signal_came, loader_of(seeded, workers, device, batch_sampler=batches) as loader:
         while position.epoch < optimisation.epochs:
             epoch = position.epoch
             batches.begin(epoch, position.step)
             if position.step == 0:
-                # What is random on the device (dropout) starts afresh, so that a resumed run equals an unbroken one.
-                torch.manual_seed(mix_seed(optimisation.seed, epoch, -1, *([process] if process else [])))
+                _seed_device(optimisation.seed, epoch)
             losses = StepLosses(device)
             for batch in loader:
                 factor = learning_rate_factor(epoch_ends[epoch] + position.step, steps, optimisation, epoch)
@@ -108,15 +99,10 @@ def fit(
                 position.step += 1
                 stopping = any_process(signal_came())
                 for values in losses.read(at_once=stopping or position.step == batches.steps(epoch)):
-                    if not math.isfinite(values["loss"]):
-                        raise UserError(
-                            f"{description}: the loss is {values['loss']} at epoch {epoch + 1}; "
-                            "a lower 'optimisation.learning_rate' usually helps"
-                        )
-                    for name, value in values.items():
-                        position.sums[name] = position.sums.get(name, 0.0) + value
+                    _check_finite(values["loss"], epoch, description)
+                    position.add(values)
                 speed.step(batches.images(epoch))
-                figures = [f"epoch {epoch + 1}", losses.told, str(speed)]
+                figures = [f"epoch {epoch + 1}", losses.last, str(speed)]
                 counter.advance(note=", ".join(filter(None, figures)))
                 if stopping and position.step < batches.steps(epoch):
                     checkpoint.save(position)
@@ -125,7 +111,7 @@ def fit(
             means = {name: total / batches.steps(epoch) for name, total in position.sums.items()}
             row = {"epoch": epoch + 1.0, **means, "learning_rate": optimisation.learning_rate * factor}
             position = Position([*position.curve, row])
-            told(row)
+            report(row)
             figures = [f"{key} {value:.6g}" for key, value in row.items()]
             log.info("%s: %s", description, ", ".join(filter(None, [*figures, str(speed)])))
             checkpoint.save(position)
@@ -138,8 +124,43 @@ def fit(
     return position.curve
 
 
+def _batches_of(task: Task, optimisation: Optimisation) -> EpochBatches:
+    """The batches of this process.
+
+    Raises:
+        UserError: there are no samples, or they cannot be shared equally.
+    """
+    samples, processes = len(task.samples), number_of_processes()
+    if optimisation.epochs > 0 and samples == 0:
+        raise UserError(f"{task.description}: there is no image to train on")
+    batch_size = task.batch_size or (lambda epoch: optimisation.batch_size)
+    batches = EpochBatches(samples, batch_size, optimisation.seed, process_number(), processes, task.order, task.parts)
+    for epoch in range(optimisation.epochs):
+        _check_shares(batches.images(epoch), processes, task.parts, task.description)
+    return batches
+
+
+def _steps_of_the_settings(samples: int, optimisation: Optimisation) -> int:
+    """Steps of a training with the batch size of the settings, which the learning rate's decay follows."""
+    return samples // max(1, min(optimisation.batch_size, samples)) * optimisation.epochs
+
+
+def _seed_device(seed: int, epoch: int) -> None:
+    """Restart the device's random numbers (dropout), so that a resumed run equals an uninterrupted one."""
+    process = process_number()
+    torch.manual_seed(mix_seed(seed, epoch, -1, *([process] if process else [])))
+
+
+def _check_finite(loss: float, epoch: int, description: str) -> None:
+    if not math.isfinite(loss):
+        raise UserError(
+            f"{description}: the loss is {loss} at epoch {epoch + 1}; "
+            "a lower 'optimisation.learning_rate' usually helps"
+        )
+
+
 def _check_shares(images: int, processes: int, parts: int, description: str) -> None:
-    """Refuse a step's number of images that processes, and parts within a process, cannot share equally."""
+    """Refuse a number of images in a step that processes, and parts within a process, cannot share equally."""
     if images % processes:
         raise UserError(
             f"{description}: {processes} GPUs cannot share the {images} images of a step equally; "
@@ -147,7 +168,7 @@ def _check_shares(images: int, processes: int, parts: int, description: str) -> 
         )
     if images // processes % parts:
         raise UserError(
-            f"{description}: a step has {images // processes} images in a process, which make no "
+            f"{description}: a step has {images // processes} images in a process, which cannot be divided into "
             f"{parts} equal parts; choose an 'optimisation.accumulate' that divides them, such as 1"
         )
 
@@ -161,16 +182,16 @@ def _step(
     precision: str,
     task: Task,
 ) -> dict[str, Tensor]:
-    """Change the weights by one step; nothing in here waits for the device.
+    """Change the weights by one step, without waiting for the device.
 
     Args:
         losses_of: computes the losses, and averages gradients over the processes.
-        batch: this process' share of the images.
+        batch: this process's share of the images.
         epoch: from 0.
         optimizer: with the step's learning rates.
         device: where to compute.
         precision: see ``Optimisation``.
-        task: gives the equal parts that the batch is computed in, and what is prepared of each.
+        task: has the number of equal parts of a batch, and prepares each part.
 
     Returns:
         The losses by name, float64, means over the parts.
@@ -193,13 +214,13 @@ def learning_rate_factor(step: int, steps: int, optimisation: Optimisation, epoc
     """Linear warm-up, then polynomial decay, or a tenth of the rate after each milestone; or a cosine by epoch.
 
     Args:
-        step: the step that is about to be made, from 0.
+        step: the next step, from 0.
         steps: all steps of the training.
-        optimisation: gives ``warmup_steps``, ``power``, ``decay_every`` and ``milestones``; or ``cosine``.
-        epoch: that of the step, from 0; ``cosine`` alone looks at it.
+        optimisation: has ``warmup_steps``, ``power``, ``decay_every`` and ``milestones``; or ``cosine``.
+        epoch: the epoch of the step, from 0; only ``cosine`` uses it.
 
     Returns:
-        The multiple of the learning rate, in (0, 1] but of a cosine that ends above it.
+        The multiple of the learning rate: in (0, 1], except for a cosine that ends above it.
     """
     if optimisation.cosine is not None:
         rate = optimisation.cosine.rate(epoch, optimisation.epochs, optimisation.learning_rate)
@@ -230,7 +251,7 @@ def _to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def _split(batch: Batch, parts: int) -> list[Batch]:
-    """Equal parts of a batch, from the first images on."""
+    """Equal parts of a batch, in the order of its images."""
     if parts == 1:
         return [batch]
     if isinstance(batch, Tensor):
@@ -242,7 +263,7 @@ def _split(batch: Batch, parts: int) -> list[Batch]:
 
 
 def _make_optimizer(groups: Sequence[ParameterGroup], optimisation: Optimisation) -> torch.optim.Optimizer:
-    # Fused: all of a step in one pass over the weights (torch has that for the CPU and for CUDA).
+    # Fused: a whole step in one pass over the weights (torch has this for the CPU and for CUDA).
     if optimisation.optimizer == "adamw":
         return torch.optim.AdamW(
             groups, lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True

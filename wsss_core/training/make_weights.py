@@ -1,4 +1,4 @@
-"""What all trainings of the workflow have in common: prepared, trained, saved, and on from where a killed one was."""
+"""The steps of all trainings of the workflow: prepare, train, save; a killed training is resumed."""
 
 import logging
 from collections.abc import Callable
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A network that is ready to be trained, or to be saved as it is."""
+    """A network that is ready for training, or for saving without training."""
 
     task: Task | None
-    """The training; None if the network is used as it is."""
+    """The training; None if there is none."""
     save: Callable[[Path], None]
-    """Writes the file of weights, once the training is done."""
+    """Writes the file of weights after the training."""
 
 
 def make_weights(
@@ -40,14 +40,14 @@ def make_weights(
     run: Run,
     prepare: Callable[[torch.device], Prepared],
 ) -> None:
-    """Prepare a network, train it, and write its weights and the training curve; a killed run goes on.
+    """Prepare a network, train it, and write its weights and the training curve; a killed run is resumed.
 
     Args:
-        weights: the file of weights to make.
-        training_csv: the training curve to make: epoch, losses, learning rate; without a training the header alone.
-        optimisation: how the network is fitted; its seed is set before ``prepare`` is called.
-        run: how the work is run.
-        prepare: builds the network, to be trained on the device that it is given.
+        weights: the file of weights to write.
+        training_csv: the training curve to write: epoch, losses, learning rate; without a training, only the header.
+        optimisation: how to train; its seed is set before ``prepare`` is called.
+        run: how to run the work.
+        prepare: builds the network for the given device.
 
     Raises:
         UserError: as ``prepare`` and :func:`wsss_core.training.loop.fit`.
@@ -61,7 +61,7 @@ def make_weights(
     curve: list[dict[str, float]] = []
     if prepared.task is not None:
         if run.recompute and not recompute_blocks(prepared.task.network):
-            log.warning("'runtime.recompute' does nothing here: the network has no residual blocks that are known")
+            log.warning("'runtime.recompute' does nothing here: the network has no known residual blocks")
         folder = weights.parent / "tensorboard" if run.tensorboard and is_main_process() else None
         with event_files(folder) as written:
             curve = fit(prepared.task, optimisation, partial, device, loading_processes(run, device), written)

@@ -1,4 +1,4 @@
-"""How many images a second a training gets through."""
+"""Measures how many images a training processes per second."""
 
 import time
 
@@ -7,18 +7,18 @@ UNCOUNTED_STEPS = 2
 
 
 class Speed:
-    """Counts images from the third step of this run on, all processes' together.
+    """Counts the images of all processes, from the third step of this run.
 
-    What lies between those steps counts: loading, waiting for images, changes of epoch, checkpoints.
+    The time between steps counts, too: loading, waiting for images, changes of epoch, checkpoints.
     """
 
     def __init__(self) -> None:
-        """Nothing is counted yet."""
+        """Count nothing yet."""
         self._steps = self._images = 0
         self._start = self._end = 0.0
 
     def step(self, images: int) -> None:
-        """A step of so many images has come to its end."""
+        """Count a finished step of ``images`` images."""
         self._steps, self._end = self._steps + 1, time.monotonic()
         if self._steps > UNCOUNTED_STEPS:
             self._images += images
@@ -27,10 +27,10 @@ class Speed:
 
     @property
     def images_per_second(self) -> float | None:
-        """None if there were no further steps."""
+        """The speed; None before the third step."""
         return self._images / max(self._end - self._start, 1e-9) if self._images else None
 
     def __str__(self) -> str:
-        """In words, for a progress bar and the log; empty if there is nothing to tell yet."""
+        """In words, for the progress bar and the log; empty before the third step."""
         rate = self.images_per_second
         return "" if rate is None else f"{rate:.1f} images a second"

@@ -1,4 +1,4 @@
-"""The losses of a training's steps on their way from the device."""
+"""Reads the losses of a training's steps from the device, several at a time."""
 
 from collections.abc import Mapping
 
@@ -8,22 +8,22 @@ from torch import Tensor
 from wsss_core.training.distributed import average
 
 STEPS_UNREAD = 10
-"""Steps whose losses a GPU keeps until they are read: who reads waits for the step to end, and then the GPU for the
-launch of the next one."""
+"""On a GPU, the losses of this many steps are read together: reading waits for the step to end, and then the GPU waits
+for the next one."""
 
 
 class StepLosses:
     """Keeps the losses of a few steps, and reads them together, in their order."""
 
     def __init__(self, device: torch.device) -> None:
-        """Nothing is kept yet.
+        """Keep nothing yet.
 
         Args:
-            device: where losses are computed; on a CPU they are there, and each step's are read after it.
+            device: where losses are computed; on a CPU, each step's are read at once.
         """
         self._together = STEPS_UNREAD if device.type == "cuda" else 1
         self._unread: list[Mapping[str, Tensor]] = []
-        self.told = ""
+        self.last = ""
         """The last loss that was read, in words; empty before the first."""
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
@@ -31,13 +31,13 @@ class StepLosses:
         self._unread.append(losses)
 
     def read(self, at_once: bool) -> list[dict[str, float]]:
-        """The losses of the steps that were not read yet, means over the processes, all of which have to ask.
+        """The losses of all unread steps, averaged over the processes, which all have to call this.
 
         Args:
-            at_once: also if they are fewer than are read together; then none stays unread.
+            at_once: read even if they are fewer than are usually read together.
 
         Returns:
-            One for each step, in order; nothing if it is too early.
+            The losses of each step, in order; empty if it is too early.
         """
         if not self._unread or (len(self._unread) < self._together and not at_once):
             return []
@@ -45,5 +45,5 @@ class StepLosses:
         means = iter(average(numbers))
         read = [{name: next(means) for name in losses} for losses in self._unread]
         self._unread.clear()
-        self.told = f"loss {read[-1]['loss']:.4f}"
+        self.last = f"loss {read[-1]['loss']:.4f}"
         return read

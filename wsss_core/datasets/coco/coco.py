@@ -1,8 +1,7 @@
-"""Data sets described by MS-COCO's ``instances_*.json``.
+"""Data sets in MS-COCO's form, ``instances_*.json``.
 
-``annotations/instances_<split>.json`` lists the images of a split and the objects in them, and ``<split>/`` or
-``images/<split>/`` has the image files. Masks are drawn from the objects' outlines, or come from COCO-Stuff's
-pixel maps.
+``annotations/instances_<split>.json`` lists the images of a split and their objects; the image files are in
+``<split>/`` or ``images/<split>/``. Masks are drawn from the objects' outlines or made from COCO-Stuff's pixel maps.
 """
 
 import os
@@ -25,23 +24,23 @@ from wsss_core.errors import UserError
 ANNOTATIONS = "annotations"
 IMAGES = "images"
 STUFF_SPLITS = ("train2017", "val2017")
-"""Folders in COCO-Stuff's archive; the images of 2014 are spread over them in another way."""
+"""Folders in COCO-Stuff's archive; the splits of 2014 divide the images differently."""
 
 
 class CocoFolder(RawDataset):
     """A folder with MS-COCO's images and annotations."""
 
     settings: CocoDataset
-    masks_are_quick = False  # a hundred thousand are drawn from polygons
+    masks_are_quick = False  # up to a hundred thousand masks are drawn from polygons
 
     def inputs(self, splits: Sequence[str] = SPLITS) -> list[Path]:
-        """The folders of images and the files that describe them; there are no images without labels."""
+        """The folders of images and the files that describe them; test images without labels are not supported."""
         described = [split for split in splits if split in SPLITS]
         files = [path for split in described for path in (self._image_folder(split), self._instances_json(split))]
         return list(dict.fromkeys(files))
 
     def mask_inputs(self) -> list[Path]:
-        """The files of objects, or COCO-Stuff's folders."""
+        """The files of objects, or COCO-Stuff's folders, existing or not."""
         stuff = self.settings.stuff_masks
         if stuff is None:
             return [self._instances_json(split) for split in SPLITS]
@@ -66,12 +65,12 @@ class CocoFolder(RawDataset):
         return listing
 
     def masks(self, index: DatasetIndex) -> Iterator[tuple[str, MaskSource]]:
-        """What draws the masks: from the objects' outlines, or COCO-Stuff's pixel maps.
+        """Calls that draw the masks from the objects' outlines or COCO-Stuff's pixel maps.
 
-        Without any outline (boxes alone) there are no masks.
+        There are no masks if the annotations have only boxes.
 
         Raises:
-            UserError: a file cannot be read or describes an image in a way that the index does not.
+            UserError: a file cannot be read, or there is no pixel map of any image.
         """
         maps = 0
         for split in SPLITS:
@@ -91,23 +90,23 @@ class CocoFolder(RawDataset):
 
     @staticmethod
     def lost_pixels(source: MaskSource, mask: np.ndarray, classes: int) -> np.ndarray | None:
-        """Pixels of each class's crowd regions that do not count."""
+        """Ignored pixels in each class's crowd regions."""
         if isinstance(source, Path) or source.func is not draw_instances:
             return None
         instances_json, spans, class_numbers, height, width = source.args
         return crowd_pixels(instances_json, spans, class_numbers, mask, classes, height, width)
 
     def on_ignored_classes(self) -> str:
-        """Of masks that are drawn from the objects, crowds alone are ignored."""
+        """In masks drawn from the objects, only crowds are ignored."""
         if self.settings.stuff_masks is not None:
             return ""
         return (
-            ": their objects are crowds ('iscrowd: 1'), as CVAT's export marks all that is drawn with a brush; "
+            ": their objects are crowds ('iscrowd: 1'); CVAT's export marks everything drawn with a brush as such. "
             "'dataset.crowds: objects' counts them as objects"
         )
 
     def unfit_settings(self) -> list[str]:
-        """A folder of pixel maps that is not there."""
+        """A missing folder of pixel maps."""
         stuff = self.settings.stuff_masks
         if stuff is None or stuff.is_dir():
             return []
@@ -132,7 +131,7 @@ class CocoFolder(RawDataset):
             split: ``train`` or ``val``.
             instances: its file.
             listing: what has been read so far.
-            listed: by image id, the split that it is in.
+            listed: the split by image id, of all images so far.
             unknown: names of classes that are not in the class list, with image id and file.
         """
         file = str(instances.path)
@@ -146,7 +145,7 @@ class CocoFolder(RawDataset):
         for number, image in instances.images.items():
             image_id = image_id_of(image.file_name)
             if image_id is None:
-                wanted = "expected a path from the image folder on, with '/' between folders and without '..'"
+                wanted = "expected a path in the image folder, with '/' between folders and without '..'"
                 detail = f"image {number} has the file name {image.file_name!r}; {wanted}"
                 listing.faults.append(Fault(FaultKind.IMAGE_ID, file, detail, image.file_name))
             elif listed.get(image_id) == split:
@@ -156,7 +155,7 @@ class CocoFolder(RawDataset):
                 listing.faults.append(Fault(FaultKind.REPEATED_ID, file, detail, image_id))
             elif image_id in listed:
                 detail = (
-                    f"{image_id!r} is in {self._instances_json(listed[image_id]).name} too; take it off one of them"
+                    f"{image_id!r} is also in {self._instances_json(listed[image_id]).name}; remove it from one of them"
                 )
                 listing.faults.append(Fault(FaultKind.SHARED_ID, file, detail, image_id))
             else:
@@ -174,7 +173,7 @@ class CocoFolder(RawDataset):
         self, folder: Path, split_name: str, index: DatasetIndex, class_numbers: Mapping[int | str, int]
     ) -> Iterator[tuple[str, MaskSource]]:
         for image_id in index.image_ids:
-            # The maps that can be downloaded are named as in 2017, where the same images have their numbers alone.
+            # The downloadable maps have the names of 2017: only the numbers of the same images.
             number = image_id.rpartition("_")[2]
             names = [folder / f"{image_id}.png", folder / split_name / f"{image_id}.png"]
             names += [folder / other / f"{number}.png" for other in STUFF_SPLITS if number.isdecimal()]
@@ -193,12 +192,12 @@ class CocoFolder(RawDataset):
         return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     def _usable_splits(self, splits: Sequence[str]) -> list[str]:
-        """The splits whose files are there, each file once."""
+        """The splits with an existing file, each file once."""
         files = {self._instances_json(split): split for split in reversed(splits)}
         return [split for path, split in reversed(files.items()) if path.is_file()]
 
     def _layout_faults(self, splits: Sequence[str]) -> list[Fault]:
-        """Folders and files that are not there."""
+        """Faults for missing folders and files."""
         if not self.root.is_dir():
             what = "is a file" if self.root.exists() else "does not exist"
             wanted = f"expected a folder that holds {ANNOTATIONS} and a folder of images for each split"
@@ -213,7 +212,7 @@ class CocoFolder(RawDataset):
         for split in splits:
             path, folder = self._instances_json(split), self._image_folder(split)
             if path in seen:
-                detail = f"is of both splits; give '{seen[path]}' and '{split}' in 'splits' different names"
+                detail = f"is used for both splits; give '{seen[path]}' and '{split}' in 'splits' different names"
                 faults.append(Fault(FaultKind.LIST, str(path), detail))
                 continue
             seen[path] = split
@@ -235,7 +234,7 @@ def _with_image_id(fault: Fault) -> Fault:
 def _names_by_file(
     instances: Instances, classes: Sequence[str], unknown: list[tuple[str, str, str]]
 ) -> tuple[dict[str, set[str]], list[Fault]]:
-    """Names of the classes in each image file, and annotations that go nowhere; adds to ``unknown``."""
+    """The class names in each image file, and faults for annotations without image or category; adds to ``unknown``."""
     names: dict[str, set[str]] = {}
     faults: list[Fault] = []
     known = set(classes)
@@ -263,14 +262,14 @@ def _names_by_file(
 def _drawings(
     instances: Instances, index: DatasetIndex, class_numbers: Mapping[int | str, int], crowds_are_objects: bool
 ) -> Iterator[tuple[str, MaskSource]]:
-    """What draws the masks of the index's images; one without objects is all background."""
+    """Calls that draw the masks of the index's images; a mask without objects is all background."""
     settings = {"crowds_are_objects": True} if crowds_are_objects else {}
     spans = instances.spans()
     numbers: dict[str, list[int | str]] = {}
     files: dict[str, str] = {}
     for number, image in instances.images.items():
         image_id = image_id_of(image.file_name) or ""
-        if files.setdefault(image_id, image.file_name) == image.file_name:  # of two files with one id the first counts
+        if files.setdefault(image_id, image.file_name) == image.file_name:  # of two files with the same id, the first
             numbers.setdefault(image_id, []).append(number)
     for image_id, height, width in zip(index.image_ids, index.table["height"], index.table["width"], strict=True):
         of_image = numbers.get(image_id, [])

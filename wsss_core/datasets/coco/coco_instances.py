@@ -1,4 +1,4 @@
-"""What MS-COCO's ``instances_*.json`` says, in little memory: polygons stay in the file until they are drawn."""
+"""Reads MS-COCO's ``instances_*.json`` with little memory: polygons stay in the file until they are drawn."""
 
 from array import array
 from collections.abc import Hashable, Mapping
@@ -18,30 +18,30 @@ ARRAYS = ("images", "annotations", "categories")
 
 
 LONGEST = 1_000_000
-"""No image is higher or wider, pixels; a size beyond is taken for none."""
+"""The largest height or width of an image, pixels; a larger one counts as not given."""
 
 
 class CocoImage(NamedTuple):
     """An entry of ``images``."""
 
     file_name: str
-    """The image file, from the folder of the split on."""
+    """The image file, relative to the folder of the split."""
     size: Size | None
     """Height and width, if they are given."""
 
 
 @dataclass
 class Instances:
-    """Images, categories and annotations of one file; annotations as numbers, in the order of the file."""
+    """Images, categories and annotations of one file; annotations are stored as numbers, in the file's order."""
 
     path: Path
     """The file."""
     categories: dict[int | str, str] = field(default_factory=dict)
     """Name by category id."""
     images: dict[int | str, CocoImage] = field(default_factory=dict)
-    """Images by their number in the file, in its order. Several numbers may stand for one file."""
+    """Images by their number (``id``), in the file's order. Several numbers may have the same image file."""
     faults: list[Fault] = field(default_factory=list)
-    """What is wrong with the entries; ``image_id`` is the image's name where it is known, else its number."""
+    """What is wrong with the entries; ``image_id`` is the image's file name if known, else its number."""
     has_segmentations: bool = False
     """Whether any annotation has more than a box."""
     _image_numbers: dict[Hashable, int] = field(default_factory=dict)
@@ -51,14 +51,14 @@ class Instances:
     )
 
     def annotated(self) -> list[tuple[Any, Any]]:
-        """Each image's number with each category id that an annotation of it has, once."""
+        """Pairs of an image number and a category id that an annotation has, each once."""
         images, categories, _, _ = self._columns()
         pairs = np.unique(images * len(self._category_numbers) + categories) if len(images) else images
         by_image, by_category = list(self._image_numbers), list(self._category_numbers)
         return [(by_image[pair // len(by_category)], by_category[pair % len(by_category)]) for pair in pairs.tolist()]
 
     def spans(self) -> Mapping[Any, list[tuple[int, int]]]:
-        """By image number, where its annotations stand in the file (byte, bytes), in the file's order."""
+        """The places of each image's annotations in the file (offset and length, bytes), by image number."""
         images, _, offsets, lengths = self._columns()
         order = np.argsort(images, kind="stable")
         ends = np.cumsum(np.bincount(images, minlength=len(self._image_numbers))).tolist()
@@ -67,7 +67,7 @@ class Instances:
         return {number: pairs[start:end] for number, start, end in zip(self._image_numbers, starts, ends, strict=True)}
 
     def add(self, record: Record) -> None:
-        """Take over an element of one of the arrays; what is wrong with it becomes a fault."""
+        """Add an element of one of the arrays; if it is wrong, add a fault."""
         if record.member in ARRAYS:
             entry = record.value
             if not isinstance(entry, dict):
@@ -138,7 +138,7 @@ def read_instances(path: Path) -> Instances:
     """Read a file.
 
     Raises:
-        UserError: it cannot be read, is no JSON or none of COCO's kind.
+        UserError: it cannot be read, or is not JSON of COCO's form.
     """
     instances, records = Instances(path), JsonRecords(path)
     for record in records:

@@ -15,11 +15,11 @@ from wsss_core.datasets.shrinking import shrink_mask
 from wsss_core.errors import UserError
 
 Span = tuple[int, int]
-"""Where an annotation stands in its file: the byte it begins at, and how many it takes."""
+"""An annotation's place in its file: offset and length, bytes."""
 THING_VALUES = range(0, 91)
-"""Values of COCO-Stuff's pixel maps that are objects: the category's id less one."""
+"""Values of COCO-Stuff's pixel maps that are objects: the category's id minus one."""
 LARGEST = 1e300
-"""No area is larger; one beyond, which floating-point numbers may not hold, is reckoned anew."""
+"""The largest area; a larger one, which floating-point numbers may not hold, is computed again."""
 STUFF_VALUES = range(91, 182)
 """Values of COCO-Stuff's pixel maps that are grass, sky, walls, ...: background here."""
 
@@ -34,23 +34,23 @@ def draw_instances(
 ) -> np.ndarray:
     """Draw an image's mask from its annotations.
 
-    Crowd regions (``iscrowd: 1``) are ignored, unless they are objects. Where objects overlap, the one of the smallest
-    ``area`` is on top, of equal ones the first, as in the masks that the field's papers score with;
-    every object is above every crowd.
+    Crowd regions (``iscrowd: 1``) are ignored, unless ``crowds_are_objects``. If objects overlap, the one with the
+    smallest ``area`` is on top (the first, if areas are equal), as in the masks that the field's papers score with.
+    Every object is above every crowd.
 
     Args:
-        instances_json: the file that has the annotations.
-        spans: where they stand in it.
+        instances_json: the file of annotations.
+        spans: the annotations' places in it.
         class_numbers: mask value by category id.
         height: of the image, pixels.
         width: of the image, pixels.
-        crowds_are_objects: draw crowd regions as all others.
+        crowds_are_objects: draw crowd regions like objects.
 
     Returns:
         uint8 (H, W): 0 background, class numbers, 255 ignored.
 
     Raises:
-        UserError: an annotation's segmentation is missing or is none.
+        UserError: an annotation's segmentation is missing or invalid.
     """
     objects: list[tuple[float, int, dict[str, Any]]] = []
     crowds = []
@@ -63,7 +63,7 @@ def draw_instances(
             known = _is_number(area) and -LARGEST < area < LARGEST  # false of NaN
             size = area if known else float(coco_mask.area(region))
             objects.append((size, class_numbers[annotation["category_id"]], region))
-    mask = np.zeros((height, width), dtype=np.uint8, order="F")  # as pycocotools' are
+    mask = np.zeros((height, width), dtype=np.uint8, order="F")  # like pycocotools' masks
     for region in crowds:
         mask[coco_mask.decode(region).astype(bool)] = IGNORED
     for _, number, region in reversed(sorted(objects, key=lambda item: item[0])):
@@ -80,16 +80,16 @@ def crowd_pixels(
     height: int,
     width: int,
 ) -> np.ndarray:
-    """How many ignored pixels of an image's mask are in crowd regions of which class.
+    """How many ignored pixels of an image's mask are in crowd regions of each class.
 
     Args:
-        instances_json: the file that has the annotations.
-        spans: where they stand in it.
+        instances_json: the file of annotations.
+        spans: the annotations' places in it.
         class_numbers: mask value by category id.
-        mask: what :func:`draw_instances` has drawn of them, perhaps shrunk.
+        mask: drawn by :func:`draw_instances`, perhaps shrunk since.
         classes: K.
         height: of the image, pixels, before it was shrunk.
-        width: of the image, pixels, likewise.
+        width: of the image, pixels, before it was shrunk.
 
     Returns:
         int64 (K,), in class order.
@@ -105,7 +105,7 @@ def crowd_pixels(
 
 
 def _annotations(instances_json: Path, spans: Sequence[Span]) -> Iterator[dict[str, Any]]:
-    """The annotations that stand at places in a file."""
+    """The annotations at places in a file."""
     with open(instances_json, "rb") as file:
         for offset, length in spans:
             file.seek(offset)
@@ -116,7 +116,7 @@ def _region(instances_json: Path, annotation: Mapping[str, Any], height: int, wi
     """The annotation's segmentation as run lengths; see :func:`run_lengths`.
 
     Raises:
-        UserError: it is missing or is none.
+        UserError: it is missing or invalid.
     """
     try:
         return run_lengths(annotation.get("segmentation"), height, width)
@@ -125,7 +125,7 @@ def _region(instances_json: Path, annotation: Mapping[str, Any], height: int, wi
 
 
 def undrawn(height: int, width: int) -> np.ndarray:
-    """A mask of this size, uint8, without content and memory: it is only to be told that the size is wrong."""
+    """An empty mask, uint8, that takes no memory: it only serves to report the wrong size."""
     return np.broadcast_to(np.uint8(0), (height, width))
 
 
@@ -138,10 +138,10 @@ def run_lengths(segmentation: Any, height: int, width: int) -> dict[str, Any]:
         width: of the image, pixels.
 
     Raises:
-        ValueError: it is none of these, or does not fit the image.
+        ValueError: it has another form, or does not fit the image.
     """
     if isinstance(segmentation, list) and segmentation:
-        # pycocotools takes four numbers for a box; two points have no area.
+        # pycocotools reads four numbers as a box, but they are two points, without area.
         polygons = [polygon for polygon in segmentation if _checked_polygon(polygon, height, width)]
         if not polygons:
             polygons = [[0.0] * 6]
@@ -158,17 +158,17 @@ def _checked_polygon(polygon: Any, height: int, width: int) -> bool:
     """Whether the polygon has an inside.
 
     Raises:
-        ValueError: it is no polygon of this image.
+        ValueError: it is not a polygon of this image.
     """
     if not isinstance(polygon, list) or not all(_is_number(number) for number in polygon):
-        raise ValueError("a polygon is no list of numbers; expected [x, y, x, y, ...]")
+        raise ValueError("a polygon is not a list of numbers; expected [x, y, x, y, ...]")
     if not polygon or len(polygon) % 2:
         raise ValueError(f"a polygon has {len(polygon)} numbers; expected pairs of x and y")
-    # Points slightly outside are common and are clipped. pycocotools needs memory for far ones, and NaN crashes it.
+    # Points slightly outside are common and are clipped. Far ones cost pycocotools memory, and NaN crashes it.
     for what, values, side in (("x", polygon[::2], width), ("y", polygon[1::2], height)):
         for value in values:
             if not -side <= value <= 2 * side:
-                raise ValueError(f"a polygon has {what} = {value}, far outside of the image ({side} pixels)")
+                raise ValueError(f"a polygon has {what} = {value}, far outside the image ({side} pixels)")
     return len(polygon) >= 6
 
 
@@ -176,7 +176,7 @@ def _checked_counts(segmentation: Mapping[str, Any], height: int, width: int) ->
     """Run lengths as numbers.
 
     Raises:
-        ValueError: they are none, or of an image of another size.
+        ValueError: they are invalid, or belong to an image of another size.
     """
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if size != [height, width]:
@@ -184,7 +184,7 @@ def _checked_counts(segmentation: Mapping[str, Any], height: int, width: int) ->
     if isinstance(counts, str):
         counts = _decompressed(counts)
     if not isinstance(counts, list) or not all(isinstance(count, int) and count >= 0 for count in counts):
-        raise ValueError("has run lengths ('counts') that are no whole numbers from 0 on, and no text of them")
+        raise ValueError("has run lengths ('counts') that are neither whole numbers from 0 up nor compressed text")
     if sum(counts) != height * width:
         raise ValueError(f"its run lengths cover {sum(counts)} pixels; expected {height * width}")
     return counts
@@ -194,8 +194,8 @@ def _decompressed(text: str) -> list[int]:
     """The run lengths in pycocotools' compressed text.
 
     A number is in groups of five bits, the lowest first; 32 says that more follow, and the last group's highest bit
-    is the sign. From the fourth number on, each is the difference to the one two before. pycocotools reads this itself,
-    but does not notice that a text is damaged.
+    is the sign. From the fourth number on, each is the difference to the one two before. pycocotools can read this, but
+    does not notice damage.
     """
     counts: list[int] = []
     value = shift = 0
@@ -220,10 +220,10 @@ def _is_number(value: Any) -> bool:
 
 
 def draw_stuff(pixel_map: Path, class_numbers: Mapping[int | str, int]) -> np.ndarray:
-    """Make an image's mask from its pixel map of COCO-Stuff.
+    """Make an image's mask from its COCO-Stuff pixel map.
 
     Args:
-        pixel_map: the PNG file: 0 to 90 are objects (the category's id less one), 91 to 181 stuff, 255 unlabelled.
+        pixel_map: the PNG file: 0 to 90 are objects (the category's id minus one), 91 to 181 stuff, 255 unlabelled.
         class_numbers: mask value by category id.
 
     Returns:
@@ -234,7 +234,7 @@ def draw_stuff(pixel_map: Path, class_numbers: Mapping[int | str, int]) -> np.nd
     """
     values = read_mask(pixel_map)
     if values.dtype != np.uint8:
-        raise UserError(f"{pixel_map}: is of 16-bit grey; COCO-Stuff's pixel maps are of 8 bits")
+        raise UserError(f"{pixel_map}: has 16-bit grey; COCO-Stuff's pixel maps have 8 bits")
     numbers = np.full(256, -1)
     numbers[list(STUFF_VALUES)] = 0
     numbers[IGNORED] = IGNORED
@@ -243,6 +243,8 @@ def draw_stuff(pixel_map: Path, class_numbers: Mapping[int | str, int]) -> np.nd
             numbers[category - 1] = number
     strange = [int(v) for v in np.flatnonzero(np.bincount(values.ravel(), minlength=256)) if numbers[v] < 0]
     if strange:
-        expected = f"a category's id less one, {STUFF_VALUES[0]} to {STUFF_VALUES[-1]} for stuff, {IGNORED} for none"
+        expected = (
+            f"category ids minus one, {STUFF_VALUES[0]} to {STUFF_VALUES[-1]} for stuff, {IGNORED} for unlabelled"
+        )
         raise UserError(f"{pixel_map}: has the values {', '.join(map(str, strange[:8]))}; COCO-Stuff has {expected}")
     return numbers.astype(np.uint8)[values]

@@ -1,7 +1,7 @@
-"""Reading a large JSON file record by record: memory for one record, not for the file.
+"""Reads a large JSON file record by record, with memory for one record, not for the whole file.
 
 A file such as MS-COCO's ``instances_train2014.json`` is one object with a few members, most of them long arrays.
-``json.load`` would keep every coordinate of every polygon as a Python number, several times the file's size.
+``json.load`` would keep every coordinate of every polygon as a Python number: several times the file's size.
 """
 
 import json
@@ -16,31 +16,31 @@ from wsss_core.files.file_kinds import stand_in
 from wsss_core.jobs.progress import Progress
 
 CHUNK = 2**20
-"""Bytes that are read at a time, at least."""
+"""The least number of bytes that are read at a time."""
 MEBIBYTE = 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HALF_A_WORD = re.compile(r"[A-Za-z0-9.+-]*\s*\Z")
-"""What is left of a file that ends too early, from the place on where it cannot be read."""
+"""Matches the unreadable rest of a file that ends too early."""
 
 
 class Record(NamedTuple):
-    """A value in a JSON file, and where it stands."""
+    """A value in a JSON file, and its place."""
 
     member: str
-    """The member of the file's object that the value is, or is an element of."""
+    """The member of the file's object that is the value or, if it is an array, contains it."""
     value: Any
-    """The value, as ``json`` gives it."""
+    """The value, as parsed by ``json``."""
     offset: int
-    """The byte of the file that it begins at."""
+    """Its first byte in the file."""
     length: int
-    """The bytes that it takes."""
+    """Its length in bytes."""
 
 
 class JsonRecords:
-    """The elements of the arrays in a JSON file's object, in the order of the file; other members come whole.
+    """The elements of the arrays in a JSON file's object, in the file's order; other members are one record each.
 
     Attributes:
-        arrays: names of the members that are arrays, empty ones too, as far as the file has been read.
+        arrays: names of the members that are arrays, including empty ones, as far as the file has been read.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -52,7 +52,7 @@ class JsonRecords:
         """Read the file from its beginning, with a progress bar.
 
         Raises:
-            UserError: the file cannot be read, is truncated, or is no JSON object.
+            UserError: the file cannot be read, is truncated, or is not a JSON object.
         """
         self.arrays = set()
         try:
@@ -92,10 +92,10 @@ class JsonRecords:
 
 
 class _Window:
-    """The part of a file that is being looked at.
+    """The part of a file that is in memory.
 
-    Its bytes are taken for Latin-1, so that positions in the text are positions in the file; JSON's own signs look
-    the same in UTF-8. Values with other letters are decoded once more.
+    Its bytes are decoded as Latin-1, so that positions in the text are positions in the file; JSON's own characters
+    are the same in UTF-8. Values with other letters are decoded again.
     """
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
@@ -108,7 +108,7 @@ class _Window:
         self._ended = False
 
     def peek(self) -> str:
-        """The next sign that is no space; nothing at the end of the file."""
+        """The next character that is not a space; empty at the end of the file."""
         while True:
             while self._at < len(self._text):
                 sign = self._text[self._at]
@@ -119,55 +119,55 @@ class _Window:
                 return ""
 
     def skip(self, sign: str) -> bool:
-        """Go beyond ``sign``, if it is the next one."""
+        """Move past ``sign`` if it is next; returns whether it was."""
         if self.peek() != sign:
             return False
         self._at += 1
         return True
 
     def expect(self, sign: str) -> None:
-        """Go beyond ``sign``, which has to be the next one."""
+        """Move past ``sign``, which must be next."""
         if not self.skip(sign):
             self.fail(f"has no {sign!r} where one is expected" if self.peek() else "ends too early: it is truncated")
 
     def value(self, member: str) -> Record:
-        """The value that begins here; goes beyond it."""
+        """Read the value that begins here, and move past it."""
         self.peek()
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
-                # A number at the window's edge may go on beyond it.
+                # A number at the window's edge may continue after it.
                 if isinstance(value, (int, float)) and _HALF_A_WORD.match(self._text, end) and self._more():
                     continue
                 break
             except JSONDecodeError as error:
                 if not self._more():
                     cut = _HALF_A_WORD.match(self._text, error.pos) or error.msg.startswith("Unterminated")
-                    self.fail("ends too early: it is truncated" if cut else f"is no JSON ({error.msg})", error.pos)
-            except ValueError:  # Python reads no longer numbers
+                    self.fail("ends too early: it is truncated" if cut else f"is not JSON ({error.msg})", error.pos)
+            except ValueError:  # Python limits the length of numbers
                 self.fail("has a number of thousands of digits")
         text = self._text[self._at : end]
         if not text.isascii():
             try:
                 value = json.loads(text.encode("latin-1").decode("utf-8"))
             except UnicodeDecodeError:
-                self.fail("has letters that are no UTF-8")
+                self.fail("has characters that are not UTF-8")
         record = Record(member, value, self._start + self._at, end - self._at)
         self._at = end
         return record
 
     def fail(self, what: str, position: int | None = None) -> None:
-        """Raise the error that says what is wrong at a position of the text."""
+        """Raise an error that says what is wrong at a position of the text."""
         if (found := stand_in(self._path)) is not None:
             raise UserError(f"{self._path}: {found}")
         byte = self._start + (self._at if position is None else position)
         raise UserError(f"{self._path}: {what} (at byte {byte}); copy or download it again")
 
     def _more(self) -> bool:
-        """Read on, as much again as is under way; whether there was more."""
+        """Read more; returns whether there was more."""
         if self._ended:
             return False
-        # Doubling keeps a large value, which is decoded anew after each step, from costing the square of its size.
+        # A large value is decoded again after each step; doubling the window keeps that from taking quadratic time.
         content = self._file.read(max(CHUNK, len(self._text) - self._at))
         if not content:
             self._ended = True

@@ -21,9 +21,9 @@ from wsss_core.datasets.creatures.drawing import (
 from wsss_core.datasets.palette import IGNORED
 
 CO_OCCURRENCE = 0.7
-"""Share of the images that have the background that belongs to the first creature's pair."""
+"""Share of images with the background that belongs to the first creature's pair of classes."""
 SMALLEST_VISIBLE = 20
-"""Pixels of its label (in an image of 96 by 96) below which a creature is left out."""
+"""A creature with fewer labelled pixels than this (in an image of 96 by 96) is left out."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def draw_picture(generator: np.random.Generator, size: int, headless: float, fir
     """Draw a picture with one to three creatures.
 
     Args:
-        generator: source of the randomness; the same state gives the same picture.
+        generator: source of randomness; the same state gives the same picture.
         size: height and width, pixels; at least 32.
         headless: share of creatures without a head, 0 to 1.
         first_class: class index 0 to 5 of the front creature, which is always visible.
@@ -123,7 +123,7 @@ def _paint_distractor(generator: np.random.Generator, canvas: np.ndarray) -> Non
 
 
 def _free_place(generator: np.random.Generator, taken: list[tuple[float, float]]) -> tuple[float, float]:
-    """A place for a creature's centre, away from the others' if a few tries find one."""
+    """A place for a creature's centre, away from the others if a few attempts find one."""
     for _ in range(8):
         row, column = generator.uniform(0.2, 0.8, 2) * REFERENCE_SIDE
         if all((row - r) ** 2 + (column - c) ** 2 > 24.0**2 for r, c in taken):
@@ -132,11 +132,11 @@ def _free_place(generator: np.random.Generator, taken: list[tuple[float, float]]
 
 
 def _visible(placed: list[Creature], size: int) -> tuple[list[Creature], np.ndarray, np.ndarray]:
-    """Leave out creatures of which too little is seen; whose pixels, and which show heads.
+    """Leave out creatures that are hardly visible.
 
     Returns:
-        The creatures that stay; int64 (size, size), 0 for the background and i + 1 for
-        creature i; bool (size, size), the pixels of heads.
+        The remaining creatures; int64 (size, size), 0 for the background and i + 1 for creature i; bool (size, size),
+        the pixels of heads.
     """
     smallest = SMALLEST_VISIBLE * (size / REFERENCE_SIDE) ** 2
     width = max(1, round(size / REFERENCE_SIDE))
@@ -151,7 +151,7 @@ def _visible(placed: list[Creature], size: int) -> tuple[list[Creature], np.ndar
 
 
 def _owners(placed: list[Creature], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Per image pixel the creature that covers at least half of it, and whether by its head."""
+    """For each image pixel, the creature that covers at least half of it, and whether a head does."""
     side = size * SUPERSAMPLING
     fine = np.zeros((side, side), dtype=np.uint8)
     fine_heads = np.zeros((side, side), dtype=bool)
@@ -169,7 +169,7 @@ def _owners(placed: list[Creature], size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cell_counts(fine: np.ndarray) -> np.ndarray:
-    """How many of an image pixel's canvas pixels are True."""
+    """How many canvas pixels of each image pixel are True."""
     side = fine.shape[0] // SUPERSAMPLING
     cells = fine.astype(np.uint8).reshape(side, SUPERSAMPLING, side, SUPERSAMPLING)
     return cells.sum(axis=1).sum(axis=2)
@@ -177,7 +177,7 @@ def _cell_counts(fine: np.ndarray) -> np.ndarray:
 
 def _border(owners: np.ndarray, width: int) -> np.ndarray:
     """The ring just outside each creature, on what lies behind it: bool (size, size)."""
-    # Owners nearer to the front have lower numbers, the background has none: rank them.
+    # Owners nearer to the front have lower numbers, and the background has 0: rank them.
     rank = np.where(owners == 0, 0, 1 + owners.max() - owners)
     highest = rank
     for _ in range(width):

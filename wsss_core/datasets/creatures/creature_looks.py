@@ -1,4 +1,4 @@
-"""What creatures look like, one at a time: shape, texture, colours (see docs/creatures.md)."""
+"""The shape, texture and colours of a creature (see docs/creatures.md)."""
 
 from dataclasses import dataclass
 
@@ -31,12 +31,12 @@ class Body:
     limbs: tuple[tuple[tuple[float, float], tuple[float, float], float], ...]
     """Start and end (along, across) and radius, on one side; the other side mirrors them."""
     area: float
-    """Area of body and limbs, which gives the creatures of all pairs the same size."""
+    """Area of body and limbs, by which creatures of all pairs get the same size."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a class has for itself."""
+    """What distinguishes a class from the other one of its pair."""
 
     hue: float
     pattern: str
@@ -99,14 +99,14 @@ HEAD_SHARE = 0.13
 HUE_SHIFT = 0.04
 """How far the body hues of the two classes of a pair lie from the pair's hue, in turns."""
 PERIOD_SHIFT = 0.15
-"""By which share the texture of a pair's first class is coarser, and the second's finer."""
+"""The texture of a pair's first class is coarser by this share, and that of the second finer."""
 MEAN_LENGTH = 34.0
-"""Square root of the area of a creature of middle size, reference units."""
+"""Square root of the area of a medium-sized creature, reference units."""
 
 
 @dataclass(frozen=True)
 class Creature:
-    """A creature that has its place: what is needed to paint it."""
+    """A creature at its place, ready to be painted."""
 
     class_index: int
     rows: slice

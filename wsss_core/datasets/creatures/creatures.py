@@ -1,4 +1,4 @@
-"""The embedded data set on disk, in the layout of the PASCAL VOC devkit (docs/creatures.md)."""
+"""Writes the embedded data set to disk, in the layout of the PASCAL VOC devkit (docs/creatures.md)."""
 
 import errno
 import os
@@ -28,17 +28,16 @@ JPEG_QUALITY = 95
 def generate_creatures(directory: Path, parameters: Creatures) -> None:
     """Draw the data set and write it into ``directory``.
 
-    The folders ``JPEGImages``, ``Annotations``, ``SegmentationClass`` and ``ImageSets`` are
-    written under temporary names and renamed when all of them are complete, ``ImageSets``
-    last; folders that were there before are replaced. Equal settings give equal bytes, and
-    a longer list of images begins with the images of a shorter one.
+    The folders ``JPEGImages``, ``Annotations``, ``SegmentationClass`` and ``ImageSets`` are written under temporary
+    names and renamed when all are complete, ``ImageSets`` last; existing folders are replaced. Equal settings give
+    equal bytes, and a longer list of images begins with the images of a shorter one.
 
     Args:
-        directory: where the folders go; made when missing.
+        directory: where the folders go; made if missing.
         parameters: how many images, of which size, from which seed.
 
     Raises:
-        UserError: more training images are asked for than there are numbers for.
+        UserError: too many training images for the range of numbers.
     """
     if parameters.train_images > FIRST_VAL_NUMBER:
         raise UserError(
@@ -71,8 +70,8 @@ def creature_picture(number: int, parameters: Creatures) -> Picture:
         number: the number in the image's id.
         parameters: size, seed and share of headless creatures; the counts have no influence.
     """
-    # The front creatures of six successive pictures are of all six classes, in random order,
-    # so that even a short list of images knows every class.
+    # The front creatures of six successive pictures show all six classes, in random order, so that even a short list
+    # of images has every class.
     block, place = divmod(number, len(CREATURE_CLASSES))
     order = np.random.default_rng([parameters.seed, block, 1]).permutation(len(CREATURE_CLASSES))
     generator = np.random.default_rng([parameters.seed, number, 0])
@@ -120,7 +119,7 @@ def _annotation(image_id: str, shape: tuple[int, ...], objects: Sequence[DrawnOb
 
 
 def _write_lists(folder: Path, train: dict[str, set[int]], val: dict[str, set[int]]) -> None:
-    """Write the lists of images, and those that tell which images show a class.
+    """Write the lists of images, and the lists of images by class.
 
     Args:
         folder: ``ImageSets`` (under its temporary name).
@@ -141,7 +140,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def _replace_folder(new: Path, path: Path) -> None:
-    """Rename ``new`` to ``path``; what was there is moved beside ``new`` first."""
+    """Rename ``new`` to ``path``; an existing folder is first moved next to ``new``."""
     while new.exists():
         with suppress(FileNotFoundError):
             os.replace(path, new.with_name(f"{new.name}-{secrets.token_hex(6)}"))

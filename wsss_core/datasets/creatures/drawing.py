@@ -1,8 +1,7 @@
-"""Shapes, textures, backgrounds and camera effects that generated pictures are made of.
+"""Shapes, textures, backgrounds and camera effects of generated pictures.
 
-Everything works on a canvas: float32 (H, W, 3), red, green and blue, 0 to 1. Lengths are given
-in reference units, of which an image side has 96 whatever its size in pixels, so that a picture
-looks alike at every size.
+Everything works on a canvas: float32 (H, W, 3), red, green and blue, 0 to 1. Lengths are in reference units: an image
+side has 96 whatever its size in pixels, so that a picture looks the same at every size.
 """
 
 from collections.abc import Callable
@@ -30,7 +29,7 @@ def smooth_noise(generator: np.random.Generator, shape: tuple[int, int], cell: t
     """Random hills: float32 (H, W), mean about 0, values between about -1.2 and 1.2.
 
     Args:
-        generator: source of the randomness.
+        generator: source of randomness.
         shape: height and width, pixels.
         cell: distance between neighbouring hills down and across, pixels.
     """
@@ -100,9 +99,8 @@ def local_window(
         span: reference units along a side of the canvas.
 
     Returns:
-        Row slice and column slice of the window, which may reach over the edge of the canvas
-        (negative starts, too: see ``clip_window``), and float32 (h, w) positions along the
-        first and along the second axis, reference units.
+        Row slice and column slice of the window, which may extend beyond the canvas, even to negative starts (see
+        ``clip_window``); and float32 (h, w) positions along the first and the second axis, reference units.
     """
     pixel = span / side
     starts = [int(np.floor((c - reach) / pixel)) for c in centre]
@@ -117,7 +115,7 @@ def local_window(
 
 
 def clip_window(side: int, rows: slice, columns: slice) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The canvas part and the matching window part of a window that may reach over the edge."""
+    """For a window that may extend beyond the canvas: the part of the canvas, and the matching part of the window."""
     canvas, window = [], []
     for part in (rows, columns):
         start, stop = max(part.start, 0), min(part.stop, side)
@@ -127,7 +125,7 @@ def clip_window(side: int, rows: slice, columns: slice) -> tuple[tuple[slice, sl
 
 
 BACKGROUNDS = ("water", "grass", "ground")
-"""Kinds of textured background: lying waves, standing blades and crumbs."""
+"""Kinds of textured background: horizontal waves, upright blades and crumbs."""
 
 _BACKGROUND_LOOK = {
     # hue, saturation, cell of the fine texture (down, across; reference units)
@@ -141,7 +139,7 @@ def background(generator: np.random.Generator, side: int, kind: str, span: float
     """A textured surface with a sky above a horizon: float32 (side, side, 3), 0 to 1.
 
     Args:
-        generator: source of the randomness.
+        generator: source of randomness.
         side: height and width of the canvas, canvas pixels.
         kind: one of ``BACKGROUNDS``.
         span: reference units along a side of the canvas.
@@ -166,10 +164,10 @@ def background(generator: np.random.Generator, side: int, kind: str, span: float
 
 
 def photograph(generator: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """What a camera makes of a canvas: uneven light, a colour cast, edges and pixel noise.
+    """Photograph a canvas: uneven light, a colour cast, smoothed edges and pixel noise.
 
     Args:
-        generator: source of the randomness.
+        generator: source of randomness.
         canvas: float32 (side, side, 3), 0 to 1, side a multiple of ``SUPERSAMPLING``.
 
     Returns:

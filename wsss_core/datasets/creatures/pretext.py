@@ -1,9 +1,9 @@
-"""Pictures of coloured patterns that a small trunk learns on, as big ones do on ImageNet.
+"""Pictures of coloured patterns for pretraining a small trunk, as large ones are pretrained on ImageNet.
 
-The pretext set stands in for ImageNet where the data is the embedded one (docs/creatures.md): it
-asks a trunk to tell colours and textures of shapes on textured backgrounds. It shows no creature:
-no body shape, limb or head, and no picture of the data set. It does share drawing code with the
-creatures: backgrounds, camera, and the textures of their bodies (stripes, checks and blobs).
+The pretext set replaces ImageNet for the embedded data set (docs/creatures.md): a trunk learns to distinguish colours
+and textures of shapes on textured backgrounds. It shows no creature: no body shape, limb or head, and no picture of the
+data set. It does share drawing code with the creatures: backgrounds, camera, and the textures of their bodies (stripes,
+checks and blobs).
 """
 
 import numpy as np
@@ -29,26 +29,25 @@ def _rings(along: np.ndarray, across: np.ndarray, generator: np.random.Generator
 
 
 HUES = ("orange", "lime", "mint", "azure", "violet", "rose")
-"""Parts of the colour circle. The gaps between them are where the hues of the heads lie."""
+"""Parts of the colour circle. The hues of the creatures' heads lie between them."""
 PATTERNS = {"striped": stripes, "checked": checks, "blobbed": blobs, "ringed": _rings}
-"""Two-tone textures, by the word for them in the name of a class."""
+"""Two-tone textures, by their word in a class name."""
 PRETEXT_CLASSES = tuple(f"{hue}_{pattern}" for pattern in PATTERNS for hue in HUES)
-"""Every hue with every pattern, such as ``red_striped``."""
+"""Every hue with every pattern, such as ``rose_striped``."""
 SPAN = 40.0
-"""Reference units along a side of a picture, of which a picture of creatures has 96."""
+"""Reference units along a side of a picture; a picture of creatures has 96."""
 
 
 def pretext_images(images: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Draw the pretext set. Its classes take turns, so that all have equally many pictures.
+    """Draw the pretext set. Its classes alternate, so that all have the same number of pictures.
 
     Args:
         images: number of pictures, at least 1; a longer set begins with a shorter one.
         size: height and width, pixels; at least 16.
-        seed: seed of the generator; the same seed gives the same pictures.
+        seed: of the generator; the same seed gives the same pictures.
 
     Returns:
-        uint8 (images, size, size, 3) pictures, red, green and blue; int64 (images,) class
-        indices; the names of the classes.
+        uint8 (images, size, size, 3) pictures, red, green and blue; int64 (images,) class indices; the class names.
 
     Raises:
         ValueError: fewer than 1 picture, smaller than 16 pixels, or a negative seed.
@@ -58,7 +57,7 @@ def pretext_images(images: int, size: int, seed: int) -> tuple[np.ndarray, np.nd
     labels = np.arange(images, dtype=np.int64) % len(PRETEXT_CLASSES)
     pictures = np.empty((images, size, size, 3), dtype=np.uint8)
     for number, label in enumerate(labels):
-        # The 2 keeps these streams apart from those of the creatures' pictures.
+        # The 2 makes these random streams differ from those of the creatures' pictures.
         generator = np.random.default_rng([seed, number, 2])
         pictures[number] = _draw_pattern(generator, size, int(label))
     return pictures, labels, PRETEXT_CLASSES
@@ -78,7 +77,7 @@ def _draw_pattern(generator: np.random.Generator, size: int, label: int) -> np.n
     on_canvas, in_window = clip_window(side, rows, columns)
     along, across = along[in_window], across[in_window]
     shape = _shape(generator, along / radius, across / radius)
-    # Periods of the size of a small and of a large object's parts, whatever this object's size.
+    # Periods in the range of object parts, whatever this object's size.
     period = min(generator.uniform(5.0, 8.0), 1.1 * radius)
     tone = list(PATTERNS.values())[pattern](along / period, across / period, generator)
     hue = (hue_index + 0.5 + generator.uniform(-0.4, 0.4)) / len(HUES)

@@ -1,1 +1,1 @@
-"""A folder of one's own."""
+"""A folder of the user's own images."""

@@ -1,4 +1,4 @@
-"""Tables that people save from spreadsheets: the delimiter and the encoding are found out, line numbers kept."""
+"""Reads tables saved from spreadsheets: detects the delimiter and the encoding, and keeps line numbers."""
 
 import codecs
 import csv
@@ -14,7 +14,7 @@ from wsss_core.errors import UserError
 from wsss_core.files.file_kinds import stand_in
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-"""What may stand between the cells of a row, in the order in which it is tried, and what people call it."""
+"""The delimiters, in the order in which they are tried, and their names."""
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -34,16 +34,16 @@ class TableRow:
     """A row below the heading."""
 
     line: int
-    """Number of the line in the file that the row begins in, from 1."""
+    """The line of the file in which the row begins, from 1."""
     cells: tuple[str, ...]
-    """What stands in the cells, as it stands there; as many as the heading has where ``fault`` is None."""
+    """The unchanged content of the cells; the number of cells is that of the heading if ``fault`` is None."""
     fault: str | None = None
-    """What is wrong with the row, if it has another number of cells than the heading."""
+    """What is wrong, if the number of cells differs from the heading's."""
 
 
 @dataclass(frozen=True)
 class CsvTable:
-    """A table as it lies in a file; rows of empty cells alone are left out."""
+    """A table in a file, without rows that have only empty cells."""
 
     path: Path
     """The file."""
@@ -52,43 +52,44 @@ class CsvTable:
     rows: tuple[TableRow, ...]
     """The rows below the heading."""
     encoding: str
-    """How the file's bytes stand for characters, as Python names it."""
+    """The file's encoding, as Python names it."""
     delimiter: str
-    """What stands between two cells."""
+    """The character between two cells."""
 
     def at(self, line: int) -> str:
         """The place of a line, for messages."""
         return f"{self.path}, line {line}"
 
     def column(self, names: Collection[str]) -> list[int]:
-        """The positions of the columns that have one of these names, whatever the case."""
+        """The positions of the columns with one of these (folded) names."""
         return [position for position, name in enumerate(self.heading) if folded(name) in names]
 
 
 def folded(name: str) -> str:
-    """A column's name as it is compared: lower case, ``_`` for what parts words."""
+    """A column's name for comparison: lower case, with ``_`` between words."""
     return re.sub(r"[\s_-]+", "_", name.strip().casefold())
 
 
 def read_csv_table(path: Path, first_column: Collection[str]) -> CsvTable:
     """Read a table.
 
-    The encoding is UTF-8 (with or without a mark), UTF-16, or else Windows-1252; the delimiter is the one that gives
-    the heading a column of a name in ``first_column``, rows as long as it, and the most columns. The log tells both.
+    The encoding is UTF-8 (with or without a byte order mark), UTF-16, or else Windows-1252. The delimiter is the one
+    that gives a heading with a name in ``first_column``, rows of the heading's length, and the most columns. Both are
+    logged.
 
     Args:
         path: the file.
-        first_column: the names, folded (:func:`folded`), that tell the column of images and so the heading.
+        first_column: the names, folded (:func:`folded`), of the column of images, which identify the heading.
 
     Raises:
-        UserError: the file cannot be read, holds no text, no heading, or a cell whose quotes are not closed.
+        UserError: the file cannot be read, is not text, or has no heading or a cell with unclosed quotes.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     text, encoding = _decoded(path, content)
-    separator = _SEPARATOR_LINE.match(text)  # how Excel tells itself the delimiter
+    separator = _SEPARATOR_LINE.match(text)  # Excel's note of the delimiter
     delimiters = [separator[1]] if separator else list(DELIMITERS)
     candidates, failure = [], ""
     for delimiter in delimiters:
@@ -115,10 +116,10 @@ def read_csv_table(path: Path, first_column: Collection[str]) -> CsvTable:
         found = ", ".join(map(repr, heading[:6]))
         raise UserError(
             f"{path}: line {first_line} is {found}; expected a heading with a column 'image' "
-            f"(or {', '.join(sorted(set(first_column) - {'image'}))}), cells apart by "
+            f"(or {', '.join(sorted(set(first_column) - {'image'}))}), and cells separated by "
             f"{', '.join(list(DELIMITERS.values())[:-1])} or pipe"
         )
-    while heading and not heading[-1]:  # a spreadsheet's empty columns to the right
+    while heading and not heading[-1]:  # empty columns at the right of a spreadsheet
         heading = heading[:-1]
     for name, number in Counter(heading).items():
         if not name:
@@ -127,7 +128,7 @@ def read_csv_table(path: Path, first_column: Collection[str]) -> CsvTable:
             raise UserError(f"{path}: two columns are named {name!r}; rename or remove one of them")
     below = tuple(_row(line + bool(separator), cells, heading) for line, cells in rows[1:])
     log.info(
-        "%s: %d rows, %d columns, cells apart by %s, encoding %s",
+        "%s: %d rows, %d columns, separated by %s, encoding %s",
         path,
         len(below),
         len(heading),
@@ -144,7 +145,7 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str]:
             raise UserError(f"{path}: {fault}")
     encodings = [encoding for mark, encoding in _MARKS.items() if content.startswith(mark)]
     if not encodings:
-        # Of UTF-16 without a mark every second byte is 0 as far as the text is in English.
+        # In UTF-16 without a byte order mark, every second byte of English text is 0.
         zeros = content[:2000:2].count(0), content[1:2000:2].count(0)
         utf_16 = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
         encodings = [utf_16] if any(zeros) else ["utf-8", "cp1252"]
@@ -155,11 +156,11 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str]:
             continue
         if "\0" not in text:
             return text, encoding
-    raise UserError(f"{path}: is no text in UTF-8, UTF-16 or Windows-1252; save it as CSV in UTF-8")
+    raise UserError(f"{path}: is not text in UTF-8, UTF-16 or Windows-1252; save it as CSV in UTF-8")
 
 
 def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The lines' numbers and cells; those without anything in them are left out."""
+    """The line numbers and cells of the rows; empty rows are left out."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
     while True:
@@ -186,5 +187,5 @@ def _row(line: int, cells: list[str], heading: tuple[str, ...]) -> TableRow:
         cells = cells[:-1]
     fault = None
     if len(cells) != len(heading):
-        fault = f'has {len(cells)} cells, the heading has {len(heading)}; quote (") a cell that holds the delimiter'
+        fault = f'has {len(cells)} cells, but the heading has {len(heading)}; quote (") a cell that holds the delimiter'
     return TableRow(line, tuple(cells), fault)

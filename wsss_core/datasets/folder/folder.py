@@ -1,8 +1,8 @@
-"""Data sets of one's own: a folder of images and a table of what they show.
+"""The user's own data sets: a folder of images and a table of what they show.
 
-``images/`` holds the images, at any depth; ``labels.csv`` says what they show (``label_table``); ``masks/``, if there
-is one, has the mask of ``images/a/b.jpg`` as ``masks/a/b.png``; and ``splits.csv``, if there is one, says which image
-is for training, validation or neither (``folder_splits``). docs/datasets.md describes it for users.
+``images/`` holds the images, at any depth; ``labels.csv`` says what they show (``label_table``). Optionally,
+``masks/a/b.png`` is the mask of ``images/a/b.jpg``, and ``splits.csv`` says which image is for training, validation or
+neither (``folder_splits``). docs/datasets.md describes it for users.
 """
 
 import logging
@@ -23,17 +23,17 @@ from wsss_core.datasets.raw_dataset import ListedImage, Listing, MaskSource, Raw
 from wsss_core.errors import UserError
 
 IMAGES, LABELS, MASKS, SPLIT_TABLE = "images", "labels.csv", "masks", "splits.csv"
-"""What the folder holds; the last two may be missing."""
+"""The folder's content; the last two are optional."""
 log = logging.getLogger(__name__)
 
 
 class ImageFolder(RawDataset):
-    """A folder with ``images`` and ``labels.csv``, perhaps with ``masks`` and ``splits.csv``."""
+    """A folder with ``images`` and ``labels.csv``, and optionally ``masks`` and ``splits.csv``."""
 
     settings: FolderDataset
 
     def inputs(self, splits: Sequence[str] = SPLITS) -> list[Path]:
-        """All folders of images, as the time of the outermost does not tell that one was added deeper; the tables."""
+        """All folders of images (the outer folder's time does not change when an image is added deeper), and tables."""
         images = self.root / IMAGES
         return [*_folders(images), self.root / LABELS, self.root / SPLIT_TABLE]
 
@@ -42,7 +42,7 @@ class ImageFolder(RawDataset):
         return _folders(self.root / MASKS)
 
     def list_images(self, splits: Sequence[str] = SPLITS) -> Listing:
-        """Look which images there are, and read the tables."""
+        """Find the images, and read the tables."""
         classes = self.settings.classes
         listing = Listing(classes or (), faults=self._layout_faults())
         images = find_image_files(self.root / IMAGES)
@@ -70,19 +70,19 @@ class ImageFolder(RawDataset):
         return listing
 
     def masks(self, index: DatasetIndex) -> Iterator[tuple[str, MaskSource]]:
-        """The files at the same place in ``masks`` as the images in ``images``."""
+        """The files in ``masks`` with the same relative paths as the images in ``images``."""
         folder = self.root / MASKS
         found = find_image_files(folder)
-        # Of two files of one name the PNG is the mask; and if neither is one, reading it tells what a mask is.
+        # Of two files with the same name the PNG is the mask; without a PNG, reading raises an error that says so.
         doubled = {fault.image_id: folder / f"{fault.image_id}.png" for fault in found.faults}
         masks = {**found.files, **{image_id: path for image_id, path in doubled.items() if image_id}}
-        self._tell_strangers(masks, index)
+        self._warn_of_strangers(masks, index)
         for image_id in index.image_ids:
             if image_id in masks:
                 yield image_id, masks[image_id]
 
-    def _tell_strangers(self, masks: Mapping[str, Path], index: DatasetIndex) -> None:
-        """Warn of masks that belong to no image, also to none that was left out; their names are wrong."""
+    def _warn_of_strangers(self, masks: Mapping[str, Path], index: DatasetIndex) -> None:
+        """Warn of masks that belong to no image, not even to one that was left out: their names are wrong."""
         strangers = sorted(masks.keys() - set(index.image_ids))
         if strangers:
             images = find_image_files(self.root / IMAGES)
@@ -119,7 +119,7 @@ class ImageFolder(RawDataset):
         return [*faults, *self._unused()]
 
     def _unused(self) -> list[Fault]:
-        """Optional files and folders that are there, but in a form or by a name in which nobody would look at them."""
+        """Faults for optional files and folders with a wrong form or name, which would not be used."""
         faults = []
         for name, right, what in ((SPLIT_TABLE, Path.is_file, "a table"), (MASKS, Path.is_dir, "a folder")):
             path = self.root / name
@@ -127,22 +127,23 @@ class ImageFolder(RawDataset):
                 faults.append(Fault(FaultKind.LAYOUT, str(path), f"is not {what}; expected {what}, or nothing"))
             for other in sorted(self.root.iterdir()):
                 if other.name != name and other.name.casefold() == name.casefold():
-                    faults.append(Fault(FaultKind.LAYOUT, str(other), f"is not looked at: rename it as {name!r}"))
+                    faults.append(Fault(FaultKind.LAYOUT, str(other), f"is not used: rename it as {name!r}"))
         return faults
 
     def _splits(self, images: ImageFiles, labels: dict[str, set[str]], listing: Listing) -> dict[str, str]:
-        """The splits of the images, from the table or drawn."""
+        """The splits of the images: from the table, from the folders' names, or drawn at random."""
         path = self.root / SPLIT_TABLE
         if not path.is_file():
             found = splits_by_folder(images.files)
             if found.why_not:
                 detail = (
-                    f"{found.why_not}; so the splits are drawn from all images. {SPLIT_TABLE} can say what they are for"
+                    f"{found.why_not}; so the splits are drawn at random from all images. To choose them, write "
+                    f"{SPLIT_TABLE}"
                 )
                 listing.warnings.append(Fault(FaultKind.SPLIT_FOLDERS, str(images.folder), detail))
             if found.splits:
                 return self._splits_of_folders(found.splits, labels)
-            # An image without a row is in the training list, which leaves it out: nobody knows what it shows.
+            # An image without a row goes to the training split, which leaves it out: its classes are unknown.
             known = images.files if self.settings.negatives == "all" else labels
             drawn = drawn_splits(sorted(known), self.settings.val_share, self.settings.split_seed)
             shown = sum(split == "val" for split in drawn.values())
@@ -163,18 +164,18 @@ class ImageFolder(RawDataset):
         return read.splits
 
     def _unused_column(self, table: LabelTable) -> list[Fault]:
-        """A column of splits in the table of labels, where no table of splits is."""
+        """A warning if the table of labels has a column of splits and there is no table of splits."""
         columns = [name for name in table.heading if folded(name) in SPLIT_COLUMNS]
         if table.one_hot or not columns or (self.root / SPLIT_TABLE).exists():
             return []
         detail = (
-            f"the column {columns[0]!r} is not looked at; if it says which images are for training, copy it and the "
-            f"column of images to {SPLIT_TABLE}"
+            f"the column {columns[0]!r} is not used; if it says which images are for training, copy it and the column "
+            f"of images to {SPLIT_TABLE}"
         )
         return [Fault(FaultKind.UNUSED_COLUMN, str(table.path), detail)]
 
     def _splits_of_folders(self, splits: Mapping[str, str], labels: dict[str, set[str]]) -> dict[str, str]:
-        """The splits of the folders' names; where none is for validation, some training images become it."""
+        """The splits that the folders' names say; without one for validation, it is drawn from the training images."""
         splits = dict(splits)
         drawn = ""
         if "val" not in splits.values():
@@ -182,15 +183,16 @@ class ImageFolder(RawDataset):
             splits |= drawn_splits(train, self.settings.val_share, self.settings.split_seed)
             drawn = ", val drawn from train by the images' ids"
         counts = {name: sum(split == name for split in splits.values()) for name in (*SPLITS, TEST)}
-        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        in_words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         log.warning(
             "%s: no %s; the folders' names say the splits: %s%s%s",
-            *(self.root, SPLIT_TABLE, told, drawn, " (test: neither trained on nor predicted)" if counts[TEST] else ""),
+            *(self.root, SPLIT_TABLE, in_words, drawn),
+            " (test: neither trained on nor predicted)" if counts[TEST] else "",
         )
         return splits
 
     def _never_validated(self, listing: Listing, splits: Sequence[str]) -> list[Fault]:
-        """Classes that no validation image shows."""
+        """A warning for each class that no validation image shows."""
         shown = {name for image in listing.images if image.split == "val" for name in image.labels}
         if "val" not in splits or not any(image.split == "val" for image in listing.images):
             return []
@@ -200,7 +202,7 @@ class ImageFolder(RawDataset):
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folder, there or not, and those in it; but for names that no text file can hold, which the check tells."""
+    """The folder, existing or not, and its subfolders, except those with names that the check reports as invalid."""
     inner = [path for path in folders_in(folder) if path != folder and is_text(str(path))]
     return [folder, *inner]
 
@@ -208,7 +210,7 @@ def _folders(folder: Path) -> list[Path]:
 def _labels_of_images(
     table: LabelTable, images: ImageFiles, listing: Listing
 ) -> tuple[dict[str, set[str]], dict[str, int]]:
-    """The labels of the images that have a row, and the line of its first row; what is wrong goes to ``listing``."""
+    """The labels of the images with a row, and the line of each image's first row; faults go to ``listing``."""
     labels: dict[str, set[str]] = {}
     lines: dict[str, int] = {}
     absent: set[str] = set()

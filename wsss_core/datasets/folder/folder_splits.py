@@ -1,4 +1,4 @@
-"""Which image of a folder plays which part: as a table says, or drawn by the images' ids."""
+"""The split of each image of a folder: from a table, or drawn by the images' ids."""
 
 import hashlib
 from collections.abc import Collection
@@ -12,13 +12,13 @@ from wsss_core.datasets.image_ids import ImageFiles
 from wsss_core.errors import UserError
 
 SPLIT_COLUMNS = frozenset({"split", "splits", "set", "subset", "part", "partition", "fold"})
-"""Names, folded, of the column that says an image's part."""
+"""Names, folded, of the column of splits."""
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""What a table may call the splits, lower case."""
+"""The names of the splits in a table, lower case."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class FolderSplits:
 
 
 def read_splits(path: Path, images: ImageFiles) -> FolderSplits:
-    """Read a table with a column of images and one of splits; names of images are taken as in the table of labels.
+    """Read a table with a column of images and one of splits; image names have the same forms as in the label table.
 
     Args:
         path: the file.
@@ -52,7 +52,7 @@ def read_splits(path: Path, images: ImageFiles) -> FolderSplits:
     if len(names) != 1 or len(parts) != 1:
         return table_fault(f"has the columns {', '.join(map(repr, table.heading))}; expected 'image' and 'split'")
     if not table.rows:
-        return table_fault("has a heading and no row; expected a row for each image, or no such file at all")
+        return table_fault("has a heading but no row; expected a row for each image, or no such file at all")
     lines: dict[str, int] = {}
     for row in table.rows:
         place = table.at(row.line)
@@ -79,8 +79,8 @@ def read_splits(path: Path, images: ImageFiles) -> FolderSplits:
 def drawn_splits(image_ids: Collection[str], val_share: float, seed: int) -> dict[str, str]:
     """Draw a validation split.
 
-    An image is in it if the SHA-256 digest of ``<seed>:<id>``, as a number in [0, 1), is below ``val_share``: what
-    other images there are does not matter. Only where one split had no image, the nearest to it goes there.
+    An image is in it if the SHA-256 digest of ``<seed>:<id>``, as a number in [0, 1), is below ``val_share``. So an
+    image's split does not depend on other images, unless a split would be empty: it gets the image nearest to it.
 
     Args:
         image_ids: the images' ids.

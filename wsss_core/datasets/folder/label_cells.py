@@ -1,4 +1,4 @@
-"""Which labels a cell of a table holds."""
+"""Reads the labels in a cell of a table."""
 
 import ast
 import json
@@ -9,21 +9,21 @@ from typing import Any
 _SEVERAL = re.compile("[;|]")
 _LIST = re.compile(r"\[.*\]|\{.*\}|\(\s*['\"].*\)|\".*\"", re.DOTALL)
 _QUOTES_APART = re.compile(r"(['\"])\s+(['\"])")
-"""Between two texts of NumPy's lists, which have no commas; Python would make one text of them."""
+"""Between two strings of NumPy's lists, which have no commas; Python would join them."""
 _LISTING_KEY = re.compile(r"choices|label|\w*labels", re.IGNORECASE)
-"""Under which key Label Studio has the labels of an answer, or of a region (``rectanglelabels``)."""
+"""Label Studio's key for the labels of an answer, or of a region (``rectanglelabels``)."""
 _SHOWN = 80
 
 
 @lru_cache(maxsize=4096)
 def labels_in(cell: str) -> frozenset[str]:
-    """The labels in a cell: with ``;`` or ``|`` between them, as a list of JSON or Python, or as Label Studio has them.
+    """The labels in a cell: separated by ``;`` or ``|``, as a JSON or Python list, or in Label Studio's form.
 
     Args:
         cell: the text, without spaces around it.
 
     Raises:
-        ValueError: it looks like a list, and is none of labels.
+        ValueError: it looks like a list, but not of labels.
     """
     names = _texts(_parsed(cell), cell) if _LIST.fullmatch(cell) else _SEVERAL.split(cell)
     return frozenset(filter(None, map(str.strip, names)))
@@ -36,12 +36,12 @@ def _parsed(cell: str) -> Any:
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
     if cell[0] == "[" and not re.search(r"['\"\[\]{}]", cell[1:-1]):
-        return cell[1:-1].split(",")  # without quotes: [cat, dog]
+        return cell[1:-1].split(",")  # [cat, dog], without quotes
     raise ValueError(_no_labels(cell))
 
 
 def _texts(value: Any, cell: str) -> list[str]:
-    """The labels in what a cell's text stands for."""
+    """The labels in the parsed value of a cell."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list | tuple | set):

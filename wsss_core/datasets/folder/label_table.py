@@ -17,47 +17,47 @@ IMAGE_COLUMNS = frozenset(
     {"image", "images", "image_id", "imageid", "image_name", "image_file", "image_path", "img", "id"}
     | {"file", "files", "filename", "file_name", "filepath", "file_path", "path"}
 )
-"""Names, folded, of the column that says which image a row is about."""
+"""Names, folded, of the column of images."""
 LABEL_COLUMNS = frozenset(
     {"label", "labels", "class", "classes", "class_name", "classname", "category", "categories", "tag", "tags"}
     | {"choice", "choices"}
 )
-"""Names, folded, of the column that holds labels; without one every other column is a class."""
+"""Names, folded, of the column of labels; without one, every other column is a class."""
 YES = frozenset({"1", "1.0", "true", "yes", "y", "x", "✓", "✔"})
 NO = frozenset({"", "0", "0.0", "false", "no", "n", "-"})
-"""What the cells of a column of a class may hold, whatever the case."""
+"""The cells in the column of a class, whatever the case."""
 NO_LABEL = frozenset(
     {"nan", "none", "null", "nil", "n/a", "na", "#n/a", "<na>", "-", "--", "?", "unlabeled", "unlabelled"}
 )
-"""Labels, whatever the case, that mostly say that there is none."""
+"""Labels, whatever the case, that usually mean no label."""
 YES_AND_NO = ({"0", "1"}, {"0.0", "1.0"}, {"no", "yes"}, {"n", "y"}, {"false", "true"}, {"f", "t"})
-"""Pairs of labels, whatever the case, that mostly say whether an image shows something, not what."""
+"""Pairs of labels, whatever the case, that usually say whether an image shows something, not what."""
 _WITH_NUMBER = re.compile(r"(?P<name>.*[^\W\d].*?)\s*[:=]\s*[-+]?\d*\.?\d+\s*%?", re.DOTALL)
 """A name with a number, such as the score of a prediction."""
 CellLabels = tuple[int, str, frozenset[str]]
-"""A line's number, the image as the row names it, and the classes that the row gives it."""
+"""Line number, image name as in the row, and the row's labels."""
 
 
 @dataclass
 class LabelTable:
-    """What a table of labels says; nobody has looked yet whether its images are there."""
+    """The content of a table of labels; whether its images exist is not checked yet."""
 
     path: Path
     """The file."""
     heading: tuple[str, ...] = ()
-    """The names of all its columns."""
+    """The names of all columns."""
     one_hot: bool = False
-    """Whether it has a column for each class, so a single row for each image."""
+    """Whether it has a column for each class, and so one row for each image."""
     classes: tuple[str, ...] = ()
-    """The class list: the one given, or else the columns' names in their order, or the labels sorted."""
+    """The class list: the given one, or else the columns' names in their order, or the labels sorted."""
     rows: list[CellLabels] = field(default_factory=list)
-    """Lines, images' names and labels, also those that are not in ``classes``."""
+    """The labels of each row, including those that are not in ``classes``."""
     faults: list[Fault] = field(default_factory=list)
     """What is wrong with the table as a whole."""
     row_faults: list[tuple[int, str, str]] = field(default_factory=list)
-    """Lines, images' names (may be empty) and what is wrong with single rows."""
+    """Line number, image name (may be empty) and what is wrong, of single rows."""
     warnings: list[Fault] = field(default_factory=list)
-    """What is odd."""
+    """Oddities that do not prevent the work."""
 
     def at(self, line: int) -> str:
         """The place of a line, for messages."""
@@ -65,23 +65,23 @@ class LabelTable:
 
 
 def plain(name: str) -> str:
-    """A name as names are compared: without spaces around it, in Unicode's composed normal form."""
+    """A name for comparison: without spaces around it, in Unicode's composed normal form."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def read_label_table(path: Path, classes: Sequence[str] | None) -> LabelTable:
     """Read a table of labels.
 
-    The table is *long* if it has a column of labels: a row for each label of an image, or several labels in one cell,
-    as ``label_cells`` reads them; an empty cell is an image without an object. Otherwise it is *one-hot*: every column
-    but that of the images is a class, 1 (true, yes, x) in the rows of the images that show it.
+    The table is *long* if it has a column of labels: a row for each label of an image, or several labels in one cell
+    (see ``label_cells``); an empty cell means an image without an object. Otherwise it is *one-hot*: every column but
+    that of the images is a class, with 1 (true, yes, x) in the rows of images that show it.
 
     Args:
         path: the file.
-        classes: the class list, if it is known already.
+        classes: the class list, if already known.
 
     Returns:
-        What it says; what is wrong is among its faults.
+        The table's content and its faults.
     """
     labels = LabelTable(path, classes=tuple(classes or ()))
     try:
@@ -96,7 +96,7 @@ def read_label_table(path: Path, classes: Sequence[str] | None) -> LabelTable:
     if fault is None and labels.one_hot and classes is None:
         fault = _too_many(len(table.heading) - 1, "a column for each of {} classes")
     if fault is None and not table.rows:
-        fault = "has a heading and no row; expected a row for each image"
+        fault = "has a heading but no row; expected a row for each image"
     if fault is not None:
         labels.faults.append(Fault(FaultKind.TABLE, str(path), fault))
         return labels
@@ -105,10 +105,10 @@ def read_label_table(path: Path, classes: Sequence[str] | None) -> LabelTable:
         labels.rows += found
         names: Sequence[str] = sorted({name for _, _, row in found for name in row})
         fault = _too_many(len(names), "{} different labels") if classes is None else None
-        if fault is not None:  # at once: whatever is done for each class would take long
+        if fault is not None:  # at once, because work for each class would take long
             return LabelTable(path, faults=[Fault(FaultKind.TABLE, str(path), fault)])
         if classes is None:
-            _tell_odd_labels(labels, names)
+            _check_odd_labels(labels, names)
     else:
         names = [plain(name) for position, name in enumerate(table.heading) if position != images[0]]
         labels.rows += _one_hot_rows(table, images[0], labels)
@@ -124,10 +124,10 @@ def _heading_fault(table: CsvTable, images: Sequence[int], of_labels: Sequence[i
     for columns, what in ((images, "images"), (of_labels, "labels")):
         if len(columns) > 1:
             names = " and ".join(repr(table.heading[position]) for position in columns)
-            return f"the columns {names} could all be that of the {what}; leave one, or rename the others"
+            return f"the columns {names} could all be the column of {what}; keep one, or rename the others"
     if len(table.heading) == 1:
         return (
-            f"has the column {table.heading[0]!r} alone; expected 'image' and 'label', or 'image' and a column for "
+            f"has only the column {table.heading[0]!r}; expected 'image' and 'label', or 'image' and a column for "
             "each class"
         )
     return None
@@ -147,7 +147,7 @@ def _long_rows(table: CsvTable, image: int, label: int, labels: LabelTable) -> l
     known = {plain(name) for name in labels.classes}
     for row in table.rows:
         if row.fault is not None:
-            several = "; an image's labels go to a row each, or to one cell with ';' between them"
+            several = "; give each label of an image its own row, or write all in one cell with ';' between them"
             labels.row_faults.append((row.line, _name_in(row, image), row.fault + several))
         elif not row.cells[image].strip():
             labels.row_faults.append((row.line, "", "names no image; fill the cell, or remove the row"))
@@ -170,7 +170,7 @@ def _one_hot_rows(table: CsvTable, image: int, labels: LabelTable) -> Iterator[C
             columns.remove(position)
             detail = (
                 f"the column {table.heading[position]!r} has {cells[0]!r} and the like; a class's column has 1 or 0 "
-                "(true or false, x or nothing). Remove it if it is no class; labels in words go to a column 'label'"
+                "(true or false, x or nothing). Remove it if it is no class; write labels in words in a column 'label'"
             )
             labels.faults.append(Fault(FaultKind.TABLE, str(table.path), detail))
     for row in table.rows:
@@ -192,37 +192,37 @@ def _one_hot_rows(table: CsvTable, image: int, labels: LabelTable) -> Iterator[C
 
 
 def _name_in(row: TableRow, image: int) -> str:
-    """The image that a row of too many or too few cells is likely about."""
+    """The likely image of a row with too many or too few cells."""
     return row.cells[image] if image < len(row.cells) else ""
 
 
-def _tell_odd_labels(labels: LabelTable, names: Sequence[str]) -> None:
-    """Whether labels look like several in one, or like none, where nobody has listed the classes."""
+def _check_odd_labels(labels: LabelTable, names: Sequence[str]) -> None:
+    """Add faults and warnings for labels that look like several in one, or like no class; for tables without a list."""
     if {name.casefold() for name in names} in YES_AND_NO:
         no, yes = sorted(names, key=str.casefold)
         detail = (
-            f"the only labels are {no!r} and {yes!r}, which are taken for two classes; if {yes!r} says that an image "
-            f"shows something, write its name instead, and in place of {no!r} leave the cell empty"
+            f"the only labels are {no!r} and {yes!r}, which are taken as two classes; if {yes!r} says that an image "
+            f"shows something, write its name instead, and leave the cell empty in place of {no!r}"
         )
         labels.warnings.append(Fault(FaultKind.ODD_LABEL, str(labels.path), detail))
     numbered = [name for name in names if _WITH_NUMBER.fullmatch(name)]
     if numbered:
         line = next(line for line, _, row in labels.rows if numbered[0] in row)
-        alone = _WITH_NUMBER.sub(r"\g<name>", numbered[0])
+        name = _WITH_NUMBER.sub(r"\g<name>", numbered[0])
         further = f" (and {len(numbered) - 1} labels like it)" if len(numbered) > 1 else ""
         detail = (
-            f"{numbered[0]!r} (line {line}){further} looks like a name and a number, and is taken for a class, number "
-            f"and all; if the number is a score or the like, write {alone!r} alone"
+            f"{numbered[0]!r} (line {line}){further} looks like a name and a number, and is taken as one class; if the "
+            f"number is a score or similar, write only {name!r}"
         )
         labels.warnings.append(Fault(FaultKind.ODD_LABEL, str(labels.path), detail))
     sure = []
     for joined in joined_labels(name for name in names if name not in numbered):
         lines = [line for line, _, row in labels.rows if joined.label in row]
-        told = f"{joined.in_words} (line {lines[0]}, {len(lines)} rows)"
+        text = f"{joined.in_words} (line {lines[0]}, {len(lines)} rows)"
         if joined.sure:
-            sure.append(told)
+            sure.append(text)
             continue
-        detail = f"{told}, and is taken for a class; if it means several, write ';' between them"
+        detail = f"{text}, and is taken as a class; if it means several, write ';' between them"
         labels.warnings.append(Fault(FaultKind.ODD_LABEL, str(labels.path), detail))
     if sure:
         further = f" (and {len(sure) - 1} labels like it)" if len(sure) > 1 else ""
@@ -233,12 +233,12 @@ def _tell_odd_labels(labels: LabelTable, names: Sequence[str]) -> None:
         labels.faults.append(Fault(FaultKind.TABLE, str(labels.path), detail))
     for name in names:
         if name.casefold() in NO_LABEL:
-            detail = f"{name!r} is taken for a class; if it means that an image shows none, leave the cell empty"
+            detail = f"{name!r} is taken as a class; if it means that an image shows none, leave the cell empty"
             labels.warnings.append(Fault(FaultKind.ODD_LABEL, str(labels.path), detail))
 
 
 def _name_as_given(labels: LabelTable, classes: Sequence[str]) -> None:
-    """Bring the labels to the spelling of the class list, where only the Unicode normal form differs."""
+    """Give the labels the spelling of the class list, if only the Unicode normal form differs."""
     given = {plain(name): name for name in classes}
     labels.rows = [
         (line, image, frozenset(given.get(name, name) for name in names)) for line, image, names in labels.rows
@@ -246,7 +246,7 @@ def _name_as_given(labels: LabelTable, classes: Sequence[str]) -> None:
 
 
 def _check_found_classes(labels: LabelTable) -> None:
-    """Whether the class names that the table has can be used."""
+    """Add faults if the class names of the table cannot be used."""
     if not labels.classes:
         labels.faults.append(Fault(FaultKind.TABLE, str(labels.path), "has no label at all; expected one in some row"))
         return
@@ -261,5 +261,5 @@ def _check_found_classes(labels: LabelTable) -> None:
         alike.setdefault(folded(name), []).append(name)
     for names in alike.values():
         if len(names) > 1:
-            detail = f"{' and '.join(map(repr, names))} are different classes; if they should not be, write them alike"
+            detail = f"{' and '.join(map(repr, names))} are different classes; if they should not be, spell them alike"
             labels.warnings.append(Fault(FaultKind.ALIKE_CLASSES, str(labels.path), detail))

@@ -1,4 +1,4 @@
-"""What there is to count in a data set: classes, classes together, sizes. Numbers alone; a page shows them."""
+"""Counts in a data set: classes, pairs of classes, image sizes. Only numbers; a page shows them."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ import pandas
 from wsss_core.datasets.index import SPLITS, TEST, DatasetIndex
 
 ROWS_AT_A_TIME = 8192
-"""Images whose labels are multiplied at once, so that not all of them are numbers of four bytes at a time."""
+"""Images whose labels are multiplied at once, to save memory: labels take four bytes each while multiplied."""
 FEWEST_TOGETHER = 5
-"""Two classes that share fewer images than this are no pair to speak of: a share of three images says nothing."""
+"""Pairs of classes with fewer common images than this are left out: their shares say nothing."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classes that are seen together."""
+    """Two classes that occur together."""
 
     first: str
     """The class that comes first in the class list."""
@@ -41,10 +41,10 @@ def class_counts(index: DatasetIndex) -> pandas.DataFrame:
     """Images of each class.
 
     Returns:
-        A row a class, in class order, under the index ``class``, and the columns ``train`` and ``val`` (images that
-        show it), ``train_share`` and ``val_share`` (of the images of that split, 0 to 1), ``train_alone`` (training
-        images that show nothing else) and ``train_mean_classes`` (how many classes a training image with this class
-        shows on average, itself included; nan if there is none).
+        A row for each class, in class order, under the index ``class``, with the columns ``train`` and ``val`` (images
+        that show it), ``train_share`` and ``val_share`` (of the images of that split, 0 to 1), ``train_alone``
+        (training images that show no other class) and ``train_mean_classes`` (the mean number of classes in training
+        images with this class, including it; nan if there are none).
     """
     columns: dict[str, np.ndarray] = {}
     labels = {split: index.split(split).label_matrix for split in SPLITS}
@@ -77,15 +77,15 @@ def images_together(index: DatasetIndex) -> np.ndarray:
 
 
 def strongest_pairs(classes: tuple[str, ...], together: np.ndarray, number: int) -> list[Pair]:
-    """The classes that are hardest to tell apart by their images: those that are seen together rather than apart.
+    """The pairs of classes that are hardest to distinguish by image labels, because they mostly occur together.
 
     Args:
         classes: the K class names.
-        together: what ``images_together`` gives.
+        together: the result of ``images_together``.
         number: how many pairs, at most.
 
     Returns:
-        Pairs with ``FEWEST_TOGETHER`` images or more, by their share of the images that show either class.
+        Pairs with ``FEWEST_TOGETHER`` images or more, sorted by their share of the images that show either class.
     """
     first, second = np.triu_indices(len(classes), k=1)
     both = together[first, second]
@@ -107,19 +107,19 @@ def strongest_pairs(classes: tuple[str, ...], together: np.ndarray, number: int)
 
 @dataclass(frozen=True)
 class SizeMap:
-    """How many images there are of which size, on axes where each doubling is equally long."""
+    """How many images have which size, on logarithmic axes."""
 
     low: int
     """The axes begin at ``2 ** low`` pixels."""
     high: int
     """The axes end at ``2 ** high`` pixels."""
     steps: int
-    """Cells of a doubling."""
+    """Cells for each doubling."""
     cells: list[tuple[int, int, int]]
     """Column (width), row (height), both from ``low``, and the number of images, of the cells that have any."""
 
     def pixels(self, cell: int) -> tuple[int, int]:
-        """The least and the greatest whole number of pixels that falls into a column or row."""
+        """The smallest and the largest whole number of pixels in a column or row."""
         edges = [2 ** (self.low + at / self.steps) for at in (cell, cell + 1)]
         least = int(np.ceil(edges[0]))
         return least, max(least, int(np.ceil(edges[1])) - 1)

@@ -21,15 +21,15 @@ from wsss_core.files.atomic import atomic_path, write_text
 
 TEMPLATES = Path(__file__).with_name("templates")
 LISTED_PER_KIND = 200
-"""Faults of one kind that the page lists; the others it counts."""
+"""The page lists at most this many faults of each kind, and counts the others."""
 MOST_CLASSES_PER_IMAGE = 15
 """Images that show more classes than this are counted together."""
 PAIRS = 20
-"""Pairs of classes that the page names."""
+"""The page names at most this many pairs of classes."""
 OPEN_MATRIX = 24
-"""The matrix of more classes than this is folded away: it is wider than a screen."""
+"""A matrix with more classes than this is folded away, because it is wider than a screen."""
 LARGEST_MATRIX = 254
-"""A matrix of more classes than this would make a page of megabytes; it has the commonest ones."""
+"""The matrix has at most this many classes, the commonest: with more, the page would have megabytes."""
 SHADES = 9
 """Steps of colour between no image and all images."""
 
@@ -45,12 +45,12 @@ def write_dataset_report(
     """Write the page and its counts. Equal data give equal bytes.
 
     Args:
-        title: what the data set is.
-        index: its images, without those that were left out.
-        warnings: what is odd.
-        skipped: why images were left out; without a table, what stopped the check.
-        report_html: the page; one file that needs no other, and no network.
-        report_csv: the table of classes, see ``class_counts``; six decimals; None for none.
+        title: the title of the page.
+        index: the images, without those that were left out.
+        warnings: oddities.
+        skipped: why images were left out; or, without ``report_csv``, the faults that stopped the check.
+        report_html: the page to write: one file that needs no other file and no network.
+        report_csv: the table of classes to write, see ``class_counts``, with six decimals; None for no table.
     """
     counts = class_counts(index)
     if report_csv is not None:
@@ -79,7 +79,7 @@ def write_dataset_report(
         skipped=_by_kind(skipped),
         skipped_images=len({fault.image_id for fault in skipped}),
     )
-    # A file's name may hold bytes that are no text, which Python keeps as characters that cannot be written.
+    # A file's name may have bytes that are not UTF-8, which Python keeps as characters that cannot be written.
     write_text(report_html, page.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
@@ -101,7 +101,7 @@ def _splits(index: DatasetIndex) -> list[dict[str, Any]]:
 
 
 def _classes(counts: Any) -> list[dict[str, Any]]:
-    """The rows of the table of classes; bars are of the commonest class's length at most."""
+    """The rows of the table of classes; bars are relative to the commonest class."""
     longest = {split: max(int(counts[split].max()), 1) for split in ("train", "val")}
     return [
         {
@@ -121,7 +121,7 @@ def _classes(counts: Any) -> list[dict[str, Any]]:
 
 
 def _histogram(index: DatasetIndex) -> list[dict[str, Any]]:
-    """How many images show no class, one, two, ..., by split."""
+    """How many images show no class, one, two and so on, by split."""
     shown = np.minimum(classes_per_image(index), MOST_CLASSES_PER_IMAGE + 1)
     columns = {split: np.bincount(shown[index.table["split"] == split]) for split in splits_of(index)}
     height = max(map(len, columns.values()), default=0)
@@ -137,7 +137,7 @@ def _histogram(index: DatasetIndex) -> list[dict[str, Any]]:
 
 
 def _sizes(index: DatasetIndex) -> list[dict[str, Any]]:
-    """Least, median and greatest width and height, by split."""
+    """Smallest, median and largest width and height, by split."""
     rows = []
     for split in splits_of(index):
         for what in ("width", "height"):
@@ -162,7 +162,7 @@ def _common_sizes(index: DatasetIndex, number: int = 5) -> list[tuple[int, int, 
 
 
 def _size_map(index: DatasetIndex) -> dict[str, Any] | None:
-    """Squares of the picture of sizes and the ticks of its two equal axes, in cells."""
+    """The squares of the chart of sizes, and the ticks of its two equal axes, in cells."""
     sizes = size_map(index)
     if sizes is None:
         return None
@@ -228,5 +228,5 @@ def _number(value: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share of 1 as a percentage for a column of them: small ones are not told as nothing."""
+    """A share (0 to 1) as a percentage; small ones are not rounded to zero."""
     return "<0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"

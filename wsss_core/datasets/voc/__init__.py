@@ -1,1 +1,1 @@
-"""PASCAL VOC, and SBD beside it."""
+"""PASCAL VOC, optionally with SBD."""

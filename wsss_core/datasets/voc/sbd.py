@@ -1,7 +1,7 @@
 """The Semantic Boundaries Dataset (SBD, Hariharan et al., ICCV 2011): masks of 11,355 images of VOC 2012.
 
-It comes in two forms: as its authors' archive unpacks (``dataset/cls/<id>.mat``, ``dataset/train.txt``,
-``dataset/val.txt``), or as a folder of PNG masks, ``<id>.png``, made from it, known as SegmentationClassAug.
+It comes in two forms: its authors' archive, unpacked (``dataset/cls/<id>.mat``, ``dataset/train.txt``,
+``dataset/val.txt``), or a folder of PNG masks made from it, ``<id>.png``, known as SegmentationClassAug.
 """
 
 import os
@@ -24,15 +24,15 @@ class Sbd:
     """A folder with SBD in one of its forms."""
 
     def __init__(self, path: Path) -> None:
-        """Look which form it has.
+        """Find out which form it has.
 
         Args:
-            path: the folder that holds ``dataset``, that folder itself, or the one of PNG masks.
+            path: the folder that holds ``dataset``, the folder ``dataset``, or a folder of PNG masks.
         """
         self.path = path
         own = [folder for folder in (path, path / "dataset") if _has_own_form(folder)]
         self.own_folder = own[0] if own else None
-        """The folder of SBD's own form that holds its masks and lists; None if there are PNG masks."""
+        """The folder of masks and lists in SBD's own form; None if the folder has PNG masks."""
 
     @property
     def mask_folder(self) -> Path:
@@ -44,7 +44,7 @@ class Sbd:
         return [] if self.own_folder is None else [self.own_folder / name for name in LISTS]
 
     def layout_faults(self, with_lists: bool) -> list[Fault]:
-        """What is missing in the folder.
+        """Faults for what is missing in the folder.
 
         Args:
             with_lists: whether SBD's lists are needed.
@@ -71,10 +71,10 @@ class Sbd:
         return faults
 
     def image_ids(self, faults: list[Fault]) -> dict[str, list[str]]:
-        """The images that SBD has masks of, by the list that names them (or by the folder of PNG masks).
+        """The images with a mask in SBD, by the list that names them (or by the folder of PNG masks).
 
         Args:
-            faults: what is wrong with the lists is appended here, except that one is missing.
+            faults: faults of the lists are appended here, except missing ones.
         """
         if self.own_folder is None:
             return {str(self.path): _png_names(self.path)}
@@ -104,14 +104,14 @@ def read_sbd_mask(path: Path | str) -> np.ndarray:
     Raises:
         UserError: the file is missing, damaged, or holds something else.
     """
-    from scipy.io import loadmat  # here, as it takes a while to import and few runs need it
+    from scipy.io import loadmat  # here, because it takes a while to import and few runs need it
 
     try:
         content = loadmat(str(path), appendmat=False, variable_names=["GTcls"])
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such mask file") from None
-    except Exception as error:  # files that are damaged, or of another kind, raise nearly every type there is
-        raise UserError(f"{path}: is no .mat file, or a damaged one ({error}); unpack SBD again") from error
+    except Exception as error:  # damaged files raise nearly every type there is
+        raise UserError(f"{path}: is not a .mat file, or is damaged ({error}); unpack SBD again") from error
     try:
         mask = content["GTcls"]["Segmentation"][0, 0]
     except (KeyError, IndexError, ValueError, TypeError):
@@ -123,7 +123,7 @@ def read_sbd_mask(path: Path | str) -> np.ndarray:
 
 
 def _has_own_form(folder: Path) -> bool:
-    """Whether a folder holds SBD's own masks, or at least its lists."""
+    """Whether a folder holds SBD's own masks, or its lists without PNG masks."""
     return (folder / MASKS).is_dir() or (any((folder / name).is_file() for name in LISTS) and not _png_names(folder))
 
 

@@ -1,8 +1,8 @@
 """Data sets in the layout of the PASCAL VOC devkit.
 
 ``ImageSets/Segmentation/<list>.txt`` lists image ids, ``JPEGImages/<id>.jpg`` are the images,
-``Annotations/<id>.xml`` name the objects in them, and ``SegmentationClass/<id>.png``, where
-there are any, are the masks. SBD (``sbd.py``) may add masks and training images.
+``Annotations/<id>.xml`` name the objects in them, and ``SegmentationClass/<id>.png``, if any, are the masks. SBD
+(``sbd.py``) may add masks and training images.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ from wsss_core.jobs.progress import progress
 
 
 class VocFolder(RawDataset):
-    """A folder as the PASCAL VOC devkit unpacks, and SBD beside it, if the settings have it."""
+    """An unpacked PASCAL VOC devkit, together with SBD if the settings have it."""
 
     settings: VocDataset
 
@@ -53,24 +53,25 @@ class VocFolder(RawDataset):
         self.sbd = None if settings.sbd is None else Sbd(settings.sbd)
 
     def inputs(self, splits: Sequence[str] = SPLITS) -> list[Path]:
-        """Folders of images and annotations; the lists too, as a folder's time does not tell that one was edited.
+        """Folders of images and annotations, and the lists (a folder's time does not change when a list is edited).
 
-        A folder of SBD's PNG masks is none of them, though ``train_aug`` goes by the names in it: see ``names_digest``.
+        A folder of SBD's PNG masks is not among them, although ``train_aug`` depends on its file names: see
+        ``names_digest``.
         """
         folders = [self.root / IMAGES, self.root / Path(LISTS).parts[0]]
-        if tuple(splits) != (*SPLITS, TEST):  # of test images nobody knows the objects
+        if tuple(splits) != (*SPLITS, TEST):  # test images have no annotations
             folders.insert(1, self.root / ANNOTATIONS)
         if self.settings.generated:
             return folders
         return [*folders, *self._list_files(splits), *(self.sbd.list_files() if self.sbd and self._computed else [])]
 
     def scored_list(self) -> Path | None:
-        """The file of the image list that is scored."""
+        """The list of the training images to score."""
         scored = self.settings.scored_list
         return None if scored is None else self.root / LISTS / f"{scored}.txt"
 
     def names_digest(self) -> str:
-        """Of the names in a folder of SBD's PNG masks, if ``train_aug`` goes by them."""
+        """A digest of the names in a folder of SBD's PNG masks, if ``train_aug`` depends on them."""
         if self.sbd is None or self.sbd.own_folder is not None or not self._computed:
             return ""
         (image_ids,) = self.sbd.image_ids([]).values()
@@ -97,7 +98,7 @@ class VocFolder(RawDataset):
         return listing
 
     def masks(self, index: DatasetIndex) -> Iterator[tuple[str, MaskSource]]:
-        """VOC's own masks, and SBD's of images that have none."""
+        """VOC's own masks, and SBD's for images without one."""
         for image_id in index.image_ids:
             path = mask_file(self.root, image_id)
             if os.path.isfile(path):
@@ -106,7 +107,7 @@ class VocFolder(RawDataset):
                 yield image_id, source
 
     def expected_mask(self, image_id: str) -> Path:
-        """SBD's mask, if that is the one there is; else VOC's."""
+        """SBD's mask, if only that exists; else VOC's."""
         path = mask_file(self.root, image_id)
         if self.sbd is not None and not os.path.isfile(path) and os.path.isfile(self.sbd.mask_file(image_id)):
             return self.sbd.mask_file(image_id)
@@ -118,22 +119,22 @@ class VocFolder(RawDataset):
         return is_computed(self.root, self.settings)
 
     def _list_files(self, splits: Sequence[str]) -> dict[Path, str]:
-        """The lists that have to be there, with words for what they are."""
+        """The required lists, each with a description."""
         lists, computed = self.settings.splits, self._computed
         files = {}
         for split in splits:
             what = f"the list of the {split} images"
             if split == "train" and lists.train == TRAIN_AUG and self.settings.sbd is None:
-                what += " (or 'dataset.sbd', the folder of SBD, which it can be computed from)"
+                what += " (or 'dataset.sbd', the folder of SBD, from which it can be computed)"
             if split != "train" or not computed:
                 files[list_file(self.root, lists, split)] = what
         if computed:
             for name in OF_VOC:
-                files.setdefault(own_list(self.root, name), f"VOC's list {name}, which train_aug is computed from")
+                files.setdefault(own_list(self.root, name), f"VOC's list {name}, from which train_aug is computed")
         return files
 
     def _describe(self, ids: Mapping[str, str], listing: Listing) -> None:
-        """Add the images of the lists, with what their annotations say."""
+        """Add the images of the lists, with the content of their annotations."""
         has_images, has_annotations = (self.root / IMAGES).is_dir(), (self.root / ANNOTATIONS).is_dir()
         unknown: list[tuple[str, str, str]] = []
         for image_id, split in progress(ids.items(), "Reading annotations", len(ids)):
@@ -150,20 +151,20 @@ class VocFolder(RawDataset):
 
 
 def _read_annotation(path: Path, image_id: str, difficult: bool, faults: list[Fault]) -> tuple[set[str], Size | None]:
-    """The names of the objects (of difficult ones too, if asked for) and the size of the image, if given."""
+    """The names of the objects (including difficult ones, if asked for) and the size of the image, if given."""
     if not os.path.isfile(path):
-        detail = f"add the annotation or take {image_id!r} off its list"
+        detail = f"add the annotation or remove {image_id!r} from its list"
         faults.append(Fault(FaultKind.MISSING_ANNOTATION, str(path), detail, image_id))
         return set(), None
     try:
         annotation = ElementTree.parse(path).getroot()
     # ParseError is a SyntaxError; an unknown encoding is a LookupError or ValueError.
     except (SyntaxError, LookupError, ValueError, OSError) as error:
-        detail = stand_in(path) or f"is no well-formed XML ({error}); copy or download it again"
+        detail = stand_in(path) or f"is not well-formed XML ({error}); copy or download it again"
         faults.append(Fault(FaultKind.BROKEN_ANNOTATION, str(path), detail, image_id))
         return set(), None
     if annotation.tag != "annotation":
-        detail = f"has the root <{annotation.tag}>; expected an <annotation>, as VOC's; copy or download it again"
+        detail = f"has the root <{annotation.tag}>; expected an <annotation>, as in VOC; copy or download it again"
         faults.append(Fault(FaultKind.BROKEN_ANNOTATION, str(path), detail, image_id))
         return set(), None
     objects = annotation.findall("object")
@@ -180,5 +181,5 @@ def _read_annotation(path: Path, image_id: str, difficult: bool, faults: list[Fa
     try:
         annotated = int(size[0] or ""), int(size[1] or "")
     except ValueError:
-        annotated = None  # the size is optional: the image itself tells it
+        annotated = None  # the size is optional: the image itself has it
     return names - {""}, annotated

@@ -1,4 +1,4 @@
-"""Where a data set in the PASCAL VOC layout keeps what, and which images it lists."""
+"""The files and lists of a data set in the PASCAL VOC layout."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -35,11 +35,11 @@ def list_file(root: Path, lists: Splits, split: str) -> Path:
 
 
 def layout_faults(root: Path, list_files: Mapping[Path, str]) -> list[Fault]:
-    """Folders and lists that the layout wants and that are not there.
+    """Faults for missing folders and lists.
 
     Args:
         root: folder of the data set.
-        list_files: the lists that have to be there, with words for what they are.
+        list_files: the required lists, each with a description.
     """
 
     def missing(path: Path, detail: str) -> Fault:
@@ -79,13 +79,13 @@ def read_lists(
     Args:
         root: folder of the data set.
         lists: names of the lists.
-        faults: what is wrong with the lists is appended here, except that one is missing.
-        splits: those to read, in this order.
-        computed: the (usable) ids of splits whose list lies in no file.
+        faults: faults of the lists are appended here, except missing ones.
+        splits: the splits to read, in this order.
+        computed: the (usable) ids of splits that are computed and not read from a file.
 
     Returns:
-        Image id to split, in the order of the lists, training images first. Ids that cannot be
-        used are left out; one that is listed twice keeps its first place.
+        Split by image id, in the order of the lists, training images first. Unusable ids are left out; an id that is
+        listed twice keeps its first place.
     """
     found: dict[str, str] = {}
     read: dict[Path, str] = {}
@@ -106,17 +106,17 @@ def read_lists(
                 faults.append(Fault(FaultKind.REPEATED_ID, str(path), detail, image_id))
             if other != split:
                 other_list = list_file(root, lists, other).name
-                detail = f"{image_id!r} is in {other_list} too; take it off one of the two lists"
+                detail = f"{image_id!r} is also in {other_list}; remove it from one of the two lists"
                 faults.append(Fault(FaultKind.SHARED_ID, str(path), detail, image_id))
     return found
 
 
 def read_ids(path: Path, faults: list[Fault]) -> dict[str, list[int]]:
-    """The ids of a list, each with the numbers of the lines it is in.
+    """The ids of a list, each with its line numbers.
 
     Args:
         path: a text file; there are no ids if it is missing.
-        faults: what is wrong with the file, and ids that cannot be used and are left out, are appended here.
+        faults: faults of the file and of unusable ids, which are left out, are appended here.
     """
     if not path.is_file():
         return {}
@@ -130,16 +130,16 @@ def read_ids(path: Path, faults: list[Fault]) -> dict[str, list[int]]:
         faults.append(Fault(FaultKind.LIST, str(path), "is empty; expected image ids"))
     for image_id, lines in listed.items():
         if not usable(image_id):
-            wanted = "expected the name of the image alone, without folders (no '/' or '\\') and without '.jpg'"
+            wanted = "expected only the name of the image, without folders (no '/' or '\\') and without '.jpg'"
             detail = f"line {lines[0]} is {image_id!r}; {wanted}"
             faults.append(Fault(FaultKind.IMAGE_ID, str(path), detail, image_id))
     return {image_id: lines for image_id, lines in listed.items() if usable(image_id)}
 
 
 def _lines_of_ids(text: str) -> dict[str, list[int]]:
-    """The ids of a list, each with the numbers of the lines it is in."""
+    """The ids of a list, each with its line numbers."""
     lines: dict[str, list[int]] = {}
-    # Not splitlines(), which also breaks at characters that may be part of an id.
+    # Not splitlines(), which also splits at characters that may be part of an id.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             lines.setdefault(line.strip(), []).append(number)
@@ -147,7 +147,7 @@ def _lines_of_ids(text: str) -> dict[str, list[int]]:
 
 
 def usable(image_id: str) -> bool:
-    """Whether an id names one file in each folder, and one group in an HDF5 file."""
+    """Whether an id can be the name of a file and of an HDF5 group."""
     return image_id not in (".", "..") and not any(
         character in "/\\" or unicodedata.category(character) == "Cc" for character in image_id
     )
