@@ -93,7 +93,9 @@ def test_an_oracle_and_full_supervision_win_nothing(tmp_path):
     run.experiments["full"]["labels"] = "masks"
     run.experiments["oracle"]["seed_threshold"]["source"] = BEST_ON_TRAIN
     text, page = written(run, tmp_path)
-    assert "weak is the best, with 60.0 % mIoU; the upper bound" in page.text
+    assert "weak makes the best label maps of the validation images: 60.0 % mIoU (DeepLab, val). That" in page.text
+    assert "10.0 points more than the next best (worse, 50.0 %). The upper bound" in page.text
+    assert "is 80.0 % (full): weak reaches 75 % of it" in page.text
     assert "oracle †" in page.text and text.count('class="best"') == 1 + 2 * 2
 
 
@@ -123,7 +125,8 @@ def test_a_classifier_that_learned_nothing_is_the_first_thing_on_the_page(tmp_pa
 
 def test_one_experiment_is_enough(tmp_path):
     _, page = written(made_run(tmp_path, experiments=("cam",)), tmp_path)
-    assert "★ is" in page.text and "cam has 50.0 % mIoU" in page.text
+    said = "cam is the only method with label maps of the validation images: 50.0 % mIoU"
+    assert "★ marks" in page.text and said in page.text
 
 
 def test_a_run_without_scores_maps_or_measurements_has_a_page(tmp_path):

@@ -52,9 +52,9 @@ addEventListener("load", () => {
   found.covered = document.activeElement.getBoundingClientRect().top <
     document.querySelector(".controls").getBoundingClientRect().bottom;
   press("+"); found.opacity = field("opacity").value;
-  found.layer = getComputedStyle(document.querySelector(".layers img")).opacity;
+  found.layer = getComputedStyle(document.querySelector(".cards .layers img")).opacity;
   field("opacity").value = 0; field("opacity").dispatchEvent(new Event("input"));
-  found.clear = getComputedStyle(document.querySelector(".layers img")).opacity;
+  found.clear = getComputedStyle(document.querySelector(".cards .layers img")).opacity;
   const climb = document.querySelector(".climb"), slider = climb && climb.querySelector(".step");
   if (climb) {
     const strip = getComputedStyle(climb.querySelector(".strip"));

@@ -42,6 +42,15 @@ def test_points_share_what_they_have_in_common(tmp_path):
     assert planned["report_sweep"] == 1 and planned["link_experiment"] == 1 + 4
 
 
+def test_the_report_waits_for_other_seeds_of_an_experiment_and_for_no_other_points(tmp_path):
+    config = small_sweep()
+    field = "classifiers.ordinary.optimisation.seed"
+    config["sweeps"]["seeds"] = {"experiment": "advcam", "fields": {field: [0, 1]}}
+    planned = Workflow(tmp_path, config).planned("make_report")
+    assert planned["train_classifier"] == 2 and "report_sweep" not in planned
+    assert planned["link_experiment"] == 1 + 2 + 1  # a point of the grid is the experiment itself
+
+
 def test_table_plot_and_links_are_made(swept):
     folder = swept.results / "sweeps" / "grid"
     table = pandas.read_csv(folder / "table.csv").set_index("experiment")

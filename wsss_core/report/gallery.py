@@ -1,8 +1,8 @@
 """The gallery: what every method made of chosen images, step by step and side by side."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,8 @@ class Gallery:
     """Names and colours of the classes."""
     images: int
     """Number of images in the data set."""
+    scores: Mapping[str, Mapping[str, ImageScore]] = field(default_factory=dict)
+    """By split and image, the scores of the images that were chosen from."""
 
     @property
     def scored(self) -> bool:
@@ -115,13 +117,14 @@ def draw_gallery(pictured: Pictured) -> Gallery:
     """
     with ExitStack() as opened:
         pictures = OpenPictures(pictured, opened)
-        cards = [
-            _card(pictures, split, score)
-            for split in pictures.splits()
-            for score in choose_images(image_scores(pictures, split, pictured.shown), pictured.shown)
-        ]
+        cards: list[Card] = []
+        scores: dict[str, dict[str, ImageScore]] = {}
+        for split in pictures.splits():
+            found, ids = image_scores(pictures, split, pictured.shown), split.image_ids
+            scores[split.table["split"].iloc[0]] = {ids[score.position]: score for score in found}
+            cards += [_card(pictures, split, score) for score in choose_images(found, pictured.shown)]
         classes = [(name, class_colour(value)) for value, name in enumerate(pictures.index.classes, start=1)]
-        return Gallery(list(pages_of(cards)), pictures.experiments, classes, len(pictures.index))
+        return Gallery(list(pages_of(cards)), pictures.experiments, classes, len(pictures.index), scores)
 
 
 def pages_of(cards: Sequence[Card], most: int = PAGE_CARDS, size: int = PAGE_BYTES) -> Iterator[list[Card]]:
@@ -149,7 +152,7 @@ def _card(pictures: OpenPictures, split: DatasetIndex, score: ImageScore) -> Car
         f"{image.shape[1]} / {image.shape[0]}",
         [pictures.index.classes.index(name) for name in names],
         names,
-        None if mask_file is None else _label_cell("mask", read_mask(mask_file), pictures.index.classes, size),
+        None if mask_file is None else label_cell("mask", read_mask(mask_file), pictures.index.classes, size),
         _methods(pictures, image_id, score, size),
         [score.iou.get(name) for name in pictures.experiments],
         score.mean_iou,
@@ -176,13 +179,14 @@ def _methods(pictures: OpenPictures, image_id: str, score: ImageScore, size: tup
             words = f"the maximum of {', '.join(shown)}" if len(shown) > 1 else "".join(shown) or "no class"
             cells.append(Cell(HEADINGS[CAMS], heat_thumbnail(strongest, size), words))
         for stage, made in label_maps:
-            cells.append(_label_cell(HEADINGS[stage], pictures.read_labels(made), pictures.index.classes, size))
+            cells.append(label_cell(HEADINGS[stage], pictures.read_labels(made), pictures.index.classes, size))
         positions = [pictures.experiments.index(name) for name in names]
         methods.append(Method(names, positions, score.iou.get(names[0]), cells))
     return methods
 
 
-def _label_cell(heading: str, labels: np.ndarray, classes: Sequence[str], size: tuple[int, int]) -> Cell:
+def label_cell(heading: str, labels: np.ndarray, classes: Sequence[str], size: tuple[int, int]) -> Cell:
+    """The picture of a label map (H, W) as large as its image's thumbnail."""
     return Cell(heading, label_thumbnail(labels, size), label_map_in_words(labels, classes))
 
 

@@ -1,7 +1,7 @@
 """Which images a gallery shows: the worst, the best, those that methods disagree about, and a sample of all."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import fmean
 
@@ -28,6 +28,9 @@ class ImageScore:
     """By experiment with a label map or a seed, the mean IoU of the classes in the mask; empty without a mask."""
     disagreement: float | None
     """Mean share, over pairs of label maps, of pixels with different classes; None with fewer than two maps."""
+    counts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """By experiment as in ``iou``, (3, C + 1) int64: the pixels of each class that are right, that the mask has and
+    that the label map has."""
 
     @property
     def mean_iou(self) -> float | None:
@@ -90,8 +93,17 @@ def _score(pictures: OpenPictures, position: int, image_id: str) -> ImageScore:
     labels = {file: pictures.read_labels(file) for file in dict.fromkeys(files.values()) if file is not None}
     mask_file = pictures.masks.get(image_id)
     iou: dict[str, float] = {}
+    counts: dict[str, np.ndarray] = {}
     if mask_file is not None and labels:
         mask, classes = read_mask(mask_file), len(pictures.index.classes)
-        by_file = {file: scores_of(confusion_matrix(found, mask, classes)).miou for file, found in labels.items()}
+        matrices = {file: confusion_matrix(found, mask, classes) for file, found in labels.items()}
+        by_file = {file: scores_of(matrix).miou for file, matrix in matrices.items()}
         iou = {name: by_file[file] for name, file in files.items() if file is not None and by_file[file] >= 0}
-    return ImageScore(position, iou, disagreement_of(list(labels.values())))
+        counted = {file: _pixel_counts(matrix) for file, matrix in matrices.items()}
+        counts = {name: counted[file] for name, file in files.items() if name in iou and file is not None}
+    return ImageScore(position, iou, disagreement_of(list(labels.values())), counts)
+
+
+def _pixel_counts(matrix: np.ndarray) -> np.ndarray:
+    """What the IoU of each class is computed from; see ``ImageScore.counts``."""
+    return np.stack([matrix.diagonal(), matrix.sum(axis=1), matrix[:, : len(matrix)].sum(axis=0)])

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas
+
 from wsss_core.config.stages import STAGES
 from wsss_core.evaluation.classifier_verdict import verdict_in_text
 from wsss_core.plan.score_conditions import CONDITIONS
@@ -18,13 +20,17 @@ from wsss_core.report.climbs import draw_climbs
 from wsss_core.report.corrections import corrections
 from wsss_core.report.costs import costs_of_experiments, costs_of_rules, job_costs
 from wsss_core.report.erasings import draw_erasings
+from wsss_core.report.examples import draw_examples
 from wsss_core.report.gallery import Gallery, draw_gallery
+from wsss_core.report.opening import GOALS, Measured, make_opening, split_of
+from wsss_core.report.other_images import DRAWS
 from wsss_core.report.page import write_page
 from wsss_core.report.pictured import Pictured
-from wsss_core.report.report_scores import table_rows, winners
+from wsss_core.report.report_scores import table_rows
 from wsss_core.report.score_table import FIGURES, MEASURES, score_table
 from wsss_core.report.score_text import notes_in_text, sources_in_text
 from wsss_core.report.seed_curves import class_scores, miou_over_thresholds, precision_over_recall, seed_curves
+from wsss_core.report.seed_spread import Spreads, seed_spreads
 from wsss_core.report.training_curves import training_curves
 
 SMALL_CHART = (320, 210)
@@ -59,6 +65,8 @@ class Run:
     """See :func:`wsss_core.report.climb_scores.step_charts`."""
     erasings: Mapping[str, str] = field(default_factory=dict)
     """See :func:`wsss_core.report.erasings.draw_erasings`."""
+    compared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """See :func:`wsss_core.plan.comparison.described_comparison`."""
 
 
 def make_report(run: Run, report_html: Path | str) -> None:
@@ -73,11 +81,14 @@ def make_report(run: Run, report_html: Path | str) -> None:
     """
     report_html = Path(report_html)
     gallery = draw_gallery(run.pictured)
+    table = score_table(run.experiments)
+    spreads = seed_spreads(run.experiments, run.compared)
     classifiers = scored_classifiers(run.classifiers)
     parts: dict[str, Any] = {
         "title": run.dataset,
         "gallery_pages": _write_gallery(run.dataset, gallery, report_html.parent),
-        **_scores(run, report_html.parent),
+        **_opening(run, table, spreads, gallery),
+        **_scores(run, table, spreads, report_html.parent),
         **_seed_charts(run),
         **_classifiers(classifiers),
         "corrections": corrections(run.corrections),
@@ -95,16 +106,28 @@ def make_report(run: Run, report_html: Path | str) -> None:
     write_page(report_html, "report.html", **parts)
 
 
-def _scores(run: Run, folder: Path) -> dict[str, Any]:
+def _opening(run: Run, table: pandas.DataFrame, spreads: Spreads, gallery: Gallery) -> dict[str, Any]:
+    """What the first lines say, and the pictures below them: the best experiment's, or one's that goes furthest."""
+    opening = make_opening(Measured(table, spreads, run.compared, gallery.scores, run.stages))
+    maps = run.pictured.maps
+    furthest = [name for name in maps if "predictions" in maps[name]]
+    if opening is not None:
+        name, split = opening.best.name, split_of(opening.figure)
+    else:
+        name, split = next(iter(furthest or maps)), "val" if furthest else "train"
+    examples = draw_examples(run.pictured, gallery.scores, name, split)
+    return {"goals": GOALS, "draws": DRAWS, "opening": opening, "examples": examples, "example_of": name}
+
+
+def _scores(run: Run, table: pandas.DataFrame, spreads: Spreads, folder: Path) -> dict[str, Any]:
     """The table of scores, and what is written around it."""
-    table = score_table(run.experiments)
     return {
         "scored": not table[list(FIGURES)].isna().all(axis=None),
         "figures": FIGURES,
         "measures": MEASURES,
         "conditions": CONDITIONS,
-        "rows": table_rows(table),
-        "winners": winners(table),
+        "rows": table_rows(table, spreads),
+        "spread": bool(spreads),
         "notes": notes_in_text(table),
         "sources": sources_in_text(table),
         "image_tables": _image_tables(run, folder),
