@@ -17,6 +17,6 @@ with job(snakemake) as work:
         Path(snakemake.output.scores),
         Path(snakemake.output.verdict),
         params.variant,
-        what_to_do(params.dataset_report, params.curve, trained, params.initialisation),
+        what_to_do(snakemake.input.index, params.dataset_report, params.curve, trained, params.initialisation),
         work.run(),
     )

@@ -130,8 +130,10 @@ def test_an_image_that_has_changed_is_told(tmp_path):
 
 
 def test_advice_depends_on_where_the_weights_come_from():
-    trained = what_to_do("report.html", "training.csv", True, "random weights, classifier 'ordinary'")
+    files = ("index.csv", "report.html", "training.csv")
+    trained = what_to_do(*files, True, "random weights, classifier 'ordinary'")
+    assert trained[0].startswith("look in index.csv ")
     assert any("now: random weights)" in advice for advice in trained)
-    assert not any("start from ImageNet" in a for a in what_to_do("r", "c", True, "ImageNet (torchvision)"))
-    imported = what_to_do("report.html", "training.csv", False, "file.safetensors")
+    assert not any("start from ImageNet" in a for a in what_to_do(*files, True, "ImageNet (torchvision)"))
+    imported = what_to_do(*files, False, "file.safetensors")
     assert len(imported) == 2 and "imported weights" in imported[1]

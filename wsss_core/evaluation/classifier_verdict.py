@@ -98,16 +98,17 @@ def _sentence(learned: str, figures: Classification, at_chance: Sequence[str]) -
     return f"{sentence}; no better than chance: {named}{more}"
 
 
-def what_to_do(dataset_report: str, curve: str, trained: bool, initialisation: str) -> list[str]:
+def what_to_do(index_csv: str, dataset_report: str, curve: str, trained: bool, initialisation: str) -> list[str]:
     """Advice for a classifier near chance, the most likely cause first.
 
     Args:
-        dataset_report: the page about the data set.
+        index_csv: the list of images and their labels.
+        dataset_report: the page that counts them.
         curve: the training curve.
         trained: False for a classifier that was imported and used unchanged.
         initialisation: what its weights were trained on before, in words.
     """
-    advice = [f"check in {dataset_report} that the labels belong to their images"]
+    advice = [f"check in {index_csv} that the labels belong to their images ({dataset_report} counts them)"]
     if not trained:
         return [*advice, "check that the imported weights are for these classes, in this order"]
     advice.append(
