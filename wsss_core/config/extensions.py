@@ -63,7 +63,8 @@ def load_extension(file: str) -> None:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{file}: the extension cannot be read ({error.strerror})") from None
+        searched = "" if path.is_absolute() else f"; its path is relative to {Path.cwd()}"
+        raise UserError(f"{file}: the extension cannot be read ({error.strerror}){searched}") from None
     digest = hashlib.sha256(content).hexdigest()
     if _loaded.get(file) == digest:
         return
