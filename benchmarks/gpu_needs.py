@@ -292,7 +292,7 @@ def main() -> None:
     found = needs(config, arguments.images)
     for item in found:
         memory = "" if item.gib is None else f", {item.gib:.0f} GiB"
-        number = f", {item.jobs} jobs" if item.jobs > 1 else ""
+        number = f", each of {item.jobs} jobs" if item.jobs > 1 else ""
         print(f"#   {item.stage}: {item.hours:.1f} h{memory}{number}")
     print(f"#   all jobs together: {sum(item.hours * item.jobs for item in found):.0f} h")
 
