@@ -107,7 +107,7 @@ def test_a_classifier_of_other_classes_is_refused(tmp_path):
 
 def test_another_file_is_refused(tmp_path):
     (tmp_path / "climb.h5").write_text("no HDF5")
-    with pytest.raises(UserError, match=r"climb\.h5: is no whole HDF5 file"):
+    with pytest.raises(UserError, match=r"climb\.h5: is not a whole HDF5 file"):
         read_climbs(tmp_path / "climb.h5")
     saved = tmp_path / "other.h5"
     with h5py.File(saved, "w"):

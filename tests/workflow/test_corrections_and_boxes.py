@@ -84,7 +84,7 @@ def test_corrected_labels_are_trained_on_and_only_what_changed_runs(copied):
     (log,) = results.glob("logs/train_segmenter/cam-irn-corrected-deeplab-*.log")
     assert f"training on {CORRECTED} images with masks and 70 others" in log.read_text()
     page = (results / "report.html").read_text()
-    assert "What the corrections were worth" in page and f"{CORRECTED} masks of corrected; in them" in page
+    assert "What the corrections were worth" in page and f"{CORRECTED} masks from corrected; " in page
 
     mask = next((folder / "corrected").rglob("*.png"))
     write_label_map(mask, 0 * read_mask(mask))

@@ -51,7 +51,7 @@ def test_a_classifier_of_shuffled_labels_is_told_before_maps_are_drawn(tmp_path)
     assert "No maps are drawn, as 'runtime.classifier_at_chance' is stop; warn goes on" in stopped.stdout
     told = "classifier ordinary: the classifier has learned nothing: mAP "
     assert told in stopped.stdout and told in the_file(workflow, "logs/score_classifier/*.log").read_text()
-    assert "What to do: (1) look in " in stopped.stdout and "start from ImageNet weights" in stopped.stdout
+    assert "What to do: (1) check in " in stopped.stdout and "start from ImageNet weights" in stopped.stdout
 
     workflow.config["runtime"]["classifier_at_chance"] = "warn"
     assert "score_classifier" not in workflow.planned()  # how it runs is no reason to score again
