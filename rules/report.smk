@@ -148,5 +148,6 @@ rule prune:
         experiments=list(ask.stages),
         sweeps=list(ask.sweeps),
         delete=ask.config.runtime.prune == "delete",
+        configfiles=[str(file) for file in workflow.overwrite_configfiles],
     script:
         "../workflow_scripts/prune.py"

@@ -13,4 +13,5 @@ with job(snakemake):
         snakemake.params.experiments,
         snakemake.params.sweeps,
         delete=snakemake.params.delete,
+        configfiles=snakemake.params.configfiles,
     )

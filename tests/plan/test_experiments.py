@@ -75,7 +75,11 @@ def test_prune_lists_and_deletes_only_what_no_experiment_needs(tmp_path, capsys)
     arguments = (tmp_path, [str(tmp_path / "cams/cam-1")], ["new"], ["steps"])
     assert unreferenced(*arguments) == [tmp_path / name for name in ("cams/cam-2", "experiments/cam", "sweeps/old")]
     prune(*arguments, delete=False)
-    assert "cam-2" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "cam-2" in listed and listed.endswith("these: snakemake prune --config runtime='{prune: delete}'\n")
+    prune(*arguments, delete=False, configfiles=["my sets/a.yaml", "b.yaml"])
+    command = "snakemake prune --configfile 'my sets/a.yaml' b.yaml --config runtime='{prune: delete}'\n"
+    assert capsys.readouterr().out.endswith(command)
     assert (tmp_path / "cams/cam-2").exists()
     prune(*arguments, delete=True)
     assert not (tmp_path / "cams/cam-2").exists() and not (tmp_path / "experiments/cam").exists()

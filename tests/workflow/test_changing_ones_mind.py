@@ -1,5 +1,6 @@
 import json
 import resource
+import shlex
 from dataclasses import replace
 
 import pandas
@@ -94,6 +95,7 @@ def test_prune_lists_what_nothing_refers_to(finished):
     del changed.config["experiments"]["advcam"]
     listed = changed.run("prune")
     assert "experiments/advcam" in listed and "cams/advcam-" in listed and "cams/cam-" not in listed
+    assert f"snakemake prune --configfile {shlex.quote(str(changed.folder / 'config.yaml'))} --config" in listed
     assert finished.planned() == {}
 
 

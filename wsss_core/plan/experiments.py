@@ -5,8 +5,9 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from glob import escape
 from pathlib import Path
 
@@ -111,6 +112,7 @@ def prune(
     experiments: Collection[str],
     sweeps: Collection[str],
     delete: bool,
+    configfiles: Sequence[Path | str] = (),
 ) -> None:
     """Print what :func:`unreferenced` finds, with sizes, or delete it, with its logs.
 
@@ -120,6 +122,8 @@ def prune(
         experiments: names of the configuration's experiments and of its sweeps' points.
         sweeps: names of the configuration's sweeps.
         delete: delete instead of only listing.
+        configfiles: the files given on the command line: without them the printed command would delete the results of
+            another configuration.
     """
     paths = unreferenced(folder, artifacts, experiments, sweeps)
     for path in paths:
@@ -135,4 +139,7 @@ def prune(
     if not paths:
         print("nothing to prune: every artifact belongs to an experiment of the configuration")
     elif not delete:
-        print("to delete these: snakemake prune --config runtime='{prune: delete}'")
+        # One option for all files: of several, Snakemake takes only the last.
+        options = ["--configfile", *map(str, configfiles)] if configfiles else []
+        command = shlex.join(["snakemake", "prune", *options])
+        print(f"to delete these: {command} --config runtime='{{prune: delete}}'")
