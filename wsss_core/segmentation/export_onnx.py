@@ -107,8 +107,8 @@ def _packages() -> tuple[ModuleType, ModuleType]:
         import onnxruntime
     except ImportError as error:
         raise UserError(
-            f"exporting needs the Python packages onnx and onnxruntime ({error}); install them: pip install "
-            "'wsss-core[onnx]', or here pip install -e '.[onnx]'"
+            f"exporting needs the Python packages onnx and onnxruntime ({error}); install them, in the repository's "
+            "folder: pip install -e '.[onnx]'"
         ) from error
     return onnx, onnxruntime
 
