@@ -86,7 +86,7 @@ def checkout(tmp_path_factory):
                 (folder / backbone["weights"]).touch()
         write_clip_files(config, folder)
     shutil.copy(REPOSITORY / "configs/folder-cpu.yaml", folder / "my.yaml")
-    shutil.copy(REPOSITORY / "config.yaml", folder / "cam.yaml")
+    shutil.copy(REPOSITORY / "config.yaml", folder / "advcam.yaml")
     return Checkout(folder)
 
 
