@@ -14,7 +14,7 @@ def test_prints_machine_sizes_and_figures(capsys, pairs):
     main([*SMALL, "--pairs", str(pairs)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("machine: ") and "1 of" in lines[0]
-    assert f"{pairs} pair" in lines[1] and "40x56 at once, float32" in lines[1]
+    assert f"{pairs} pair" in lines[1] and "40x56 in a batch, float32" in lines[1]
     for part in (
         "authors' procedure: ",
         "ours: ",
@@ -62,7 +62,7 @@ def test_the_baseline_is_the_authors_procedure():
 def test_pairs_are_checked(capsys):
     with pytest.raises(SystemExit):
         main([*SMALL, "--pairs", str(len(CLASSES) + 1)])
-    assert "1 to 20 classes" in capsys.readouterr().err
+    assert "it can be 1 to 20, one pair for each class" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*SMALL, "--steps", "5"])
     assert "belong to --profile" in capsys.readouterr().err
