@@ -35,7 +35,7 @@ def test_gains_are_paired_and_the_control_is_the_best_second_crf(tmp_path):
     assert "| cam | +5.0 ± 0.0, 2 of 2 | -0.5 ± 0.0, 0 of 2 | +2.0 ± 0.0, 2 of 2 | +4.0 ± 0.0, 2 of 2 |" in text
     assert "| +2.0 ± 1.4, 2 of 2 |" in text
     assert "heavier 56.5; longer 30.0" in text
-    assert text.splitlines()[-1] == "gain=2.67 least=2.00 control=-0.50"
+    assert text.splitlines()[-1] == "gain=2.75 least=2.00 control=-0.50"
     assert text.count("| ") > len(STEPS)
 
 
