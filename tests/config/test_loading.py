@@ -116,7 +116,9 @@ def test_a_recipe_says_what_it_needs_of_a_gpu_and_that_this_is_an_estimate(recip
             del used["affinity"]  # nothing is trained
         for stage, name in used.items():
             memory = "" if stage == "cams" else r", \d+ GiB"
-            assert name is None or re.search(rf"^#   {stage} {name}: [\d.]+ h{memory}(, each of \d+ jobs)?$", head, re.M), (
+            assert name is None or re.search(
+                rf"^#   {stage} {name}: [\d.]+ h{memory}(, each of \d+ jobs)?$", head, re.M
+            ), (
                 stage,
                 name,
             )
