@@ -132,7 +132,7 @@ def test_an_image_that_has_changed_is_told(tmp_path):
 def test_advice_depends_on_where_the_weights_come_from():
     files = ("index.csv", "report.html", "training.csv")
     trained = what_to_do(*files, True, "random weights, classifier 'ordinary'")
-    assert trained[0].startswith("look in index.csv ")
+    assert trained[0].startswith("check in index.csv ")
     assert any("now: random weights)" in advice for advice in trained)
     assert not any("start from ImageNet" in a for a in what_to_do(*files, True, "ImageNet (torchvision)"))
     imported = what_to_do(*files, False, "file.safetensors")

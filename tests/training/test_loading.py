@@ -74,6 +74,16 @@ def test_a_process_that_dies_is_told(call):
     assert multiprocessing.active_children() == []
 
 
+def test_a_process_that_dies_while_it_hands_over_a_batch_is_told(monkeypatch):
+    def reset(*arguments):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr("torch.utils.data.dataloader._MultiProcessingDataLoaderIter._next_data", reset)
+    with pytest.raises(UserError, match=r"a process that loads images died .*Connection reset by peer"):
+        load(Samples())
+    assert multiprocessing.active_children() == []
+
+
 def test_killed_by_a_page_of_shared_memory_that_is_not_there():
     with pytest.raises(UserError, match=r"too little shared memory \(/dev/shm has .*--shm-size.*runtime\.workers"):
         load(Samples(at3=lambda: os.kill(os.getpid(), signal.SIGBUS)))

@@ -114,7 +114,8 @@ def _reason(error: Exception) -> str | None:
     if lacking := lacking_in_words(error):
         return f"a loaded image cannot be handed over: {lacking}, or {_FEWER}"
     text = str(error)
-    if "DataLoader worker" in text and ("exited unexpectedly" in text or "is killed by signal" in text):
+    died = "DataLoader worker" in text and ("exited unexpectedly" in text or "is killed by signal" in text)
+    if died or isinstance(error, ConnectionError):  # the latter: while it handed over a batch
         return (
             f"a process that loads images died ({text.splitlines()[0].strip()}); if it said nothing above, the usual "
             f"cause is too little memory: more 'mem_mb' helps, or {_FEWER}"
