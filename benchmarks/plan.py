@@ -1,7 +1,9 @@
 """Measures planning: ``snakemake -n`` on many experiments in many shards, and the start of a job.
 
 ``python -m benchmarks.plan`` plans experiments with all stages, each with its own class maps, labels and networks,
-without data. Processor time is also printed, because wall time is unreliable on a busy machine.
+without data. The baseline is Snakemake itself, in the same call: as many jobs of one rule, each with three input
+files, a log and a benchmark file, whose names need no function. Processor time is also printed, because wall time is
+unreliable on a busy machine.
 """
 
 import argparse
@@ -22,6 +24,20 @@ from wsss_core.config import read_yaml
 REPOSITORY = Path(__file__).parents[1]
 STARTS = {"interpreter": "pass", "import wsss_core": "import wsss_core", "import torch": "import torch"}
 """What each job does before its work."""
+BASELINE = """
+rule all:
+    input: expand("out/{{job}}.txt", job=range({jobs}))
+rule job:
+    input: "in/a.txt", "in/b.txt", "in/c.txt"
+    output: "out/{{job}}.txt"
+    log: "logs/{{job}}.txt"
+    benchmark: "times/{{job}}.txt"
+    params: identity="the same"
+    threads: 1
+    resources: mem_mb=1000
+    script: "nothing.py"
+"""
+"""A workflow that has jobs and decides nothing."""
 
 
 def configuration(experiments: int, shards: int) -> dict[str, Any]:
@@ -44,8 +60,22 @@ def plan_jobs(config: dict[str, Any], folder: Path) -> tuple[str, float, float]:
     """The output of ``snakemake -n`` for a configuration, and its wall and processor time, seconds."""
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--dry-run"]
-    return timed([*command, "--configfile", str(file), "--directory", str(folder)])
+    return _dry_run(REPOSITORY / "Snakefile", folder, "--configfile", str(file))
+
+
+def plan_baseline(jobs: int, folder: Path) -> tuple[str, float, float]:
+    """The same for ``BASELINE`` with this number of jobs."""
+    for name in ("nothing.py", *(f"in/{letter}.txt" for letter in "abc")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    snakefile = folder / "Snakefile"
+    snakefile.write_text(BASELINE.format(jobs=jobs - 1))  # and `all`
+    return _dry_run(snakefile, folder, "--workflow-profile", "none")
+
+
+def _dry_run(snakefile: Path, folder: Path, *options: str) -> tuple[str, float, float]:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
+    return timed([*command, "--dry-run", *options])
 
 
 def timed(command: Sequence[str]) -> tuple[str, float, float]:
@@ -71,9 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{what}: {wall:.2f} s, processor time {processor:.2f} s", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         output, wall, processor = plan_jobs(configuration(options.experiments, options.shards), Path(folder))
-    jobs = next(line.split()[1] for line in output.splitlines() if line.startswith("total "))
+    jobs = int(next(line.split()[1] for line in output.splitlines() if line.startswith("total ")))
     print(f"{options.experiments} experiments in {options.shards} shards: {jobs} jobs")
     print(f"snakemake -n: {wall:.1f} s, processor time {processor:.1f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        _, wall, alone = plan_baseline(jobs, Path(folder))
+    print(f"Snakemake alone, as many jobs: {wall:.1f} s, processor time {alone:.1f} s; ratio {processor / alone:.2f}")
 
 
 if __name__ == "__main__":

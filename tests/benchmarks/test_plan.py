@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from benchmarks.plan import configuration, main, plan_jobs
+from benchmarks.plan import configuration, main, plan_baseline, plan_jobs
 
 SINGLE = {"train_affinity", "train_segmenter", "link_experiment"}
 """Rules with one job per experiment, whatever the number of shards."""
@@ -36,8 +36,15 @@ def test_the_benchmark_prints_its_figures(capsys):
     main(["--experiments", "1", "--shards", "2"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("machine: ") and lines[1].startswith("interpreter: ")
-    assert re.fullmatch(r"1 experiments in 2 shards: \d+ jobs", lines[-2])
-    assert re.fullmatch(r"snakemake -n: \S+ s, processor time \S+ s", lines[-1])
+    assert re.fullmatch(r"1 experiments in 2 shards: \d+ jobs", lines[-3])
+    assert re.fullmatch(r"snakemake -n: \S+ s, processor time \S+ s", lines[-2])
+    baseline = r"Snakemake alone, as many jobs: \S+ s, processor time \S+ s; ratio \d+\.\d\d"
+    assert re.fullmatch(baseline, lines[-1])
+
+
+def test_the_baseline_has_as_many_jobs(tmp_path):
+    output, _, _ = plan_baseline(9, tmp_path)
+    assert re.search(r"^total +9$", output, re.M) and re.search(r"^job +8$", output, re.M)
 
 
 @pytest.mark.slow

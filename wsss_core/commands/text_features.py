@@ -9,7 +9,7 @@ The texts come from the classifier's settings (template, descriptions, backgroun
 import argparse
 import os
 
-from wsss_core.commands.configfile import add_configfile, plan_of
+from wsss_core.commands.configfile import add_configfile, configuration_files, plan_of
 from wsss_core.config.token_classifiers import ClipClassifier
 from wsss_core.errors import UserError
 
@@ -34,8 +34,9 @@ def run(options: argparse.Namespace) -> int:
     settings = plan.config.classifiers.get(options.classifier)
     if not isinstance(settings, ClipClassifier):
         known = [name for name, other in plan.config.classifiers.items() if isinstance(other, ClipClassifier)]
+        files = ", ".join(configuration_files(options))
         raise UserError(
-            f"{options.configfile}: there is no classifier '{options.classifier}' with objective clip; "
+            f"{files}: there is no classifier '{options.classifier}' with objective clip; "
             f"it has {', '.join(known) or 'none'}"
         )
     classes = plan.config.dataset.class_names
