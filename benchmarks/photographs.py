@@ -5,7 +5,8 @@
 starts where SeeNet, CGNet and AEFT start, and trains for as many epochs. AdvCAM's control is the CAM of the same
 classifier at AdvCAM's scales. The recipe for a folder on a laptop (``configs/folder-cpu.yaml``) goes on to IRN, pseudo
 labels and DeepLab, and the same DeepLab is trained on the masks. Everything runs through the workflow itself, so a
-second call computes nothing again.
+second call computes nothing again. ``--only recipe cgnet`` leaves out what is not named; controls and the DeepLab on
+masks come with what they are compared with.
 
 Seeds change the training order, augmentation and new layers; images and pretrained weights are the same. Differences
 are paired by seed. Thresholds are those of the recipe's rule, which uses no masks, and the best ones on the training
@@ -46,7 +47,12 @@ Scores = dict[str, dict[str, float]]
 
 
 def configuration(
-    methods: Mapping[str, Any], recipe: Mapping[str, Any], folder: Path, seed: int, results: Path
+    methods: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    folder: Path,
+    seed: int,
+    results: Path,
+    only: Sequence[str] = (RECIPE, *METHODS),
 ) -> dict[str, Any]:
     """The configuration of the whole comparison, for one seed.
 
@@ -56,6 +62,7 @@ def configuration(
         folder: the photographs.
         seed: of all trainings.
         results: folder for all results.
+        only: what is compared, of ``RECIPE`` and ``METHODS``.
     """
     config = copy.deepcopy(dict(methods))
     name = folder.resolve().name
@@ -71,11 +78,11 @@ def configuration(
     classifiers["control"] = {"extends": "ordinary", "start_from": "ordinary", "optimisation": {"epochs": epochs}}
     cams["control"] = {"extends": "cam", "classifier": "control"}
     cams["cam_of_advcam"] = {"extends": "cam", "scales": cams["advcam"]["scales"]}
-    config["experiments"] = {
-        RECIPE: {"cams": "advcam", "affinity": "irn", "segmenter": "deeplab"},
-        "full": {"labels": "masks", "segmenter": "deeplab"},
-        **{name: {"cams": name} for name in (*METHODS, *dict.fromkeys(CONTROLS.values()))},
-    }
+    ends = {"segmenter": "deeplab"}
+    whole = {RECIPE: {"cams": "advcam", "affinity": "irn", **ends}, "full": {"labels": "masks", **ends}}
+    chosen = [name for name in METHODS if name in only]
+    compared = dict.fromkeys([*chosen, *(CONTROLS[name] for name in chosen if name in CONTROLS)])
+    config["experiments"] = {**(whole if RECIPE in only else {}), **{name: {"cams": name} for name in compared}}
     config["report"] = {"climbs": 0}
     return config
 
@@ -115,6 +122,7 @@ def report(by_seed: Mapping[int, Scores], config: Mapping[str, Any], index: Mapp
         config: the configuration of any seed.
         index: numbers of images by split.
     """
+    experiments = next(iter(by_seed.values()))
     optimisation = config["classifiers"]["ordinary"]["optimisation"]
     backbone = config["backbones"]["lite0"]
     lines = [
@@ -130,10 +138,12 @@ def report(by_seed: Mapping[int, Scores], config: Mapping[str, Any], index: Mapp
         f"| experiment | {' | '.join(COLUMNS.values())} |",
         f"|---|{'---|' * len(COLUMNS)}",
     ]
-    lines += [_row(by_seed, name) for name in next(iter(by_seed.values()))]
+    lines += [_row(by_seed, name) for name in experiments]
     lines += ["", "## Gain over the control", "", "Each at its best threshold, and at the rule's.", ""]
     lines += ["| method | control | gain, best thresholds | by seed | gain, the rule's | by seed |", "|" + "---|" * 6]
     for method, control in CONTROLS.items():
+        if method not in experiments:
+            continue
         cells = []
         for key in ("oracle", "rule"):
             gains = [found[method][key] - found[control][key] for found in by_seed.values()]
@@ -146,12 +156,13 @@ def report(by_seed: Mapping[int, Scores], config: Mapping[str, Any], index: Mapp
         "| experiment | rule | best | points lost |",
         "|---|---|---|---|",
     ]
-    for name in (RECIPE, *METHODS, *dict.fromkeys(CONTROLS.values())):
+    for name in (name for name, found in experiments.items() if "oracle" in found):
         lost = [found[name]["oracle"] - found[name]["rule"] for found in by_seed.values()]
         cells = [spread([found[name][key] for found in by_seed.values()], "", 2) for key in ("threshold", "best")]
         lines.append(f"| {name} | {' | '.join(cells)} | {spread(lost)} |")
-    shares = [100 * found[RECIPE]["val"] / found["full"]["val"] for found in by_seed.values()]
-    lines += ["", f"DeepLab on pseudo labels reaches {spread(shares)} % of the same DeepLab on masks."]
+    if RECIPE in experiments:
+        shares = [100 * found[RECIPE]["val"] / found["full"]["val"] for found in by_seed.values()]
+        lines += ["", f"DeepLab on pseudo labels reaches {spread(shares)} % of the same DeepLab on masks."]
     return "\n".join(lines) + "\n"
 
 
@@ -170,13 +181,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--results", type=Path, default=REPOSITORY / "results" / "benchmark")
+    parser.add_argument("--only", nargs="+", choices=(RECIPE, *METHODS), default=(RECIPE, *METHODS), metavar="NAME")
     parser.add_argument("--write", type=Path, help="Markdown file for the tables")
     options = parser.parse_args(arguments)
     recipes = (read_yaml(REPOSITORY / "configs" / f"{name}.yaml") for name in ("voc12-laptop", "folder-cpu"))
     methods, recipe = recipes
     by_seed: dict[int, Scores] = {}
     for seed in options.seeds:
-        config = configuration(methods, recipe, options.folder, seed, options.results.resolve())
+        config = configuration(methods, recipe, options.folder, seed, options.results.resolve(), options.only)
         run(config, options.results / f"photographs-seed-{seed}.yaml", options.cores)
         by_seed[seed] = scores_of_seed(config)
         rows = rows_of(Plan(load_config(config)).dataset.path("index.csv"))

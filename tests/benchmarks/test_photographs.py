@@ -81,3 +81,16 @@ def test_the_tables_hold_means_spreads_and_paired_differences():
     assert "| cgnet | control | +5.0 ± 1.4 | +4.0 +6.0 | +0.0 ± 0.0 | +0.0 +0.0 |" in text
     assert "| advcam | 0.40 ± 0.00 | 0.45 ± 0.00 | 1.0 ± 0.0 |" in text
     assert "reaches 90.0 ± 0.0 %" in text and "9 training and 4 validation images" in text
+
+
+def test_what_is_not_named_is_left_out_and_controls_come_along():
+    def experiments(*only):
+        given = configuration(METHODS_RECIPE, FOLDER_RECIPE, Path("photos"), 0, Path("results"), only)
+        return Plan(load_config(given)).experiments
+
+    whole, part = Plan(load_config(configured(0))).experiments, experiments("cgnet", "advcam")
+    assert set(part) == {"cgnet", "control", "advcam", "cam_of_advcam"} and set(experiments(RECIPE)) == {RECIPE, "full"}
+    assert all(part[name]["cams"].digest == whole[name]["cams"].digest for name in part)
+    made = {"oracle": 50.0, "rule": 49.0, "threshold": 0.4, "best": 0.45}
+    text = report({0: dict.fromkeys(part, made)}, configured(0), {"train": 9, "val": 4})
+    assert "| cgnet | control | +0.0" in text and "seenet" not in text and "on masks" not in text
