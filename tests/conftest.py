@@ -47,7 +47,7 @@ def dice() -> random.Random:
 def no_extension_stays():
     """What a test's extensions registered is not there for the next test of the same process."""
     from wsss_core.config import extensions
-    from wsss_core.config.root import SECTIONS
+    from wsss_core.config.sections import SECTIONS
 
     registries = [extensions._loaded, *(section.kinds for section in SECTIONS.values())]
     before = [dict(registry) for registry in registries]

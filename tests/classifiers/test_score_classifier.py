@@ -11,7 +11,7 @@ from tests.refinement.tiny_data import CLASSES, TRUNK
 from wsss_core.classifiers.objective import OBJECTIVES
 from wsss_core.classifiers.score_classifier import COLUMNS, logits_of, score_classifier
 from wsss_core.config.networks import Trunk
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 from wsss_core.config.training import Augmentation
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex

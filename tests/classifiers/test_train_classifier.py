@@ -18,7 +18,7 @@ from wsss_core.config.classifiers import (
     SeenetClassifier,
 )
 from wsss_core.config.networks import Trunk
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 from wsss_core.config.training import Augmentation, Optimisation
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.transforms import normalise

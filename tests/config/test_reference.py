@@ -11,7 +11,7 @@ from wsss_core.config.reference import (
     reference_table,
     with_settings,
 )
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 
 from .markdown import REPOSITORY, anchors
 

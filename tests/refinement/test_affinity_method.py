@@ -7,7 +7,7 @@ import torch
 
 from tests.refinement.tiny_data import SIZES, TRUNK, true_labels, write_images, write_trunk
 from wsss_core.config.extensions import load_extension, source_of
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.errors import UserError
 from wsss_core.jobs.run import Run

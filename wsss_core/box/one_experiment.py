@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from wsss_core.config.references import used_variants
-from wsss_core.config.root import SECTIONS, Config
+from wsss_core.config.root import Config
+from wsss_core.config.sections import SECTIONS
 from wsss_core.config.stages import STAGES
 from wsss_core.datasets.index_corrections import corrected_masks_in
 from wsss_core.plan.artifacts import Artifact, all_artifacts

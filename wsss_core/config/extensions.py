@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from wsss_core.config.networks import is_of_the_package
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.registry import Registry
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 from wsss_core.errors import UserError
 
 Kind = TypeVar("Kind", bound=Parameters)

@@ -14,7 +14,8 @@ from wsss_core.config.parameters import overlay, settings_class
 from wsss_core.config.patches import too_coarse_patches
 from wsss_core.config.paths import written_out
 from wsss_core.config.references import unfit_references
-from wsss_core.config.root import REFERENCES, SECTIONS, Config
+from wsss_core.config.root import Config
+from wsss_core.config.sections import REFERENCES, SECTIONS
 from wsss_core.config.stages import DEFAULT_RESOURCES, GPU_THREADS, useless_gpus
 from wsss_core.config.supervision import unfit_supervision
 from wsss_core.config.values_in_words import in_words

@@ -18,8 +18,9 @@ from wsss_core.config.background import Threshold
 from wsss_core.config.dataset import DATASET_FORMATS
 from wsss_core.config.parameters import Parameters, settings_class
 from wsss_core.config.report import Report
-from wsss_core.config.root import SECTIONS, Config
+from wsss_core.config.root import Config
 from wsss_core.config.runtime import RuleResources
+from wsss_core.config.sections import SECTIONS
 from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.config.stages import DEFAULT_RESOURCES, GPU_THREADS
 from wsss_core.config.sweeps import Sweep

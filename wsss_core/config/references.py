@@ -7,7 +7,8 @@ from wsss_core.config.classifiers import Classifier
 from wsss_core.config.extensions import source_of
 from wsss_core.config.networks import patch_of
 from wsss_core.config.refinement import AttentionAffinity
-from wsss_core.config.root import REFERENCES, Config
+from wsss_core.config.root import Config
+from wsss_core.config.sections import REFERENCES
 from wsss_core.config.segmentation import LargeFov, has_fully_connected
 from wsss_core.config.token_classifiers import ClipClassifier, MctformerClassifier
 

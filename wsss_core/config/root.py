@@ -1,36 +1,21 @@
-"""The whole configuration, and the kinds of variants in each of its sections."""
+"""The whole configuration."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from wsss_core.config.cams import (
-    AdvCams,
-    Cams,
-    ClassAttentionCams,
-    ClipGradcamCams,
-    MultiscaleCams,
-    SeenetCams,
-)
-from wsss_core.config.classifiers import (
-    AeftClassifier,
-    CgnetClassifier,
-    Classifier,
-    OrdinaryClassifier,
-    SeenetClassifier,
-)
+from wsss_core.config.cams import Cams
+from wsss_core.config.classifiers import Classifier
 from wsss_core.config.dataset import Dataset
 from wsss_core.config.networks import Backbone
 from wsss_core.config.parameters import Parameters
 from wsss_core.config.paths import File
-from wsss_core.config.refinement import Affinity, AffinityNet, AttentionAffinity, Irn, NoAffinity
+from wsss_core.config.refinement import Affinity
 from wsss_core.config.report import Report
 from wsss_core.config.runtime import RuleResources, Runtime
-from wsss_core.config.segmentation import DeepLab, DeepLabV2, DeepLabV3Plus, LargeFov, PspNet, Segmenter
+from wsss_core.config.segmentation import Segmenter
 from wsss_core.config.semi_supervised import MasksOf
 from wsss_core.config.sweeps import Sweep
-from wsss_core.config.token_classifiers import ClipClassifier, MctformerClassifier
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -141,75 +126,3 @@ class Config(Parameters):
     extensions: tuple[File, ...] = ()
     """Paths of Python files that add a trunk, an objective, a CAM method or an affinity of your own; see
     ``docs/adding_a_method.md``."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A section of named variants: the key that chooses a variant's kind, and the kinds."""
-
-    kind_key: str | None
-    kinds: dict[str, type[Parameters]]
-    """By the value of ``kind_key``; "" is for all other values."""
-
-    def kind(self, name: object) -> type[Parameters]:
-        """The settings class for this value of ``kind_key`` (KeyError if there is none)."""
-        return self.kinds[str(name)] if self.knows(name) else self.kinds[""]
-
-    def knows(self, name: object) -> bool:
-        """Whether there is a settings class for this very value."""
-        return str(name) in self.kinds
-
-    @property
-    def closed(self) -> bool:
-        """Whether ``kind_key`` has to be one of the known values."""
-        return "" not in self.kinds
-
-
-SECTIONS: dict[str, Section] = {
-    "backbones": Section("network", {"": Backbone}),
-    "classifiers": Section(
-        "objective",
-        {
-            "ordinary": OrdinaryClassifier,
-            "cgnet": CgnetClassifier,
-            "aeft": AeftClassifier,
-            "seenet": SeenetClassifier,
-            "mctformer": MctformerClassifier,
-            "clip": ClipClassifier,
-        },
-    ),
-    "cams": Section(
-        "method",
-        {
-            "multiscale": MultiscaleCams,
-            "advcam": AdvCams,
-            "seenet": SeenetCams,
-            "class_attention": ClassAttentionCams,
-            "clip_gradcam": ClipGradcamCams,
-        },
-    ),
-    "affinities": Section(
-        "method", {"affinitynet": AffinityNet, "irn": Irn, "attention": AttentionAffinity, "none": NoAffinity}
-    ),
-    "segmenters": Section(
-        "network",
-        {
-            "deeplab": DeepLab,
-            "largefov": LargeFov,
-            "deeplabv2": DeepLabV2,
-            "deeplabv3plus": DeepLabV3Plus,
-            "pspnet": PspNet,
-        },
-    ),
-    "experiments": Section(None, {"": Experiment}),
-}
-"""The sections with named variants."""
-
-REFERENCES: dict[str, dict[str, str]] = {
-    "classifiers": {"backbone": "backbones", "start_from": "classifiers", "ordinary": "classifiers"},
-    "cams": {"classifier": "classifiers"},
-    "affinities": {"backbone": "backbones", "classifier": "classifiers"},
-    "segmenters": {"backbone": "backbones", "classifier": "classifiers"},
-    "experiments": {"cams": "cams", "affinity": "affinities", "segmenter": "segmenters"},
-}
-"""For each section, its fields that name a variant, and the section that this variant is in."""

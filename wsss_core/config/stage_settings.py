@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsss_core.config.extensions import load_source
-from wsss_core.config.root import REFERENCES, SECTIONS
+from wsss_core.config.sections import REFERENCES, SECTIONS
 
 
 def stage_settings(section: str, parameters: Mapping[str, Any]) -> Any:

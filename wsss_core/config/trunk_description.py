@@ -5,7 +5,7 @@ from typing import Any
 
 from wsss_core.config.extensions import load_source, source_of
 from wsss_core.config.networks import OF_WEIGHTS, Backbone, Trunk
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 
 
 def describe_trunk(trunk: Trunk) -> dict[str, Any]:

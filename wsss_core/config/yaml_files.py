@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 from wsss_core.config.values_in_words import in_words
 from wsss_core.errors import UserError
 

@@ -16,7 +16,7 @@ from wsss_core.config import Config, ConfigError, load_config
 from wsss_core.config.loading import VARIANT_NAME, unknown_name
 from wsss_core.config.parameters import overlay
 from wsss_core.config.references import used_variants
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 from wsss_core.config.sweeps import Sweep
 from wsss_core.plan.plan import Artifact, Plan
 

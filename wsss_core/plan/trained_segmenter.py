@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsss_core.config.loading import unknown_name
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 from wsss_core.config.segmentation import Prediction
 from wsss_core.errors import UserError
 from wsss_core.plan.plan import Plan

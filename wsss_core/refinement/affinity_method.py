@@ -13,7 +13,7 @@ from wsss_core.config.background import BackgroundScore
 from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.config.registry import Registry
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 from wsss_core.config.spreading import Spreading
 from wsss_core.errors import UserError
 from wsss_core.files.cam_store import ImageCams

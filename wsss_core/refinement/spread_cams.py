@@ -8,7 +8,7 @@ import numpy as np
 
 from wsss_core.config.extensions import load_source
 from wsss_core.config.parameters import settings_class
-from wsss_core.config.root import SECTIONS
+from wsss_core.config.sections import SECTIONS
 from wsss_core.config.spreading import Spreading
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
