@@ -1,4 +1,6 @@
+import importlib
 import json
+import pkgutil
 
 import pytest
 import torch
@@ -7,8 +9,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.classifiers.tiny_networks import CLASSES
+from wsss_core import networks
 from wsss_core.config.networks import Trunk
 from wsss_core.errors import UserError
+from wsss_core.networks import classifier_files
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import classifier_description, load_classifier, save_classifier
 from wsss_core.networks.gated_pyramid import GatedPyramidClassifier
@@ -89,9 +93,15 @@ def test_the_description_says_what_the_file_holds(tmp_path):
 
 
 def test_every_kind_has_a_name_of_its_own():
+    for module in pkgutil.iter_modules(networks.__path__, "wsss_core.networks."):
+        importlib.import_module(module.name)
     known = {name: kind for name, kind in ClassMapClassifier.known.items() if kind.__module__.startswith("wsss_core.")}
     assert {name: kind.architecture for name, kind in known.items()} == {name: name for name in known}
-    assert set(known) == {"class_maps", "class_tokens", "gated_pyramid", "self_erasing", "text_features"}
+    # Those that only reading a file imports.
+    assert {name: kind.__module__.rpartition(".")[2] for name, kind in known.items()} == {
+        "class_maps": "classifier",
+        **classifier_files._MODULES,
+    }
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,9 @@ from wsss_core.importing.pretrained import import_weights, read_classes
 from wsss_core.networks import deeplabv2, irn
 from wsss_core.networks.affinitynet import load_affinitynet
 from wsss_core.networks.classifier_files import classifier_description, load_classifier
+from wsss_core.networks.imagenet_weights import trunk_from_torchvision
 from wsss_core.networks.segmenter_files import load_segmenter
-from wsss_core.networks.trunks import build_trunk, trunk_from_torchvision
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import load_trunk, load_weights
 from wsss_core.refinement.affinity_pairs import inner_window, neighbour_offsets, pair_affinities
 

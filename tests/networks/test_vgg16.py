@@ -4,8 +4,9 @@ import torchvision
 from torch import nn
 
 from wsss_core.config.networks import Trunk
+from wsss_core.networks.imagenet_weights import trunk_from_torchvision
 from wsss_core.networks.pixels import VGG16_MEANS, CaffePixels
-from wsss_core.networks.trunks import build_trunk, trunk_from_torchvision
+from wsss_core.networks.trunks import build_trunk
 
 SMALL = Trunk(network="vgg16_small")
 SIZES = [(1, 1), (1, 30), (16, 32), (33, 47), (31, 9)]

@@ -12,14 +12,14 @@ from wsss_core.config.training import Optimisation
 from wsss_core.datasets.creatures.pretext import pretext_images
 from wsss_core.datasets.transforms import normalise
 from wsss_core.jobs.run import Run
-from wsss_core.networks.imagenet_weights import imagenet_weights
+from wsss_core.networks.imagenet_weights import imagenet_weights, trunk_from_torchvision
 from wsss_core.networks.parameter_groups import ParameterGroup
 from wsss_core.networks.precision import single_precision
 from wsss_core.networks.timm_trunk import TimmTrunk
 from wsss_core.networks.timm_weights import load_package_weights, load_timm_file, load_timm_weights
 from wsss_core.networks.token_trunk import TokenTrunk
 from wsss_core.networks.trunk_network import TrunkNetwork
-from wsss_core.networks.trunks import build_trunk, trunk_from_torchvision
+from wsss_core.networks.trunks import build_trunk
 from wsss_core.networks.weights import is_of_this_workflow, load_state, load_trunk, save_weights
 from wsss_core.training.loop import mix_seed
 from wsss_core.training.make_weights import Prepared, make_weights

@@ -10,9 +10,9 @@ from itertools import product
 from torchvision.models import get_model
 
 from wsss_core.networks.deeplabv2 import our_name as own_name_of_deeplab
+from wsss_core.networks.imagenet_weights import trunk_from_torchvision
 from wsss_core.networks.irn import own_name as own_name_of_irn
 from wsss_core.networks.resnet import LAYERS
-from wsss_core.networks.trunks import trunk_from_torchvision
 
 Naming = Callable[[str], str]
 """Converts the name of a weight in our state dict to the authors'. A name without a counterpart becomes one that their

@@ -1,6 +1,7 @@
 """Files of classifiers: each describes its network, which is rebuilt from the file alone."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,18 @@ import torch
 from wsss_core.config.extensions import file_of_extension, load_extension
 from wsss_core.config.trunk_description import describe_trunk, read_trunk
 from wsss_core.errors import UserError
-from wsss_core.networks import class_tokens, clip, gated_pyramid, self_erasing  # noqa: F401  for reading their files
 from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.weights import load_network, save_weights
 
 KIND = "classifier"
 """The name of these networks in a file's description."""
+_MODULES = {
+    "class_tokens": "class_tokens",
+    "gated_pyramid": "gated_pyramid",
+    "self_erasing": "self_erasing",
+    "text_features": "clip",
+}
+"""By architecture, the module in ``networks``, which is imported to read such a file."""
 
 
 def save_classifier(path: Path | str, classifier: ClassMapClassifier) -> None:
@@ -55,7 +62,10 @@ def load_classifier(
     def build(saved: dict[str, Any]) -> ClassMapClassifier:
         if "extension" in saved:
             load_extension(saved["extension"])
-        network = ClassMapClassifier.known[saved["architecture"]]
+        architecture = saved["architecture"]
+        if architecture not in ClassMapClassifier.known and architecture in _MODULES:
+            import_module(f"wsss_core.networks.{_MODULES[architecture]}")
+        network = ClassMapClassifier.known[architecture]
         return network(read_trunk(saved["trunk"]), saved["classes"], **saved["options"])
 
     classifier = load_network(path, KIND, build, device)

@@ -1,12 +1,15 @@
 """Residual trunks with torchvision's blocks and state-dict names, and a stride for class maps."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from wsss_core.config.networks import Trunk
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.initialisation import initialise_for_relu
+from wsss_core.networks.pixels import DEEPLAB_MEANS, CaffePixels
 from wsss_core.networks.trunk_network import TrunkNetwork
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
@@ -36,7 +39,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 """He et al., CVPR 2016, in torchvision's form (stride in a bottleneck's 3x3 convolution)."""
 
 
-class ResNetTrunk(TrunkNetwork):
+class ResNetTrunk(TrunkNetwork, name="resnet"):
     """A residual network without pooling and classifier, with a configurable output stride.
 
     Its state dict has torchvision's names (``conv1``, ``bn1``, ``layer1`` to ``layer4``), so torchvision's weights fit.
@@ -98,6 +101,16 @@ class ResNetTrunk(TrunkNetwork):
             strides.append(stride)
         self.channels, self.strides = tuple(channels), tuple(strides)
         initialise_for_relu(self)
+
+    @classmethod
+    def from_settings(cls, settings: Trunk) -> Self:
+        """The trunk that ``settings.network`` names."""
+        pixels = CaffePixels(DEEPLAB_MEANS) if settings.pixels == "caffe" else None
+        return cls(ARCHITECTURES[settings.network], settings.output_stride, settings.dilated, pixels)
+
+    def foldable_layers(self) -> list[tuple[str, str]]:
+        """The stem's convolution and its norm."""
+        return [("conv1", "bn1")]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Feature maps of layer1 to layer4.

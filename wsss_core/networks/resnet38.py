@@ -6,10 +6,12 @@ three stages dilated, normalisation before convolution. State-dict names are the
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.config.networks import Trunk
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.initialisation import initialise_for_relu
 from wsss_core.networks.trunk_network import TrunkNetwork
@@ -66,6 +68,10 @@ class ResidualBlock(nn.Module):
         inner = functional.relu(self.bn_branch2b1(self.conv_branch2a(entered)))
         return shortcut + self.conv_branch2b1(inner), entered
 
+    def foldable_layers(self) -> list[tuple[str, str]]:
+        """The block normalises before it convolves: the norm at its entry, which the shortcut also sees, stays."""
+        return [("conv_branch2a", "bn_branch2b1")]
+
 
 class BottleneckBlock(nn.Module):
     """1x1, 3x3 and 1x1 convolutions, each normalised before, with dropout of channels before the last two."""
@@ -89,8 +95,12 @@ class BottleneckBlock(nn.Module):
         inner = self.dropout(functional.relu(self.bn_branch2b2(self.conv_branch2b1(inner))))
         return self.conv_branch1(entered) + self.conv_branch2b2(inner), entered
 
+    def foldable_layers(self) -> list[tuple[str, str]]:
+        """All but the norm at the block's entry, as in :class:`ResidualBlock`."""
+        return [("conv_branch2a", "bn_branch2b1"), ("conv_branch2b1", "bn_branch2b2")]
 
-class ResNet38Trunk(TrunkNetwork):
+
+class ResNet38Trunk(TrunkNetwork, name="resnet38"):
     """ResNet-38 without pooling and classifier.
 
     Attributes:
@@ -130,6 +140,11 @@ class ResNet38Trunk(TrunkNetwork):
         self.bn7 = nn.BatchNorm2d(seventh)
         self.channels = (architecture.widths[1], architecture.widths[2], inputs, seventh)
         initialise_for_relu(self)
+
+    @classmethod
+    def from_settings(cls, settings: Trunk) -> Self:
+        """The trunk that ``settings.network`` names."""
+        return cls(RESNET38_ARCHITECTURES[settings.network], settings.dropout)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Feature maps, shallow to deep: ``conv3`` to ``conv6`` in psa.

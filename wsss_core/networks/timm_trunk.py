@@ -1,9 +1,13 @@
 """Trunks from timm: any of its models with maps of strides 4 to 32, with a configurable output stride."""
 
+from collections import Counter
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.config.networks import Trunk
 from wsss_core.config.timm_models import create, layout, maps_of, pixel_statistics
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
 from wsss_core.networks.batch_norm import freeze_batch_norm
@@ -36,7 +40,7 @@ class PixelStatistics(nn.Module):
         return images * self.scale + self.offset
 
 
-class TimmTrunk(TrunkNetwork):
+class TimmTrunk(TrunkNetwork, name="timm_trunk"):
     """A model from timm without its pooling and classifier.
 
     Its deepest map is the one that timm's own classifier would pool. Its state dict has timm's names after ``body.``.
@@ -70,6 +74,11 @@ class TimmTrunk(TrunkNetwork):
         same = mean == MEAN and deviation == STANDARD_DEVIATION
         self.pixels: nn.Module = nn.Identity() if same else PixelStatistics(mean, deviation)
         self.channels, self.strides = self._layout.channels[-4:], self._layout.strides[-4:]
+
+    @classmethod
+    def from_settings(cls, settings: Trunk) -> Self:
+        """The trunk that ``settings.model`` names."""
+        return cls(str(settings.model), settings.output_stride, settings.dilated)
 
     @property
     def stage_channels(self) -> tuple[int, ...]:
@@ -113,6 +122,41 @@ class TimmTrunk(TrunkNetwork):
         for name, part in self.body.named_modules():
             if isinstance(part, nn.BatchNorm2d) and f"{name}.weight" in self._layout.stem:
                 freeze_batch_norm(part)
+
+    def foldable_layers(self) -> list[tuple[str, str]]:
+        """The convolutions and the batch normalisation after each, found by running the trunk.
+
+        timm's families connect their layers in many ways, so the trunk runs on one image. A pair counts if both layers
+        ran once. Whether something else uses a convolution's output before its norm is not visible; no family in timm
+        does so, and the tests compare folded trunks with the original ones.
+        """
+        made: dict[int, str] = {}
+        outputs: list[Tensor] = []  # kept, so that no other tensor gets the id of one of them
+        calls: Counter[str] = Counter()
+        pairs: list[tuple[str, str]] = []
+
+        def remember(name: str, output: Tensor) -> None:
+            calls[name] += 1
+            outputs.append(output)
+            made[id(output)] = name
+
+        def match(name: str, given: tuple[Tensor, ...]) -> None:
+            calls[name] += 1
+            if id(given[0]) in made:
+                pairs.append((made[id(given[0])], name))
+
+        hooks = []
+        for name, part in self.named_modules():
+            if isinstance(part, nn.Conv2d):
+                hooks.append(part.register_forward_hook(lambda _, given, output, name=name: remember(name, output)))
+            elif isinstance(part, nn.BatchNorm2d):
+                hooks.append(part.register_forward_pre_hook(lambda _, given, name=name: match(name, given)))
+        weight = next(self.parameters())
+        with torch.no_grad():
+            self(weight.new_zeros(1, 3, 64, 64))
+        for hook in hooks:
+            hook.remove()
+        return [(convolution, norm) for convolution, norm in pairs if calls[convolution] == calls[norm] == 1]
 
 
 def _undo_dilations(body: nn.Module, model: str) -> None:

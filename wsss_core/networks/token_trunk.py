@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.config.networks import Trunk
 from wsss_core.config.timm_models import pixel_statistics
 from wsss_core.config.timm_tokens import create_tokens, token_layout
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
@@ -41,7 +42,7 @@ class Tokens(NamedTuple):
         return tokens[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid)
 
 
-class TokenTrunk(TrunkNetwork):
+class TokenTrunk(TrunkNetwork, name="token_trunk"):
     """A plain vision transformer without its classifier. Its state dict has timm's names after ``body.``.
 
     The four maps are the patches' tokens after a quarter, half, three quarters and all of the blocks; the last one is
@@ -79,6 +80,11 @@ class TokenTrunk(TrunkNetwork):
         mean, deviation = pixel_statistics(model)
         same = mean == MEAN and deviation == STANDARD_DEVIATION
         self.pixels: nn.Module = nn.Identity() if same else PixelStatistics(mean, deviation)
+
+    @classmethod
+    def from_settings(cls, settings: Trunk) -> Self:
+        """The trunk that ``settings.model`` names."""
+        return cls(str(settings.model))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Four maps (B, C, h, w) of images (B, 3, H, W), h = ceil(H / ``patch``); any size from 1x1."""

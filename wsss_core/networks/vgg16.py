@@ -5,12 +5,15 @@ files.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsss_core.config.networks import Trunk
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.initialisation import initialise_for_relu
+from wsss_core.networks.pixels import VGG16_MEANS, CaffePixels
 from wsss_core.networks.trunk_network import TrunkNetwork
 
 
@@ -33,7 +36,7 @@ VGG16_ARCHITECTURES: dict[str, Vgg16Architecture] = {
 """The trunks by their name for ``network`` in the configuration."""
 
 
-class Vgg16Trunk(TrunkNetwork):
+class Vgg16Trunk(TrunkNetwork, name="vgg16"):
     """VGG-16's convolutions; every stage but the first starts with a max-pooling with stride 2.
 
     Attributes:
@@ -85,6 +88,17 @@ class Vgg16Trunk(TrunkNetwork):
         self.batch_norm = architecture.batch_norm
         self.strides = tuple(strides[1:])
         initialise_for_relu(self)
+
+    @classmethod
+    def from_settings(cls, settings: Trunk) -> Self:
+        """The trunk that ``settings.network`` names."""
+        pixels = CaffePixels(VGG16_MEANS) if settings.pixels == "caffe" else None
+        return cls(VGG16_ARCHITECTURES[settings.network], settings.output_stride, settings.dilated, pixels)
+
+    def foldable_layers(self) -> list[tuple[str, str]]:
+        """Each convolution and its norm."""
+        names = [name for name, _ in self.named_children() if name.startswith("conv")] if self.batch_norm else []
+        return [(name, name.replace("conv", "bn")) for name in names]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Feature maps of stages 2 to 5.
