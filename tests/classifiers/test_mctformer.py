@@ -6,7 +6,7 @@ from wsss_core.classifiers.mctformer import MctformerObjective, contrast_loss
 from wsss_core.config.networks import Trunk
 from wsss_core.config.token_classifiers import MctformerClassifier
 from wsss_core.config.training import Augmentation, Cosine, Optimisation
-from wsss_core.datasets.transforms import TrainingTransform, erase, random_part
+from wsss_core.datasets.augmentation import TrainingTransform, erase, random_part
 from wsss_core.errors import UserError
 from wsss_core.networks.class_tokens import ClassTokenClassifier, ranked_means
 from wsss_core.training.loop import learning_rate_factor

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from wsss_core.config.training import Augmentation
-from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, TrainingTransform, normalise, normalised, rescale
+from wsss_core.datasets.augmentation import TrainingTransform
+from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, normalise, normalised, rescale
 
 
 def noise(height, width, seed=0):

@@ -11,9 +11,9 @@ from wsss_core.classifiers.objective import OBJECTIVES, Objective
 from wsss_core.config.classifiers import Classifier
 from wsss_core.config.networks import Trunk
 from wsss_core.config.training import Augmentation
+from wsss_core.datasets.augmentation import TrainingTransform
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
 from wsss_core.jobs.run import Run
 from wsss_core.networks.batch_norm import freeze_batch_norm

@@ -11,11 +11,11 @@ from wsss_core.config.networks import Trunk
 from wsss_core.config.refinement import LearnedAffinity
 from wsss_core.config.training import Augmentation
 from wsss_core.config.trunk_description import describe_trunk, read_trunk
+from wsss_core.datasets.augmentation import TrainingTransform
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import read_label_map
 from wsss_core.datasets.label_values import numbered_within
-from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
 from wsss_core.jobs.devices import loading_processes
 from wsss_core.jobs.run import Run

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from wsss_core.config.training import Augmentation
+from wsss_core.datasets.augmentation import TrainingTransform
 from wsss_core.datasets.images import read_image
 from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_maps import read_label_map
 from wsss_core.datasets.label_values import ignored_value, label_type
-from wsss_core.datasets.transforms import TrainingTransform
 from wsss_core.errors import UserError
 
 _ROUNDING = 1e-9
