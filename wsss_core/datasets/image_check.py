@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from wsss_core.datasets.faults import Fault, FaultKind
-from wsss_core.datasets.images import grey_bits, has_16_bits, image_size, read_image, what_it_is
+from wsss_core.datasets.images import grey_bits, has_16_bits, image_size, read_image
 from wsss_core.datasets.raw_dataset import ListedImage
 from wsss_core.datasets.shrinking import Levels, Shrinking, Size, fingerprint, shrunken_size, write_shrunken
+from wsss_core.datasets.unreadable_images import what_it_is
 from wsss_core.errors import UserError
 from wsss_core.jobs.image_pool import ImagePool, processes_to_decode
 from wsss_core.jobs.progress import progress

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from wsss_core.datasets.faults import Fault, FaultKind
-from wsss_core.datasets.images import image_suffixes, what_it_is
+from wsss_core.datasets.images import image_suffixes
+from wsss_core.datasets.unreadable_images import what_it_is
 from wsss_core.files.names import LONGEST_PATH, bytes_of, longest_name
 
 # fmt: off

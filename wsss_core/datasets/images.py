@@ -9,12 +9,9 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from wsss_core.errors import UserError
-from wsss_core.files.file_kinds import file_kind
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "PPM")
 """The formats that are read, as Pillow names them. Others may be unsafe: an EPS file is a program that would be run."""
-IN_WORDS = "JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF or PPM"
-
 _TURN_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -26,11 +23,6 @@ _TURN_UPRIGHT = {
 }
 _SIDEWAYS = (5, 6, 7, 8)
 _DEEP_GREY = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-_READ_KINDS = {
-    *("a JPEG image", "a PNG image", "a WebP image", "a TIFF image", "a BigTIFF image", "a BMP image", "a GIF image"),
-    *("a JPEG 2000 image", "an AVIF image"),
-}
-_REMEDIES = {"mask": "a mask is a PNG file", "saliency map": "a saliency map is a PNG file"}
 _BITS = (8, 10, 12, 14, 16)
 """How many bits cameras and microscopes use of a 16-bit pixel."""
 
@@ -213,6 +205,21 @@ def _decoding(path: Path | str, what: str) -> Iterator[None]:
         raise _damaged(path, what, error) from error
 
 
+def _damaged(path: Path | str, what: str, error: Exception) -> UserError:
+    if isinstance(error, Image.UnidentifiedImageError):
+        from wsss_core.datasets.unreadable_images import why_unidentified  # which few jobs need
+
+        return _unreadable(path, why_unidentified(path, what))
+    if isinstance(error, Image.DecompressionBombError):
+        return _unreadable(path, f"has too many pixels; make the {what} smaller ({error})")
+    reason = f"is truncated or damaged ({str(error) or type(error).__name__})"
+    return _unreadable(path, f"{reason}; copy or download it again, or remove it from the list")
+
+
+def _unreadable(path: Path | str, reason: str) -> UserError:
+    return UserError(f"{path}: {reason}")
+
+
 def _open(path: Path | str, what: str) -> Image.Image:
     try:
         return Image.open(path, formats=_formats())
@@ -236,16 +243,6 @@ def image_suffixes() -> frozenset[str]:
     """Suffixes, lower case with their dot, of the files that are read."""
     kinds = {*_formats(), "MPO"}  # MPO: two JPEG images in one file
     return frozenset(suffix.lower() for suffix, kind in Image.registered_extensions().items() if kind in kinds)
-
-
-def what_it_is(path: Path | str, what: str = "image") -> str | None:
-    """What a file is, and what to do, if it has none of ``IMAGE_FORMATS``; in words that follow "is"."""
-    kind = file_kind(path)
-    if kind is None or kind.what in _READ_KINDS:
-        return None
-    if kind.advice is not None:
-        return f"{kind.what}; {kind.advice}"
-    return f"{kind.what}, which is not read; {_REMEDIES.get(what, 'save it as JPEG or PNG')}"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -281,23 +278,3 @@ def _brightest(image: Image.Image) -> int:
     """The largest value of any colour, 0 to 255, without transparency."""
     colours = image.convert("L") if image.mode in ("L", "LA") else image.convert("RGB")
     return int(np.asarray(colours).max())
-
-
-def _damaged(path: Path | str, what: str, error: Exception) -> UserError:
-    if isinstance(error, Image.UnidentifiedImageError):
-        if (known := what_it_is(path, what)) is not None:
-            return _unreadable(path, f"is {known}")
-        if (kind := file_kind(path)) is not None:
-            reason = f"begins as {kind.what}, but is damaged or of a kind that Pillow cannot decode"
-            return _unreadable(path, f"{reason}; copy or download it again, or save it as 8-bit JPEG or PNG")
-        reason = f"is of no format that is read ({IN_WORDS})"
-    elif isinstance(error, Image.DecompressionBombError):
-        reason = f"has too many pixels; make the {what} smaller ({error})"
-        return _unreadable(path, reason)
-    else:
-        reason = f"is truncated or damaged ({str(error) or type(error).__name__})"
-    return _unreadable(path, f"{reason}; copy or download it again, or remove it from the list")
-
-
-def _unreadable(path: Path | str, reason: str) -> UserError:
-    return UserError(f"{path}: {reason}")

@@ -17,9 +17,9 @@ from wsss_core.datasets.folder.folder_splits import SPLIT_COLUMNS, FolderSplits,
 from wsss_core.datasets.folder.label_table import LabelTable, read_label_table
 from wsss_core.datasets.folder.split_folders import splits_by_folder
 from wsss_core.datasets.image_ids import ImageFiles, find_image_files, folders_in, is_text
-from wsss_core.datasets.images import IN_WORDS
 from wsss_core.datasets.index import SPLITS, TEST, DatasetIndex
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, MaskSource, RawDataset
+from wsss_core.datasets.unreadable_images import IN_WORDS
 from wsss_core.errors import UserError
 
 IMAGES, LABELS, MASKS, SPLIT_TABLE = "images", "labels.csv", "masks", "splits.csv"
