@@ -16,10 +16,11 @@ from typing import Any
 import wsss_core.jobs.job
 from wsss_core.jobs import processes
 from wsss_core.jobs.job import in_job
+from wsss_core.jobs.run import PLACE
 from wsss_core.training.task import Task
 
 folder, gpus, options = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-if os.environ.get(processes.PLACE, "").startswith(f"{options.get('dies')} "):
+if os.environ.get(PLACE, "").startswith(f"{options.get('dies')} "):
     os._exit(3)
 processes._SECONDS_TO_HEAR = options.get("seconds_to_hear", processes._SECONDS_TO_HEAR)
 record = wsss_core.jobs.job._record

@@ -11,7 +11,6 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.inference.cam_blocks import BLOCK_IMAGES, write_cams_in_blocks
 from wsss_core.jobs.numerics import device_for
 from wsss_core.jobs.run import Run
-from wsss_core.networks.bfloat16 import with_bfloat16_trunk
 from wsss_core.networks.classifier_files import load_classifier
 from wsss_core.networks.folded import folded_for_inference
 
@@ -58,4 +57,8 @@ def prepared_for_drawing(classifier: Any, parameters: Cams) -> Any:
     if parameters.method in FOLDED:  # type: ignore[attr-defined]
         classifier = folded_for_inference(classifier, by_hand=not in_bfloat16)
     classifier = classifier.to(memory_format=torch.channels_last)  # convolutions are a sixth faster, also on CPUs
-    return with_bfloat16_trunk(classifier) if in_bfloat16 else classifier
+    if not in_bfloat16:
+        return classifier
+    from wsss_core.networks.bfloat16 import with_bfloat16_trunk
+
+    return with_bfloat16_trunk(classifier)

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field, model_validator
 
 from wsss_core.config.parameters import Parameters, settings_class
-from wsss_core.config.values_in_words import in_words
 
 
 class Guesses(Parameters):
@@ -30,6 +29,8 @@ class Guesses(Parameters):
 
     def guesses(self) -> Iterator[str]:
         """Each guessed key with its value, in words; only the key for a block."""
+        from wsss_core.config.values_in_words import in_words  # only the summary needs it
+
         for key in self.guessed:
             value: object = self
             for part in key.split("."):

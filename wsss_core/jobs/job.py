@@ -20,8 +20,7 @@ from wsss_core.jobs.gpu_lease import leased_gpus
 from wsss_core.jobs.gpu_memory import full_memory_explained, let_memory_grow
 from wsss_core.jobs.measured import forget_figures, recorded_figures
 from wsss_core.jobs.process_limits import lacking_in_words
-from wsss_core.jobs.processes import is_started_by_a_job, joined_training, place_in_words, training_processes
-from wsss_core.jobs.run import Run
+from wsss_core.jobs.run import PLACE, Run
 
 if TYPE_CHECKING:
     from wsss_core.config.runtime import Runtime
@@ -131,9 +130,10 @@ def in_job(
         gpus: GPUs that the job asks for. On a workstation it waits until it has leased them; if there are none, the
             body runs without.
     """
-    if is_started_by_a_job():
-        _set_up_log_of_another_process(Path(log_file))
-        with joined_training(), full_memory_explained(Path(log_file).parent.name):
+    if PLACE in os.environ:
+        from wsss_core.jobs.processes import joined_training
+
+        with joined_training(Path(log_file)), full_memory_explained(Path(log_file).parent.name):
             yield
         return
     _set_up_terminal()
@@ -175,6 +175,8 @@ def in_job(
 @contextmanager
 def _processes(gpus: int) -> Iterator[None]:
     if gpus > 1:
+        from wsss_core.jobs.processes import training_processes
+
         with training_processes(gpus):
             yield
     else:
@@ -198,14 +200,6 @@ def _set_up_log(log_file: Path) -> None:
         file = logging.FileHandler(log_file, mode="a", encoding="utf-8")  # a training's other processes write there too
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(file)
-
-
-def _set_up_log_of_another_process(log_file: Path) -> None:
-    """Let a training's further process add its warnings to the log; the first process reports why it fails."""
-    file = logging.FileHandler(log_file, mode="a", encoding="utf-8")
-    file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {place_in_words()}: %(message)s"))
-    file.setLevel(logging.WARNING)
-    logging.getLogger().handlers = [file]
 
 
 def _record(directory: Path, identity: Mapping[str, Any], name: str, seconds: float, threads: int) -> None:

@@ -13,25 +13,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsss_core.errors import UserError
 from wsss_core.files.signals import ignore_signals, kill_worker_processes
 from wsss_core.jobs.gpu_lease import fake_gpus
+from wsss_core.jobs.run import PLACE
 
 if TYPE_CHECKING:  # importing torch takes seconds, and jobs with one process may not need it
     from torch.distributed import TCPStore
 
-PLACE = "WSSS_TRAINING_PROCESS"
-"""Environment variable of the other processes: their number, the number of all, the port of the first."""
 _FAILURE, _DONE = "failure", "done"
 _SECONDS_TO_HEAR = 5
 log = logging.getLogger(__name__)
-
-
-def is_started_by_a_job() -> bool:
-    """Whether this process is one of the others."""
-    return PLACE in os.environ
 
 
 def place_in_words() -> str:
@@ -91,8 +86,16 @@ def training_processes(gpus: int) -> Iterator[None]:
 
 
 @contextmanager
-def joined_training() -> Iterator[None]:
-    """Run the body as one of the other processes; if it fails, the first process learns why."""
+def joined_training(log_file: Path) -> Iterator[None]:
+    """Run the body as one of the other processes; if it fails, the first process learns why.
+
+    Args:
+        log_file: the job's log, which also gets this process's warnings.
+    """
+    file = logging.FileHandler(log_file, mode="a", encoding="utf-8")
+    file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {place_in_words()}: %(message)s"))
+    file.setLevel(logging.WARNING)
+    logging.getLogger().handlers = [file]
     from torch.distributed import TCPStore, destroy_process_group
 
     ignore_signals()  # the first process decides when to stop

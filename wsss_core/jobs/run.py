@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+PLACE = "WSSS_TRAINING_PROCESS"
+"""Environment variable of a training's further processes (:mod:`wsss_core.jobs.processes`): their number, the number of
+all, the port of the first."""
+
 
 @dataclass(frozen=True)
 class Run:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from wsss_core.config.trained_on import DESCRIPTION_KEY
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path
-from wsss_core.files.file_kinds import no_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 TRUNK_PREFIX = "trunk."
@@ -219,6 +218,8 @@ def _read(path: Path | str, tensors: bool = True) -> tuple[dict[str, Tensor], di
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such weights file") from error
     except (OSError, safetensors.SafetensorError, *_CANNOT_BE_BUILT) as error:  # such as a dtype that torch lacks
+        from wsss_core.files.file_kinds import no_weights  # only for what cannot be read
+
         found = no_weights(path) or f"damaged or no .safetensors file ({error})"
         raise UserError(f"{path}: is {found}") from error
 
