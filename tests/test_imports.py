@@ -72,3 +72,21 @@ def test_the_package_itself_is_imported_at_once():
 def test_networks_know_nothing_of_their_training():
     for module in sorted((REPOSITORY / "wsss_core" / "networks").glob("*.py")):
         assert not [line for line in imports_of(module) if "wsss_core.training" in line], module
+
+
+def test_maps_of_a_residual_network_import_no_other_trunk_and_no_other_stage():
+    """So that a reader has few files from the script to the maps."""
+    code = [
+        "import sys",
+        *imports_of(SCRIPTS / "generate_cams.py"),
+        "from wsss_core.cams.methods import CAM_METHODS",
+        "from wsss_core.config.networks import Trunk",
+        "from wsss_core.networks.classifier import ClassMapClassifier",
+        "CAM_METHODS.find('multiscale')(ClassMapClassifier(Trunk(network='resnet_small'), ['a', 'b']).eval(),"
+        " __import__('numpy').zeros((20, 20, 3), 'uint8'), [1], stage_settings('cams', {'method': 'multiscale'}))",
+        "print(*(name for name in sys.modules if name.startswith('wsss_core')))",
+    ]
+    modules = said_by("\n".join(code))
+    assert len(modules) <= 70, sorted(modules)
+    rooms = {module.split(".")[1] for module in modules if module.count(".")}
+    assert rooms == {"cams", "config", "datasets", "errors", "evaluation", "files", "inference", "jobs", "networks"}
