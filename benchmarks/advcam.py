@@ -32,8 +32,8 @@ from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.gpu_needs import one_pass
 from benchmarks.measuring import heading, last_line, matrix_product_flops, median_seconds, seconds, torch_threads
+from benchmarks.one_pass import one_pass
 from benchmarks.shard import Shard, print_profile
 from wsss_core.cams.advcam import climb
 from wsss_core.cams.climbing import climb_step

@@ -24,21 +24,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import pandas
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from benchmarks.advcam import Times, share_in_convolutions
-from benchmarks.crf import make_scene
+from benchmarks.jpegs import CLASSES, FILES, write_jpegs
 from benchmarks.measuring import heading, last_line, torch_threads, wait_for
 from wsss_core.classifiers.objective import OBJECTIVES, Objective
 from wsss_core.classifiers.train_classifier import LabelledImages
 from wsss_core.config.classifiers import CgnetClassifier, Classifier, OrdinaryClassifier
 from wsss_core.config.networks import Trunk
 from wsss_core.config.training import Augmentation, Optimisation
-from wsss_core.datasets.index import COLUMNS, DatasetIndex
+from wsss_core.datasets.index import DatasetIndex
 from wsss_core.files.resume import PartialWork
 from wsss_core.networks.batch_norm import freeze_batch_norm
 from wsss_core.networks.classifier import ClassMapClassifier
@@ -49,9 +47,6 @@ from wsss_core.training.frozen import frozen_copy
 from wsss_core.training.loop import fit, learning_rate_factor
 from wsss_core.training.task import Task
 
-CLASSES = tuple(f"class{number}" for number in range(20))
-FILES = 8
-"""Number of JPEG files; all steps use them in turn."""
 EXACT_SIZE, EXACT_IMAGES, EXACT_STEPS = 64, 2, 3
 """Crop, images in a step and number of steps for the comparison in float64."""
 CPU = torch.device("cpu")
@@ -70,17 +65,6 @@ class ImagesInTurn:
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         image, labels = self.files[index % len(self.files)]
         return image.to(self.dtype), labels.to(self.dtype)
-
-
-def write_jpegs(folder: Path, height: int, width: int) -> DatasetIndex:
-    """Write JPEG files of smooth colours with noise, each with two classes, about 70 kB at 375x500."""
-    rows = []
-    for number in range(FILES):
-        path = folder / f"{number}.jpg"
-        Image.fromarray(make_scene(number, height, width, 3)[0]).save(path, quality=90)
-        shown = ";".join(CLASSES[k] for k in (number, number + 5))
-        rows.append((str(number), "train", str(path), height, width, shown))
-    return DatasetIndex(CLASSES, pandas.DataFrame(rows, columns=list(COLUMNS)))
 
 
 def settings_of(objective: str, images: int, crop: int, precision: str) -> Classifier:

@@ -18,7 +18,7 @@ import torch
 from benchmarks.gpu_check.findings import Row
 from benchmarks.gpu_check.given import Given, tried
 from benchmarks.gpu_check.load import ARITHMETICS, GIB, load_of
-from benchmarks.training import CLASSES, FILES, write_jpegs
+from benchmarks.jpegs import CLASSES, FILES, write_jpegs
 from wsss_core.backbones.prepare_backbone import TrunkOnly
 from wsss_core.classifiers.train_classifier import StartingWeights, train_classifier
 from wsss_core.config.classifiers import AeftClassifier, CgnetClassifier, OrdinaryClassifier

@@ -44,7 +44,7 @@ def test_index_does_not_look_at_masks(tree, monkeypatch):
     def refuse(path: Path) -> np.ndarray:
         raise AssertionError(f"{path} was read")
 
-    monkeypatch.setattr("wsss_core.datasets.index_masks.read_mask", refuse)
+    monkeypatch.setattr("wsss_core.datasets.mask_check.read_mask", refuse)
     tree.mask("0001").write_bytes(b"nonsense")
     assert "0001" in indexed(tree).image_ids
 

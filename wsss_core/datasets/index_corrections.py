@@ -5,8 +5,9 @@ from pathlib import Path
 from wsss_core.datasets.faults import DatasetFaults, Fault, FaultKind, write_faults
 from wsss_core.datasets.image_ids import find_image_files
 from wsss_core.datasets.index import DatasetIndex
-from wsss_core.datasets.index_masks import DRAWN, check_mask
+from wsss_core.datasets.index_masks import DRAWN
 from wsss_core.datasets.label_maps import write_label_manifest
+from wsss_core.datasets.mask_check import check_mask
 from wsss_core.errors import UserError
 from wsss_core.jobs.progress import progress
 
