@@ -5,33 +5,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from wsss_core.files.atomic import write_text
+from wsss_core.files.html_page import write_html
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Render a template and write the page."""
-    page = _environment().get_template(template).render(**values)
-    # A file's name may hold bytes that are not text, which Python keeps as characters that cannot be written.
-    write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
-
-
-def _environment() -> jinja2.Environment:
-    """What templates are rendered with: everything is escaped, nothing may be missing."""
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(percent=_percent, duration=_duration, memory=_memory, shade=_shade, setting=_setting)
-    made.globals.update(file=_packaged)
-    return made
+    """Render one of the report's templates and write the page."""
+    filters = {"percent": _percent, "duration": _duration, "memory": _memory, "shade": _shade, "setting": _setting}
+    write_html(path, TEMPLATES / template, values, filters, {"file": _packaged})
 
 
 def _packaged(name: str) -> Markup:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from wsss_core.datasets.faults import Fault, FaultKind
@@ -17,7 +16,8 @@ from wsss_core.datasets.report.dataset_counts import (
     splits_of,
     strongest_pairs,
 )
-from wsss_core.files.atomic import atomic_path, write_text
+from wsss_core.files.atomic import atomic_path
+from wsss_core.files.html_page import write_html
 
 TEMPLATES = Path(__file__).with_name("templates")
 LISTED_PER_KIND = 200
@@ -56,15 +56,7 @@ def write_dataset_report(
     if report_csv is not None:
         with atomic_path(report_csv) as temporary:
             counts.to_csv(temporary, encoding="utf-8", lineterminator="\n", float_format="%.6f")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=_number, percent=_percent)
-    page = environment.get_template("dataset_report.html").render(
+    values = dict(
         title=title,
         stopped=report_csv is None,
         images=len(index),
@@ -79,8 +71,7 @@ def write_dataset_report(
         skipped=_by_kind(skipped),
         skipped_images=len({fault.image_id for fault in skipped}),
     )
-    # A file's name may have bytes that are not UTF-8, which Python keeps as characters that cannot be written.
-    write_text(report_html, page.encode("utf-8", "backslashreplace").decode("utf-8"))
+    write_html(report_html, TEMPLATES / "dataset_report.html", values, {"number": _number, "percent": _percent})
 
 
 def _splits(index: DatasetIndex) -> list[dict[str, Any]]:
