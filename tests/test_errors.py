@@ -3,15 +3,15 @@ import os
 
 import pytest
 
-from wsss_core.errors import UserError, disk_full, full_disk_told, lacks_shared_memory
+from wsss_core.errors import UserError, disk_full, full_disk_explained, lacks_shared_memory
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 @pytest.mark.parametrize("in_words", [False, True])
-def test_a_full_disk_is_told_by_the_file(number, in_words):
+def test_a_full_disk_is_reported_by_the_file(number, in_words):
     error = ValueError(f"I/O error: {os.strerror(number)} (os error {number})") if in_words else OSError(number, "")
-    told = pytest.raises(UserError, match=r"^a\.txt: cannot be written, as .*; .* and run the same command again")
-    with told, full_disk_told("a.txt"):
+    reported = pytest.raises(UserError, match=r"^a\.txt: cannot be written, as .*; .* and run the same command again")
+    with reported, full_disk_explained("a.txt"):
         raise error
 
 

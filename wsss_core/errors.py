@@ -44,7 +44,7 @@ def images_named(image_ids: Sequence[str]) -> Iterator[None]:
 
 
 @contextmanager
-def full_disk_told(path: Path | str) -> Iterator[None]:
+def full_disk_explained(path: Path | str) -> Iterator[None]:
     """Turn any error of the body that comes from a full disk into a sentence that names ``path``.
 
     Raises:
@@ -66,7 +66,7 @@ def full_disk_told(path: Path | str) -> Iterator[None]:
 def disk_full(error: BaseException | None) -> str | None:
     """What an error says of a full disk, and what helps; None if it has another reason.
 
-    Libraries that write files by themselves tell of it each in their own way: with Python's error
+    Libraries that write files by themselves report it each in their own way: with Python's error
     behind their own (torch), or in words alone (safetensors). A full /dev/shm is no full disk.
     """
     if lacks_shared_memory(error):
@@ -81,9 +81,9 @@ def disk_full(error: BaseException | None) -> str | None:
 
 
 def lacks_shared_memory(error: BaseException | None) -> bool:
-    """Whether an error of torch or NCCL tells that shared memory is full, or cannot be used."""
-    told = [str(cause) for cause in _chain(error) if isinstance(cause, RuntimeError)]
-    return any(words in text for text in told for words in _SHARED_MEMORY_IN_WORDS)
+    """Whether an error of torch or NCCL says that shared memory is full, or cannot be used."""
+    messages = [str(cause) for cause in _chain(error) if isinstance(cause, RuntimeError)]
+    return any(words in text for text in messages for words in _SHARED_MEMORY_IN_WORDS)
 
 
 def shared_memory_in_words() -> str:

@@ -171,7 +171,7 @@ def zipped(tmp_path, content=b"[" + b" " * 2000 + b"]", name="tasks.json"):
     return tmp_path / "it.zip"
 
 
-def test_archives_that_are_damaged_are_told(tmp_path):
+def test_archives_that_are_damaged_are_reported(tmp_path):
     whole = zipped(tmp_path).read_bytes()
     place = 30 + len("tasks.json")  # the header of a member, and its name
     for damaged in (whole[:place] + b"\xff" * 8 + whole[place + 8 :], whole[:-30]):
@@ -354,7 +354,7 @@ def changed(document, **changes):
         ),
     ],
 )
-def test_wrong_files_are_told(tmp_path, document, said):
+def test_wrong_files_are_reported(tmp_path, document, said):
     file = tmp_path / "file"
     file.write_text(document if isinstance(document, str) else json.dumps(document))
     with pytest.raises(UserError, match="file.*" + said):
@@ -367,13 +367,13 @@ def test_a_task_with_nothing_but_the_numbers_of_its_predictions_is_not_annotated
     assert not image.annotated and not image.regions
 
 
-def test_an_unknown_label_is_told_with_the_nearest_class():
+def test_an_unknown_label_is_reported_with_the_nearest_class():
     (image,) = read_coco(Path("file"), changed(COCO_FILE, categories__name="Cats"))
     with pytest.raises(ValueError, match="the label 'Cats', which is no class; did you mean 'cat'"):
         drawn(image, CLASSES)
 
 
-def test_colours_of_the_palette_are_read_and_others_told(tmp_path):
+def test_colours_of_the_palette_are_read_and_others_reported(tmp_path):
     labels = blobs(4, values=(0, 1, 2, 3))
     label_image(labels).convert("RGB").save(tmp_path / "one.png")
     (image,) = read_annotations(tmp_path, CLASSES)
@@ -420,7 +420,7 @@ def test_grey_counts_by_its_values_and_colours_that_no_pixel_has_do_not_matter(t
         np.testing.assert_array_equal(drawn(read, CLASSES), labels)
 
 
-def test_erased_pixels_are_background_and_half_erased_ones_told(tmp_path):
+def test_erased_pixels_are_background_and_half_erased_ones_reported(tmp_path):
     pixels = np.zeros((4, 5, 4), np.uint8)
     pixels[..., 0] = 128
     pixels[:2, :, 3] = 255

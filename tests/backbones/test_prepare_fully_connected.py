@@ -43,7 +43,7 @@ def test_a_segmenter_takes_the_layers_that_are_written(torchvisions, tmp_path):
     assert description["trained_on"] == "ImageNet"
 
 
-def test_layers_of_another_width_are_told(torchvisions, tmp_path):
+def test_layers_of_another_width_are_reported(torchvisions, tmp_path):
     prepare_fully_connected("vgg16", 4, tmp_path / "layers.safetensors")
     network = build_segmenter("largefov", LargeFov(backbone="any", channels=6).options, TRUNK, ("a",))
     with pytest.raises(UserError, match=r"layers\.safetensors: the weights belong to another network.*fc6\.weight"):

@@ -55,7 +55,7 @@ def test_one_that_does_not_end_is_ended(modules):
     assert row.error == "not done after 2 s: begins"
 
 
-def test_unknown_names_are_told(capsys):
+def test_unknown_names_are_reported(capsys):
     with pytest.raises(SystemExit):
         main(["crff"])
     assert "no benchmark 'crff'; choose from advcam, " in capsys.readouterr().err

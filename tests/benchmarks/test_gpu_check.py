@@ -44,7 +44,7 @@ def test_a_part_runs_on_a_bare_machine(tmp_path):
 
 
 @pytest.mark.skipif(any(needed.CARRIED.glob("*.whl")), reason="there are carried wheels")
-def test_missing_packages_are_told_first(tmp_path):
+def test_missing_packages_are_reported_first(tmp_path):
     ended = on_a_bare_machine("--out", str(tmp_path / "out"), lacking=("pydantic", "h5py"))
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"{sys.executable} lacks h5py, pydantic: install them; for a machine without a")
@@ -105,12 +105,12 @@ def test_parts_that_fail_do_not_stop_the_others(tmp_path, monkeypatch, capsys):
     assert "**ZeroDivisionError: division by zero**" in text and "## wrong on Card 1" in text
     log = (tmp_path / "gpu_check.log").read_text()
     assert "RuntimeError: on purpose" in log and log.index("== wrong") < log.index("== good")
-    told = capsys.readouterr().err
-    assert told.startswith(
+    reported = capsys.readouterr().err
+    assert reported.startswith(
         "gpu-check: 4 of 5 parts did not pass on Card 1: wrong (far: it deviates | by 7, and 1 more)"
     )
-    assert "killed (its process ended with signal SIGKILL)" in told
-    assert "endless (stopped after 10 s, with " in told
+    assert "killed (its process ended with signal SIGKILL)" in reported
+    assert "endless (stopped after 10 s, with " in reported
 
 
 def test_every_part_gets_time_when_all_take_what_they_may():
@@ -123,7 +123,7 @@ def test_every_part_gets_time_when_all_take_what_they_may():
     assert check.limit_of(["walk"], check.WHOLE) == check.PARTS["walk"].limit  # never more than its own
 
 
-def test_parts_without_time_left_are_told(tmp_path, monkeypatch, capsys):
+def test_parts_without_time_left_are_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(check, "_machine", lambda *given: {"device": "Card 1"})
     with pytest.raises(SystemExit):
         check.main(["--device", "cpu", "--limit", "1e-9", "--parts", "walk", "--out", str(tmp_path)])
@@ -230,7 +230,7 @@ def test_a_stage_that_makes_other_values_is_a_fault(on_the_device, fault, tmp_pa
         ((4, 3), "", True, "different bytes in weights.safetensors"),
     ],
 )
-def test_what_is_wrong_with_a_resumed_run_is_told(kept, killed, changed, fault, tmp_path, monkeypatch):
+def test_what_is_wrong_with_a_resumed_run_is_reported(kept, killed, changed, fault, tmp_path, monkeypatch):
     for run in ("whole", "resumed"):
         folder = tmp_path / run / "climb"
         folder.mkdir(parents=True)

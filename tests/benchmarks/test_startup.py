@@ -36,7 +36,7 @@ def test_times_of_a_run_by_rule(tmp_path):
     assert table.splitlines()[-1] == "| all | 3 | | | | 22 % |"
 
 
-def test_a_folder_that_is_no_runs_is_told(tmp_path):
+def test_a_folder_that_is_no_runs_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"has no benchmarks/<rule>/\*.tsv"):
         stage_times(tmp_path, {})
 

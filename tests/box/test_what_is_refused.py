@@ -33,11 +33,11 @@ def box_of(path, files, description=None, **entry):
 
 def refused(tmp_path, box):
     (tmp_path / "here").mkdir(exist_ok=True)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as reported:
         unpack(box, tmp_path / "here")
     assert list((tmp_path / "here").iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["box.zip", "here"]
-    return str(told.value)
+    return str(reported.value)
 
 
 WEIGHTS = "artifacts/segmenter/deeplab-0123456789/weights.safetensors"

@@ -146,8 +146,8 @@ def test_what_is_damaged_of_an_earlier_run_is_made_again(tree, tmp_path):
 def test_a_mask_of_another_size_is_named(tree, tmp_path):
     index, masks, weights = tree
     Image.new("L", (9, 9)).save(masks["image/0"])
-    told = r"image 'image/0', mask .*mask_0\.png: the class maps are 32 x 32, the mask 9 x 9"
-    with pytest.raises(UserError, match=told):
+    reported = r"image 'image/0', mask .*mask_0\.png: the class maps are 32 x 32, the mask 9 x 9"
+    with pytest.raises(UserError, match=reported):
         scored((index, masks, weights), tmp_path / "out", settings(steps=2))
 
 

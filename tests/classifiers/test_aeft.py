@@ -207,7 +207,7 @@ def test_without_triplets_batches_stay_and_every_image_is_classified():
     assert objective.coupling_of_images() is None
 
 
-def test_the_partners_are_drawn_anew_in_each_step(images):
+def test_the_partners_are_drawn_again_in_each_step(images):
     objective = objective_with(fewest_hard_triplets=1, margin=50.0)
     six = images.repeat(2, 1, 1, 1) * torch.linspace(1, 2, 6, dtype=torch.float64)[:, None, None, None]
     labels = torch.cat([LABELS, LABELS.roll(1, dims=1)])

@@ -97,7 +97,7 @@ def test_a_network_of_random_weights_has_learned_nothing_and_the_terminal_says_s
     assert aps[0] == pytest.approx(np.mean(aps[1:]), abs=1e-3)
 
 
-def test_what_the_images_cannot_tell_is_left_empty(tmp_path, caplog):
+def test_what_the_images_do_not_determine_is_left_empty(tmp_path, caplog):
     for index in (images(tmp_path, 30, ["cat"]), images(tmp_path).split("train")):
         caplog.clear()
         assert scored(tmp_path, index).learned == "unknown"
@@ -116,13 +116,13 @@ def test_two_runs_write_the_same_bytes(tmp_path):
     assert written[0] == written[1]
 
 
-def test_a_classifier_of_other_classes_is_told(tmp_path):
+def test_a_classifier_of_other_classes_is_reported(tmp_path):
     index = images(tmp_path)
     with pytest.raises(UserError, match="knows the classes bird, cat, dog; the data set has a, b"):
         scored(tmp_path, DatasetIndex(("a", "b"), {**index.columns, "labels": ["a"] * 6}))
 
 
-def test_an_image_that_has_changed_is_told(tmp_path):
+def test_an_image_that_has_changed_is_reported(tmp_path):
     index = images(tmp_path)
     Image.new("RGB", (5, 5)).save(index.image_paths[3])
     with pytest.raises(UserError, match="the image is 5 x 5 pixels"):

@@ -68,7 +68,7 @@ def test_every_objective_of_the_configuration_is_found(name):
     assert OBJECTIVES.find(name).__name__.lower() == f"{name}objective"
 
 
-def test_an_unknown_objective_is_told():
+def test_an_unknown_objective_is_reported():
     with pytest.raises(ModuleNotFoundError):
         OBJECTIVES.find("unheard")
 
@@ -172,7 +172,7 @@ def test_a_trunk_of_another_kind_is_refused_as_a_start(train, tmp_path):
         run(start=StartingWeights(classifier=file))
 
 
-def test_cgnet_leaves_the_ordinary_classifier_alone_and_tells_of_both_losses(train, tmp_path):
+def test_cgnet_leaves_the_ordinary_classifier_alone_and_reports_both_losses(train, tmp_path):
     run, _, trunk = train
     torch.manual_seed(3)
     ordinary = save_random(tmp_path / "ordinary.safetensors", ClassMapClassifier(TRUNK, CLASSES))

@@ -57,7 +57,7 @@ def given(folder, monkeypatch):
     return calls
 
 
-def test_images_are_labelled_and_faults_told_at_the_end(folder, capsys):
+def test_images_are_labelled_and_faults_reported_at_the_end(folder, capsys):
     command = ["segment", "--experiment", "cam", "new", "--out", "new/seen"]
     assert main(command) == 1
     said = capsys.readouterr()
@@ -70,7 +70,7 @@ def test_images_are_labelled_and_faults_told_at_the_end(folder, capsys):
     assert capsys.readouterr().out == "0 images segmented, and 1 were done before: new/seen\n"
 
 
-def test_earlier_results_are_no_images_and_unread_formats_are_told(folder, capsys):
+def test_earlier_results_are_no_images_and_unread_formats_are_reported(folder, capsys):
     Path("new/torn.jpg").unlink()
     assert main(["segment", "--experiment", "cam", "new", "--out", "new/first"]) == 0
     Path("new/IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
@@ -109,7 +109,7 @@ def test_a_file_says_all_that_is_needed(given):
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, reported",
     [
         (["new", "--experiment", "advca"], "did you mean 'advcam'?"),
         (["new", "--experiment", "advcam"], "is not made yet; `snakemake segmenter` trains the segmenter"),
@@ -130,14 +130,14 @@ def test_a_file_says_all_that_is_needed(given):
         (["new", "--experiment", "cam", "--configfile", "x.yaml"], "x.yaml: cannot be read"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_done(folder, capsys, arguments, told):
+def test_what_is_wrong_is_reported_before_anything_is_done(folder, capsys, arguments, reported):
     assert main(["segment", *arguments, "--out", "seen"]) == 2
     said = capsys.readouterr()
-    assert told in said.err and said.out == "" and not Path("seen").exists()
+    assert reported in said.err and said.out == "" and not Path("seen").exists()
 
 
 @pytest.mark.parametrize(
-    "command, told",
+    "command, reported",
     [
         ("segment --experiment cam new --out config.yaml", "config.yaml: cannot be written, as config.yaml is a file"),
         ("segment --experiment cam new --out config.yaml/x", "as config.yaml is a file"),
@@ -149,13 +149,13 @@ def test_what_is_wrong_is_told_before_anything_is_done(folder, capsys, arguments
         ("unpack dir.zip", "dir.zip: is a folder, not a box"),
     ],
 )
-def test_places_that_cannot_be_written(folder, capsys, monkeypatch, command, told):
+def test_places_that_cannot_be_written(folder, capsys, monkeypatch, command, reported):
     Path("dir.onnx").mkdir()
     Path("dir.zip").mkdir()
     monkeypatch.setattr("wsss_core.segmentation.export_onnx.load_segmenter", None)  # it would be too late then
     assert main(command.split()) == 2
     said = capsys.readouterr()
-    assert told in said.err and said.out == ""
+    assert reported in said.err and said.out == ""
 
 
 def test_an_experiments_network_is_exported(folder, capsys):

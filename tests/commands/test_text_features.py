@@ -91,7 +91,7 @@ def test_features_of_the_settings_texts_are_written(place, monkeypatch, capsys, 
     assert background.shape == (25, 3)
 
 
-def test_what_is_missing_is_told(place, monkeypatch, capsys):
+def test_what_is_missing_is_reported(place, monkeypatch, capsys):
     for module, tower, package in (
         ("transformers", "tower", "transformers"),
         ("open_clip", "open.safetensors", "open_clip_torch"),
@@ -126,7 +126,7 @@ def test_a_file_of_other_texts_is_refused(tmp_path):
     ("stand_in", "tower"),
     [(stand_in_for_transformers, "tower"), (stand_in_for_open_clip, "open.safetensors")],
 )
-def test_a_text_that_would_be_cut_is_told(place, monkeypatch, capsys, stand_in, tower):
+def test_a_text_that_would_be_cut_is_reported(place, monkeypatch, capsys, stand_in, tower):
     stand_in(monkeypatch)
     monkeypatch.setattr(Tokenizer, "context_length", 6)
     monkeypatch.setattr(Tokenizer, "model_max_length", 6)

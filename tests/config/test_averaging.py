@@ -49,7 +49,7 @@ def test_giving_one_takes_an_inherited_other_away():
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "reported"),
     [
         ({"crf": {}, "par": {}}, "give at most one of 'crf', 'par' and 'pamr', not 'crf' and 'par'"),
         ({"par": {"dilations": [4, 2]}}, "from the smallest to the largest"),
@@ -60,10 +60,10 @@ def test_giving_one_takes_an_inherited_other_away():
         ({"par": {"class_thresholds": {}}}, "par.class_thresholds"),
     ],
 )
-def test_what_cannot_be_meant_is_told(labels, told):
+def test_what_cannot_be_meant_is_reported(labels, reported):
     with pytest.raises(ConfigError) as caught:
         affinities_of(irn=irn(**labels))
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_class_thresholds_go_with_pamr():
@@ -85,17 +85,17 @@ def test_class_thresholds_go_with_pamr():
 
 
 @pytest.mark.parametrize(
-    ("pseudo_labels", "told"),
+    ("pseudo_labels", "reported"),
     [
         ({"pamr": {"class_thresholds": {}}, "unsure_below": 0.5}, "at most one of 'unsure_below' and 'pamr.class_"),
         ({"pamr": {"class_thresholds": {"lowest": 1}}}, "pamr.class_thresholds.lowest"),
         ({"class_thresholds": {}}, "pseudo_labels.class_thresholds"),
     ],
 )
-def test_class_thresholds_elsewhere_are_told(pseudo_labels, told):
+def test_class_thresholds_elsewhere_are_reported(pseudo_labels, reported):
     with pytest.raises(ConfigError) as caught:
         affinities_of(none={"method": "none", "pseudo_labels": pseudo_labels})
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_defaults_stay_out_of_digests():

@@ -33,7 +33,7 @@ def test_three_lines_are_enough():
         ({"negatives": "all"}, "dataset.negatives: "),
     ],
 )
-def test_what_is_wrong_is_told_by_its_key(wrong, fault):
+def test_what_is_wrong_is_reported_by_its_key(wrong, fault):
     faults = faults_of(dataset={**COCO, **wrong})
     assert len(faults) == 1 and fault in faults[0]
 

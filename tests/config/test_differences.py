@@ -13,7 +13,7 @@ RAW = {
 }
 
 
-def test_settings_are_told_beside_their_defaults():
+def test_settings_are_reported_beside_their_defaults():
     settings = {setting["key"]: setting for setting in all_settings(load_config(RAW))}
     epochs = settings["classifiers.ordinary.optimisation.epochs"]
     assert epochs["value"] == 3 and epochs["differs"] and epochs["default"] != 3
@@ -23,7 +23,7 @@ def test_settings_are_told_beside_their_defaults():
     assert not any(key.startswith(("runtime", "resources")) for key in settings)
 
 
-def test_all_told_values_are_plain():
+def test_all_reported_values_are_plain():
     plain = (str, int, float, bool, list, dict, type(None))
     for setting in all_settings(load_config(RAW)):
         assert isinstance(setting["value"], plain) and isinstance(setting["default"], plain), setting

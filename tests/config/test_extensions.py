@@ -1,4 +1,4 @@
-"""Faults of extension files, told when the configuration is read."""
+"""Faults of extension files, reported when the configuration is read."""
 
 import pytest
 

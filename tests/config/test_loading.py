@@ -479,14 +479,14 @@ def test_a_small_configuration_is_completed_with_defaults():
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_a_fault_is_told_with_its_key_and_what_is_allowed(section, expected):
+def test_a_fault_is_reported_with_its_key_and_what_is_allowed(section, expected):
     faults = faults_of(**section)
     assert len(faults) == len(expected)
     for fault, start in zip(faults, expected, strict=True):
         assert fault.startswith(start)
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_reported_at_once():
     faults = faults_of(
         cams={"a": {"method": "multiscale", "classifier": "ordinary", "flop": 1}, "b": {"extends": "c"}},
         dataset={"root": "x", "formt": "voc"},
@@ -497,7 +497,7 @@ def test_all_faults_are_told_at_once():
         assert any(fault.startswith(key + ":") for fault in faults), key
 
 
-def test_a_circle_of_classifiers_is_told():
+def test_a_circle_of_classifiers_is_reported():
     classifiers = {
         "ordinary": ORDINARY,
         "first": {**ORDINARY, "objective": "cgnet", "ordinary": "second"},
@@ -509,7 +509,7 @@ def test_a_circle_of_classifiers_is_told():
     ]
 
 
-def test_a_start_from_another_trunk_is_told():
+def test_a_start_from_another_trunk_is_reported():
     faults = faults_of(
         backbones={"trunk": {}, "wide": {"network": "vgg16"}},
         classifiers={
@@ -523,7 +523,7 @@ def test_a_start_from_another_trunk_is_told():
     ]
 
 
-def test_a_circle_of_extends_is_told():
+def test_a_circle_of_extends_is_reported():
     faults = faults_of(cams={"a": {"extends": "b"}, "b": {"extends": "c"}, "c": {"extends": "b"}})
     assert "cams.b.extends: goes in a circle: b -> c -> b" in faults
     assert "cams.a.extends: leads to a circle at 'b'" in faults
@@ -578,7 +578,7 @@ def test_resources_are_laid_over_the_rules_defaults():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' is given twice"),
         ("a: {b: 1, b: 2}\n", "line 1: the key 'b' is given twice"),
@@ -588,15 +588,15 @@ def test_resources_are_laid_over_the_rules_defaults():
         ("a: !!python/object/apply:os.system ['true']\n", "is not YAML"),
     ],
 )
-def test_a_broken_file_is_told(tmp_path, text, told):
+def test_a_broken_file_is_reported(tmp_path, text, reported):
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"c\.yaml") as caught:
         read_yaml(path)
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
         read_yaml(tmp_path / "none.yaml")
 

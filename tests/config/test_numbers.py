@@ -52,7 +52,7 @@ def _parts(kind, key):
 
 
 def refused(kind, key, value):
-    """Whether the key is told to be wrong; other keys that are missing do not count."""
+    """Whether the key is reported to be wrong; other keys that are missing do not count."""
     given = [value, value] if is_list(kind, key) else value
     try:
         kind.model_validate({key: given})

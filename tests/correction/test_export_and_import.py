@@ -158,16 +158,16 @@ def test_label_studios_address_of_local_files_is_quoted(made, tmp_path):
         assert not address.fragment and (tmp_path / "my out" / place).is_file()
 
 
-def test_every_fault_of_every_mask_is_told(made, tmp_path):
+def test_every_fault_of_every_mask_is_reported(made, tmp_path):
     folder = export(made, tmp_path / "out", "png")
     write_label_map(folder / "labels/one.png", np.full(SIZE, 77, np.uint8))
     Image.new("RGB", SIZE[::-1], (1, 2, 3)).save(folder / "labels/three.png")
     write_label_map(folder / "labels/nobody.png", np.ones(SIZE, np.uint8))
     write_label_map(folder / "labels/a.PNG", np.ones(SIZE, np.uint8))
     write_label_map(folder / "labels/a.png", np.ones(SIZE, np.uint8))
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as reported:
         import_labels(folder, made[1], "train", tmp_path / "corrected", None, False)
-    message = str(told.value)
+    message = str(reported.value)
     for words in (
         "one.png: has the values 77",
         "three.png: has the colour (1, 2",
@@ -213,7 +213,7 @@ def test_an_export_that_is_killed_leaves_no_half_of_a_folder(made, tmp_path):
     export(made, tmp_path / "out")
 
 
-def test_all_faults_are_told_and_nothing_is_written(made, tmp_path):
+def test_all_faults_are_reported_and_nothing_is_written(made, tmp_path):
     folder = export(made, tmp_path / "out")
     file = folder / "annotations.json"
     document = json.loads(file.read_text())
@@ -224,9 +224,9 @@ def test_all_faults_are_told_and_nothing_is_written(made, tmp_path):
         if annotation["image_id"] == 2:
             annotation["segmentation"] = [[0, 0, 4, 0, 4, 4]]
     file.write_text(json.dumps(document))
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as reported:
         import_labels(folder, made[1], "train", tmp_path / "corrected", None, False)
-    message = str(told.value)
+    message = str(reported.value)
     assert "'nobody.jpg' is no image" in message and "did you mean 'cat'" in message
     assert "21 high and 30 wide" in message and message.endswith("Nothing was written.")
     assert not (tmp_path / "corrected").exists()
@@ -332,8 +332,8 @@ def test_a_task_that_nobody_has_annotated_is_no_correction(made, tmp_path):
     for unchanged in (False, True):
         found = import_labels(folder, made[1], "train", tmp_path / "corrected", None, unchanged)
         assert (found.masks, found.empty, found.missing) == (["one"], ["in a folder/two"], ["three"])
-    told = in_words(found)
-    assert "1 without any region" in told and told.endswith("1 missing images of the export: three")
+    reported = in_words(found)
+    assert "1 without any region" in reported and reported.endswith("1 missing images of the export: three")
 
 
 def test_the_masks_of_photographs_that_were_shrunk_may_have_either_size(made, tmp_path):
@@ -357,13 +357,13 @@ def test_the_masks_of_photographs_that_were_shrunk_may_have_either_size(made, tm
         (Choice("disagreement", None, 1), True, "exactly the same labels"),
     ],
 )
-def test_choices_without_effect_are_told(made, choice, others, said):
+def test_choices_without_effect_are_reported(made, choice, others, said):
     artifact, index = made
     with pytest.raises(UserError, match=said):
         choose(choice, artifact, [artifact] if others else [], index.split("train"), "cpu")
 
 
-def test_a_list_keeps_its_order_and_strangers_are_told(made, tmp_path):
+def test_a_list_keeps_its_order_and_strangers_are_reported(made, tmp_path):
     artifact, index = made
     listing = tmp_path / "list.txt"
     listing.write_text("three\none\n")
@@ -375,7 +375,7 @@ def test_a_list_keeps_its_order_and_strangers_are_told(made, tmp_path):
 
 @pytest.mark.parametrize("command", ["labels export", "labels import", "pack", "unpack", "labels"])
 def test_every_command_has_help_with_an_example(command):
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-m", "wsss_core", *command.split(), "--help"], capture_output=True, text=True, check=True
     )
-    assert f"python -m wsss_core {command}" in told.stdout.split("usage:")[1].split("\n", 3)[-1]
+    assert f"python -m wsss_core {command}" in reported.stdout.split("usage:")[1].split("\n", 3)[-1]

@@ -23,7 +23,7 @@ STEPS = (5, 5)
 
 @pytest.fixture
 def saved(tmp_path):
-    """A checkpoint of a network with other weights than one that is built anew."""
+    """A checkpoint of a network with other weights than one that is newly built."""
     trained = checkpoint(tmp_path / "checkpoint.pt")
     with torch.no_grad():
         for parameter in trained.network.parameters():
@@ -67,8 +67,8 @@ def test_weights_with_one_wrong_bit_are_noticed(saved, caplog):
     data[data.index(content) + 3] ^= 1
     saved.write_bytes(data)
     assert begins_again(saved)
-    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert str(saved) in told and "is damaged" in told and "the training starts from its beginning" in told
+    (reported,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert str(saved) in reported and "is damaged" in reported and "the training starts from its beginning" in reported
 
 
 def without(name):

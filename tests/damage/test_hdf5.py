@@ -71,7 +71,7 @@ def relinked(name, link):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         (relinked("x", lambda file, other: h5py.ExternalLink(str(other), "/x")), "'x' is a link"),
         (relinked("x/cam", lambda file, other: h5py.ExternalLink(str(other), "/x/cam")), "'cam' is a link"),
@@ -87,10 +87,10 @@ def relinked(name, link):
         (virtual, "'cam' are in another file"),
     ],
 )
-def test_what_lies_elsewhere_is_not_followed(change, told, maps, elsewhere):
+def test_what_lies_elsewhere_is_not_followed(change, reported, maps, elsewhere):
     with h5py.File(maps, "a") as file:
         change(file, elsewhere)
-    assert told in refusal(maps) and "delete the file and make it again" in refusal(maps)
+    assert reported in refusal(maps) and "delete the file and make it again" in refusal(maps)
     other_is_read(maps)
     with CamStoreReader([maps]) as reader, h5py.File(maps.with_name("copy.h5"), "w") as copy:
         with pytest.raises(UserError, match="the maps of image 'x' are damaged"):
@@ -114,7 +114,7 @@ GOOD = np.full((2, 3, 5), 0.5, np.float32)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         (cam(GOOD.astype(int)), "values of type int64"),
         (cam(GOOD.astype(complex)), "values of type complex128"),
@@ -158,10 +158,10 @@ GOOD = np.full((2, 3, 5), 0.5, np.float32)
         (without("/", "classes"), "classes"),
     ],
 )
-def test_what_is_no_map_is_refused(change, told, maps):
+def test_what_is_no_map_is_refused(change, reported, maps):
     with h5py.File(maps, "a") as file:
         change(file)
-    assert told in refusal(maps)
+    assert reported in refusal(maps)
 
 
 def test_far_more_values_than_are_stored_are_not_made(maps):
@@ -207,13 +207,13 @@ def test_files_are_closed(maps):
 
 
 @pytest.mark.parametrize(
-    ("values", "told"), [(np.nan, "not finite"), (-0.1, "from -0.1 to 0.5"), (1.2, "from 0.5 to 1.2")]
+    ("values", "reported"), [(np.nan, "not finite"), (-0.1, "from -0.1 to 0.5"), (1.2, "from 0.5 to 1.2")]
 )
-def test_maps_that_are_none_are_not_written(values, told, tmp_path):
+def test_maps_that_are_none_are_not_written(values, reported, tmp_path):
     maps = GOOD.copy()
     maps[1, 1, 2] = values
     image = ImageCams("x", np.arange(2), maps, None, *SIZE)
-    with pytest.raises(UserError, match=f"image 'x': its class maps are not written, as 'cam' has values .*{told}"):
+    with pytest.raises(UserError, match=f"image 'x': its class maps are not written, as 'cam' has values .*{reported}"):
         write_cam_store(tmp_path / "maps.h5", CLASSES, {}, [image])
     assert not list(tmp_path.iterdir())
 
@@ -227,7 +227,7 @@ def climb_with(**changed):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         (climb_with(classes=[0, 3]), "its classes are"),
         (climb_with(maps=np.full((2, 3, 3, 5), np.nan, "f4")), "not finite"),
@@ -241,7 +241,7 @@ def climb_with(**changed):
         (lambda file: relinked("x/maps", lambda file, other: file["/"])(file, None), "'maps' is not an HDF5 dataset"),
     ],
 )
-def test_what_is_no_climb_is_refused(change, told, tmp_path):
+def test_what_is_no_climb_is_refused(change, reported, tmp_path):
     path = tmp_path / "climbs.h5"
     write_climbs(path, CLASSES, {}, [random_climb("x")])
     assert read_climbs(path)[1][0].image_id == "x"
@@ -249,11 +249,11 @@ def test_what_is_no_climb_is_refused(change, told, tmp_path):
         change(file)
     with pytest.raises(UserError) as refused:
         read_climbs(path)
-    assert str(path) in str(refused.value) and told in str(refused.value)
+    assert str(path) in str(refused.value) and reported in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         (lambda file: in_place_of(file["x"], "probabilities", data=np.full((3, 4, 4), 0.3, "f2")), "4 classes"),
         (lambda file: in_place_of(file["x"], "probabilities", data=np.full((4, 4, 4), np.nan, "f2")), r"nan, not in"),
@@ -262,7 +262,7 @@ def test_what_is_no_climb_is_refused(change, told, tmp_path):
         (without("x/probabilities"), "probabilities"),
     ],
 )
-def test_what_is_no_probability_is_refused(change, told, tmp_path):
+def test_what_is_no_probability_is_refused(change, reported, tmp_path):
     path = tmp_path / "probabilities.h5"
     write_probabilities(path, ("background", *CLASSES), [("x", np.full((4, 4, 4), 0.25))])
     assert read_probabilities(path, "x").shape == (4, 4, 4)
@@ -270,8 +270,8 @@ def test_what_is_no_probability_is_refused(change, told, tmp_path):
         change(file)
     with pytest.raises(UserError) as refused:
         read_probabilities(path, "x")
-    assert str(path) in str(refused.value) and told in str(refused.value)
-    if told == "a link":
+    assert str(path) in str(refused.value) and reported in str(refused.value)
+    if reported == "a link":
         with pytest.raises(UserError, match="is a link"):
             merge_probabilities(tmp_path / "merged.h5", ("background", *CLASSES), [path])
         assert not (tmp_path / "merged.h5").exists()

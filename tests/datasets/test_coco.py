@@ -1,4 +1,4 @@
-"""Tests of ``wsss_core.datasets.coco.coco``: what is indexed, and that every fault is found and told at once."""
+"""Tests of ``wsss_core.datasets.coco.coco``: what is indexed, and that every fault is found and reported at once."""
 
 import json
 import logging
@@ -340,7 +340,7 @@ def test_of_a_file_name_in_another_form_the_file_that_is_there_is_named(tree, wr
     assert f"('{tree.root}/train2014/{name}.jpg' is there): 'file_name' is the path from" in fault.detail
 
 
-def test_all_faults_are_told_in_one_run(tree):
+def test_all_faults_are_reported_in_one_run(tree):
     train = tree.files["train2014"]
     train["images"].append(train["images"][0])
     train["annotations"][0]["category_id"] = 12

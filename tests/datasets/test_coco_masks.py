@@ -1,4 +1,4 @@
-"""Tests of ``wsss_core.datasets.coco.coco_masks``: what is drawn equals what was encoded, and damage is told."""
+"""Tests of ``wsss_core.datasets.coco.coco_masks``: what is drawn equals what was encoded, and damage is reported."""
 
 import pickle
 
@@ -87,7 +87,7 @@ def test_crowds_can_be_objects(tree):
 
 
 @pytest.mark.parametrize("long_side", [None, 64])
-def test_a_class_that_is_all_crowd_is_told(tmp_path, long_side, caplog):
+def test_a_class_that_is_all_crowd_is_reported(tmp_path, long_side, caplog):
     """As CVAT exports what is drawn with a brush; also where masks are shrunk, and go on after a killed run."""
     tree = CocoTree(tmp_path / "coco", ("cat", "dog"), (1, 2))
     region = np.zeros((40, 80), dtype=bool)
@@ -159,7 +159,7 @@ FEW = {"size": [40, 50], "counts": [2000]}
         ({}, "of the size None"),
     ],
 )
-def test_damaged_segmentations_are_told_with_file_annotation_and_image(tree, segmentation, reason):
+def test_damaged_segmentations_are_reported_with_file_annotation_and_image(tree, segmentation, reason):
     tree.add(99, "train2014")
     annotation = tree.annotate(99, "train2014", "dog", segmentation)
     error = faults_of(lambda: masked(tree.write()))
@@ -172,7 +172,7 @@ def test_damaged_segmentations_are_told_with_file_annotation_and_image(tree, seg
     assert "COCO_train2014_000000000099" not in left and "COCO_train2014_000000000009" in left
 
 
-def test_every_damaged_segmentation_is_told(tree):
+def test_every_damaged_segmentation_is_reported(tree):
     for content in tree.files.values():
         content["annotations"][0]["segmentation"] = [[1, 2, 3]]
     error = faults_of(lambda: masked(tree.write()))

@@ -84,7 +84,7 @@ def test_annotations_name_the_classes_of_the_mask(root):
         assert named_classes(root, image_id) == {CREATURE_CLASSES[v - 1] for v in values}
 
 
-def test_annotations_tell_size_and_boxes(root):
+def test_annotations_give_size_and_boxes(root):
     for image_id in lines(root, "Segmentation/trainval"):
         annotation = ElementTree.parse(root / "Annotations" / f"{image_id}.xml").getroot()
         assert annotation.findtext("filename") == f"{image_id}.jpg"

@@ -140,7 +140,7 @@ def test_pairs_are_ordered_by_their_share_of_either():
     assert (pairs[0].of_either, pairs[0].of_first, pairs[0].of_second) == (8 / 17, 8 / 17, 1)
 
 
-def test_the_page_tells_what_there_is(tmp_path):
+def test_the_page_shows_what_there_is(tmp_path):
     text, _ = written(tmp_path, SMALL)
     page = Page(text)
     shown = " ".join(page.text)

@@ -20,7 +20,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "cp1252"]
 
 @pytest.mark.parametrize("delimiter", DELIMITERS)
 @pytest.mark.parametrize("encoding", [*ENCODINGS, "utf-16-le", "utf-16-be"])
-def test_delimiter_and_encoding_are_found_out_and_told(tmp_path, caplog, delimiter, encoding):
+def test_delimiter_and_encoding_are_found_out_and_reported(tmp_path, caplog, delimiter, encoding):
     tree = FolderTree(tmp_path / "mine").images(["Größe 1.jpg", "b.png"])
     labels = {"Größe 1.jpg": ["Bär", "Hund"], "b.png": ["Bär"]}
     tree.labels(labels, delimiter=delimiter, encoding=encoding)
@@ -29,8 +29,8 @@ def test_delimiter_and_encoding_are_found_out_and_told(tmp_path, caplog, delimit
     assert listing.faults == []
     assert listing.classes == ("Bär", "Hund")
     assert labels_by_id(listing) == {"Größe 1": {"Bär", "Hund"}, "b": {"Bär"}}
-    told = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}[delimiter]
-    assert f"separated by {told}, encoding {encoding}" in caplog.text
+    reported = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}[delimiter]
+    assert f"separated by {reported}, encoding {encoding}" in caplog.text
 
 
 def test_long_with_several_labels_in_a_cell_and_other_columns(tmp_path):
@@ -114,7 +114,7 @@ def test_every_format_that_pillow_reads_and_nothing_else_nor_hidden_files(tmp_pa
     assert "2 files are left out: their suffixes are not of images" in caplog.text
 
 
-def test_all_faults_of_a_folder_are_told_at_once_with_lines(tmp_path):
+def test_all_faults_of_a_folder_are_reported_at_once_with_lines(tmp_path):
     tree = FolderTree(tmp_path / "mine", classes=("cat", "dog"))
     tree.images(["a.jpg", "b.jpg", "twice.jpg", "twice.png", "cut.jpg", "no row.jpg", "deep/c.jpg", "line\nbreak.jpg"])
     (tree.root / "images/cut.jpg").write_bytes(b"\xff\xd8\xff")
@@ -123,23 +123,23 @@ def test_all_faults_of_a_folder_are_told_at_once_with_lines(tmp_path):
     (tree.root / "labels.csv").write_text("\n".join(text))
     tree.splits({"a": "train", "a.jpg": "val", "b": "middle", "gone": "val", "deep/c": "val"})
     faults = tree.faults(tmp_path / "out").faults
-    told = [(fault.kind, fault.file.rpartition("/")[2], fault.detail) for fault in faults]
+    reported = [(fault.kind, fault.file.rpartition("/")[2], fault.detail) for fault in faults]
 
-    def is_told(kind, file, detail):
-        return any(k is kind and f == file and detail in d for k, f, d in told)
+    def is_reported(kind, file, detail):
+        return any(k is kind and f == file and detail in d for k, f, d in reported)
 
-    assert is_told(FaultKind.IMAGE_ID, "twice.jpg", "have the same id, 'twice'")
-    assert is_told(FaultKind.IMAGE_ID, "line\nbreak.jpg", "control character")
-    assert is_told(FaultKind.UNKNOWN_CLASS, "labels.csv, line 3", "'cow'")
-    assert is_told(FaultKind.UNKNOWN_CLASS, "labels.csv, line 9", "did you mean 'dog'?")
-    assert is_told(FaultKind.MISSING_IMAGE, "labels.csv, line 4", "'nowhere.jpg'")
-    assert is_told(FaultKind.MISSING_IMAGE, "labels.csv, line 8", "deep/c.jpg' is there")
-    assert is_told(FaultKind.TABLE_ROW, "labels.csv, line 5", "has 3 cells, but the heading has 2")
-    assert is_told(FaultKind.TABLE_ROW, "labels.csv, line 6", "names no image")
-    assert is_told(FaultKind.SHARED_ID, "splits.csv, line 3", "'a' is in line 2 already, in train")
-    assert is_told(FaultKind.TABLE_ROW, "splits.csv, line 4", "'middle'")
-    assert is_told(FaultKind.MISSING_IMAGE, "splits.csv, line 5", "'gone'")
-    assert len(told) == 12  # 'cow' twice
+    assert is_reported(FaultKind.IMAGE_ID, "twice.jpg", "have the same id, 'twice'")
+    assert is_reported(FaultKind.IMAGE_ID, "line\nbreak.jpg", "control character")
+    assert is_reported(FaultKind.UNKNOWN_CLASS, "labels.csv, line 3", "'cow'")
+    assert is_reported(FaultKind.UNKNOWN_CLASS, "labels.csv, line 9", "did you mean 'dog'?")
+    assert is_reported(FaultKind.MISSING_IMAGE, "labels.csv, line 4", "'nowhere.jpg'")
+    assert is_reported(FaultKind.MISSING_IMAGE, "labels.csv, line 8", "deep/c.jpg' is there")
+    assert is_reported(FaultKind.TABLE_ROW, "labels.csv, line 5", "has 3 cells, but the heading has 2")
+    assert is_reported(FaultKind.TABLE_ROW, "labels.csv, line 6", "names no image")
+    assert is_reported(FaultKind.SHARED_ID, "splits.csv, line 3", "'a' is in line 2 already, in train")
+    assert is_reported(FaultKind.TABLE_ROW, "splits.csv, line 4", "'middle'")
+    assert is_reported(FaultKind.MISSING_IMAGE, "splits.csv, line 5", "'gone'")
+    assert len(reported) == 12  # 'cow' twice
 
 
 def test_a_broken_image_is_among_the_faults(tmp_path):
@@ -159,8 +159,8 @@ def test_one_hot_faults(tmp_path):
     ]
     tree.table("labels.csv", rows)
     listing = tree.listing()
-    told = [(fault.kind, fault.file.rpartition("/")[2]) for fault in listing.faults]
-    assert sorted(told) == sorted([
+    reported = [(fault.kind, fault.file.rpartition("/")[2]) for fault in listing.faults]
+    assert sorted(reported) == sorted([
         (FaultKind.TABLE, "labels.csv"),
         (FaultKind.REPEATED_ID, "labels.csv, line 4"),
         (FaultKind.TABLE_ROW, "labels.csv, line 2"),
@@ -170,7 +170,7 @@ def test_one_hot_faults(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         (b"", "is empty"),
         (b"\n \n", "is empty"),
@@ -188,11 +188,11 @@ def test_one_hot_faults(tmp_path):
         (b"image,label\na.jpg,background\n", "'background'"),
     ],
 )
-def test_a_broken_table_is_told_in_words(tmp_path, content, told):
+def test_a_broken_table_is_reported_in_words(tmp_path, content, reported):
     tree = FolderTree(tmp_path / "mine").images(["a.jpg"])
     (tree.root / "labels.csv").write_bytes(content)
     faults = [fault for fault in tree.listing().faults if fault.kind is FaultKind.TABLE]
-    assert len(faults) == 1 and told in faults[0].detail
+    assert len(faults) == 1 and reported in faults[0].detail
 
 
 def test_a_folder_of_another_layout(tmp_path):
@@ -251,7 +251,7 @@ def test_no_drawn_split_is_empty(share, number):
     assert set(drawn_splits([str(n) for n in range(number)], share, 0).values()) == {"train", "val"}
 
 
-def test_a_class_that_validation_lacks_and_names_that_are_alike_are_told(tmp_path):
+def test_a_class_that_validation_lacks_and_names_that_are_alike_are_reported(tmp_path):
     tree = FolderTree(tmp_path / "mine").images(["a.jpg", "b.jpg"])
     tree.labels({"a": ["cat", "Dog", "dog"], "b": ["cat"]}).splits({"a": "train", "b": "val"})
     details = [warning.detail for warning in tree.listing().warnings]
@@ -273,7 +273,7 @@ def test_masks_lie_where_the_images_do(tmp_path, caplog):
     assert "other.png: belongs to no image (1 of 3 like it)" in caplog.text
 
 
-def test_masks_of_other_names_only_and_wrong_masks_are_told(tmp_path):
+def test_masks_of_other_names_only_and_wrong_masks_are_reported(tmp_path):
     tree = FolderTree(tmp_path / "mine").images(["a.jpg", "b.jpg"]).labels({"a": ["cat"], "b": ["cat"]})
     tree.splits({"a": "train", "b": "val"})
     tree.mask("a_mask.png", np.zeros((6, 8), np.uint8))
@@ -354,7 +354,7 @@ def test_any_names_labels_sizes_delimiters_and_encodings(tmp_path_factory, data)
     assert set(index.image_ids) == set(wanted)
 
 
-def test_a_table_among_the_images_is_found_and_no_image_told_as_unlabelled(tmp_path, caplog):
+def test_a_table_among_the_images_is_found_and_no_image_reported_as_unlabelled(tmp_path, caplog):
     tree = FolderTree(tmp_path / "mine").images(["a.jpg", "b.jpg"])
     tree.table("images/labels.csv", [("image", "label"), ("a.jpg", "cat")])
     message = str(tree.faults(tmp_path / "index"))
@@ -362,7 +362,7 @@ def test_a_table_among_the_images_is_found_and_no_image_told_as_unlabelled(tmp_p
     assert "shows no class" not in caplog.text
 
 
-def test_files_that_are_no_images_are_told_by_what_they_are(tmp_path, caplog):
+def test_files_that_are_no_images_are_reported_by_what_they_are(tmp_path, caplog):
     tree = FolderTree(tmp_path / "mine").images([f"{i}.jpg" for i in range(4)])
     heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
     for name, content in (("IMG_1.HEIC", heic), ("b.jpg", b"<html>"), ("c", b"\xff\xd8\xff"), ("extra.heic", heic)):
@@ -378,16 +378,18 @@ def test_files_that_are_no_images_are_told_by_what_they_are(tmp_path, caplog):
     assert "a link that leads nowhere (to '/nowhere/gone.jpg')" in faults["gone.jpg"]
     assert len(faults) == 4
     # What no table names is a warning.
-    told = [warning.detail for warning in tree.listing().warnings if warning.file.endswith(("extra.heic", "self.png"))]
-    assert len(told) == 2 and "is a HEIC image" in told[0] and "leads nowhere (to 'self.png')" in told[1]
+    reported = [
+        warning.detail for warning in tree.listing().warnings if warning.file.endswith(("extra.heic", "self.png"))
+    ]
+    assert len(reported) == 2 and "is a HEIC image" in reported[0] and "leads nowhere (to 'self.png')" in reported[1]
 
 
 def test_labels_that_look_like_several_or_like_none(tmp_path):
     tree = FolderTree(tmp_path / "mine").images([f"{name}.png" for name in "abcd"])
     tree.labels({"a.png": ["cat"], "b.png": ["dog"], "c.png": ["cat/dog"], "d.png": ["nan"]})
-    told = [warning.detail for warning in tree.listing().warnings if warning.kind == FaultKind.ODD_LABEL]
-    assert told[0].startswith("'cat/dog' looks like 'cat' and 'dog' with '/' between them (line 4, 1 rows)")
-    assert told[1].startswith("'nan' is taken as a class; if it means that an image shows none")
+    reported = [warning.detail for warning in tree.listing().warnings if warning.kind == FaultKind.ODD_LABEL]
+    assert reported[0].startswith("'cat/dog' looks like 'cat' and 'dog' with '/' between them (line 4, 1 rows)")
+    assert reported[1].startswith("'nan' is taken as a class; if it means that an image shows none")
     tree.labels({"a.png": ["cat"], "b.png": ["dog"], "c.png": ["cat, dog"], "d.png": ["[null]"]})
     assert "write ';' between labels of one cell" in tree.listing().faults[0].detail
     assert "has '[null]', which looks like a list" in tree.listing().faults[1].detail
@@ -398,7 +400,7 @@ def test_labels_that_look_like_several_or_like_none(tmp_path):
 
 
 @pytest.mark.parametrize("long_side", [None, 64])
-def test_images_of_few_levels_are_told(tmp_path, caplog, long_side):
+def test_images_of_few_levels_are_reported(tmp_path, caplog, long_side):
     tree = FolderTree(tmp_path / "mine", long_side=long_side).images([f"{i}.png" for i in range(6)])
     for name, most in (("deep_1", 4095), ("deep_2", 4095), ("deep_3", 800)):
         values = np.linspace(0, most, 48).astype(np.uint16).reshape(6, 8)

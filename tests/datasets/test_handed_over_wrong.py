@@ -1,4 +1,4 @@
-"""What users hand over by mistake, in any layout: told in words, with the file or image, and never a traceback."""
+"""What users hand over by mistake, in any layout: reported in words, with the file or image, and never a traceback."""
 
 import logging
 import os
@@ -160,7 +160,7 @@ def test_a_quote_that_is_not_closed(folder, tmp_path):
     assert 'are quotes (") closed' in fault.detail
 
 
-def test_masks_of_no_image_are_told_with_the_images_faults(folder, tmp_path):
+def test_masks_of_no_image_are_reported_with_the_images_faults(folder, tmp_path):
     (folder.root / "images" / "i3.png").write_bytes(b"")
     for number in range(6):
         folder.mask(f"i{number}_mask.png", np.zeros((6, 8), np.uint8))
@@ -201,7 +201,7 @@ def test_side_files_of_an_operating_system(tmp_path):
     assert list(Sbd(tmp_path).image_ids([]).values()) == [["2009_000001"]]
 
 
-def test_masks_of_sbd_alone_make_no_network_anew():
+def test_masks_of_sbd_alone_make_no_network_again():
     with_list = VocDataset(root="voc", splits=Splits(train="train_aug"))
     assert VocDataset(root="voc").for_masks == ("sbd",) and with_list.for_masks == ()
 

@@ -1,4 +1,4 @@
-"""Ids of images become names of files; those that cannot are told by the check."""
+"""Ids of images become names of files; those that cannot are reported by the check."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from .folder_tree import FolderTree
 
 
 @pytest.mark.parametrize(
-    ("image_id", "told"),
+    ("image_id", "reported"),
     [
         ("x" * 251, None),
         ("x" * 252, "256 bytes; at most 255 fit"),
@@ -23,18 +23,18 @@ from .folder_tree import FolderTree
         ("/".join(["y" * 200] * 20), "fit: shorten them"),
     ],
 )
-def test_ids_that_no_label_map_can_be_named_by(image_id, told, tmp_path):
+def test_ids_that_no_label_map_can_be_named_by(image_id, reported, tmp_path):
     found = list(unwritable_label_maps(["good", image_id], tmp_path))
-    assert [name for name, _ in found] == ([image_id] if told else [])
-    assert all(told in detail for _, detail in found)
+    assert [name for name, _ in found] == ([image_id] if reported else [])
+    assert all(reported in detail for _, detail in found)
 
 
-def test_the_check_tells_them_as_faults_of_images(tmp_path):
+def test_the_check_reports_them_as_faults_of_images(tmp_path):
     names = [f"{number}.png" for number in range(8)]
     tree = FolderTree(tmp_path).images([*names, "000-of-001.csv/b.png"])
     files = [path.relative_to(tmp_path / "images") for path in (tmp_path / "images").rglob("*.*") if path.is_file()]
     tree.table("labels.csv", [["image", "label"], *([str(file), "ab"[len(str(file)) % 2]] for file in files)])
     with pytest.raises(DatasetFaults) as caught:
         tree.index(tmp_path / "out")
-    told = {Path(fault.file).name: fault.detail for fault in caught.value.faults}
-    assert "lists of label maps" in told["b.png"]
+    reported = {Path(fault.file).name: fault.detail for fault in caught.value.faults}
+    assert "lists of label maps" in reported["b.png"]

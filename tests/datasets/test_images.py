@@ -306,15 +306,15 @@ def few_levels(path: Path) -> list[str]:
     return [fault.detail for fault in odd if fault.kind == FaultKind.FEW_LEVELS]
 
 
-@pytest.mark.parametrize(("saturated", "told"), [(0, False), (1, True), (16, True), (400, False)])
-def test_a_saturated_pixel_among_12_bits_is_told(tmp_path, saturated, told):
+@pytest.mark.parametrize(("saturated", "reported"), [(0, False), (1, True), (16, True), (400, False)])
+def test_a_saturated_pixel_among_12_bits_is_reported(tmp_path, saturated, reported):
     values = np.random.default_rng(0).integers(0, 4096, (48, 48)).astype(np.uint16)
     values.flat[:saturated] = 65535
     found = few_levels(saved(Image.fromarray(values), tmp_path / "grey.tif"))
-    assert bool(found) == told
+    assert bool(found) == reported
     assert all(re.search("99 % of its pixels have only 1[67] of the 256 values", text) for text in found)
     colours = np.stack([values] * 3, axis=-1)
-    if told:
+    if reported:
         (found,) = few_levels(deep_png(tmp_path / "colours.png", colours))
         assert "has 16 bits" in found
         assert not few_levels(saved(Image.fromarray((values >> 8).astype(np.uint8)), tmp_path / "8.png"))

@@ -38,16 +38,16 @@ def test_masks_of_the_original_size_are_shrunk(tmp_path):
     assert {name: read_mask(path).shape for name, path in found.items()} == {"one": (4, 6), "three": (4, 6)}
 
 
-def test_all_faults_are_told(tmp_path):
+def test_all_faults_are_reported(tmp_path):
     folder = tmp_path / "corrected"
     write_label_map(folder / "one.png", np.full((4, 6), 3, np.uint8))
     write_label_map(folder / "a/two.png", np.zeros((4, 7), np.uint8))
     write_label_map(folder / "seen.png", np.zeros((4, 6), np.uint8))
     write_label_map(folder / "nobody.png", np.zeros((4, 6), np.uint8))
     (folder / "three.png").write_bytes(b"nothing")
-    with pytest.raises(DatasetFaults) as told:
+    with pytest.raises(DatasetFaults) as reported:
         index_corrections(folder, INDEX, tmp_path / "made/masks.csv")
-    message = str(told.value)
+    message = str(reported.value)
     for part in (
         "has the values 3",
         "4 high and 7 wide",

@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_from_where_it_was(folder):
     assert not (folder / "masks/.partial").exists()
 
 
-def test_other_inputs_are_drawn_anew(folder):
+def test_other_inputs_are_drawn_again(folder):
     run_until_killed(folder)
     before = drawn(folder)
     with open(folder / "voc/ImageSets/Segmentation/train.txt", "a") as file:
@@ -108,7 +108,7 @@ def test_other_inputs_are_drawn_anew(folder):
     assert drawn(folder)[len(before) :] == list(SIZES)
 
 
-def test_a_mask_that_cannot_be_drawn_is_told_with_the_file_it_comes_from(folder):
+def test_a_mask_that_cannot_be_drawn_is_reported_with_the_file_it_comes_from(folder):
     (folder / "voc/broken").touch()
     with pytest.raises(DatasetFaults) as caught:
         run(folder)

@@ -42,10 +42,10 @@ def table(tmp_path):
 
 
 def faults_of(folder, table, index=INDEX):
-    with pytest.raises(DatasetFaults) as told:
+    with pytest.raises(DatasetFaults) as reported:
         index_saliency(folder, index, table)
     assert not table.exists() and table.with_name("faults.csv").exists()
-    return told.value
+    return reported.value
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -70,7 +70,7 @@ def test_the_table_differs_where_a_map_does_and_only_there(folder, table):
     assert [one == other for one, other in zip(lines, old, strict=True)] == [True, True, True, False]
 
 
-def test_all_faults_are_told_by_name(folder, table):
+def test_all_faults_are_reported_by_name(folder, table):
     (folder / "three.png").unlink()
     write(folder / "one.png", MAP.T.copy())
     (folder / "a/two.png").write_bytes(b"nothing")
@@ -110,20 +110,20 @@ def test_all_faults_are_told_by_name(folder, table):
     ],
     ids=["palette", "16 bits", "colours", "1 bit", "jpeg", "document", "cut short"],
 )
-def test_what_is_no_8_bit_grey_png_is_told(folder, table, save, words):
+def test_what_is_no_8_bit_grey_png_is_reported(folder, table, save, words):
     save(folder / "one.png")
     (fault,) = faults_of(folder, table).faults
     assert fault.kind == FaultKind.BROKEN_SALIENCY and fault.image_id == "one" and words in fault.detail
 
 
-def test_maps_from_0_to_1_are_told(folder, table):
+def test_maps_from_0_to_1_are_reported(folder, table):
     for path in folder.rglob("*.png"):
         write(path, (MAP > 99).astype(np.uint8))
     (fault,) = faults_of(folder, table).faults
     assert "no map has a value above 1; a saliency map goes from 0 (background) to 255 (salient)" in fault.detail
 
 
-def test_a_file_of_another_kind_with_an_images_name_is_told(folder, table):
+def test_a_file_of_another_kind_with_an_images_name_is_reported(folder, table):
     (folder / "one.png").unlink()
     write(folder / "one.jpg")
     (fault,) = faults_of(folder, table).faults
@@ -175,7 +175,7 @@ def test_maps_of_shrunken_images_are_shrunk_with_them(folder, table):
         ("image_id,saliency_map,content\none,,0\n", "row 2 lacks"),
     ],
 )
-def test_a_damaged_table_is_told(tmp_path, text, words):
+def test_a_damaged_table_is_reported(tmp_path, text, words):
     (tmp_path / "saliency.csv").write_text(text)
     with pytest.raises(UserError, match=words):
         read_saliency_table(tmp_path / "saliency.csv")

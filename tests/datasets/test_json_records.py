@@ -48,7 +48,7 @@ def test_any_object_comes_back_whatever_the_chunks(tmp_path, monkeypatch, conten
 
 
 @given(cut=st.integers(0, 10**6), chunk=st.integers(1, 40))
-def test_a_file_cut_anywhere_is_told(tmp_path, monkeypatch, cut, chunk):
+def test_a_file_cut_anywhere_is_reported(tmp_path, monkeypatch, cut, chunk):
     monkeypatch.setattr(json_records, "CHUNK", chunk)
     whole = json.dumps({"a": [{"b": [1.25, -3e5, True, None]}, 'té"xt'], "c": 125, "d": {}}).encode()
     path = tmp_path / "cut.json"
@@ -57,7 +57,7 @@ def test_a_file_cut_anywhere_is_told(tmp_path, monkeypatch, cut, chunk):
         list(JsonRecords(path))
 
 
-def test_a_fault_is_told_with_its_byte(tmp_path):
+def test_a_fault_is_reported_with_its_byte(tmp_path):
     path = tmp_path / "bad.json"
     path.write_text('{"a": [' + "1, " * 5 + "x]}")
     with pytest.raises(UserError, match=r"bad\.json: is not JSON \(Expecting value\) \(at byte 22\)"):

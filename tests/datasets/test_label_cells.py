@@ -102,16 +102,16 @@ def odd_labels(tmp_path, *labels: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("No", "Yes"), ("FALSE", "TRUE"), ("0.0", "1.0"), ("n", "y")])
-def test_labels_that_say_whether_and_not_what_are_told(tmp_path, no, yes):
-    (told,) = odd_labels(tmp_path, no, yes, yes, no)
-    assert told.startswith(f"the only labels are '{no}' and '{yes}', which are taken as two classes")
-    assert f"write its name instead, and leave the cell empty in place of '{no}'" in told
+def test_labels_that_say_whether_and_not_what_are_reported(tmp_path, no, yes):
+    (reported,) = odd_labels(tmp_path, no, yes, yes, no)
+    assert reported.startswith(f"the only labels are '{no}' and '{yes}', which are taken as two classes")
+    assert f"write its name instead, and leave the cell empty in place of '{no}'" in reported
 
 
-def test_labels_with_a_number_are_told(tmp_path):
-    (told,) = odd_labels(tmp_path, "cat:0.9", "dog", "dog: 1", "cat=80%")
-    assert told.startswith("'cat:0.9' (line 2) (and 2 labels like it) looks like a name and a number")
-    assert told.endswith("write only 'cat'")
+def test_labels_with_a_number_are_reported(tmp_path):
+    (reported,) = odd_labels(tmp_path, "cat:0.9", "dog", "dog: 1", "cat=80%")
+    assert reported.startswith("'cat:0.9' (line 2) (and 2 labels like it) looks like a name and a number")
+    assert reported.endswith("write only 'cat'")
 
 
 @pytest.mark.parametrize("labels", [["0", "1", "2"], ["1"], ["no", "1"], ["A:B", "cat 3", "12:30", "mark2"]])

@@ -84,7 +84,7 @@ def test_several_manifests_are_one_list(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         (None, "there is no such file"),
         ("", "it is damaged \\(it is empty"),
@@ -100,10 +100,10 @@ def test_several_manifests_are_one_list(tmp_path):
         (b"image_id,label_map\n\xff,a.png\n", "it is damaged \\('utf-8'"),
     ],
 )
-def test_a_broken_manifest_is_named(tmp_path, content, told):
+def test_a_broken_manifest_is_named(tmp_path, content, reported):
     if content is not None:
         (tmp_path / "m.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UserError, match=rf"m\.csv: {told}"):
+    with pytest.raises(UserError, match=rf"m\.csv: {reported}"):
         read_label_manifest([tmp_path / "m.csv"])
 
 

@@ -149,7 +149,7 @@ def test_a_thousand_classes_are_allowed_and_not_more(tmp_path):
 
 
 @pytest.mark.parametrize("one_hot", [True, False])
-def test_far_too_many_classes_are_told_at_once(tmp_path, one_hot):
+def test_far_too_many_classes_are_reported_at_once(tmp_path, one_hot):
     tree = FolderTree(tmp_path).images(["a.png", "b.png"])
     names = [f"c{number}" for number in range(10_000)]
     if one_hot:

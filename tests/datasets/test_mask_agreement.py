@@ -157,8 +157,8 @@ def test_a_shift_by_several_images_is_named(step):
     labels = pairs()
     (fault,), _ = judged(labels, labels[-step:] + labels[:-step], classes=FIVE)
     where = "before" if step > 0 else "after"
-    told = f"shifted by {abs(step)} images: each fits the label of the image {abs(step)} places {where} its own"
-    assert told in fault.detail
+    reported = f"shifted by {abs(step)} images: each fits the label of the image {abs(step)} places {where} its own"
+    assert reported in fault.detail
 
 
 def test_one_value_for_all_objects_is_refused_where_every_label_names_it_too():
@@ -186,17 +186,19 @@ def test_masks_of_one_class_alone_are_no_mistake_of_numbering():
 
 
 @pytest.mark.parametrize(
-    ("by", "background", "told"),
+    ("by", "background", "reported"),
     [(-1, [], "number the classes from 0"), (1, [], "from 2 so"), (1, ["ant"], "from 2, with 1 for the background,")],
 )
-def test_masks_numbered_from_0_or_2_are_told_so_and_no_order_is_proposed(by, background, told):
+def test_masks_numbered_from_0_or_2_are_reported_so_and_no_order_is_proposed(by, background, reported):
     labels = [[name for name in row if by < 0 or name != "eel"] for row in pairs()]
     masks = [[*background, *(FIVE[k] for name in row if (k := FIVE.index(name) + by) >= 0)] for row in labels]
     splits = ["train"] * 35 + ["val"] * 5
     faults, _ = judged(labels, masks, classes=FIVE, splits=splits)
     assert faults
     for fault in faults:
-        assert told in fault.detail and "another order" not in fault.detail and "dataset.classes" not in fault.detail
+        assert (
+            reported in fault.detail and "another order" not in fault.detail and "dataset.classes" not in fault.detail
+        )
 
 
 def test_an_order_is_proposed_only_with_evidence_for_every_class():
@@ -206,7 +208,7 @@ def test_an_order_is_proposed_only_with_evidence_for_every_class():
     assert "1 goes with 'cat' (here 3)" in fault.detail and "dataset.classes" not in fault.detail
 
 
-def test_splits_are_told_the_same_order():
+def test_splits_are_given_the_same_order():
     labels, saved = pairs(), dict(zip(FIVE, ("cat", "ant", "eel", "bee", "dog"), strict=True))
     splits = ["train"] * 34 + ["val"] * 6
     masks = [[saved[name] for name in row] for row in labels]

@@ -29,8 +29,8 @@ def test_images_that_the_table_says_to_show_nothing_are_trained_on(tmp_path, for
     tree = defects(tmp_path, form)
     index = tree.index(tmp_path / "made")
     assert index.split("train").label_matrix[:, 0].tolist() == [False, True] * 3
-    told = "3 of 6 train images, 3 trained on as examples that show none (such as '0'); 1 of 2 val images"
-    assert f"images without any class: {told}, 1 scored anyway" in caplog.text
+    reported = "3 of 6 train images, 3 trained on as examples that show none (such as '0'); 1 of 2 val images"
+    assert f"images without any class: {reported}, 1 scored anyway" in caplog.text
     assert "there is no negative example" not in caplog.text
     assert (tmp_path / "made/skipped.csv").read_text().count("\n") == 1
 
@@ -63,10 +63,10 @@ def test_none_leaves_all_of_them_out(tmp_path, caplog):
     index = defects(tmp_path, "one-hot", negatives="none").index(tmp_path / "made")
     assert len(index.split("train")) == 3 and len(index.split("val")) == 2
     assert "3 left out of the training, by 'negatives: none'" in caplog.text
-    told = (
+    reported = (
         "It is the only class. 3 images without it exist but are left out; 'dataset.negatives: listed' trains on them"
     )
-    assert told in caplog.text
+    assert reported in caplog.text
 
 
 def test_training_images_that_all_show_nothing_stop(tmp_path):

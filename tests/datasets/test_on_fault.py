@@ -103,8 +103,8 @@ def test_training_images_without_a_class_are_left_out_and_recorded(tree, caplog)
     index = indexed(tree)
     assert index.image_ids == ["0001", "nan", "0004", "0005"]
     assert skipped(tree) == [("0002", str(FaultKind.NO_CLASS), "0002.xml")]
-    told = "1 of 3 train images, 1 left out of the training, by 'negatives: none' (such as '0002')"
-    assert f"{tree.root}: images without any class: {told}" in caplog.text
+    reported = "1 of 3 train images, 1 left out of the training, by 'negatives: none' (such as '0002')"
+    assert f"{tree.root}: images without any class: {reported}" in caplog.text
 
 
 def test_validation_images_without_a_class_are_kept_and_warned_of(tree, caplog):
@@ -115,21 +115,21 @@ def test_validation_images_without_a_class_are_kept_and_warned_of(tree, caplog):
     assert "without any class: 1 of 2 val images, 1 scored anyway (such as '0005')" in caplog.text
 
 
-def test_an_image_with_a_fault_is_not_told_as_unlabelled_too(tree):
+def test_an_image_with_a_fault_is_not_reported_as_unlabelled_too(tree):
     tree.annotation("0002").unlink()
     indexed(tree, skipping(tree))
     assert skipped(tree) == [("0002", str(FaultKind.MISSING_ANNOTATION), "0002.xml")]
 
 
-def test_warnings_name_files_and_are_told_beside_faults(tree, caplog):
+def test_warnings_name_files_and_are_reported_beside_faults(tree, caplog):
     for number in range(10):
         tree.add(f"large{number}", ["cat"], "train", size=(40, 50))
     tree.write_lists()
     tree.image("0005").unlink()
     with caplog.at_level(logging.WARNING):
         faults_of(lambda: indexed(tree))
-    told = [message for message in caplog.messages if str(FaultKind.RARE_CLASS) in message]
-    assert told == [
+    reported = [message for message in caplog.messages if str(FaultKind.RARE_CLASS) in message]
+    assert reported == [
         f"{tree.root}: {FaultKind.RARE_CLASS}: {tree.root}: 1 training images show 'dog'; "
         "a class is hardly learned from under 10 (and 1 more)"
     ]

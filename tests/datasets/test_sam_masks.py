@@ -68,7 +68,7 @@ def test_masks_follow_a_shrunken_image(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         ("[", "is not a JSON file, or is damaged"),
         ("{}", "holds no list of masks"),
@@ -80,14 +80,14 @@ def test_masks_follow_a_shrunken_image(tmp_path):
         ('[{"segmentation": {"size": [6, 9], "counts": "\\u0001"}}]', "they are damaged"),
     ],
 )
-def test_wrong_run_lengths_are_told(content, told, tmp_path):
+def test_wrong_run_lengths_are_reported(content, reported, tmp_path):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(UserError, match=r"a\.json") as caught:
         read_sam_masks(tmp_path / "a.json", SIZE)
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
-def test_wrong_files_are_told(tmp_path):
+def test_wrong_files_are_reported(tmp_path):
     write_files(tmp_path / "a", masks_of())
     Image.fromarray(masks_of()[0].astype(np.uint8)).save(tmp_path / "a" / "0.png")
     with pytest.raises(UserError, match=r"a/0\.png: has the value 1; a segment mask is 255 inside and 0 outside"):
@@ -112,7 +112,7 @@ def test_the_table_names_each_images_masks(tmp_path):
     assert read_label_manifest([tmp_path / "out" / "segments.csv"]) == expected
 
 
-def test_all_faults_are_told_at_once(tmp_path):
+def test_all_faults_are_reported_at_once(tmp_path):
     folder = tmp_path / "masks"
     write_all(folder)
     (folder / "two.json").write_text("[]")  # and a folder

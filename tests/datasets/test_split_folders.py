@@ -42,7 +42,7 @@ def test_folders_that_say_nothing(ids):
 
 
 @pytest.mark.parametrize(
-    "ids, told",
+    "ids, reported",
     [
         (["train/a", "val/b", "c"], r"'val' .* is not taken for one: 'c' \(1 like it\) is in no folder"),
         (["train/a", "holdout/b"], "'holdout' .* is in no folder named train"),
@@ -58,10 +58,10 @@ def test_folders_that_say_nothing(ids):
         (["train/a", "x/test/b"], "none named train next to it, at the same depth"),
     ],
 )
-def test_why_folders_do_not_say_the_splits(ids, told):
+def test_why_folders_do_not_say_the_splits(ids, reported):
     found = splits_by_folder(ids)
     assert not found.splits
-    assert re.search(told, found.why_not)
+    assert re.search(reported, found.why_not)
 
 
 def test_images_follow_their_folders_and_the_log_says_so(tmp_path, caplog):
@@ -90,9 +90,9 @@ def test_a_table_of_splits_counts_more(tmp_path):
     assert splits_by_id(tree.listing()) == {"train/a": "val", "val/b": "train"}
 
 
-def test_folders_that_are_not_followed_and_a_column_that_is_not_looked_at_are_told(tmp_path):
+def test_folders_that_are_not_followed_and_a_column_that_is_not_looked_at_are_reported(tmp_path):
     tree = FolderTree(tmp_path / "mine").images(["train/a.png", "val/b.png", "c.png"])
     tree.table("labels.csv", [("image", "label", "split"), ("a.png", "cat", "val")])
-    told = "\n".join(warning.text for warning in tree.listing().warnings)
-    assert "the folder 'val'" in told and "To choose them, write splits.csv" in told
-    assert "the column 'split' is not used" in told
+    reported = "\n".join(warning.text for warning in tree.listing().warnings)
+    assert "the folder 'val'" in reported and "To choose them, write splits.csv" in reported
+    assert "the column 'split' is not used" in reported

@@ -164,7 +164,7 @@ def test_no_masks_at_all(tree, caplog):
     assert "has no masks" in caplog.text
 
 
-def test_all_faulty_masks_are_told_at_once(tree):
+def test_all_faulty_masks_are_reported_at_once(tree):
     tree.write_mask("0001", np.full((6, 7), 9, dtype=np.uint8))
     cut_short(tree.mask("nan"))
     tree.mask("0005").unlink()

@@ -1,4 +1,4 @@
-"""Tests of ``wsss_core.datasets.voc.voc``: every fault of a data set is found and told at once."""
+"""Tests of ``wsss_core.datasets.voc.voc``: every fault of a data set is found and reported at once."""
 
 import pickle
 import re
@@ -20,7 +20,7 @@ def tree(tmp_path) -> VocTree:
 
 
 def only_fault(tree: VocTree, kind: FaultKind, dataset: Dataset | None = None) -> Fault:
-    """The one fault of the tree, checked to be of ``kind`` and to be told in the message."""
+    """The one fault of the tree, checked to be of ``kind`` and to be reported in the message."""
     error = faults_of(lambda: indexed(tree, dataset))
     assert [fault.kind for fault in error.faults] == [kind], str(error)
     assert str(error).startswith(f"1 fault in the data set {tree.root}:\n\n{kind} (1):\n")
@@ -148,7 +148,7 @@ def test_truncated_image(tree):
     assert fault.detail.startswith("is truncated or damaged")
 
 
-def test_truncated_image_still_tells_its_size_to_the_mask_check(tree):
+def test_truncated_image_still_gives_its_size_to_the_mask_check(tree):
     Image.effect_noise((90, 60), 100).save(tree.image("0002"))
     cut_short(tree.image("0002"))
     tree.write_mask("0002", np.zeros((90, 60), dtype=np.uint8))
@@ -192,7 +192,7 @@ def test_unknown_class(tree, name, advice):
     assert fault.detail == f"{name!r} is not in the class list ({advice})"
 
 
-def test_each_unknown_class_is_told_before_its_repetitions(tree):
+def test_each_unknown_class_is_reported_before_its_repetitions(tree):
     tree.annotate("0001", ["cow"])
     tree.annotate("0002", ["cow"], size=(3, 9))
     tree.annotate("0005", ["sheep"], size=(11, 4))
@@ -248,7 +248,7 @@ def test_long_lists_of_faults_are_capped_in_the_message_only(tree):
     assert len(pandas.read_csv(table)) == 140
 
 
-def test_the_message_tells_of_skipping_where_that_would_help(tree):
+def test_the_message_mentions_skipping_where_that_would_help(tree):
     advice = "continue without these images: 'dataset.on_fault: skip'"
     tree.image("0002").unlink()
     assert str(faults_of(lambda: indexed(tree))).endswith(f"\n\nFix them, or {advice}.")

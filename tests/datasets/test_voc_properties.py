@@ -1,4 +1,4 @@
-"""Properties of the index of any small VOC tree: what is there comes out as it is, what is wrong is told, all of it."""
+"""Properties of the index of any small VOC tree: what is there comes out as it is, and all faults are reported."""
 
 import tempfile
 from collections.abc import Iterator
@@ -93,7 +93,7 @@ KINDS = (
 
 
 @given(st.lists(st.tuples(NAMES, st.sampled_from(["train", "val"]), st.sampled_from((None, *KINDS))), max_size=8))
-def test_what_is_wrong_is_told_all_of_it_and_left_out(images):
+def test_what_is_wrong_is_reported_all_of_it_and_left_out(images):
     images = [image for image in {name: (name, *rest) for name, *rest in images}.values()]
     images = [(name, "train" if kind == FaultKind.SHARED_ID else split, kind) for name, split, kind in images]
     with new_tree(["cat", "dog"]) as tree:

@@ -98,7 +98,7 @@ def test_another_validation_list_is_left_out_of_it_too(tree):
     assert index.split("val").image_ids == ["s3"]
 
 
-def test_every_list_that_is_missing_is_told(tree):
+def test_every_list_that_is_missing_is_reported(tree):
     dataset = with_sbd(tree)
     for path in (tree.list("train"), tree.list("val"), dataset.sbd / "dataset/val.txt"):
         path.unlink()
@@ -110,7 +110,7 @@ def test_every_list_that_is_missing_is_told(tree):
     assert "VOC's list train, from which train_aug is computed" in str(error)
 
 
-def test_faults_of_lists_are_told_once(tree):
+def test_faults_of_lists_are_reported_once(tree):
     dataset = with_sbd(tree)
     tree.list("val").write_text("w1\nsub/w2\n")
     (dataset.sbd / "dataset/train.txt").write_text("s1\ns1.mat/\n")
@@ -166,7 +166,7 @@ def test_other_classes_may_have_any_count(tree, caplog):
     assert str(FaultKind.LIST_LENGTH) not in caplog.text
 
 
-def test_faulty_masks_are_told_with_the_file_they_are_drawn_from(tree):
+def test_faulty_masks_are_reported_with_the_file_they_are_drawn_from(tree):
     dataset = with_sbd(tree)
     masks = dataset.sbd / "dataset/cls"
     cut_short(masks / "s1.mat")
@@ -181,7 +181,7 @@ def test_faulty_masks_are_told_with_the_file_they_are_drawn_from(tree):
     ]
     assert error.faults[0].detail.startswith("is not a .mat file, or is damaged")
     assert error.faults[1].detail.startswith("has no GTcls.Segmentation")
-    tree.image("v1").unlink()  # and all of it is told with the faults of images
+    tree.image("v1").unlink()  # and all of it is reported with the faults of images
     error = faults_of(lambda: indexed(tree, dataset))
     kinds = {FaultKind.MISSING_IMAGE, FaultKind.BROKEN_MASK, FaultKind.MASK_SIZE, FaultKind.MASK_VALUES}
     assert {fault.kind for fault in error.faults} == kinds

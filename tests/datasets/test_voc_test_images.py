@@ -40,7 +40,7 @@ def test_they_are_no_part_of_the_index_that_networks_learn_from(tree):
     assert indexed(tree).image_ids == ["0001", "0002", "nan", "0004", "0005"]
 
 
-def test_all_that_is_wrong_with_them_is_told_at_once(tree):
+def test_all_that_is_wrong_with_them_is_reported_at_once(tree):
     tree.lists["test"] += ["0004", "gone", "gone"]
     tree.write_lists()
     cut_short(tree.image("2008_000006"))
@@ -52,7 +52,7 @@ def test_all_that_is_wrong_with_them_is_told_at_once(tree):
     assert not (tree.root.parent / "tested").exists()
 
 
-def test_a_list_that_is_missing_is_told_with_those_that_are_there(tree):
+def test_a_list_that_is_missing_is_reported_with_those_that_are_there(tree):
     tree.list("test").unlink()
     (fault,) = faults_of(lambda: index_of(tree)).faults
     assert fault.kind == FaultKind.LAYOUT and "test.txt" in fault.file and "lists there: train, val" in fault.detail

@@ -104,7 +104,7 @@ def test_train_aug(folder, tmp_path, sbd, caplog):
     assert seconds < 60, "about 4 s on an idle core"
 
 
-def test_a_source_that_is_short_is_told(folder, tmp_path, caplog):
+def test_a_source_that_is_short_is_reported(folder, tmp_path, caplog):
     short = folder / "short/dataset"
     short.mkdir(parents=True)
     os.symlink(folder / "sbd/dataset/cls", short / "cls")

@@ -28,9 +28,9 @@ def test_a_row_is_what_its_file_plans(file, experiment, figures):
         assert config.report.erasings > 0
         return
     published = config.experiments[experiment].published
-    told = [None if cell == "–" else float(cell) for cell in figures.split(" / ")]
+    reported = [None if cell == "–" else float(cell) for cell in figures.split(" / ")]
     expected = [getattr(published, figure, None) for figure in FIGURES]
-    assert (told if len(told) > 1 else [None] * 4) == expected
+    assert (reported if len(reported) > 1 else [None] * 4) == expected
 
 
 def test_every_published_figure_of_the_recipes_is_on_the_page():

@@ -32,11 +32,11 @@ def test_photograph_map_and_labels_stand_side_by_side(tmp_path):
     specification = importlib.util.spec_from_file_location("see_photograph", path)
     example = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(example)
-    told = example.see_photograph(tmp_path, tmp_path / "cat.png", tmp_path / "seen.png", 96)
+    reported = example.see_photograph(tmp_path, tmp_path / "cat.png", tmp_path / "seen.png", 96)
 
     seen = np.asarray(Image.open(tmp_path / "seen.png"))
     assert seen.shape == (64, 3 * 96, 3)
     small = Image.fromarray(photograph)
     small.thumbnail((96, 96), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(seen[:, :96], np.asarray(small))
-    assert told.startswith("classifier: ") and "%" in told.partition("DeepLab: ")[2]
+    assert reported.startswith("classifier: ") and "%" in reported.partition("DeepLab: ")[2]

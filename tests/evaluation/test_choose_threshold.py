@@ -87,13 +87,13 @@ def test_a_threshold_for_both_images_is_between(maps, masks, tmp_path):
         ("low\nhigh\n", "'high' has no mask"),
     ],
 )
-def test_a_wrong_list_is_told(listed, message, maps, masks, tmp_path):
+def test_a_wrong_list_is_reported(listed, message, maps, masks, tmp_path):
     del masks["high"]
     with pytest.raises(UserError, match=message):
         chosen_on(listed, maps, masks, tmp_path)
 
 
-def test_a_list_that_is_no_text_is_told(tmp_path):
+def test_a_list_that_is_no_text_is_reported(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"list\.txt: the list of images cannot be read"):
         read_subset(tmp_path / "list.txt")
@@ -101,7 +101,7 @@ def test_a_list_that_is_no_text_is_told(tmp_path):
         read_subset(tmp_path / "a\0b")
 
 
-def test_nothing_to_choose_by_is_told(tmp_path):
+def test_nothing_to_choose_by_is_reported(tmp_path):
     pandas.DataFrame({"threshold": [0, 0.1], "miou": [None, None]}).to_csv(tmp_path / "s.csv")
     with pytest.raises(UserError, match="there are no masks to choose a threshold with"):
         choose_threshold(tmp_path / "s.csv", tmp_path / "t.json", "x")
@@ -118,14 +118,14 @@ def test_the_threshold_is_above_zero(tmp_path):
     "content",
     ["", "[", "[]", "3", "{}", 100_000 * "[", *(f'{{"threshold": {value}}}' for value in THRESHOLDS)],
 )
-def test_a_damaged_file_is_told(tmp_path, content):
+def test_a_damaged_file_is_reported(tmp_path, content):
     (tmp_path / "t.json").write_text(content)
     with pytest.raises(UserError, match=r"t\.json: holds no chosen threshold"):
         read_threshold(tmp_path / "t.json")
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         (None, "there is no such file"),
         ("", "it is empty"),
@@ -144,10 +144,10 @@ def test_a_damaged_file_is_told(tmp_path, content):
         ("threshold,miou,images_scored\n0.0,0.5,3\n", "no threshold above 0"),
     ],
 )
-def test_damaged_scores_are_told(tmp_path, content, told):
+def test_damaged_scores_are_reported(tmp_path, content, reported):
     if content is not None:
         (tmp_path / "s.csv").write_text(content)
-    with pytest.raises(UserError, match=rf"s\.csv: .*({told})"):
+    with pytest.raises(UserError, match=rf"s\.csv: .*({reported})"):
         choose_threshold(tmp_path / "s.csv", tmp_path / "t.json", "x")
     assert not (tmp_path / "t.json").exists()
 

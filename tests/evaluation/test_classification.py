@@ -102,7 +102,7 @@ def test_a_class_at_chance_is_named_among_good_ones():
         np.zeros((50, 4), bool),
     ],
 )
-def test_without_images_to_tell_apart_nothing_is_claimed(labels):
+def test_without_images_to_distinguish_nothing_is_claimed(labels):
     for strength in (-9, 0, 9):
         verdict = verdict_of(seen(labels, strength, 0), labels)
         assert verdict.learned == "unknown" and "cannot be judged" in verdict.sentence and not verdict.is_warning

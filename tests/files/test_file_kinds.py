@@ -6,7 +6,7 @@ from wsss_core.files.file_kinds import file_kind, no_weights, stand_in
 
 
 @pytest.mark.parametrize(
-    "content, told",
+    "content, reported",
     [
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image"),
         (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "an AVIF image"),
@@ -28,13 +28,13 @@ from wsss_core.files.file_kinds import file_kind, no_weights, stand_in
         (b"a" + "ä".encode() * 4000, "text that begins with 'aä"),
     ],
 )
-def test_a_file_is_told_by_its_first_bytes(tmp_path, content, told):
+def test_a_file_is_reported_by_its_first_bytes(tmp_path, content, reported):
     (tmp_path / "a.jpg").write_bytes(content)
-    assert file_kind(tmp_path / "a.jpg").what.startswith(told)
+    assert file_kind(tmp_path / "a.jpg").what.startswith(reported)
 
 
 @pytest.mark.parametrize("content", [b"\x80\x02}q\x00.", bytes(range(255, 100, -1)), b"caf\xe9"])
-def test_nothing_is_said_of_bytes_that_tell_nothing(tmp_path, content):
+def test_nothing_is_said_of_bytes_that_mean_nothing(tmp_path, content):
     (tmp_path / "a.bin").write_bytes(content)
     assert file_kind(tmp_path / "a.bin") is None
 

@@ -33,7 +33,7 @@ def test_a_job_replaces_its_own_entry_and_keeps_those_of_earlier_releases(tmp_pa
     assert jobs == {"000-of-002": {"seconds": 1}, "001-of-002": {"seconds": 3}}
 
 
-def test_damaged_files_are_made_anew(tmp_path):
+def test_damaged_files_are_made_again(tmp_path):
     (tmp_path / ".provenance").mkdir()
     (tmp_path / ".provenance" / "a.json").write_bytes(b"\xff{")
     for damaged in (b"\xff\xfe", b"[]", b'{"jobs": 3}', b""):

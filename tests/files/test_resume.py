@@ -65,7 +65,7 @@ def test_finished_outputs_come_back_when_they_were_deleted(artifact):
         write_text(output, output.name)
     first.finish(*outputs)
     assert not first.path("checkpoint").exists()
-    assert not work(artifact).restore(*outputs)  # they are there: whoever asks wants them anew
+    assert not work(artifact).restore(*outputs)  # they are there: the caller wants them made again
     inode = outputs[0].stat().st_ino
     for output in outputs:
         output.unlink()

@@ -38,7 +38,7 @@ def test_a_job_with_a_gpu_that_torch_cannot_use_ends_in_a_sentence(no_variables,
     assert choose_device("auto") == torch.device("cpu")  # after the job
 
 
-def test_a_torch_without_cuda_is_told(no_variables, monkeypatch):
+def test_a_torch_without_cuda_is_reported(no_variables, monkeypatch):
     monkeypatch.setattr("wsss_core.jobs.gpu_lease._gpus_of_the_machine", lambda: {"0": ""})
     monkeypatch.setattr(torch.version, "cuda", None)
     with (

@@ -28,7 +28,7 @@ MESSAGE = (
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
-def test_a_full_gpu_is_told_with_what_to_lower(error):
+def test_a_full_gpu_is_reported_with_what_to_lower(error):
     said = pytest.raises(
         UserError, match=r"^out of GPU memory \(CUDA .*\)\. More 'mem_mb' .* 'optimisation.accumulate'"
     )

@@ -108,11 +108,11 @@ def test_processes_end_with_one_that_is_killed():
         (errno.EAGAIN, "raise 'ulimit -u'"),
     ],
 )
-def test_what_the_machine_lacks_for_processes_is_told(monkeypatch, number, lacking):
+def test_what_the_machine_lacks_for_processes_is_reported(monkeypatch, number, lacking):
     def refused(*arguments, **keywords):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(image_pool, "ProcessPoolExecutor", refused)
-    told = pytest.raises(UserError, match=f"processes cannot be started: .*{lacking}.*'threads'")
-    with ImagePool(square, lambda position: (position,), IMAGE_IDS, 2) as pool, told:
+    reported = pytest.raises(UserError, match=f"processes cannot be started: .*{lacking}.*'threads'")
+    with ImagePool(square, lambda position: (position,), IMAGE_IDS, 2) as pool, reported:
         pool(0)

@@ -180,14 +180,14 @@ def test_the_workflow_goes_on_as_the_disk_grows(small_disk, tmp_path):
     for stage in ("generated", "dataset", "backbone", "classifier", "cams", "affinity_labels", "affinity"):
         (small_disk.path / stage).mkdir()
         (run.results / stage).symlink_to(small_disk.path / stage)
-    size, told, result = 256, 0, None
+    size, reported, result = 256, 0, None
     while result is None or result.returncode != 0:
         result = run.attempt("affinity")
-        told += result.returncode != 0 and "cannot be written, as the disk is full" in result.stdout
+        reported += result.returncode != 0 and "cannot be written, as the disk is full" in result.stdout
         for file in small_disk.path.rglob("*.*"):
             if file.suffix in (".safetensors", ".h5", ".png", ".csv") and ".partial" not in file.parts:
                 assert file.read_bytes() == (whole.results / file.relative_to(small_disk.path)).read_bytes(), file
         size = int(size * 1.5)
         assert size < 100_000
         small_disk.grow(size)
-    assert told >= 3
+    assert reported >= 3

@@ -158,7 +158,7 @@ def strike_and_repair(workflow: Workflow, job: Job, way: str, moment: Moment) ->
         strike(workflow, job, targets, way, moment)
         there = [path for path in declared if path.is_file()]
         assert all(path.read_bytes() == expected[str(path)] for path in there)
-        told = "" if there else progress_of(job)[1]
+        reported = "" if there else progress_of(job)[1]
         if way == "warn the job":
             # Snakemake empties the log; an interpreter that is only starting dies without a word.
             ends = ("stopped by SIGTERM", "done in")
@@ -168,8 +168,8 @@ def strike_and_repair(workflow: Workflow, job: Job, way: str, moment: Moment) ->
             workflow.run("--unlock")
         workflow.run(*targets)
         assert job.content() == expected
-        assert not told or any(told in log for log in logs_of(workflow, job.rule)), told
-        return told
+        assert not reported or any(reported in log for log in logs_of(workflow, job.rule)), reported
+        return reported
     finally:
         shutil.rmtree(job.work) if job.work.is_dir() else job.work.unlink(missing_ok=True)
         aside.rename(job.work)

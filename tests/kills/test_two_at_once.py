@@ -45,7 +45,7 @@ def test_two_jobs_that_write_the_same_artifacts_do_each_other_no_harm(tmp_path):
         assert content(together / f"{number}") == expected
 
 
-def test_a_second_snakemake_is_told_of_the_first_and_harms_nothing(tmp_path, finished):
+def test_a_second_snakemake_is_reported_of_the_first_and_harms_nothing(tmp_path, finished):
     workflow = Workflow(tmp_path, small_demo("cam"), warm=False)
     del workflow.config["resources"]  # as in the finished one: sums of two threads differ in the last bits
     first = workflow.start("backbone")

@@ -61,6 +61,6 @@ def test_a_file_of_another_method_with_the_same_network(tmp_path):
         load_affinitynet(path)
 
 
-def test_weights_of_something_else_are_told(tmp_path):
+def test_weights_of_something_else_are_reported(tmp_path):
     with pytest.raises(UserError, match="weights of a backbone, not of a affinitynet"):
         load_affinitynet(write_trunk(tmp_path / "trunk.safetensors"))

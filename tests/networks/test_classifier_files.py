@@ -130,7 +130,7 @@ def test_a_description_that_is_not_understood_is_a_sentence(tmp_path, change):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reported"),
     [
         (lambda tensor: tensor.fill_(torch.nan), r"the values of .* are not finite"),
         (lambda tensor: tensor.fill_(-torch.inf), r"the values of .* are not finite"),
@@ -139,7 +139,7 @@ def test_a_description_that_is_not_understood_is_a_sentence(tmp_path, change):
         (lambda tensor: tensor.to(torch.complex64), r"belong to another network: .* of type torch\.complex64"),
     ],
 )
-def test_weights_that_are_no_numbers_are_told(tmp_path, value, told):
+def test_weights_that_are_no_numbers_are_reported(tmp_path, value, reported):
     file = tmp_path / "file.safetensors"
     classifier = ClassMapClassifier(RESNET, CLASSES)
     save_classifier(file, classifier)
@@ -147,7 +147,7 @@ def test_weights_that_are_no_numbers_are_told(tmp_path, value, told):
     name = next(name for name in state if state[name].dim() == 4)
     state[name] = value(state[name])
     save_file(state, file, {"network": json.dumps(description)})
-    with pytest.raises(UserError, match=rf"file\.safetensors: .*{told}"):
+    with pytest.raises(UserError, match=rf"file\.safetensors: .*{reported}"):
         load_classifier(file)
 
 
@@ -159,7 +159,7 @@ def test_a_description_that_is_none_is_a_sentence(tmp_path, description):
         load_classifier(file)
 
 
-def test_weights_of_another_architecture_are_told(tmp_path):
+def test_weights_of_another_architecture_are_reported(tmp_path):
     file = tmp_path / "file.safetensors"
     classifier = ClassMapClassifier(RESNET, CLASSES)
     other = {**classifier_description(classifier), "architecture": "gated_pyramid"}

@@ -75,7 +75,7 @@ def test_names_of_all_programs_give_the_same_tower():
         assert all(torch.equal(found[name], expected[name]) for name in found)
 
 
-def test_what_is_no_tower_is_told():
+def test_what_is_no_tower_is_reported():
     with pytest.raises(UserError, match="file: holds no image tower of CLIP"):
         clip_tower({"conv1.weight": torch.ones(1)}, "file")
     state = hub_tower()
@@ -86,7 +86,7 @@ def test_what_is_no_tower_is_told():
         tower_settings(clip_tower(openai_tower(), "file"), "file")
 
 
-def test_which_model_a_tower_is_its_shapes_tell(monkeypatch):
+def test_a_towers_shapes_say_which_model_it_is(monkeypatch):
     monkeypatch.setattr(clip_names, "MODELS", ["test_vit2.r160_in1k", "test_vit.r160_in1k"])
     state = {BODY + name: tensor for name, tensor in create_tokens("test_vit.r160_in1k").state_dict().items()}
     assert tower_settings(state, "file") == Trunk(network="timm", model="test_vit.r160_in1k")
@@ -103,9 +103,9 @@ def test_which_model_a_tower_is_its_shapes_tell(monkeypatch):
     ],
 )
 def test_misshapen_weights_are_named(tower, name, shape):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as reported:
         tower_settings(clip_tower({**tower(), name: torch.zeros(shape)}, "file"), "file")
-    assert f"file: is not an image tower of CLIP: {name} has the shape {shape}" in str(told.value)
+    assert f"file: is not an image tower of CLIP: {name} has the shape {shape}" in str(reported.value)
 
 
 def test_queries_and_keys_of_different_shapes_are_named():

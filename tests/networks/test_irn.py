@@ -91,7 +91,7 @@ def test_saved_and_loaded(tmp_path, displacement):
         torch.testing.assert_close(again, own, rtol=0, atol=0)
 
 
-def test_weights_of_something_else_are_told(tmp_path):
+def test_weights_of_something_else_are_reported(tmp_path):
     with pytest.raises(UserError, match="weights of a backbone, not of a irn"):
         load_irn(write_trunk(tmp_path / "trunk.safetensors"))
 

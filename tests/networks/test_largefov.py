@@ -70,7 +70,7 @@ def test_units_that_are_dropped_are_as_if_they_were_silent(state):
     torch.testing.assert_close(layers["fc7"](hidden[:, kept]), whole[:, kept])
 
 
-def test_a_file_without_the_layers_is_told(state):
+def test_a_file_without_the_layers_is_reported(state):
     with pytest.raises(UserError, match=r"vgg16\.pth: lacks VGG-16's fully connected layers \(classifier\.3\.bias\)"):
         decimated_layers({name: t for name, t in state.items() if name != "classifier.3.bias"}, KEPT, "vgg16.pth")
     for channels in (3, 5):

@@ -159,7 +159,7 @@ def test_network_of_oc_cse_saved_by_data_parallel(imported, on_resnet38):
     check_usable_untrained(path, OrdinaryClassifier(backbone="any"), RESNET38)
 
 
-def test_classifier_of_psa_is_told_from_its_affinitynet(imported):
+def test_classifier_of_psa_is_distinguished_from_its_affinitynet(imported):
     state = slim(shapes_of("resnet38_oc_cse"))  # the same names
     del state["conv1a.weight"]
     assert "classifier of psa (resnet38_cls): it lacks conv1a.weight" in refused(imported, "psa", state)
@@ -381,11 +381,11 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch, zipped):
 
 def test_a_network_inside_another_is_found(imported):
     inner = slim_torchvision("resnet18")
-    told = refused(imported, "torchvision", {f"backbone.{name}": tensor for name, tensor in inner.items()})
-    assert "names are backbone." in told and "under the beginning 'backbone.' it has a resnet18" in told
+    reported = refused(imported, "torchvision", {f"backbone.{name}": tensor for name, tensor in inner.items()})
+    assert "names are backbone." in reported and "under the beginning 'backbone.' it has a resnet18" in reported
 
 
-def test_what_a_file_holds_beside_weights_is_told(tmp_path):
+def test_what_a_file_holds_beside_weights_is_reported(tmp_path):
     torch.save({"epoch": 3, "student": {"a": torch.zeros(2)}}, tmp_path / "in.pth")
     with pytest.raises(UserError, match="'epoch' is of type int; there are weights under 'student': write"):
         import_weights("psa", tmp_path / "in.pth", tmp_path / "out.safetensors")

@@ -297,5 +297,5 @@ def test_data_beyond_imagenet_are_named():
 
 def test_what_weights_were_trained_on():
     assert weights_in_words("tf_efficientnet_lite0.in1k") == "ImageNet-1k (timm tf_efficientnet_lite0.in1k, apache-2.0)"
-    told = weights_in_words("convnext_tiny.fb_in22k_ft_in1k")
-    assert told.startswith("ImageNet-22k, then ImageNet-1k (timm convnext_tiny.fb_in22k_ft_in1k, ")
+    reported = weights_in_words("convnext_tiny.fb_in22k_ft_in1k")
+    assert reported.startswith("ImageNet-22k, then ImageNet-1k (timm convnext_tiny.fb_in22k_ft_in1k, ")

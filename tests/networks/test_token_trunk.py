@@ -99,7 +99,7 @@ def test_weights_of_timms_names(tmp_path):
 def test_patches_are_the_output_stride():
     assert patch_of(Trunk(network="timm", model="vit_small_patch32_224", output_stride=32)) == 32
     assert patch_of(Trunk(network="timm", model="resnet18")) is None and patch_of(Trunk()) is None
-    for settings, told in (
+    for settings, reported in (
         ({"model": "vit_small_patch32_224"}, "patches of 32 pixels: set 'output_stride: 32', not 16"),
         (
             {"model": "vit_small_patch14_dinov2"},
@@ -108,12 +108,12 @@ def test_patches_are_the_output_stride():
         ({"model": "test_vit", "dilated": True}, "'dilated' is for convolutions"),
         ({"model": "beit_base_patch16_224"}, "cannot be a trunk"),
     ):
-        with pytest.raises(ValidationError, match=told):
+        with pytest.raises(ValidationError, match=reported):
             Backbone(network="timm", **settings)
 
 
 @pytest.mark.parametrize(
-    ("section", "settings", "told"),
+    ("section", "settings", "reported"),
     [
         ("affinities", {"method": "irn"}, "the boundaries of method irn need maps of stride 4"),
         ("affinities", {"method": "affinitynet"}, "the grid of 'stride: 8' needs maps of stride 8"),
@@ -122,8 +122,10 @@ def test_patches_are_the_output_stride():
     ],
 )
 @pytest.mark.parametrize("through", ["backbone", "classifier"])
-def test_what_needs_finer_maps_than_patches_is_refused(section, settings, told, through):
+def test_what_needs_finer_maps_than_patches_is_refused(section, settings, reported, through):
     vit = {"network": "timm", "model": "test_vit", "weights": "scratch"}
     start = {"backbone": "trunk"} if through == "backbone" else {"classifier": "ordinary"}
     (fault,) = faults_of(backbones={"trunk": vit}, **{section: {"mine": {**settings, **start}}})
-    assert fault.startswith(f"{section}.mine: {told}, and backbones.trunk, the vision transformer test_vit.r160_in1k")
+    assert fault.startswith(
+        f"{section}.mine: {reported}, and backbones.trunk, the vision transformer test_vit.r160_in1k"
+    )

@@ -89,7 +89,7 @@ def transformer_faults(**classifier):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "reported"),
     [
         ({}, None),
         ({"architecture": "class_maps"}, "its architecture is class_maps, not class_tokens (of mctformer)"),
@@ -97,22 +97,22 @@ def transformer_faults(**classifier):
         ({"options": {"ranking_decay": 0.5}}, "its ranking_decay is 0.5, not 0.996 ('ranking_decay')"),
     ],
 )
-def test_mctformers_that_are_used_as_they_are(tmp_path, changed, told):
+def test_mctformers_that_are_used_as_they_are(tmp_path, changed, reported):
     path = tmp_path / "net.safetensors"
     options = {"input_size": 64, "ranking_decay": 0.996}
     save_weights(path, nn.Linear(1, 1), {"kind": "classifier", "architecture": "class_tokens", "options": options,
                                          **changed})  # fmt: skip
     settings = {"optimisation": {"epochs": 0}, "augmentation": {"crop": 64}, "weights": str(path)}
     found = transformer_faults(objective="mctformer", **settings)
-    expected = [] if told is None else [f"classifiers.mine.weights: {path} is used as it is, and {told}"]
+    expected = [] if reported is None else [f"classifiers.mine.weights: {path} is used as it is, and {reported}"]
     assert found == expected
 
 
 @pytest.mark.parametrize(
-    ("lengths", "told"),
+    ("lengths", "reported"),
     [((8, 8), None), ((8, 5), "the length 8, the background's"), ((5, 5), "belong to another CLIP")],
 )
-def test_features_of_texts_have_the_towers_length(tmp_path, lengths, told):
+def test_features_of_texts_have_the_towers_length(tmp_path, lengths, reported):
     tower, texts = tmp_path / "tower.safetensors", tmp_path / "texts.safetensors"
     save_weights(tower, nn.Linear(1, 1), {"kind": "clip", "embedding": 8})
     given = {"backbone": "vit", "weights": str(tower), "text_features": str(texts)}
@@ -121,5 +121,5 @@ def test_features_of_texts_have_the_towers_length(tmp_path, lengths, told):
     features = [torch.ones(len(some), length) for some, length in zip((own, background), lengths, strict=True)]
     save_text_features(texts, *features, own, background)
     found = transformer_faults(objective="clip", **given)
-    assert len(found) == (told is not None)
-    assert all(fault.startswith("classifiers.mine.text_features: ") and told in fault for fault in found)
+    assert len(found) == (reported is not None)
+    assert all(fault.startswith("classifiers.mine.text_features: ") and reported in fault for fault in found)

@@ -1,4 +1,4 @@
-"""Folders of the results that cannot be made are told before anything runs."""
+"""Folders of the results that cannot be made are reported before anything runs."""
 
 import copy
 import os
@@ -17,7 +17,7 @@ DIGEST = "-0123456789"
 
 
 def faults_of(change):
-    """What is told of the demo with a change; nothing if it is planned."""
+    """What is reported of the demo with a change; nothing if it is planned."""
     raw = copy.deepcopy(DEMO)
     change(raw)
     load_config(raw)  # the file by itself is right
@@ -32,7 +32,7 @@ def results(folder):
     return lambda raw: raw["runtime"].update(results=str(folder))
 
 
-def test_results_that_are_a_file_or_lie_in_one_are_told(tmp_path):
+def test_results_that_are_a_file_or_lie_in_one_are_reported(tmp_path):
     (tmp_path / "file").touch()
     for place in ("file", "file/inner"):
         (fault,) = faults_of(results(tmp_path / place))
@@ -41,7 +41,7 @@ def test_results_that_are_a_file_or_lie_in_one_are_told(tmp_path):
     assert "creatures is a file" in faults_of(results(tmp_path))[0]
 
 
-def test_results_at_a_link_that_leads_nowhere_are_told(tmp_path):
+def test_results_at_a_link_that_leads_nowhere_are_reported(tmp_path):
     (tmp_path / "gone").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "there").symlink_to(tmp_path)
@@ -50,7 +50,7 @@ def test_results_at_a_link_that_leads_nowhere_are_told(tmp_path):
     assert faults_of(results(tmp_path / "there/inner")) == []
 
 
-def test_results_of_too_long_a_name_or_path_are_told(tmp_path, monkeypatch):
+def test_results_of_too_long_a_name_or_path_are_reported(tmp_path, monkeypatch):
     (fault,) = faults_of(results(tmp_path.joinpath(*["x" * 200] * 18)))
     assert fault.startswith("runtime.results: the path has ")
     monkeypatch.setattr("wsss_core.plan.places.longest_name", lambda folder: 143)  # of an encrypted home folder
@@ -69,7 +69,7 @@ def joined_names(length):
     return change
 
 
-def test_names_that_make_too_long_a_folder_together_are_told():
+def test_names_that_make_too_long_a_folder_together_are_reported():
     assert faults_of(joined_names(255 - AROUND_A_NAME)) == []
     (fault,) = faults_of(joined_names(256 - AROUND_A_NAME))
     assert fault.startswith("experiments.x: the joined names of the variants it uses would need file names of 256")
@@ -83,14 +83,14 @@ def test_every_name_of_a_folder_is_looked_at():
         raw["classifiers"]["ordinary"]["backbone"] = "b" * 240
         raw["sweeps"] = {"s" * 240: {"experiment": "cam", "fields": {"cams.cam.threshold": [0.1, 0.2]}}}
 
-    told = "\n".join(faults_of(change))
+    reported = "\n".join(faults_of(change))
     for key in (
         "dataset.name: ",
         f"experiments.{'e' * 60}...: ",
         f"variant {'b' * 60}...: ",
         f"sweeps.{'s' * 60}...: ",
     ):
-        assert key in told
+        assert key in reported
 
 
 @pytest.mark.parametrize("folder", ["rules"])

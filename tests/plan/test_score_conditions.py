@@ -54,7 +54,7 @@ def stages_with(background=None, threshold=0.28, refined=None):
         ({"times_seed_threshold": 1}, {"best_on": "train"}, "the seed's {threshold} (best on train: an oracle)"),
     ],
 )
-def test_the_background_is_told_in_words(background, threshold, words):
+def test_the_background_is_reported_in_words(background, threshold, words):
     artifact = stages_with(background, threshold)["pseudo_labels"]
     assert score_conditions(artifact) == {
         "split": "train",
@@ -76,7 +76,7 @@ def test_the_background_is_told_in_words(background, threshold, words):
         ({"pamr": {"class_thresholds": {"objects": 0.5}}}, "no class, or several, above 0.5 of their highest score"),
     ],
 )
-def test_pixels_without_label_are_told(settings, words):
+def test_pixels_without_label_are_reported(settings, words):
     raw = copy.deepcopy(DEMO)
     raw["affinities"]["irn"]["pseudo_labels"] |= {"crf": None, **settings}
     raw["experiments"] = {"cam": raw["experiments"]["cam"]}
@@ -130,7 +130,7 @@ def test_predictions_say_what_their_network_was_trained_on():
     assert full["labels"] == "masks" and full["background"] == "learned"
 
 
-def test_an_oracle_behind_the_labels_is_told_of_predictions_too():
+def test_an_oracle_behind_the_labels_is_reported_of_predictions_too():
     stages = stages_with(threshold={"best_on": "train"})
     words = score_conditions(stages["predictions"])["background"]
     assert words == "its labels': {0.65 x threshold} 0.65 x the seed's {threshold} (best on train: an oracle)"
@@ -145,7 +145,7 @@ def test_the_scores_of_a_list_say_so():
     }
 
 
-def test_shrunken_images_are_told():
+def test_shrunken_images_are_reported():
     raw = copy.deepcopy(DEMO)
     raw["dataset"]["long_side"] = 64
     raw["cams"]["cam"]["threshold"] = {"best_on": "subset", "subset": "a.txt"}
@@ -161,7 +161,7 @@ def plan_of(change=lambda raw: None):
     return Plan(load_config(raw)).experiments
 
 
-def test_lists_scales_and_sizes_are_told():
+def test_lists_scales_and_sizes_are_reported():
     def change(raw):
         raw["dataset"] = {"name": "mine", "root": "mine", "splits": {"train": "train_aug"}}
         raw["cams"]["seenet"]["size"] = 256
@@ -230,7 +230,7 @@ MIXED = {"file": "a.txt", "share": 0.5, "pseudo_weight": 0.2}
         (MASKS, IMPORTED, "not trained here", "not trained here"),
     ],
 )
-def test_the_labels_used_are_told_in_words(experiment, segmenter, short, long):
+def test_the_labels_used_are_reported_in_words(experiment, segmenter, short, long):
     raw = copy.deepcopy(DEMO)
     raw["segmenters"]["deeplab"] |= segmenter
     raw["experiments"] = {"it": experiment}
@@ -250,7 +250,7 @@ def initialisation(segmenter, backbone):
     return score_conditions(Plan(load_config(raw)).experiments["full"]["predictions"])["initialisation"]
 
 
-def test_the_initialisation_is_told(tmp_path):
+def test_the_initialisation_is_reported(tmp_path):
     """Not least COCO, which changes what a score can be compared with."""
     file, silent = str(tmp_path / "coco.safetensors"), str(tmp_path / "silent.safetensors")
     save_weights(file, nn.Linear(1, 1), {"kind": "backbone"})
@@ -284,7 +284,7 @@ def test_which_training_images_are_scored(dataset, scored):
     assert load_config(raw).dataset.scored_list == scored
 
 
-def test_which_validation_images_are_scored_is_told_and_changes_nothing_that_is_made():
+def test_which_validation_images_are_scored_is_reported_and_changes_nothing_that_is_made():
     def planned(**dataset):
         raw = copy.deepcopy(DEMO)
         raw["dataset"] = {"format": "coco", "name": "coco14", "root": "data/coco", **dataset}
@@ -292,9 +292,9 @@ def test_which_validation_images_are_scored_is_told_and_changes_nothing_that_is_
         predictions = plan.experiments["cam"]["predictions"]
         return predictions, score_conditions(predictions, None, config.dataset.scored_val)["split"]
 
-    (some, told), (every, usual) = planned(score_val="with_objects"), planned()
+    (some, reported), (every, usual) = planned(score_val="with_objects"), planned()
     assert some.digest == every.digest
-    assert (told, usual) == ("val (instances_val2014.json), images with objects", "val (instances_val2014.json)")
+    assert (reported, usual) == ("val (instances_val2014.json), images with objects", "val (instances_val2014.json)")
 
 
 def test_what_is_scored_decides_an_oracles_threshold_and_nothing_else():
@@ -313,9 +313,9 @@ def test_labels_that_saliency_maps_were_used_for_say_so(weight, counted):
     raw["dataset"]["saliency"] = "maps"
     raw["affinities"]["irn"]["pseudo_labels"]["background"] = {"saliency": {"attention_weight": weight}}
     stages = Plan(load_config(raw)).experiments["cam"]
-    told = score_conditions(stages["pseudo_labels"])
+    reported = score_conditions(stages["pseudo_labels"])
     words = f"1 - saliency; a class has the harmonic mean of saliency and its map{counted}"
-    assert told["background"] == words and told["labels"] == "image labels, saliency maps"
+    assert reported["background"] == words and reported["labels"] == "image labels, saliency maps"
     assert score_conditions(stages["walked_cams"])["labels"] == "image labels"
     predicted = score_conditions(stages["predictions"])
     assert predicted["background"] == f"its labels': {words}"

@@ -10,7 +10,7 @@ from wsss_core.plan.shared_steps import unshared_steps
 DEMO = read_yaml(Path(__file__).parents[2] / "config.yaml")
 
 
-def told(rule, gpus, device="auto", change=lambda raw: None):
+def reported(rule, gpus, device="auto", change=lambda raw: None):
     raw = copy.deepcopy(DEMO)
     raw["runtime"]["device"] = device
     raw["resources"] = {rule: {"gpu": gpus}}
@@ -32,11 +32,11 @@ def in_parts(raw):
         ("train_segmenter", 4, in_parts, "each of 4 GPUs has 2 images of a step, which cannot make 4 equal parts"),
     ],
 )
-def test_steps_that_cannot_be_shared_are_told(rule, gpus, change, fault):
+def test_steps_that_cannot_be_shared_are_reported(rule, gpus, change, fault):
     change = change or (lambda raw: None)
-    (line,) = told(rule, gpus, change=change)
+    (line,) = reported(rule, gpus, change=change)
     assert line.startswith(f"resources.{rule}.gpu: ") and fault in line
-    assert told(rule, gpus, "cpu", change) == []  # it asks for no GPU
+    assert reported(rule, gpus, "cpu", change) == []  # it asks for no GPU
 
 
 def test_what_is_shared_equally_or_not_trained_is_right():
@@ -46,9 +46,9 @@ def test_what_is_shared_equally_or_not_trained_is_right():
         for key in ("cams", "affinity"):
             del raw["experiments"]["full"][key]
 
-    assert told("train_segmenter", 4) == []
-    assert told("train_classifier", 3, change=imported) == []  # the classifier says which trunk it is, and no more
-    assert told("train_segmenter", 3, change=lambda raw: raw["experiments"]["cam"].pop("segmenter")) == []
+    assert reported("train_segmenter", 4) == []
+    assert reported("train_classifier", 3, change=imported) == []  # the classifier says which trunk it is, and no more
+    assert reported("train_segmenter", 3, change=lambda raw: raw["experiments"]["cam"].pop("segmenter")) == []
 
 
 @pytest.mark.parametrize(("warm_up", "sizes"), [(0, [9]), (2, [8, 9])])
@@ -60,6 +60,6 @@ def test_aeft_has_another_size_after_its_warm_up(warm_up, sizes):
         raw["experiments"] = {"aeft": {"cams": "aeft"}}
 
     for gpus in (2, 3):
-        assert bool([line for line in told("train_classifier", gpus, change=change) if "aeft" in line]) == any(
+        assert bool([line for line in reported("train_classifier", gpus, change=change) if "aeft" in line]) == any(
             size % gpus for size in sizes
         )

@@ -125,7 +125,7 @@ def test_variants_that_extend_the_swept_one_follow_as_in_the_file():
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "reported"),
     [
         ({"cam.advcam.steps": [1, 2]}, "sweeps.s.fields.cam.advcam.steps: no section of variants: 'cam'; did you mean"),
         ({"runtime.shards": [1, 2]}, "sweeps.s.fields.runtime.shards: no section of variants: 'runtime'"),
@@ -172,12 +172,12 @@ def test_variants_that_extend_the_swept_one_follow_as_in_the_file():
     ],
     ids=str,
 )
-def test_a_fault_is_told_once_with_its_key_and_what_is_allowed(fields, told):
+def test_a_fault_is_reported_once_with_its_key_and_what_is_allowed(fields, reported):
     (fault,) = faults_of(fields)
-    assert fault.startswith(told)
+    assert fault.startswith(reported)
 
 
-def test_a_fault_of_several_keys_together_is_told_with_their_values():
+def test_a_fault_of_several_keys_together_is_reported_with_their_values():
     (fault,) = faults_of({"cams.seenet.low_threshold": [0.1, 0.75]}, experiment="seenet")
     assert fault == "sweeps.s: with cams.seenet.low_threshold: 0.75: cams.seenet: 'low_threshold' must be below " + (
         "'high_threshold'"
@@ -185,7 +185,7 @@ def test_a_fault_of_several_keys_together_is_told_with_their_values():
 
 
 @pytest.mark.parametrize(
-    ("sweep", "told"),
+    ("sweep", "reported"),
     [
         ({"experiment": "advcan", "fields": {"cams.advcam.steps": [1, 2]}}, "sweeps.s.experiment: no such experiment"),
         ({"fields": {"cams.advcam.steps": [1, 2]}}, "sweeps.s.experiment: is missing"),
@@ -194,9 +194,9 @@ def test_a_fault_of_several_keys_together_is_told_with_their_values():
     ],
     ids=str,
 )
-def test_a_sweep_that_is_none_is_told(sweep, told):
+def test_a_sweep_that_is_none_is_reported(sweep, reported):
     faults = faults_of({}, change=lambda raw: raw.update(sweeps={"s": sweep}))
-    assert any(fault.startswith(told) for fault in faults)
+    assert any(fault.startswith(reported) for fault in faults)
 
 
 def test_a_sweeps_name_is_a_word():
@@ -208,7 +208,7 @@ def test_a_sweeps_name_is_a_word():
     ]
 
 
-def test_keys_are_as_short_as_tells_them_apart():
+def test_keys_are_as_short_as_distinguishes_them():
     assert short_names(["a.b.steps", "a.b.labels.foreground.alpha", "a.b.labels.background.alpha"]) == {
         "a.b.steps": "steps",
         "a.b.labels.foreground.alpha": "foreground.alpha",

@@ -85,7 +85,7 @@ class Seen:
         """Note that the thread waits."""
         lines = _lines_of_the_package()
         self.waits[
-            Wait(kind, _told(*lines[0]) if lines else "elsewhere", tuple(_function(*line) for line in lines))
+            Wait(kind, _place_in_words(*lines[0]) if lines else "elsewhere", tuple(_function(*line) for line in lines))
         ] += 1
 
     def waits_within(self, function: str) -> list[str]:
@@ -116,14 +116,14 @@ def _function(code: CodeType, line: int) -> str:
     return f"{code.co_filename.removeprefix(PACKAGE)}, {name}"
 
 
-def _told(code: CodeType, line: int) -> str:
+def _place_in_words(code: CodeType, line: int) -> str:
     return f"{_function(code, line)}: {linecache.getline(code.co_filename, line).strip()}"
 
 
 def place() -> str:
     """The innermost line of the package that is being executed."""
     lines = _lines_of_the_package()
-    return _told(*lines[0]) if lines else "elsewhere"
+    return _place_in_words(*lines[0]) if lines else "elsewhere"
 
 
 class PretendedTensor(torch.Tensor):

@@ -7,7 +7,7 @@ import pytest
 from .compared import largest_deviations
 from .machine import pretended_cuda
 from .stages import STAGES, Place
-from .waits import RECORD, told
+from .waits import RECORD, in_words
 
 FLOAT32 = 1e-4
 """CPUs fuse convolutions where GPUs do not; all else is the same to the bit."""
@@ -38,5 +38,5 @@ def test_a_stage_makes_on_the_device_what_it_makes_on_the_cpu(name, inputs, tmp_
 
     allowed = DECIDED_ON_THE_HOST if "consistency" in name else []
     assert seen.waits_within("training/loop.py, _step") == allowed
-    # `python -m tests.pretended_cuda.waits` records them anew.
-    assert told(seen) == WAITS[name]
+    # `python -m tests.pretended_cuda.waits` records them again.
+    assert in_words(seen) == WAITS[name]

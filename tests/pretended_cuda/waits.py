@@ -16,7 +16,7 @@ from .tensor import Seen
 RECORD = Path(__file__).parent / "waits.json"
 
 
-def told(seen: Seen) -> list[str]:
+def in_words(seen: Seen) -> list[str]:
     """The waits, without how often each was."""
     return sorted({str(wait) for wait in seen.waits})
 
@@ -30,5 +30,5 @@ if __name__ == "__main__":
             stage(Place(inputs.folder / name, inputs, "cpu"))  # first what it starts from
             with pretended_cuda() as seen:
                 stage(Place(Path(folder) / str(number), inputs, "cuda"))
-            record[name] = told(seen)
+            record[name] = in_words(seen)
     RECORD.write_text(json.dumps(record, indent=1) + "\n")

@@ -108,7 +108,7 @@ def test_the_example_of_the_docs_weighs_negative_pairs(load):
         ('name="cautious"', 'name="bold"', "registers settings 'cautious' for affinities, but not an AffinityMethod"),
     ],
 )
-def test_faults_are_told(load, old, new, message):
+def test_faults_are_reported(load, old, new, message):
     assert old in OWN
     with pytest.raises(UserError, match=message):
         load(OWN.replace(old, new))

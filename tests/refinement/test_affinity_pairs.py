@@ -69,7 +69,7 @@ def test_gradients():
     assert torch.autograd.gradcheck(lambda f: pair_affinities(f, offsets), (features,))
 
 
-def test_features_of_other_shapes_are_told():
+def test_features_of_other_shapes_are_reported():
     with pytest.raises(ValueError, match="features are"):
         pair_affinities(torch.zeros(3, 4), [(0, 1)])
 

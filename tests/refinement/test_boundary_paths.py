@@ -58,7 +58,7 @@ def test_of_equal_values_the_farthest_gets_the_gradient():
     assert boundaries.grad.tolist() == [[0, 0, -1]]
 
 
-def test_boundaries_of_other_shapes_are_told():
+def test_boundaries_of_other_shapes_are_reported():
     with pytest.raises(ValueError, match="boundaries are"):
         boundary_affinities(torch.zeros(4), [])
 
@@ -124,6 +124,6 @@ def test_maps_do_not_cross_a_boundary():
     assert not walked[:, 4:].any() and walked[:, :4].min() > 0
 
 
-def test_boundaries_of_another_size_than_the_maps_are_told():
+def test_boundaries_of_another_size_than_the_maps_are_reported():
     with pytest.raises(ValueError, match="boundaries are of shape"):
         walk_within_boundaries(np.zeros((1, 4, 4)), np.zeros((4, 5)), 5, 10, 8)

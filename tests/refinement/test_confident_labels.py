@@ -68,7 +68,7 @@ def test_an_image_without_classes_is_background(image_path):
     assert refined_seed(image_path, none, maps, BackgroundScore(threshold=0.3), NO_CRF).tolist() == [[0] * 5]
 
 
-def test_maps_of_another_size_are_told(image_path):
+def test_maps_of_another_size_are_reported(image_path):
     with pytest.raises(UserError, match=r"image\.png: the image is 1 x 5 pixels.*2 x 5"):
         refined_seed(image_path, np.array([0]), np.zeros((1, 2, 5), np.float32), BackgroundScore(threshold=0.3), NO_CRF)
 

@@ -131,7 +131,7 @@ def test_without_class_maps_all_is_background():
     assert not refine(two_colours(), none, BackgroundScore(threshold=0.5), Crf()).any()
 
 
-def test_wrong_input_is_told():
+def test_wrong_input_is_reported():
     image, crf = two_colours(), Crf()
     with pytest.raises(ValueError, match="shape"):
         dense_crf(image, np.ones((2, 40, 41)), crf)
@@ -174,7 +174,7 @@ def test_of_scores_the_winners_alone_may_count():
     assert np.abs(field.infer(scores) - dense_crf(image, scores, Crf())).max() > 1e-3
 
 
-def test_a_multiple_of_an_unknown_threshold_is_told():
+def test_a_multiple_of_an_unknown_threshold_is_reported():
     with pytest.raises(ValueError, match="multiple of a threshold"):
         background_score(np.zeros((1, 2, 2)), BackgroundScore(times_seed_threshold=1))
 
@@ -182,6 +182,6 @@ def test_a_multiple_of_an_unknown_threshold_is_told():
 @pytest.mark.parametrize(
     ("labels", "message"), [(np.zeros((2, 2), int), "shape"), (np.full((40, 40), 2), "from 2 to 2")]
 )
-def test_wrong_labels_are_told(labels, message):
+def test_wrong_labels_are_reported(labels, message):
     with pytest.raises(ValueError, match=message):
         DenseCrf(two_colours(), 2, Crf()).infer_from_labels(labels)

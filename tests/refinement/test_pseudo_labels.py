@@ -63,13 +63,13 @@ def test_a_background_that_walked_is_not_divided(tmp_path):
     assert 0 < np.count_nonzero(few) < np.count_nonzero(many) < many.size / 2
 
 
-def test_maps_without_a_background_are_told(tmp_path):
+def test_maps_without_a_background_are_reported(tmp_path):
     index = write_images(tmp_path / "images")
     with pytest.raises(UserError, match="image 'one' have no background from the walk"):
         make(tmp_path, index, WalkedMaps(), None)
 
 
-def test_an_image_that_changed_is_told(tmp_path):
+def test_an_image_that_changed_is_reported(tmp_path):
     index = write_images(tmp_path / "images")
     index.table.loc[0, "image"] = index.table.loc[1, "image"]
     with pytest.raises(UserError, match=r"two\.png: the image is 32 x 32 pixels"):

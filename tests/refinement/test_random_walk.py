@@ -200,7 +200,7 @@ def test_series_is_the_power(log2_steps):
         assert len(coefficients) - 1 <= 92
 
 
-def test_wrong_input_is_told():
+def test_wrong_input_is_reported():
     maps, affinities, offsets = make_case(0, 3, 4, 4)
     with pytest.raises(ValueError, match="affinities have the shape"):
         random_walk(maps, affinities[:-1], offsets, 8, 4)

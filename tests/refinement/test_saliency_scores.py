@@ -90,7 +90,7 @@ def test_maps_are_divided_by_the_largest_of_all_classes_first():
         pseudo_label_scores(maps, Saliency())
 
 
-def test_a_map_of_another_size_or_none_is_told(tmp_path):
+def test_a_map_of_another_size_or_none_is_reported(tmp_path):
     index = write_images(tmp_path / "images")
     path = write_saliency(tmp_path / "saliency", "two")
     with pytest.raises(UserError, match=r"two\.png: the saliency map is 32 x 32 pixels, its image 40 x 48; it has"):

@@ -248,13 +248,13 @@ def test_an_empty_shard(tmp_path, index, cams, weights):
         assert reader.image_ids == []
 
 
-def test_an_image_that_changed_is_told(tmp_path, index, cams, weights):
+def test_an_image_that_changed_is_reported(tmp_path, index, cams, weights):
     index.table.loc[0, "image"] = index.table.loc[1, "image"]
     with pytest.raises(UserError, match=r"two\.png: the image is 32 x 32 pixels"):
         run(tmp_path, index, cams, weights["affinitynet"])
 
 
-def test_weights_of_something_else_are_told(tmp_path, index, cams):
+def test_weights_of_something_else_are_reported(tmp_path, index, cams):
     trunk = write_trunk(tmp_path / "trunk.safetensors")
     with pytest.raises(UserError, match="weights of a backbone, not of an affinity network"):
         run(tmp_path, index, cams, trunk)

@@ -67,7 +67,7 @@ def trained_affinitynet(data, folder, **changes):
 
 
 @pytest.mark.parametrize("border_pairs", [False, True])
-def test_affinitynet_tells_objects_apart(data, tmp_path, border_pairs):
+def test_affinitynet_distinguishes_objects(data, tmp_path, border_pairs):
     weights, curve = trained_affinitynet(data, tmp_path / "artifact", border_pairs=border_pairs)
     assert list(curve) == ["epoch", "loss", "background", "foreground", "negative", "learning_rate"]
     assert curve["epoch"].tolist() == list(range(1, 13))
@@ -243,7 +243,7 @@ def test_other_trunks_are_learned_on_as_well(data, tmp_path, settings):
 
 
 @METHODS
-def test_missing_and_misfitting_label_maps_are_told(data, tmp_path, settings):
+def test_missing_and_misfitting_label_maps_are_reported(data, tmp_path, settings):
     index, labels, start = data
     with pytest.raises(UserError, match="1 of 3 training images have no confident label map, such as 'two'"):
         train((index, {name: labels[name] for name in ("one", "none")}, start), tmp_path / "a", of(settings))
@@ -252,7 +252,7 @@ def test_missing_and_misfitting_label_maps_are_told(data, tmp_path, settings):
         train(data, tmp_path / "a", of(settings))
 
 
-def test_the_kind_of_a_file_tells_its_method(data, tmp_path):
+def test_the_kind_of_a_file_gives_its_method(data, tmp_path):
     weights, _ = train(data, tmp_path / "artifact", of(Irn))
     assert isinstance(load_affinity(weights), IrnMethod)
     with pytest.raises(UserError, match=r"weights of a backbone, not of an affinity network \(affinitynet, irn\)"):
@@ -278,7 +278,7 @@ def test_an_imported_network_is_used_as_it_is(settings, data, tmp_path):
     assert weights.read_bytes() != first.read_bytes() and len(pandas.read_csv(curve)) == 2
 
 
-def test_an_imported_network_of_other_settings_is_told(data, tmp_path):
+def test_an_imported_network_of_other_settings_is_reported(data, tmp_path):
     index, labels, trunk = data
     first, _ = train(data, tmp_path / "first", of(AffinityNet))
     out = (tmp_path / "w.safetensors", tmp_path / "t.csv")

@@ -62,7 +62,7 @@ def test_a_card_has_what_every_method_made_of_the_image(tmp_path):
     assert [[cell.heading for cell in method.cells] for method in val.methods] == [["prediction"], ["prediction"]]
 
 
-def test_experiments_that_share_their_files_are_told_together(tmp_path):
+def test_experiments_that_share_their_files_are_reported_together(tmp_path):
     run = made_run(tmp_path)
     run.pictured.maps["again"] = run.pictured.maps["cam"]
     (cards,) = draw_gallery(run.pictured).pages
@@ -105,7 +105,7 @@ def test_pages_hold_so_many_images_and_so_many_characters(tmp_path):
     assert list(pages_of([])) == []
 
 
-def test_a_label_map_is_told_in_words():
+def test_a_label_map_is_reported_in_words():
     assert label_map_in_words(block(0, 0), ["cat"]) == "only background"
     labels = block(1, 6)
     labels[20:] = 255

@@ -118,8 +118,8 @@ def test_a_classifier_that_learned_nothing_is_the_first_thing_on_the_page(tmp_pa
     run = made_run(tmp_path)
     judged(tmp_path / "classifier/ordinary-1111111111", "nothing")
     _, page = written(run, tmp_path)
-    told = "Warning : classifier ordinary: the classifier has learned nothing: mAP 81.2 %."
-    assert told in page.text and page.text.index(told) < page.text.index("IoU")
+    reported = "Warning : classifier ordinary: the classifier has learned nothing: mAP 81.2 %."
+    assert reported in page.text and page.text.index(reported) < page.text.index("IoU")
     assert "What to do: (1) look at <labels>." in page.text
 
 

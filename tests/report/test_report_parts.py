@@ -44,7 +44,7 @@ def test_a_chart_of_one_value_has_axes():
     assert "nan" not in line_chart("flat", [Series("x", 0, [(1, 0.0), (2, 0.0)])], "x", "y")
 
 
-def test_seeds_are_told_at_their_own_threshold(tmp_path):
+def test_seeds_are_reported_at_their_own_threshold(tmp_path):
     run = made_run(tmp_path)
     curves = seed_curves(run.experiments)
     assert [curve.name for curve in curves] == ["cam", "adv & cam"] and [c.number for c in curves] == [0, 1]

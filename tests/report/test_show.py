@@ -81,7 +81,7 @@ def test_the_picture_goes_where_it_is_wanted(plan, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, reported",
     [
         (["cams", "imag_1", "--experiments", "cam"], "has no image 'imag_1'; the nearest of its 6: image_1"),
         (["cams", "image_1", "--experiments", "advcm"], "no such experiment: 'advcm'; did you mean 'advcam'?"),
@@ -97,10 +97,10 @@ def test_the_picture_goes_where_it_is_wanted(plan, capsys):
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_what_would_be_right(plan, capsys, arguments, told):
+def test_what_is_wrong_is_reported_with_what_would_be_right(plan, capsys, arguments, reported):
     assert main(["show", *arguments]) == 2
     said = capsys.readouterr()
-    assert told in said.err and said.out == ""
+    assert reported in said.err and said.out == ""
 
 
 def test_a_command_for_another_configuration_names_it(folder, capsys):

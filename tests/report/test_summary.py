@@ -31,7 +31,7 @@ def described(labels, scores, seed_threshold=None, walk_threshold=None, publishe
 
 
 SAID = ("split", "background", "seen_at", "crf", "labels", "initialisation")
-UNTOLD = "as the scores say"
+AS_SCORED = "as the scores say"
 VAL_SAID = {
     "split": ["val"],
     "background": ["its labels': 0.20 (fixed)"],
@@ -44,7 +44,7 @@ VAL_SAID = {
 
 @pytest.fixture
 def experiments(tmp_path):
-    curve = {"threshold": [0.1, 0.2, 0.3], "miou": [0.2, 0.5, 0.4], **dict.fromkeys(SAID, [UNTOLD] * 3)}
+    curve = {"threshold": [0.1, 0.2, 0.3], "miou": [0.2, 0.5, 0.4], **dict.fromkeys(SAID, [AS_SCORED] * 3)}
     seed, walk = scores(tmp_path / "seed.csv", **curve), scores(tmp_path / "walk.csv", **curve)
     pseudo = scores(
         tmp_path / "pseudo.csv", background=["0.20 (fixed)"], crf=["yes"], without_label=["none"], miou=[0.55]
@@ -74,7 +74,7 @@ def test_the_seed_is_scored_at_its_fixed_threshold_beside_the_oracle(experiments
     assert "an oracle." in text and "not weak supervision" in text and "†" not in text
 
 
-def test_a_chosen_threshold_is_read_and_its_source_told(experiments, tmp_path):
+def test_a_chosen_threshold_is_read_and_its_source_reported(experiments, tmp_path):
     (tmp_path / "t.json").write_text(json.dumps({"threshold": 0.1, "source": "best on train: an oracle"}))
     chosen = {"fixed": None, "file": str(tmp_path / "t.json"), "source": "best on train: an oracle"}
     experiments["weak"]["seed_threshold"] = chosen
@@ -152,9 +152,9 @@ def test_the_summary_begins_with_a_classifier_that_learned_nothing(experiments, 
     if not masks:
         experiments["weak"]["scores"], experiments["full"]["scores"] = {}, {}
     table, text = summary_of(experiments, tmp_path, [classifier])
-    told = f"**Warning**: classifier ordinary: the classifier has learned {learned}: mAP 81.2 %."
-    assert (told in text) == (learned in ("nothing", "little"))
-    assert told not in text or text.index(told) < text.index("| experiment")
+    reported = f"**Warning**: classifier ordinary: the classifier has learned {learned}: mAP 81.2 %."
+    assert (reported in text) == (learned in ("nothing", "little"))
+    assert reported not in text or text.index(reported) < text.index("| experiment")
     assert re.search(r"\| ordinary +\| 81.2 \| 40.0 +\| 60.0 \| 70.0 +\| 55.0 +\| the classifier has", text)
     assert re.search(r"\| cat +\| 1 +\| 81.2 +\| 60.0 +\| \| <dog> & co \| 0 +\| – +\| – ", text)
     figures = table.loc["weak", ["classifier", "classifier_map", "classifier_map_by_chance", "classifier_f1"]]
@@ -167,7 +167,7 @@ def test_a_class_at_chance_is_warned_of(experiments, tmp_path):
     assert "**Warning**: classifier ordinary" in text and "Class maps of these show little" not in text
 
 
-def test_damaged_scores_of_a_classifier_are_told(experiments, tmp_path):
+def test_damaged_scores_of_a_classifier_are_reported(experiments, tmp_path):
     classifier = judged(tmp_path)
     for damaged in ("", "class,f1\n,0.5\n"):
         (tmp_path / "scores.csv").write_text(damaged)
@@ -207,11 +207,13 @@ def test_every_figure_says_what_it_was_scored_under(experiments, tmp_path):
     assert f"| weak | DeepLab, val | 62.5 | – | 70.0 | – | – | 31.0 | {conditions}" in text
     assert table.loc["full", "val_initialisation"] == "ImageNet, COCO"
     for figure in ("seed", "seed_oracle", "walk"):
-        told = table.loc["weak", [f"{figure}_{name}" for name in SAID]]
-        assert told.drop(f"{figure}_background").eq(UNTOLD).all() and told[f"{figure}_background"] != UNTOLD
+        reported = table.loc["weak", [f"{figure}_{name}" for name in SAID]]
+        assert (
+            reported.drop(f"{figure}_background").eq(AS_SCORED).all() and reported[f"{figure}_background"] != AS_SCORED
+        )
 
 
-def test_a_multiple_of_the_seeds_threshold_is_told(experiments, tmp_path):
+def test_a_multiple_of_the_seeds_threshold_is_reported(experiments, tmp_path):
     experiments["weak"]["walk_threshold"] = {**fixed(0.3), "times": 0.65}
     table, _ = summary_of(experiments, tmp_path)
     assert table.loc["weak", "walk_background"] == "0.20 = 0.65 x the seed's 0.30 (fixed)"

@@ -89,11 +89,11 @@ def test_the_file_says_what_its_user_has_to_know_and_equal_input_gives_equal_byt
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
     onnx.checker.check_model(onnx.load(tmp_path / "one.onnx"), full_check=True)
     session = session_of(tmp_path / "one.onnx")
-    told = session.get_modelmeta().custom_metadata_map
-    assert json.loads(told["classes"]) == ["background", *CLASSES]
-    assert json.loads(told["palette"]) == voc_palette()[:4].tolist()
-    assert json.loads(told["network"])["trunk"]["network"] == "resnet_small"
-    assert (told["trained_on"], told["long_side"]) == ("ImageNet, and labels", "224")
+    reported = session.get_modelmeta().custom_metadata_map
+    assert json.loads(reported["classes"]) == ["background", *CLASSES]
+    assert json.loads(reported["palette"]) == voc_palette()[:4].tolist()
+    assert json.loads(reported["network"])["trunk"]["network"] == "resnet_small"
+    assert (reported["trained_on"], reported["long_side"]) == ("ImageNet, and labels", "224")
     (given,) = session.get_inputs()
     assert (given.name, given.type, given.shape) == ("images", "tensor(uint8)", ["batch", "height", "width", 3])
     assert [output.name for output in session.get_outputs()] == ["probabilities", "labels"]
@@ -119,7 +119,7 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path, monkeypatc
     assert sorted(path.name for path in tmp_path.iterdir()) == ["weights.safetensors"]
 
 
-def test_what_is_missing_is_told_before_anything_is_computed(tmp_path, monkeypatch):
+def test_what_is_missing_is_reported_before_anything_is_computed(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"model.pt: the name of the file to write has to end in .onnx"):
         export_onnx(tmp_path / "none.safetensors", tmp_path / "model.pt")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -143,5 +143,5 @@ def test_the_manuals_program_labels_an_image_without_this_project(tmp_path):
         assert labels.mode == "P" and labels.size == (120, 180)
         found = {value for _, value in labels.getcolors()}
         assert labels.getpalette()[:12] == voc_palette()[:4].flatten().tolist()
-    told = dict(line.split(": ") for line in done.stdout.splitlines())
-    assert set(told) == {("background", *CLASSES)[value] for value in found}
+    reported = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert set(reported) == {("background", *CLASSES)[value] for value in found}

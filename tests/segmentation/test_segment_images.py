@@ -1,4 +1,4 @@
-"""Files and folders of new images: what is made, what goes on after a kill, what is told of single files."""
+"""Files and folders of new images: what is made, what goes on after a kill, what is reported of single files."""
 
 import csv
 import json
@@ -188,7 +188,7 @@ def test_folders_are_searched_and_names_keep_their_folders(tmp_path):
     assert "labels/x" not in find_new_images([tmp_path], [tmp_path / "out/labels"]).files
 
 
-def test_names_that_would_meet_are_told_before_anything_is_done(tmp_path):
+def test_names_that_would_meet_are_reported_before_anything_is_done(tmp_path):
     for name in ("a/one.jpg", "b/one.jpg", "c/two.jpg", "c/two.png", "c/three.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")

@@ -96,7 +96,7 @@ def test_a_missing_file_is_named(label_maps, tmp_path):
         make_voc_submission(label_maps, INDEX, "comp6", tmp_path / "results.tgz")
 
 
-def test_an_archive_for_the_other_competition_is_told(label_maps, tmp_path):
+def test_an_archive_for_the_other_competition_is_reported(label_maps, tmp_path):
     make_voc_submission(label_maps, INDEX, "comp6", tmp_path / "results.tgz")
     assert list(submission_faults(tmp_path / "results.tgz", INDEX, "comp6")) == []
     assert len(list(submission_faults(tmp_path / "results.tgz", INDEX, "comp5"))) == 2 * len(SIZES)

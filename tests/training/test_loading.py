@@ -57,9 +57,9 @@ def test_batches_come_in_order_from_one_set_of_processes_in_every_pass():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_for_the_user_is_its_sentence(workers):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as reported:
         load(Samples(at5=user_error), workers)
-    assert str(told.value) == "image 5: is damaged"
+    assert str(reported.value) == "image 5: is damaged"
 
 
 def test_another_error_keeps_its_traceback():
@@ -68,13 +68,13 @@ def test_another_error_keeps_its_traceback():
 
 
 @pytest.mark.parametrize("call", [lambda: os._exit(3), lambda: os.kill(os.getpid(), signal.SIGKILL)])
-def test_a_process_that_dies_is_told(call):
+def test_a_process_that_dies_is_reported(call):
     with pytest.raises(UserError, match=r"a process that loads images died .* too little memory: more 'mem_mb' helps"):
         load(Samples(at3=call))
     assert multiprocessing.active_children() == []
 
 
-def test_a_process_that_dies_while_it_hands_over_a_batch_is_told(monkeypatch):
+def test_a_process_that_dies_while_it_hands_over_a_batch_is_reported(monkeypatch):
     def reset(*arguments):
         raise ConnectionResetError(104, "Connection reset by peer")
 
@@ -115,7 +115,7 @@ def test_no_process_outlives_a_failure_of_the_body(monkeypatch):
         gc.enable()
 
 
-def test_no_room_for_locks_is_told(monkeypatch):
+def test_no_room_for_locks_is_reported(monkeypatch):
     def no_space(self):
         raise OSError(28, "No space left on device")
 

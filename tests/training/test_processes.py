@@ -145,7 +145,7 @@ def test_a_segmenter_killed_in_any_epoch_ends_as_the_unbroken_one(tmp_path, unbr
     process = start_script(SEGMENTER, tmp_path, 2, "0")
     assert process.wait(timeout=300) == 0, (tmp_path / "output.txt").read_text()
     kept = re.search(r"continuing after epoch (\d+) and", log_of(tmp_path))
-    assert int(kept[1] if kept else 0) >= epoch - 1  # an epoch is told just before it is kept
+    assert int(kept[1] if kept else 0) >= epoch - 1  # an epoch is reported just before it is kept
     assert results_of(tmp_path) == unbroken_segmenter
 
 
@@ -174,7 +174,7 @@ def test_the_other_process_killed_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("process", [0, 1])
-def test_an_error_of_either_process_is_told_once(tmp_path, process):
+def test_an_error_of_either_process_is_reported_once(tmp_path, process):
     batches = EpochBatches(22, lambda epoch: 4, seed=0, process=process, processes=2)
     _, image = next(iter(batches))[0]
     assert run(tmp_path, gpus=2, broken=image) == 1
@@ -182,7 +182,7 @@ def test_an_error_of_either_process_is_told_once(tmp_path, process):
     assert output.count(f"image {image} is broken") == 1 and "Traceback" not in output
 
 
-def test_what_both_notice_is_told_once(tmp_path):
+def test_what_both_notice_is_reported_once(tmp_path):
     assert run(tmp_path, gpus=2, factor=float("inf")) == 1
     output = (tmp_path / "output.txt").read_text()
     assert output.count("a lower 'optimisation.learning_rate' usually helps") == 1 and "Traceback" not in output

@@ -19,7 +19,7 @@ def test_the_first_two_steps_do_not_count(monkeypatch):
     assert str(counted) == "3.0 images a second"
 
 
-def test_a_training_tells_of_its_speed_and_the_curve_does_not(tmp_path, caplog):
+def test_a_training_reports_its_speed_and_the_curve_does_not(tmp_path, caplog):
     forget_figures()
     with caplog.at_level(logging.INFO):
         _, curve = train(tmp_path)

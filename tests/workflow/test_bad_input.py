@@ -18,7 +18,7 @@ def voc_workflow(folder, tree):
     return workflow
 
 
-def test_a_misspelt_key_is_told_before_anything_runs(tmp_path):
+def test_a_misspelt_key_is_reported_before_anything_runs(tmp_path):
     workflow = Workflow(tmp_path)
     workflow.config["cams"]["advcam"]["step"] = 3
     result = workflow.attempt()
@@ -28,7 +28,7 @@ def test_a_misspelt_key_is_told_before_anything_runs(tmp_path):
     assert not workflow.results.exists()
 
 
-def test_a_key_given_twice_is_told(tmp_path):
+def test_a_key_given_twice_is_reported(tmp_path):
     workflow = Workflow(tmp_path)
     command = workflow.command("--dry-run")
     path = tmp_path / "config.yaml"
@@ -39,7 +39,7 @@ def test_a_key_given_twice_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("existing", [True, False])
-def test_all_faults_of_a_data_set_are_told_by_the_first_job(tmp_path, existing):
+def test_all_faults_of_a_data_set_are_reported_by_the_first_job(tmp_path, existing):
     tree = VocTree(tmp_path / "voc")
     workflow = voc_workflow(tmp_path, tree)
     if existing:
@@ -86,7 +86,7 @@ def test_images_of_any_size_without_masks_go_the_whole_way(tmp_path, masks):
     assert ("there is nothing to score against" in text) == (masks != "val")
 
 
-def test_training_on_masks_that_are_not_there_is_told_before_anything_runs(tmp_path):
+def test_training_on_masks_that_are_not_there_is_reported_before_anything_runs(tmp_path):
     tree = VocTree(tmp_path / "voc", ["cat", "dog"])
     tree.add("a", ["cat"], "train", size=(20, 30))
     tree.write_lists()

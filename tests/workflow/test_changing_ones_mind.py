@@ -99,7 +99,7 @@ def test_prune_lists_what_nothing_refers_to(finished):
     assert finished.planned() == {}
 
 
-def test_links_provenance_and_summary_tell_what_was_done(finished):
+def test_links_provenance_and_summary_show_what_was_done(finished):
     links = json.loads((finished.results / "experiments/advcam/links.json").read_text())
     assert set(links) == {
         *(

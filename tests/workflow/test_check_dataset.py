@@ -70,7 +70,7 @@ def test_the_number_of_processes_is_no_part_of_the_result(workflow):
     assert workflow.planned("check_dataset") == {}
 
 
-def test_faults_stop_all_of_them_told_before_anything_else_runs(workflow, tree):
+def test_faults_stop_all_of_them_reported_before_anything_else_runs(workflow, tree):
     expected = plant_faults(tree)
     result = workflow.attempt("check_dataset")
     assert result.returncode != 0 and "Traceback" not in result.stdout
@@ -78,9 +78,9 @@ def test_faults_stop_all_of_them_told_before_anything_else_runs(workflow, tree):
         assert text in result.stdout
     (table,) = workflow.results.glob("dataset/*/faults.csv")
     assert f"All of them, as a table: {table.relative_to(workflow.folder)}" in result.stdout
-    told = table.read_text()
+    reported = table.read_text()
     for text in expected:
-        assert text in told
+        assert text in reported
     assert made(workflow) == {"dataset"}
     assert not list(workflow.results.glob("dataset/*/dataset_report.html"))
 

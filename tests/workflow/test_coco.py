@@ -51,7 +51,7 @@ def test_index_and_masks_are_made_and_found_again(workflow, tree):
     log = next((workflow.results / "logs/index_dataset").iterdir()).read_text()
     assert "1 images are left out, listed in" in log
     assert workflow.planned(target) == {}
-    # Other masks make neither the index nor a network anew.
+    # Other masks make neither the index nor a network again.
     (workflow.folder / "stuff").mkdir()
     for image_id in index.image_ids:
         size = (36, 34) if image_id.endswith("25") else (50, 40)
@@ -65,7 +65,7 @@ def test_index_and_masks_are_made_and_found_again(workflow, tree):
     assert set(read_mask(masks["COCO_val2014_000000000042"]).ravel()) == {1}
 
 
-def test_faults_are_told_and_stop(workflow, tree):
+def test_faults_are_reported_and_stop(workflow, tree):
     content = json.loads(tree.path("train2014").read_text())
     content["annotations"][0]["image_id"] = 12345
     content["annotations"][1]["category_id"] = 12

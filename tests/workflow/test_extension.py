@@ -72,7 +72,7 @@ def test_maps_are_drawn_from_a_network_of_the_users(finished):
         assert len(file) == 80
 
 
-def test_a_changed_extension_makes_its_own_artifacts_anew_and_no_others(finished):
+def test_a_changed_extension_makes_its_own_artifacts_again_and_no_others(finished):
     assert finished.planned("cams") == {}
     extension = finished.folder / "focal.py"
     extension.write_text(extension.read_text() + "\n# changed\n")
@@ -82,7 +82,7 @@ def test_a_changed_extension_makes_its_own_artifacts_anew_and_no_others(finished
     }
 
 
-def test_a_missing_or_failing_extension_is_told(finished):
+def test_a_missing_or_failing_extension_is_reported(finished):
     changed = finished.changed()
     (finished.folder / "broken.py").write_text("import nothing_of_this_name\n")
     changed.config["extensions"] = ["focal.py", "cautious.py", "deep.py", "gone.py", "broken.py"]

@@ -54,7 +54,7 @@ def test_a_checkout_may_lie_in_a_folder_of_an_odd_name(tmp_path):
     assert list((place / "results/creatures/dataset").glob("*/index.csv"))
 
 
-def test_braces_in_its_path_are_told_before_any_job(tmp_path):
+def test_braces_in_its_path_are_reported_before_any_job(tmp_path):
     place = tmp_path / "{x}" / "wsss"
     checkout_at(place)
     result = check_dataset(place, tmp_path)
@@ -64,7 +64,7 @@ def test_braces_in_its_path_are_told_before_any_job(tmp_path):
 
 
 @pytest.mark.parametrize("results", ["file", "r{x}", "a\0b"])
-def test_results_that_can_be_no_folder_are_told_by_their_key(results, tmp_path):
+def test_results_that_can_be_no_folder_are_reported_by_their_key(results, tmp_path):
     (tmp_path / "file").touch()
     workflow = Workflow(tmp_path)
     workflow.config["runtime"]["results"] = results

@@ -113,7 +113,7 @@ def test_an_image_added_deep_in_the_folder_and_a_new_table_are_seen(tmp_path):
     assert workflow.planned("dataset") == {"dataset": 1, "index_dataset": 1}
 
 
-def test_all_faults_of_a_folder_are_told_by_the_first_job(tmp_path):
+def test_all_faults_of_a_folder_are_reported_by_the_first_job(tmp_path):
     workflow, tree = own_folder(tmp_path, masks=True)
     tree.image("plain.png")
     rows = [("image", "label"), ("gone.jpg", "Bär"), ("nan", "Bär", "x"), ("0012", "Bär")]
@@ -122,8 +122,8 @@ def test_all_faults_of_a_folder_are_told_by_the_first_job(tmp_path):
     tree.mask("0012.png", np.full((3, 3), 9, np.uint8))
     result = workflow.attempt()
     assert result.returncode != 0
-    for told in ("gone.jpg", "line 3: 'nan': has 3 cells", "plain", "0012.jpg", "masks/0012.png"):
-        assert told in result.stdout, told
+    for reported in ("gone.jpg", "line 3: 'nan': has 3 cells", "plain", "0012.jpg", "masks/0012.png"):
+        assert reported in result.stdout, reported
     assert "Traceback" not in result.stdout
 
 

@@ -94,10 +94,13 @@ def test_a_wrong_map_stops_the_check_of_the_data_set(salient):
     assert (salient.folder / stages["saliency"].path("saliency.csv")).exists()
 
 
-def test_a_folder_that_is_missing_is_told_where_it_is_needed(salient):
+def test_a_folder_that_is_missing_is_reported_where_it_is_needed(salient):
     elsewhere = salient.changed()
     elsewhere.config["dataset"]["saliency"] = "nowhere"
     assert elsewhere.planned("cams") == {}
     for target in ("pseudo_labels", "check_dataset"):
-        told = elsewhere.attempt("--dry-run", target)
-        assert told.returncode != 0 and "dataset.saliency: there is no folder nowhere, which must have" in told.stdout
+        reported = elsewhere.attempt("--dry-run", target)
+        assert (
+            reported.returncode != 0
+            and "dataset.saliency: there is no folder nowhere, which must have" in reported.stdout
+        )

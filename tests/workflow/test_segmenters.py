@@ -40,11 +40,11 @@ def test_trained_and_imported_segmenters_say_what_they_start_from(tmp_path):
     assert kept.parents[1].name.startswith("masks-v2-")
     with h5py.File(kept) as shard:
         assert len(shard) == workflow.config["dataset"]["generate"]["val_images"]
-    told = {}
+    reported = {}
     for path in workflow.results.glob("predictions/*/labels.scores.csv"):
         with open(path, newline="") as table:
             (row,) = csv.DictReader(table)
-        told[path.parent.name.rpartition("-")[0]] = row["initialisation"]
-    assert told == {"masks-v2": "random weights", "imported": f"ImageNet, COCO ({file})"}
+        reported[path.parent.name.rpartition("-")[0]] = row["initialisation"]
+    assert reported == {"masks-v2": "random weights", "imported": f"ImageNet, COCO ({file})"}
     (log,) = workflow.results.glob("logs/train_segmenter/masks-v2-*.log")
     assert "deeplabv2: its weights start from random weights" in log.read_text()

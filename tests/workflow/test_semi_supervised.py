@@ -22,7 +22,7 @@ def list_masks(workflow, every):
     return str(path)
 
 
-def test_masks_and_pseudo_labels_are_mixed_and_told(finished, tmp_path):
+def test_masks_and_pseudo_labels_are_mixed_and_reported(finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder, symlinks=True)
     workflow = Workflow(folder, finished.changed().config)
@@ -62,7 +62,7 @@ def test_masks_and_pseudo_labels_are_mixed_and_told(finished, tmp_path):
     assert workflow.planned("segmenter") == again
 
 
-def test_a_wrong_list_is_told_before_anything_is_trained(tmp_path):
+def test_a_wrong_list_is_reported_before_anything_is_trained(tmp_path):
     workflow = Workflow(tmp_path)
     listed = tmp_path / "list.txt"
     workflow.config["experiments"] = {"semi": {**workflow.config["experiments"]["cam"], "masks_of": str(listed)}}

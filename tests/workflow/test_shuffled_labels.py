@@ -43,14 +43,14 @@ def the_file(workflow, pattern):
     return path
 
 
-def test_a_classifier_of_shuffled_labels_is_told_before_maps_are_drawn(tmp_path):
+def test_a_classifier_of_shuffled_labels_is_reported_before_maps_are_drawn(tmp_path):
     workflow = coloured_images(tmp_path, shuffled=True)
     workflow.config["runtime"]["classifier_at_chance"] = "stop"
     stopped = workflow.attempt()
     assert stopped.returncode != 0 and not list(workflow.results.glob("cams/*/shards/*.h5"))
     assert "No maps are drawn, as 'runtime.classifier_at_chance' is stop; warn goes on" in stopped.stdout
-    told = "classifier ordinary: the classifier has learned nothing: mAP "
-    assert told in stopped.stdout and told in the_file(workflow, "logs/score_classifier/*.log").read_text()
+    reported = "classifier ordinary: the classifier has learned nothing: mAP "
+    assert reported in stopped.stdout and reported in the_file(workflow, "logs/score_classifier/*.log").read_text()
     assert "What to do: (1) check in " in stopped.stdout and "start from ImageNet weights" in stopped.stdout
 
     workflow.config["runtime"]["classifier_at_chance"] = "warn"
@@ -59,7 +59,7 @@ def test_a_classifier_of_shuffled_labels_is_told_before_maps_are_drawn(tmp_path)
     summary = " ".join((workflow.results / "summary.md").read_text().split())
     page = (workflow.results / "report.html").read_text()
     for text in (summary, page):
-        assert told in text and text.index(told) < text.index("experiment")
+        assert reported in text and text.index(reported) < text.index("experiment")
     assert json.loads(the_file(workflow, "classifier/*/verdict.json").read_text())["learned"] == "nothing"
     row = pandas.read_csv(workflow.results / "summary.csv").iloc[0]
     assert row["classifier_learned"] == "nothing" and abs(row["classifier_map"] - row["classifier_map_by_chance"]) < 20

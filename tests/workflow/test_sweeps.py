@@ -110,7 +110,7 @@ def shards_read(workflow):
     return read
 
 
-def test_a_misspelt_key_is_told_before_anything_runs(tmp_path):
+def test_a_misspelt_key_is_reported_before_anything_runs(tmp_path):
     workflow = Workflow(tmp_path, small_sweep())
     workflow.config["sweeps"]["grid"]["fields"] = {"cams.advcam.step": [2, 3]}
     result = workflow.attempt()

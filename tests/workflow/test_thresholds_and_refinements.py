@@ -138,7 +138,7 @@ def test_a_changed_list_chooses_again(chosen):
     assert chosen.planned("pseudo_labels") == dict.fromkeys(again, 1)
 
 
-def test_a_stranger_in_a_list_is_told_before_anything_is_trained(tmp_path):
+def test_a_stranger_in_a_list_is_reported_before_anything_is_trained(tmp_path):
     workflow = Workflow(tmp_path)
     (tmp_path / "list.txt").write_text("nobody\n")
     subset = {"best_on": "subset", "subset": str(tmp_path / "list.txt")}
@@ -149,7 +149,7 @@ def test_a_stranger_in_a_list_is_told_before_anything_is_trained(tmp_path):
     assert not (workflow.results / "classifier").exists()
 
 
-def test_a_list_that_is_missing_is_told_at_once(chosen):
+def test_a_list_that_is_missing_is_reported_at_once(chosen):
     changed = chosen.changed()
     background = changed.config["affinities"]["irn"]["pseudo_labels"]["background"]
     background["threshold"]["subset"] = "no_such_list.txt"

@@ -135,7 +135,7 @@ def test_nothing_is_left_to_do_and_other_settings_spread_again(finished):
     assert planned["spread_cams"] == 1 and "train_classifier" not in planned and "generate_cams" not in planned
 
 
-def test_other_texts_are_told_before_anything_runs(finished):
+def test_other_texts_are_reported_before_anything_runs(finished):
     changed = finished.changed()
     changed.config["classifiers"]["clip"]["template"] = "a photo of a {}."
     output = changed.attempt("--dry-run").stdout

@@ -52,7 +52,7 @@ def test_the_configuration_keeps_its_settings(finished):
         finished.config["backbones"]["small"]["weights"] = "scratch"
 
 
-def test_a_changed_trunk_makes_all_that_rests_on_it_anew(finished):
+def test_a_changed_trunk_makes_all_that_rests_on_it_again(finished):
     assert finished.planned() == {}
     other = finished.changed()
     other.config["backbones"]["small"]["width"] = 5

@@ -1,4 +1,4 @@
-"""VOC with SBD and faults through the rules that read it: what is made, recorded, and made anew when data change."""
+"""VOC with SBD and faults through the rules that read it: what is made, recorded, and made again when data change."""
 
 import numpy as np
 import pandas

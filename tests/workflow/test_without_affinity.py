@@ -106,7 +106,7 @@ def test_only_averaging_asks_for_a_gpu(refined):
     assert Rules(config).resources("make_pseudo_labels")["gpu"] == 0
 
 
-def test_masks_that_are_missing_are_told_before_anything_runs(refined):
+def test_masks_that_are_missing_are_reported_before_anything_runs(refined):
     changed = refined.changed()
     changed.config["affinities"]["joined"]["pseudo_labels"]["sam_masks"] = {"folder": "no_masks"}
     result = changed.attempt("--dry-run")

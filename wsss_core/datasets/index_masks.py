@@ -16,7 +16,7 @@ from wsss_core.datasets.label_maps import is_whole, write_label_manifest
 from wsss_core.datasets.mask_agreement import MaskAgreement
 from wsss_core.datasets.mask_check import Found, check_mask
 from wsss_core.datasets.raw_dataset import MaskSource, RawDataset
-from wsss_core.errors import UserError, full_disk_told
+from wsss_core.errors import UserError, full_disk_explained
 from wsss_core.files.record import read_record
 from wsss_core.files.resume import PartialWork
 from wsss_core.jobs.image_pool import ImagePool, processes_to_decode
@@ -139,7 +139,7 @@ def _read_or_draw(
     image_ids = [mask.image_id for mask in wanted]
     threads = processes_to_decode(len(wanted), threads, shrink=any(mask.size != mask.smaller for mask in wanted))
     with (
-        full_disk_told(finished),
+        full_disk_explained(finished),
         open(finished, "a", encoding="utf-8") as record,
         ImagePool(check_mask, arguments, image_ids, threads) as pool,
     ):

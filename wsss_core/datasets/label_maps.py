@@ -13,7 +13,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.datasets.label_values import ignored_in, of_classes
 from wsss_core.datasets.palette import write_label_map
 from wsss_core.datasets.table_file import damaged_table, read_table
-from wsss_core.errors import UserError, full_disk_told
+from wsss_core.errors import UserError, full_disk_explained
 from wsss_core.files.atomic import atomic_path
 from wsss_core.files.record import read_record
 from wsss_core.files.resume import PartialWork
@@ -84,7 +84,7 @@ def write_label_map_files(
         if image_id not in done
     }
     with (
-        full_disk_told(finished),
+        full_disk_explained(finished),
         open(finished, "a", encoding="utf-8") as record,
         closing(write(dict(missing))) as written,
     ):

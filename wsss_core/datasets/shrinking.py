@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from wsss_core.datasets.raw_dataset import ListedImage
-from wsss_core.errors import full_disk_told
+from wsss_core.errors import full_disk_explained
 from wsss_core.files.atomic import atomic_path, scratch_folder
 from wsss_core.files.record import read_record
 from wsss_core.files.resume import PartialWork
@@ -144,7 +144,10 @@ class Shrinking:
         """Record that an image is finished, and has a copy with this suffix (None: it needs no copy)."""
         known = _Finished(fingerprint, size, levels, suffix or UNCHANGED)
         self._finished[image.image_id] = known
-        with full_disk_told(self._record), open(self._record, "a", encoding="utf-8", errors="surrogateescape") as file:
+        with (
+            full_disk_explained(self._record),
+            open(self._record, "a", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             in_words = "-".join(str(value or 0) for value in levels)
             print(fingerprint, *size, in_words, known.suffix, image.image_id, file=file)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from wsss_core.errors import full_disk_told
+from wsss_core.errors import full_disk_explained
 
 TEMPORARY_MARK = ".writing-"
 """At the start of the name of every file that is still being written (or that a killed process left)."""
@@ -36,7 +36,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}-{temporary_end(path)}")
-    with full_disk_told(path):
+    with full_disk_explained(path):
         unfinished.add(temporary)
         try:
             _create(temporary)
@@ -69,7 +69,7 @@ def scratch_folder(parent: Path | str) -> Iterator[Path]:
     """
     folder = Path(parent) / f"{TEMPORARY_MARK}{secrets.token_hex(6)}"
     unfinished.add(folder)
-    with full_disk_told(parent):
+    with full_disk_explained(parent):
         try:
             folder.mkdir(parents=True)
             yield folder

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsss_core.errors import UserError, disk_full, full_disk_told
+from wsss_core.errors import UserError, disk_full, full_disk_explained
 from wsss_core.files.provenance import PROVENANCE, record_job
 from wsss_core.files.signals import end_at_signals, ignore_signals, kill_worker_processes, signals_deferred
 from wsss_core.jobs.gpu_lease import leased_gpus
@@ -194,7 +194,7 @@ def _set_up_terminal() -> None:
 
 
 def _set_up_log(log_file: Path) -> None:
-    with full_disk_told(log_file):
+    with full_disk_explained(log_file):
         log_file.parent.mkdir(parents=True, exist_ok=True)
         log_file.write_bytes(b"")
         file = logging.FileHandler(log_file, mode="a", encoding="utf-8")  # a training's other processes write there too

@@ -15,7 +15,7 @@ import numpy as np
 from wsss_core.datasets.label_values import label_type
 from wsss_core.datasets.overlay import palette_values
 from wsss_core.datasets.palette import voc_palette
-from wsss_core.errors import UserError, full_disk_told
+from wsss_core.errors import UserError, full_disk_explained
 from wsss_core.files.atomic import atomic_path, write_json, write_text
 
 LABELS, OVERLAYS, PROBABILITIES = "labels", "overlays", "probabilities"
@@ -94,7 +94,10 @@ class SegmentedFolder:
     def add(self, row: Done) -> None:
         """Record that an image's files exist."""
         self.done[row.name] = row
-        with full_disk_told(self.record), open(self.record, "a", encoding="utf-8", errors=ANY_PATH, newline="") as file:
+        with (
+            full_disk_explained(self.record),
+            open(self.record, "a", encoding="utf-8", errors=ANY_PATH, newline="") as file,
+        ):
             file.write(_lines([row]))
 
     def finish(self) -> None:
