@@ -13,7 +13,7 @@ RAW = {
 }
 
 
-def test_settings_are_reported_beside_their_defaults():
+def test_settings_are_reported_next_to_their_defaults():
     settings = {setting["key"]: setting for setting in all_settings(load_config(RAW))}
     epochs = settings["classifiers.ordinary.optimisation.epochs"]
     assert epochs["value"] == 3 and epochs["differs"] and epochs["default"] != 3

@@ -110,7 +110,7 @@ def test_clip_is_not_trained_and_has_known_classes():
     assert faults(**sections)[0].startswith("classifiers.mine.template")
 
 
-def test_a_decay_by_cosine_has_no_other_beside_it():
+def test_a_decay_by_cosine_has_no_other_next_to_it():
     for key, value in {"power": 1.0, "milestones": [0.5], "warmup_steps": 3, "decay_every": 2}.items():
         classifier = {"objective": "mctformer", "backbone": "vit", "optimisation": {key: value}}
         (fault,) = faults_of(backbones=BACKBONES, classifiers={"ordinary": classifier})

@@ -77,7 +77,7 @@ def drawn(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_masks_are_drawn_once_beside_the_table(folder, threads, monkeypatch):
+def test_masks_are_drawn_once_next_to_the_table(folder, threads, monkeypatch):
     monkeypatch.setattr("wsss_core.jobs.image_pool.QUICK_IMAGES", 1)  # so that few images get processes too
     masks = run(folder, threads)
     assert list(masks) == list(SIZES) and sorted(drawn(folder)) == sorted(SIZES)

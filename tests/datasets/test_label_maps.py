@@ -22,7 +22,7 @@ def label_map(value):
     return np.full((4, 5), value, np.uint8)
 
 
-def test_maps_lie_beside_their_manifest(tmp_path, index):
+def test_maps_lie_next_to_their_manifest(tmp_path, index):
     manifest = tmp_path / "artifact" / "labels" / "000-of-001.csv"
     write_label_maps(index, label_map, manifest, [], "making")
     maps = read_label_manifest([manifest])

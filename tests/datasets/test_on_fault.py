@@ -121,7 +121,7 @@ def test_an_image_with_a_fault_is_not_reported_as_unlabelled_too(tree):
     assert skipped(tree) == [("0002", str(FaultKind.MISSING_ANNOTATION), "0002.xml")]
 
 
-def test_warnings_name_files_and_are_reported_beside_faults(tree, caplog):
+def test_warnings_name_files_and_are_reported_next_to_faults(tree, caplog):
     for number in range(10):
         tree.add(f"large{number}", ["cat"], "train", size=(40, 50))
     tree.write_lists()

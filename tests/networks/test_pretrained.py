@@ -385,7 +385,7 @@ def test_a_network_inside_another_is_found(imported):
     assert "names are backbone." in reported and "under the beginning 'backbone.' it has a resnet18" in reported
 
 
-def test_what_a_file_holds_beside_weights_is_reported(tmp_path):
+def test_what_a_file_holds_besides_weights_is_reported(tmp_path):
     torch.save({"epoch": 3, "student": {"a": torch.zeros(2)}}, tmp_path / "in.pth")
     with pytest.raises(UserError, match="'epoch' is of type int; there are weights under 'student': write"):
         import_weights("psa", tmp_path / "in.pth", tmp_path / "out.safetensors")

@@ -26,7 +26,7 @@ def matches(case: Case, pattern: str) -> list[re.Match[str]]:
 
 
 @pytest.mark.golden("crf*.npz")
-def test_background_beside_class_maps(case: Case):
+def test_background_next_to_class_maps(case: Case):
     for match in matches(case, r"alpha(\d+)_scores"):
         scores = with_background(case["cams"], BackgroundScore(alpha=float(match[1])))
         np.testing.assert_allclose(scores, case[match[0]], rtol=1e-6, atol=1e-30)  # powers differ by a bit

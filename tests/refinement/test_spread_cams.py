@@ -143,7 +143,7 @@ class TestBoth:
         assert found.cam.shape == (0, *grid) and found.background.shape == grid
         assert (found.background == 1).all() and found.full_size().shape == (0, *size)
 
-    def test_a_map_of_zeros_stays_one_beside_others(self, method, walk):
+    def test_a_map_of_zeros_stays_one_next_to_others(self, method, walk):
         image, cams = example(40, 40)
         cams.cam[1] = cams.high_res[1] = 0
         found = method.spread(image, cams, walk, None)

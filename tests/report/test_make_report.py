@@ -106,7 +106,7 @@ def test_without_masks_it_has_all_but_scores(tmp_path):
     assert "image and mask" not in page.text and "IoU 5" not in page.text
 
 
-def test_how_good_the_classifiers_are_stands_on_the_page_and_beside_their_curve(tmp_path):
+def test_how_good_the_classifiers_are_stands_on_the_page_and_next_to_their_curve(tmp_path):
     text, page = written(made_run(tmp_path), tmp_path)
     assert "classifiers" in page.ids and 'class="warning"' not in text
     assert "ordinary 81.2 40.0 60.0 70.0 55.0 the classifier has learned enough" in page.text

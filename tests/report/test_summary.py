@@ -62,7 +62,7 @@ def summary_of(experiments, tmp_path, classifiers=()):
     return table.set_index("experiment"), " ".join((tmp_path / "s.md").read_text().split())
 
 
-def test_the_seed_is_scored_at_its_fixed_threshold_beside_the_oracle(experiments, tmp_path):
+def test_the_seed_is_scored_at_its_fixed_threshold_next_to_the_oracle(experiments, tmp_path):
     table, text = summary_of(experiments, tmp_path)
     weak = table.loc["weak"]
     assert weak["seed"] == pytest.approx(40) and weak["seed_background"] == "0.30 (fixed)"
@@ -191,7 +191,7 @@ def test_an_oracle_behind_the_pseudo_labels_is_marked(experiments, tmp_path):
 PUBLISHED = {"seed": 55.6, "pseudo_labels": None, "val": 68.1, "test": 68.0, "source": "AdvCAM, CVPR 2021"}
 
 
-def test_published_figures_stand_beside_those_that_came_out(experiments, tmp_path):
+def test_published_figures_stand_next_to_those_that_came_out(experiments, tmp_path):
     experiments["weak"]["published"] = PUBLISHED
     table, text = summary_of(experiments, tmp_path)
     assert "| weak | pseudo | 40.0 [55.6] | 50.0 | – | 50.0 | 55.0 | 62.5 [68.1] |" in text

@@ -86,7 +86,7 @@ def test_a_dead_nodes_job_is_done_on_another_node_and_two_writers_do_no_harm(var
     assert workflow.planned("cams") == {}
 
 
-def test_after_snakemake_is_killed_a_new_one_finishes_beside_the_old_ones_jobs(variant, cluster, local):
+def test_after_snakemake_is_killed_a_new_one_finishes_next_to_the_old_ones_jobs(variant, cluster, local):
     workflow = variant("main_killed")
     workflow.hold("maps")
     process = workflow.start("cams")

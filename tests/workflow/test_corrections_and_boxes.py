@@ -185,7 +185,7 @@ def test_a_box_that_is_not_whole_is_refused_before_anything_is_written(copied, t
     assert [path for path in elsewhere.rglob("*") if path.is_file()] == [links]
 
 
-def test_what_is_packed_beside_the_results_is_reported(copied, tmp_path):
+def test_what_is_packed_next_to_the_results_is_reported(copied, tmp_path):
     copied.options()
     said = command(copied.folder, "pack", "cam", "--out", tmp_path / "box.zip", "--author", "A\n# B", status=2)
     assert said == "--author: must be one line of text, not 'A\\n# B'\n"
