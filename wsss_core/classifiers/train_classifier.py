@@ -17,6 +17,7 @@ from wsss_core.datasets.index import DatasetIndex
 from wsss_core.errors import UserError
 from wsss_core.jobs.run import Run
 from wsss_core.networks.batch_norm import freeze_batch_norm
+from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.classifier_files import load_classifier, save_classifier
 from wsss_core.networks.weights import load_trunk
 from wsss_core.training.distributed import number_of_processes
@@ -84,17 +85,7 @@ def train_classifier(
     def prepare(device: torch.device) -> Prepared:
         chosen = OBJECTIVES.find(parameters.objective)  # type: ignore[attr-defined]
         network = chosen.build_network(parameters, trunk, index.classes)
-        if start.classifier is not None:
-            imported = optimisation.epochs == 0
-            chosen.start_from(start.classifier, network, whole=imported)
-        elif start.backbone is not None:
-            load_trunk(start.backbone, network.trunk)
-            network.begin_from_trunk()
-        network.train()
-        if parameters.freeze_batch_norm:
-            freeze_batch_norm(network)
-        if parameters.frozen_stem:
-            network.trunk.freeze_stem()
+        _start(network, chosen, parameters, start)
         ordinary = None
         if start.ordinary is not None:
             ordinary = load_classifier(start.ordinary, classes=index.classes)
@@ -117,6 +108,23 @@ def train_classifier(
         return Prepared(task, lambda path: save_classifier(path, network))
 
     make_weights(weights, training_csv, optimisation, run, prepare)
+
+
+def _start(
+    network: ClassMapClassifier, objective: type[Objective], parameters: Classifier, start: StartingWeights
+) -> None:
+    """Load the network's first weights, and freeze what stays as it is."""
+    if start.classifier is not None:
+        imported = parameters.optimisation.epochs == 0
+        objective.start_from(start.classifier, network, whole=imported)
+    elif start.backbone is not None:
+        load_trunk(start.backbone, network.trunk)
+        network.begin_from_trunk()
+    network.train()
+    if parameters.freeze_batch_norm:
+        freeze_batch_norm(network)
+    if parameters.frozen_stem:
+        network.trunk.freeze_stem()
 
 
 def _refuse_coupled_images(objective: Objective) -> None:

@@ -86,16 +86,10 @@ def import_labels(
                         reason.append(image_id)
                         continue
                     write_label_map(scratch / f"{image_id}.png", labels)
-                    found.masks.append(image_id)
-                    if not labels.any():
-                        found.background.append(image_id)
-                    _note_new_classes(found, image_id, labels, wanted, rows[image_id])
+                    _note_import(found, image_id, labels, wanted, rows[image_id])
             except (UserError, ValueError) as error:
                 faults.append(f"{image.place}: image '{image.name}' {error}")
-        if faults:
-            more = len(faults) - FAULTS_SHOWN
-            rest = [f"and {more} more"] if more > 0 else []
-            raise UserError("\n".join([*faults[:FAULTS_SHOWN], *rest, "Nothing was written."]))
+        _refuse(faults)
         found.missing = [image_id for image_id in before if image_id not in seen]
         if not found.masks:
             raise UserError(f"{source}: there is no mask to import: {in_words(found)}")
@@ -175,7 +169,19 @@ def _fitting(image: AnnotatedImage, images: DatasetIndex, row: int) -> np.ndarra
     return drawn(image, images.classes)
 
 
-def _note_new_classes(found: Imported, image_id: str, labels: np.ndarray, images: DatasetIndex, row: int) -> None:
+def _refuse(faults: Sequence[str]) -> None:
+    """Raise the faults, if there are any."""
+    if faults:
+        more = len(faults) - FAULTS_SHOWN
+        rest = [f"and {more} more"] if more > 0 else []
+        raise UserError("\n".join([*faults[:FAULTS_SHOWN], *rest, "Nothing was written."]))
+
+
+def _note_import(found: Imported, image_id: str, labels: np.ndarray, images: DatasetIndex, row: int) -> None:
+    """Add an image whose mask was written to the lists in ``found``."""
+    found.masks.append(image_id)
+    if not labels.any():
+        found.background.append(image_id)
     values = np.unique(labels)
     known = images.label_matrix[row]
     for value in values[(values > 0) & (values != ignored_in(labels))]:

@@ -81,18 +81,16 @@ def score_cams(
     without_mask = len(image_ids) - len(scored)
     if walked_background:
         numbers = _row(scores_of(with_background), cams.classes, len(scored), without_mask)
-        row = {"threshold": "", **conditions, **numbers}
-        log.info("mIoU %s with the background of the walk, over %d images", row["miou"], len(scored))
-        if images_csv is not None:
-            write_image_scores(images_csv, scored, [measures[0] for measures in of_images])
-        write_score_rows([row], scores_csv)
-        return
-    rows = threshold_rows(counts, cams.classes, conditions, len(scored), without_mask)
-    best = max(rows, key=lambda row: float(row["miou"] or 0))
-    log.info("best mIoU %s at threshold %s, over %d images", best["miou"], best["threshold"], len(scored))
+        best = {"threshold": "", **conditions, **numbers}
+        rows, same = [best], dict[str, str]()
+        log.info("mIoU %s with the background of the walk, over %d images", best["miou"], len(scored))
+    else:
+        rows = threshold_rows(counts, cams.classes, conditions, len(scored), without_mask)
+        best = max(rows, key=lambda row: float(row["miou"] or 0))
+        same = {"threshold": best["threshold"]}
+        log.info("best mIoU %s at threshold %s, over %d images", best["miou"], best["threshold"], len(scored))
     if images_csv is not None:
-        at_best = [measures[rows.index(best)] for measures in of_images]
-        write_image_scores(images_csv, scored, at_best, {"threshold": best["threshold"]})
+        write_image_scores(images_csv, scored, [measures[rows.index(best)] for measures in of_images], same)
     write_score_rows(rows, scores_csv)
 
 

@@ -158,18 +158,23 @@ def in_job(
         log.error("%s", error)
         sys.exit(1)
     except Exception as error:
-        if reason := disk_full(error):
-            log.error("%s and run the same command again (%s)", reason, error)
-        elif lacking := lacking_in_words(error):
-            log.error("%s (%s)", lacking, error)
-        elif WITHOUT_ORDER in str(error):
-            log.error("a GPU cannot compute this in a fixed order: set 'runtime: {deterministic: false}' (%s)", error)
-        else:
-            log.exception("This is a fault of the program, not of your data:")
+        _log_failure(error)
         sys.exit(1)
     finally:
         kill_worker_processes()
     log.info("done in %.1f s", seconds)
+
+
+def _log_failure(error: Exception) -> None:
+    """Log, in a sentence, what the machine lacks; or else the traceback. Call this while the error is handled."""
+    if reason := disk_full(error):
+        log.error("%s and run the same command again (%s)", reason, error)
+    elif lacking := lacking_in_words(error):
+        log.error("%s (%s)", lacking, error)
+    elif WITHOUT_ORDER in str(error):
+        log.error("a GPU cannot compute this in a fixed order: set 'runtime: {deterministic: false}' (%s)", error)
+    else:
+        log.exception("This is a fault of the program, not of your data:")
 
 
 @contextmanager

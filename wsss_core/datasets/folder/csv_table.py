@@ -119,13 +119,7 @@ def read_csv_table(path: Path, first_column: Collection[str]) -> CsvTable:
             f"(or {', '.join(sorted(set(first_column) - {'image'}))}), and cells separated by "
             f"{', '.join(list(DELIMITERS.values())[:-1])} or pipe"
         )
-    while heading and not heading[-1]:  # empty columns at the right of a spreadsheet
-        heading = heading[:-1]
-    for name, number in Counter(heading).items():
-        if not name:
-            raise UserError(f"{path}: column {heading.index(name) + 1} has no name; give it one in the first line")
-        if number > 1:
-            raise UserError(f"{path}: two columns are named {name!r}; rename or remove one of them")
+    heading = _named_columns(path, heading)
     below = tuple(_row(line + bool(separator), cells, heading) for line, cells in rows[1:])
     log.info(
         "%s: %d rows, %d columns, separated by %s, encoding %s",
@@ -136,6 +130,18 @@ def read_csv_table(path: Path, first_column: Collection[str]) -> CsvTable:
         encoding,
     )
     return CsvTable(path, heading, below, encoding, delimiter)
+
+
+def _named_columns(path: Path, heading: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of a heading, without empty ones at the right of a spreadsheet; each must have its own name."""
+    while heading and not heading[-1]:
+        heading = heading[:-1]
+    for name, number in Counter(heading).items():
+        if not name:
+            raise UserError(f"{path}: column {heading.index(name) + 1} has no name; give it one in the first line")
+        if number > 1:
+            raise UserError(f"{path}: two columns are named {name!r}; rename or remove one of them")
+    return heading
 
 
 def _decoded(path: Path, content: bytes) -> tuple[str, str]:
