@@ -10,12 +10,12 @@ from wsss_core.extend import Classifier, Objective, register
 
 @register("classifiers")
 class FocalClassifier(Classifier):
-    """Multi-label classification that looks less at what is right already."""
+    """Multi-label classification that down-weights well-classified examples."""
 
     objective: Literal["focal"] = "focal"
     """Focal loss."""
     gamma: float = Field(2.0, ge=0)
-    """How much less; 0 is the ordinary loss."""
+    """Focusing parameter; 0 gives the ordinary loss."""
 
 
 class FocalObjective(Objective, name="focal"):

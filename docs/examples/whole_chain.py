@@ -1,4 +1,4 @@
-"""The whole chain as Python calls, one after the other: what the workflow runs as jobs.
+"""The full pipeline as Python calls, one after the other: what the workflow runs as jobs.
 
 ``python docs/examples/whole_chain.py FOLDER`` generates a small data set in the folder, and goes from its image-level
 labels to a segmentation network and its scores. The networks are far too small, and trained far too briefly, to find
@@ -101,6 +101,6 @@ def whole_chain(folder: Path, epochs: int = 2) -> Path:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="The whole chain on a small generated data set.")
+    parser = argparse.ArgumentParser(description="The full pipeline on a small generated data set.")
     parser.add_argument("folder", type=Path, help="folder for all that is made")
     print(whole_chain(parser.parse_args().folder).read_text())

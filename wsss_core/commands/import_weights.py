@@ -1,6 +1,6 @@
 """Converts weights of other programs into files of this workflow.
 
-    python -m wsss_core import-weights --format irn-cam res50_cam.pth weights/irn.safetensors
+    python -m wsss_core import-weights --format irn-cam res50_cam.pth weights/irn-cam.safetensors
 
 docs/pretrained.md says which file each format is of.
 """
