@@ -1,4 +1,4 @@
-"""Rule generate_creatures: the embedded data set, in the PASCAL VOC layout."""
+"""Rule generate_creatures: the generated data set, in the PASCAL VOC layout."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from wsss_core.datasets.creatures.creatures import creature_picture
 
 
 def draw_pictures(folder: Path, count: int, size: int = 160) -> None:
-    """Draw the embedded data set's creatures, and call them by their bodies: newt, toad, turtle.
+    """Draw the generated data set's creatures, and call them by their bodies: newt, toad, turtle.
 
     Args:
         folder: where ``images`` and ``labels.csv`` go.

@@ -1,4 +1,4 @@
-"""The embedded data set: its layout, its being the same every time, and its statistics."""
+"""The generated data set: its layout, its being the same every time, and its statistics."""
 
 from pathlib import Path
 from xml.etree import ElementTree

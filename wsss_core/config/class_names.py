@@ -34,7 +34,7 @@ CREATURE_CLASSES = (
     "bluecross_turtle",
     "magentawedge_toad",
 )
-"""The classes of the embedded data set, named after head and body; i and i + 3 share a body."""
+"""The classes of the generated data set, named after head and body; i and i + 3 share a body."""
 
 
 MOST_CLASSES = 1000

@@ -12,7 +12,7 @@ from wsss_core.config.wording import NAME
 
 
 class Creatures(Parameters):
-    """The embedded data set: small generated pictures of creatures (docs/creatures.md)."""
+    """The generated data set: small generated pictures of creatures (docs/creatures.md)."""
 
     train_images: int = Field(500, ge=1, le=1_000_000)
     """Images of the training list."""
@@ -114,10 +114,10 @@ class VocDataset(Dataset):
     format: Literal["voc"] = "voc"
     """Layout of the folder: ``voc`` is the PASCAL VOC devkit's (JPEGImages, Annotations, ...)."""
     generate: Creatures | None = None
-    """Generate the embedded data set instead of reading one from ``root``."""
+    """Generate the data set of creatures instead of reading one from ``root``."""
     classes: tuple[str, ...] = Field(VOC_CLASSES, min_length=1)
     """Names of the object classes without the background; class i has the mask value i + 1. With ``generate`` the
-    default is the classes of the embedded data set."""
+    default is the classes of the creatures."""
     splits: Splits = Splits()
     """Image lists for training, validation and the VOC server's test."""
     difficult: bool = True

@@ -1,4 +1,4 @@
-"""Writes the embedded data set to disk, in the layout of the PASCAL VOC devkit (docs/creatures.md)."""
+"""Writes the generated data set to disk, in the layout of the PASCAL VOC devkit (docs/creatures.md)."""
 
 import errno
 import os

@@ -1,6 +1,6 @@
 """Pictures of coloured patterns for pretraining a small trunk, as large ones are pretrained on ImageNet.
 
-The pretext set replaces ImageNet for the embedded data set (docs/creatures.md): a trunk learns to distinguish colours
+The pretext set replaces ImageNet for the generated data set (docs/creatures.md): a trunk learns to distinguish colours
 and textures of shapes on textured backgrounds. It shows no creature: no body shape, limb or head, and no picture of the
 data set. It does share drawing code with the creatures: backgrounds, camera, and the textures of their bodies (stripes,
 checks and blobs).
