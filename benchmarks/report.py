@@ -1,9 +1,10 @@
 """Measures how fast the report of a large run opens in Chromium, and the size of its files.
 
 ``python -m benchmarks.report`` simulates a run on many generated images: their masks, and for each of several
-experiments class maps and label maps, which are shifted masks. They are written by the package's own functions, so that pictures compress like real ones. Then it makes the report, and opens it from the disk several
-times in a fresh headless Chromium. The time is measured by the browser, from the start of the navigation until the page
-is loaded and laid out and its scripts have run.
+experiments class maps and label maps, which are shifted masks. They are written by the package's own functions, so
+that pictures compress like real ones. Then it makes the report, and opens it from the disk several times in a fresh
+headless Chromium. The time is measured by the browser, from the start of the navigation until the page is loaded and
+laid out and its scripts have run.
 """
 
 import argparse
