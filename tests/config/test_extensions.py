@@ -61,15 +61,18 @@ class Mine(Backbone):
     assert f"Mine: the name '{name}' is the package's own; choose another" in error_of(tmp_path, content)
 
 
-def test_a_trunks_settings_without_its_code(tmp_path):
-    content = """
+@pytest.mark.parametrize(
+    "name", ["mine", "resnet", "timm_trunk"]
+)  # modules of the package are no trunks of these names
+def test_a_trunks_settings_without_its_code(tmp_path, name):
+    content = f"""
 from wsss_core.config.networks import Backbone
-import wsss_core.networks.trunk_network
+import wsss_core.networks.resnet, wsss_core.networks.timm_trunk
 @register("backbones")
 class Mine(Backbone):
-    network: Literal["mine"] = "mine"
+    network: Literal["{name}"] = "{name}"
 """
-    assert "registers settings 'mine' for backbones, but not a TrunkNetwork" in error_of(tmp_path, content)
+    assert f"registers settings '{name}' for backbones, but not a TrunkNetwork" in error_of(tmp_path, content)
 
 
 def test_settings_without_code(tmp_path):

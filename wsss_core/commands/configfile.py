@@ -2,10 +2,11 @@
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from wsss_core.config import load_config, read_yaml
-from wsss_core.config.parameters import overlay
+from wsss_core.config.yaml_files import ConfigError, misread_parts
 from wsss_core.plan.plan import Plan
 
 CONFIGFILE = "config.yaml"
@@ -17,7 +18,7 @@ def add_configfile(parser: argparse.ArgumentParser) -> None:
         "--configfile",
         action="append",
         metavar="FILE",
-        help=f"the configuration; by default {CONFIGFILE}; given again, a file that extends or replaces keys",
+        help=f"the configuration; by default {CONFIGFILE}. To merge several files, give the option several times",
     )
 
 
@@ -32,10 +33,21 @@ def plan_of(options: argparse.Namespace) -> Plan:
     Raises:
         UserError: a file cannot be read, or the configuration has faults.
     """
-    config: dict[str, Any] = {}
+    config: Any = {}
     for file in configuration_files(options):
-        config = overlay(config, read_yaml(file), None)
+        content = read_yaml(file)
+        if faults := misread_parts(content):
+            raise ConfigError(f"{file}: {fault}" for fault in faults)
+        config = merged(config, content)
     return Plan(load_config(config))
+
+
+def merged(config: Any, changes: Mapping[Any, Any]) -> Any:
+    """``config`` with the keys of ``changes``, block by block; as in Snakemake, an empty block changes nothing."""
+    for key, value in changes.items():
+        below = config if isinstance(config, Mapping) else {}
+        config = {**below, key: merged(below.get(key, {}), value) if isinstance(value, Mapping) else value}
+    return config
 
 
 def snakemake_options(options: argparse.Namespace) -> str:

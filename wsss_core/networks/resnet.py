@@ -39,7 +39,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 """He et al., CVPR 2016, in torchvision's form (stride in a bottleneck's 3x3 convolution)."""
 
 
-class ResNetTrunk(TrunkNetwork, name="resnet"):
+class ResNetTrunk(TrunkNetwork):
     """A residual network without pooling and classifier, with a configurable output stride.
 
     Its state dict has torchvision's names (``conv1``, ``bn1``, ``layer1`` to ``layer4``), so torchvision's weights fit.

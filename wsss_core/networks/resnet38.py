@@ -100,7 +100,7 @@ class BottleneckBlock(nn.Module):
         return [("conv_branch2a", "bn_branch2b1"), ("conv_branch2b1", "bn_branch2b2")]
 
 
-class ResNet38Trunk(TrunkNetwork, name="resnet38"):
+class ResNet38Trunk(TrunkNetwork):
     """ResNet-38 without pooling and classifier.
 
     Attributes:

@@ -40,7 +40,7 @@ class PixelStatistics(nn.Module):
         return images * self.scale + self.offset
 
 
-class TimmTrunk(TrunkNetwork, name="timm_trunk"):
+class TimmTrunk(TrunkNetwork):
     """A model from timm without its pooling and classifier.
 
     Its deepest map is the one that timm's own classifier would pool. Its state dict has timm's names after ``body.``.

@@ -42,7 +42,7 @@ class Tokens(NamedTuple):
         return tokens[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid)
 
 
-class TokenTrunk(TrunkNetwork, name="token_trunk"):
+class TokenTrunk(TrunkNetwork):
     """A plain vision transformer without its classifier. Its state dict has timm's names after ``body.``.
 
     The four maps are the patches' tokens after a quarter, half, three quarters and all of the blocks; the last one is

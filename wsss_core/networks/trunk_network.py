@@ -1,11 +1,9 @@
 """The interface of trunks: networks that turn an image into feature maps, shallow to deep."""
 
 from abc import ABC, abstractmethod
-from typing import Self
 
 from torch import Tensor, nn
 
-from wsss_core.config.networks import Trunk
 from wsss_core.config.registry import Registry
 
 
@@ -32,11 +30,6 @@ class TrunkNetwork(nn.Module, ABC):
         super().__init_subclass__()
         if name is not None:
             TRUNKS.add(name, cls, cls.__module__)
-
-    @classmethod
-    def from_settings(cls, settings: Trunk) -> Self:
-        """Build one of the package's own trunks; an extension's is built with ``cls(settings)``."""
-        raise NotImplementedError
 
     @abstractmethod
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -69,4 +62,4 @@ class TrunkNetwork(nn.Module, ABC):
 
 
 TRUNKS: Registry[type[TrunkNetwork]] = Registry("wsss_core.networks", "backbones")
-"""Trunks by name: the package's own by that of their module, extensions' by their ``network`` in the configuration."""
+"""Trunks of extensions, by their name for ``network`` in the configuration."""

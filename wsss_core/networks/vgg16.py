@@ -36,7 +36,7 @@ VGG16_ARCHITECTURES: dict[str, Vgg16Architecture] = {
 """The trunks by their name for ``network`` in the configuration."""
 
 
-class Vgg16Trunk(TrunkNetwork, name="vgg16"):
+class Vgg16Trunk(TrunkNetwork):
     """VGG-16's convolutions; every stage but the first starts with a max-pooling with stride 2.
 
     Attributes:
