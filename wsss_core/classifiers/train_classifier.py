@@ -113,7 +113,7 @@ def train_classifier(
 def _start(
     network: ClassMapClassifier, objective: type[Objective], parameters: Classifier, start: StartingWeights
 ) -> None:
-    """Load the network's first weights, and freeze what stays as it is."""
+    """Load the network's first weights, and freeze the layers that are not trained."""
     if start.classifier is not None:
         imported = parameters.optimisation.epochs == 0
         objective.start_from(start.classifier, network, whole=imported)

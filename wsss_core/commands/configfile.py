@@ -43,7 +43,10 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 
 def merged(config: Any, changes: Mapping[Any, Any]) -> Any:
-    """``config`` with the keys of ``changes``, block by block; as in Snakemake, an empty block changes nothing."""
+    """``config`` with the keys of ``changes``, block by block; as in Snakemake, an empty block changes nothing.
+
+    Like ``snakemake.utils.update_config``, which the package cannot import: it must work without Snakemake.
+    """
     for key, value in changes.items():
         below = config if isinstance(config, Mapping) else {}
         config = {**below, key: merged(below.get(key, {}), value) if isinstance(value, Mapping) else value}
