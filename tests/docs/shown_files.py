@@ -17,7 +17,10 @@ def make_shown_files(folder: Path) -> None:
     """A shard of class maps, a classifier, a segmenter and a new picture, where the manual has them."""
     cam = np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4)
     image = ImageCams("2007_000032", np.array([0, 2], np.int16), cam, None, 12, 16)
-    write_cam_store(folder / "000-of-008.h5", ("cat", "dog", "person"), {}, [image])
+    shards = folder / "results/voc12/experiments/advcam/cams/shards"
+    shards.mkdir(parents=True)
+    for place in (folder, shards):
+        write_cam_store(place / "000-of-008.h5", ("cat", "dog", "person"), {}, [image])
     segmenter = folder / "results/mine/experiments/advcam/segmenter"
     segmenter.mkdir(parents=True)
     torch.manual_seed(0)

@@ -21,7 +21,8 @@ def texts_of(node):
 
 
 def all_messages():
-    """Every string of the package, adjacent literals as one."""
+    """Every string of the package, adjacent literals as one, and the script that looks for a Python."""
+    yield (REPOSITORY / "envs/find_python.sh").read_text()
     for file in (REPOSITORY / "wsss_core").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             text = texts_of(node)

@@ -198,7 +198,7 @@ def test_the_page_says_which_method_how_sure_and_at_what_cost(tmp_path):
     assert "adv & cam makes the best pseudo labels of the training images: 60.0 % mIoU (pseudo labels)" in opening
     assert "That is 10.0 points more than the plain CAM, the next best (cam, 50.0 %)." in opening
     assert "the 22 scored images are drawn again at random, 1000 times" in opening
-    assert "unknown, as adv & cam ran with one seed" in opening
+    assert "Other random seeds: unknown, as adv & cam ran with one." in opening
     assert "adv & cam: 19.0 s for all its jobs, one after the other, 7.5 s of it on a GPU, and 512 MiB" in opening
     assert "Three images, as adv & cam labels them: its best, a middling one and its worst" in opening
     assert opening.count("pseudo label cat") + opening.count("pseudo label <dog>") == 3
@@ -210,10 +210,10 @@ def test_several_seeds_show_their_spread_in_text_and_table(tmp_path):
     rescored(run, steady=0.64, lucky=0.63)
     run.compared.update(steady=repeated(run, "steady", 0.66, 0.65), lucky=repeated(run, "lucky", 0.5))
     text, page = written(run, tmp_path)
-    assert "65.0 % mIoU (DeepLab, val), the mean of 3 seeds" in page.text
-    assert "steady 65.0 ± 1.0 over 3 seeds, lucky 56.5 ± 9.2 over 2 seeds (mean ± standard deviation)" in page.text
-    assert "Every seed of steady is above every seed of lucky." in page.text
-    assert text.count('class="spread"') == 2 and "56.5 ± 9.2, 2 seeds" in page.text
+    assert "65.0 % mIoU (DeepLab, val), the mean of 3 random seeds" in page.text
+    assert "steady 65.0 ± 1.0 over 3 random seeds, lucky 56.5 ± 9.2 over 2 random seeds (mean ±" in page.text
+    assert "Every run of steady is above every run of lucky." in page.text
+    assert text.count('class="spread"') == 2 and "56.5 ± 9.2, 2 random seeds" in page.text
     assert 'class="best"><a href="#c-0-val"' in text and 'class="best"><a href="#c-1-val"' not in text
 
 
