@@ -13,6 +13,8 @@ rule generate_cams:
         ask.log("generate_cams/{artifact}.{shard}-of-{shards}"),
     benchmark:
         ask.benchmark("generate_cams/{artifact}.{shard}-of-{shards}")
+    wildcard_constraints:
+        artifact=ask.names("cams", lambda parameters: "balance_classes" not in parameters),
     priority: 50  # long jobs first, so that none runs alone at the end
     conda:
         "../envs/wsss.yaml"
@@ -23,6 +25,51 @@ rule generate_cams:
         identity=ask.identity("cams"),
     script:
         "../workflow_scripts/generate_cams.py"
+
+
+# These two: `balance_classes` in `cams`.
+rule measure_classes:
+    input:
+        drawn=ask.upstream_shards("cams", "drawn"),
+    output:
+        powers=f"{FOLDER}/cams/{{artifact}}/powers.json",
+    log:
+        ask.log("measure_classes/{artifact}"),
+    benchmark:
+        ask.benchmark("measure_classes/{artifact}")
+    conda:
+        "../envs/wsss.yaml"
+    threads: ask.threads("measure_classes")
+    resources:
+        **ask.resources("measure_classes"),
+    params:
+        identity=ask.identity("cams"),
+    script:
+        "../workflow_scripts/measure_classes.py"
+
+
+rule balance_classes:
+    input:
+        **ask.index("cams"),
+        drawn=ask.upstream_shard("cams", "drawn"),
+        powers=f"{FOLDER}/cams/{{artifact}}/powers.json",
+    output:
+        shard=f"{FOLDER}/cams/{{artifact}}/shards/{{shard}}-of-{{shards}}.h5",
+    log:
+        ask.log("balance_classes/{artifact}.{shard}-of-{shards}"),
+    benchmark:
+        ask.benchmark("balance_classes/{artifact}.{shard}-of-{shards}")
+    wildcard_constraints:
+        artifact=ask.names("cams", lambda parameters: "balance_classes" in parameters),
+    conda:
+        "../envs/wsss.yaml"
+    threads: ask.threads("balance_classes")
+    resources:
+        **ask.resources("balance_classes"),
+    params:
+        identity=ask.identity("cams"),
+    script:
+        "../workflow_scripts/balance_classes.py"
 
 
 # Only for the report: no map depends on these two.

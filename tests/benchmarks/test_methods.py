@@ -54,4 +54,4 @@ def test_the_tables_hold_means_spreads_and_paired_differences(plan, monkeypatch)
     assert "| cgnet | 57.0 ± 2.8 |" in text  # 55 and 59
     assert "| cgnet | 52.0 ± 1.4 | +5.0 ± 1.4 | +4.0 +6.0 |" in text
     assert "| cgnet_without_erasing | 52.0 ± 1.4 | -5.0 ± 1.4 | -4.0 -6.0 |" in text
-    assert re.search(r"\d+ cores", text) and "500 training and 150 validation images of 96 pixels" in text
+    assert re.search(r"\d+ cores", text) and "450 training and 150 validation images of 96 pixels" in text

@@ -130,7 +130,7 @@ def test_without_long_side_artifacts_keep_the_digests_from_before_there_was_such
     def voc(raw):
         raw["dataset"] = {"name": "voc12", "root": "voc", "splits": {"test": "test"}}
 
-    assert plan_of().dataset.name == "voc-58eb0cfdbd"  # revision 2 of the drawings
+    assert plan_of().dataset.name == "voc-b967ec97c1"  # revision 2 of the drawings, 450 images
     plan = plan_of(voc)
     assert plan.dataset.name == "voc-d2bb0e3ee0"
     assert {a.name for a in plan.artifacts("test_images")} == {"voc-3f40b98f68"}
@@ -155,6 +155,27 @@ def test_climbs_are_recorded_of_advcams_variants_and_upstream_of_nothing():
     assert stages_that_changed(lambda raw: raw.update(report={"climbs": 5})) == {"climb"}
     assert stages_that_changed(lambda raw: raw.update(report={"images": 5})) == set()
     assert plan_of(lambda raw: raw.update(report={"climbs": 0})).climbs == {}
+
+
+def test_balanced_maps_are_made_from_the_same_drawn_ones():
+    def balance(value):
+        return lambda raw: raw["cams"]["advcam"].update(balance_classes=value)
+
+    plain, balanced = plan_of(), plan_of(balance(True))
+    cams = balanced.experiments["advcam"]["cams"]
+    assert cams.upstream["drawn"] == plain.experiments["advcam"]["cams"] != cams
+    assert balanced.climbs == plain.climbs
+    assert stages_that_changed(balance(False)) == set()
+    assert stages_that_changed(balance(True)) == STAGES - {
+        *("generated", "dataset", "masks", "backbone", "classifier", "climb", "threshold")
+    }
+
+
+def test_scores_after_every_step_are_of_the_drawn_maps():
+    def score(**more):
+        return plan_of(lambda raw: raw["cams"]["advcam"].update(score_every_step=True, **more)).climb_scores["advcam"]
+
+    assert score(balance_classes=True) == score()
 
 
 def test_seeds_are_scored_after_every_step_where_asked_and_no_map_changes():
@@ -540,8 +561,8 @@ def test_largefov_starts_from_vgg16s_fully_connected_layers_as_the_paper_does(se
 
 def test_said_or_by_default_it_is_the_same_segmenter_and_with_random_layers_the_one_from_before():
     assert largefov_of().name == largefov_of(fully_connected="vgg16").name
-    # The digest from before there was such a key, when these layers were always random (drawings: revision 2).
-    assert largefov_of(fully_connected="random").name == "masks-largefov-6c4ad3595f"
+    # The digest from before there was such a key, when these layers were always random (of 450 drawings, revision 2).
+    assert largefov_of(fully_connected="random").name == "masks-largefov-349a93cc3d"
     with pytest.raises(ConfigError, match=r"largefov\.fully_connected: vgg16 is for a trunk that starts from"):
         largefov_of(fully_connected="vgg16", trunk={"weights": "scratch"})
     with pytest.raises(ConfigError, match="'channels' must divide that, not be 1000"):

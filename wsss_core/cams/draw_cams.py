@@ -38,8 +38,11 @@ def draw_cams(
         The maps, on the host; a notebook shows them as pictures.
 
     Raises:
-        UserError: the image cannot be read, or the classifier does not know a class.
+        UserError: the image cannot be read, the classifier does not know a class, or the settings have
+            ``balance_classes``, which needs the maps of many images.
     """
+    if settings.balance_classes:
+        raise UserError("'balance_classes' needs the maps of all training images: leave it out to draw one image's")
     pixels = image if isinstance(image, np.ndarray) else read_image(image)
     chosen = _found(classifier, pixels) if classes is None else _positions(classifier, classes)
     method = CAM_METHODS.find(settings.method)  # type: ignore[attr-defined]

@@ -108,6 +108,8 @@ STAGES: dict[str, Stage] = {
 
 _SCORING: dict[str, RuleResources] = {
     "score_classifier": _gpu(4),
+    "measure_classes": _cpu(2),
+    "balance_classes": _cpu(2),
     "score_cams": _cpu(2),
     "score_label_maps": _cpu(2),
     "predict_with_probabilities": _gpu(12),

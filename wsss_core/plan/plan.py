@@ -78,10 +78,13 @@ class Plan(BasePlan):
     def _plan_cams(self, name: str) -> Artifact:
         settings = self.config.cams[name]
         # The threshold does not change the maps: seeds are scored at every threshold at once.
-        for_scores = {"threshold", "score_every_step"}
-        parameters = {**settings.model_dump(mode="json", exclude={"classifier", *for_scores}), **_extension(settings)}
+        excluded = {"classifier", "threshold", "score_every_step", "balance_classes"}
+        parameters = {**settings.model_dump(mode="json", exclude=excluded), **_extension(settings)}
         upstream = {"dataset": self.dataset, "classifier": self._plan_classifier(settings.classifier)}
-        return self.add("cams", name, parameters, upstream)
+        drawn = self.add("cams", name, parameters, upstream)
+        if not settings.balance_classes:
+            return drawn
+        return self.add("cams", name, {**parameters, "balance_classes": True}, {**upstream, "drawn": drawn})
 
     def _plan_start(self, settings: Any) -> Artifact:
         """The artifact whose weights a later network's trunk starts from."""

@@ -20,8 +20,9 @@ def plan_climbs(plan: BasePlan, experiments: Experiments) -> dict[str, Artifact]
         images = plan.config.report.climbs
         if images > 0 and variant is not None and type(plan.config.cams[variant]) is AdvCams:
             cams = stages["cams"]
-            parameters = {"images": images, "cams": dict(cams.parameters)}
-            climbs[name] = plan.add("climb", cams.variant, parameters, cams.upstream)
+            drawn = cams.upstream.get("drawn", cams)  # a climb's maps are those before classes are balanced
+            parameters = {"images": images, "cams": dict(drawn.parameters)}
+            climbs[name] = plan.add("climb", cams.variant, parameters, drawn.upstream)
     return climbs
 
 
@@ -53,6 +54,7 @@ def plan_climb_scores(plan: BasePlan, experiments: Experiments) -> dict[str, Art
                     f"'{settings.method}' is an extension's; leave it out, or set it to false"
                 )
             cams = stages["cams"]
+            cams = cams.upstream.get("drawn", cams)
             parameters: dict[str, Any] = {"cams": dict(cams.parameters)}
             if plan.config.dataset.scored_list is not None:
                 parameters["scored_list"] = plan.config.dataset.scored_list
