@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: demo install test test-slow test-slurm check bench bench-gpu gpu-check gpu-check-wheels format clean update-constraints
 
-demo: $(INSTALLED)  ## Every step on generated images, on the CPU: 6 to 7 minutes on two cores.
+demo: $(INSTALLED)  ## Every step on generated images, on the CPU: 5 to 8 minutes on two cores.
 	$(BIN)/snakemake --quiet rules
 
 install: $(INSTALLED)  ## Only the environment, in .venv.

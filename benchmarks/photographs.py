@@ -58,7 +58,7 @@ def configuration(
 
     Args:
         methods: the content of ``configs/voc12-laptop.yaml``.
-        recipe: the content of ``configs/folder-cpu.yaml``, which here uses AdvCAM's class maps from ``methods``.
+        recipe: the content of ``configs/folder-cpu.yaml``, whose class maps are those of AdvCAM in ``methods``, balanced.
         folder: the photographs.
         seed: of all trainings.
         results: folder for all results.
@@ -78,8 +78,9 @@ def configuration(
     classifiers["control"] = {"extends": "ordinary", "start_from": "ordinary", "optimisation": {"epochs": epochs}}
     cams["control"] = {"extends": "cam", "classifier": "control"}
     cams["cam_of_advcam"] = {"extends": "cam", "scales": cams["advcam"]["scales"]}
+    cams[RECIPE] = copy.deepcopy(recipe["cams"]["advcam"])
     ends = {"segmenter": "deeplab"}
-    whole = {RECIPE: {"cams": "advcam", "affinity": "irn", **ends}, "full": {"labels": "masks", **ends}}
+    whole = {RECIPE: {"cams": RECIPE, "affinity": "irn", **ends}, "full": {"labels": "masks", **ends}}
     chosen = [name for name in METHODS if name in only]
     compared = dict.fromkeys([*chosen, *(CONTROLS[name] for name in chosen if name in CONTROLS)])
     config["experiments"] = {**(whole if RECIPE in only else {}), **{name: {"cams": name} for name in compared}}
