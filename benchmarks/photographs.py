@@ -58,7 +58,7 @@ def configuration(
 
     Args:
         methods: the content of ``configs/voc12-laptop.yaml``.
-        recipe: the content of ``configs/folder-cpu.yaml``, whose class maps are those of AdvCAM in ``methods``, balanced.
+        recipe: the content of ``configs/folder-cpu.yaml``: its class maps are AdvCAM's of ``methods``, balanced.
         folder: the photographs.
         seed: of all trainings.
         results: folder for all results.

@@ -33,6 +33,7 @@ rule make_report:
         classifiers=descriptions.files_of_classifiers(ask),
         repeats=comparison.files_of_repeats(ask),
         climbs=[climb.path("climb.h5") for climb in ask.plan.climbs.values()],
+        climb_thresholds=[chosen.path("threshold.json") for chosen in ask.plan.climb_thresholds.values()],
         climb_scores=ask.climb_scores(),
         erasings=[erasing.path("erasing.h5") for erasing in ask.plan.erasings.values()],
     output:

@@ -1,4 +1,4 @@
-"""Rule measure_classes: for each class, the power that makes its maps as high as those of all classes."""
+"""Rule measure_classes: for each class, the power that makes its maps about as high as all others."""
 
 from pathlib import Path
 

@@ -58,6 +58,11 @@ def test_experiments_that_differ_only_in_seeds_repeat_each_other():
     assert repeat["scores"] == rules.score_files(rules.stages["again"])
 
 
+def test_a_balanced_cam_is_not_the_plain_one():
+    rules = ruled(lambda raw: raw["cams"]["cam"].update(balance_classes=True))
+    assert not described_comparison(rules)["cam"]["plain_cam"]
+
+
 @pytest.mark.parametrize(("name", "plain"), [("cam", True), ("advcam", False), ("cgnet", False), ("full", False)])
 def test_the_plain_cam_is_an_ordinary_classifiers_own_maps(name, plain):
     described = described_comparison(ruled())[name]

@@ -9,7 +9,7 @@ from wsss_core.config import ConfigError, load_config, read_yaml, stages
 from wsss_core.config.stage_settings import stage_settings
 from wsss_core.errors import UserError
 from wsss_core.jobs.job import Job
-from wsss_core.plan.descriptions import described_climb_scores
+from wsss_core.plan.descriptions import described_climb_scores, described_climbs
 from wsss_core.plan.plan import Plan
 
 SUBMITTED = {"test_images", "test_predictions", "voc_submission"}
@@ -169,6 +169,19 @@ def test_balanced_maps_are_made_from_the_same_drawn_ones():
     assert stages_that_changed(balance(True)) == STAGES - {
         *("generated", "dataset", "masks", "backbone", "classifier", "climb", "threshold")
     }
+
+
+def test_a_climb_of_balanced_maps_has_a_threshold_that_is_chosen_for_the_drawn_ones():
+    def planned(threshold):
+        return plan_of(lambda raw: raw["cams"]["advcam"].update(balance_classes=True, threshold=threshold))
+
+    plan = planned({"rule": "mean_and_deviation"})
+    cams = plan.experiments["advcam"]["cams"]
+    assert plan.climb_thresholds["advcam"].upstream == {"maps": cams.upstream["drawn"]}
+    assert plan.experiments["advcam"]["seed_threshold"].upstream == {"maps": cams}
+    (climb,) = described_climbs(SimpleNamespace(plan=plan, config=plan.config)).values()
+    assert climb["threshold"]["file"] == plan.climb_thresholds["advcam"].path("threshold.json")
+    assert planned(0.4).climb_thresholds == {} and plan_of().climb_thresholds == {}
 
 
 def test_scores_after_every_step_are_of_the_drawn_maps():

@@ -64,3 +64,6 @@ def test_its_scores_are_in_the_summary(balanced):
     summary = pandas.read_csv(workflow.results / "summary.csv").set_index("experiment")
     assert summary.loc["level", ["seed", "seed_oracle", "pseudo_labels"]].gt(0).all()
     assert summary.loc["level", "seed_oracle"] != summary.loc["advcam", "seed_oracle"]
+    for figure in ("seed", "pseudo_labels"):
+        assert summary.loc["level", f"{figure}_seen_at"].endswith(", classes balanced")
+        assert "balanced" not in str(summary.loc["advcam", f"{figure}_seen_at"])

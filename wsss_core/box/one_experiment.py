@@ -82,7 +82,7 @@ def packed_artifacts(plan: Plan, with_maps: bool) -> list[Artifact]:
 
 def own_files(artifact: Artifact) -> list[str]:
     """The files of an artifact that are not maps: every box has all of them."""
-    return list(STAGES[artifact.stage].files)
+    return [*STAGES[artifact.stage].files, *(["powers.json"] if "drawn" in artifact.upstream else [])]
 
 
 def scores_are_there(plan: Plan) -> bool:

@@ -42,7 +42,10 @@ def draw_cams(
             ``balance_classes``, which needs the maps of many images.
     """
     if settings.balance_classes:
-        raise UserError("'balance_classes' needs the maps of all training images: leave it out to draw one image's")
+        raise UserError(
+            "'balance_classes' needs the maps of all training images: leave it out to draw one image's, and raise "
+            "them to the powers in the experiment's cams/powers.json"
+        )
     pixels = image if isinstance(image, np.ndarray) else read_image(image)
     chosen = _found(classifier, pixels) if classes is None else _positions(classifier, classes)
     method = CAM_METHODS.find(settings.method)  # type: ignore[attr-defined]

@@ -20,8 +20,9 @@ class Cams(Guesses):
     """The seed's background score: a pixel whose largest CAM value is not above it is background. The maps do not
     depend on it; the seed's score, the CRF-refined seed and everything that uses ``times_seed_threshold`` do."""
     balance_classes: bool = Field(False, exclude_if=lambda balanced: not balanced)
-    """Raise each class's maps to a power that makes their values as high as those of all maps, so that one threshold
-    fits all classes. Needs no masks."""
+    """Raise each class's maps to a power that makes their values about as high as the largest values in all images, so
+    that one threshold fits all classes better. Needs no masks. The best threshold becomes another one: choose it again,
+    or by the rule."""
     high_res: bool = True
     """Keep the maps at image size as well as at a quarter of it."""
     precision: Literal["float16", "float32"] = "float16"

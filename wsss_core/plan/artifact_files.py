@@ -89,6 +89,8 @@ class ArtifactFiles:
         files = [artifact.path(file) for file in stage.files]
         if artifact.stage == "dataset":
             files += self.shrunken
+        if "drawn" in artifact.upstream:
+            files.append(artifact.path("powers.json"))
         if stage.shards is not None:
             files += self.shard_paths(artifact)
         if artifact.parameters.get("keep_probabilities"):

@@ -30,7 +30,9 @@ def described_comparison(rules: Rules) -> dict[str, dict[str, Any]]:
         cams = rules.config.cams[settings.cams] if settings.cams else None
         classifier = rules.config.classifiers[cams.classifier] if cams else None
         compared[name] = {
-            "plain_cam": type(cams) is MultiscaleCams and type(classifier) is OrdinaryClassifier,
+            "plain_cam": type(cams) is MultiscaleCams
+            and type(classifier) is OrdinaryClassifier
+            and not cams.balance_classes,
             "chain": [settings.affinity, settings.segmenter],
             "trunk": classifier.backbone if classifier else None,
             "same": [other for other in others if other not in rules.points],

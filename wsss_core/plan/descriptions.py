@@ -174,13 +174,18 @@ def described_erasings(rules: Rules) -> dict[str, str]:
     return {variant: erasing.path("erasing.h5") for variant, erasing in rules.plan.erasings.items()}
 
 
+def _threshold_of_climb(rules: Rules, name: str) -> dict[str, Any]:
+    """The threshold of the maps that an experiment's climb draws: the seed's, or if classes are balanced, their own."""
+    chosen = rules.plan.climb_thresholds.get(name, rules.plan.experiments[name].get("seed_threshold"))
+    return described_threshold(rules.config.cams[str(rules.config.experiments[name].cams)].threshold, chosen)
+
+
 def described_climb_scores(rules: Rules) -> dict[str, dict[str, Any]]:
     """By CAM variant, the seed's scores after every step of its climb, and the seed's threshold."""
     scored = {}
     for name, artifact in rules.plan.climb_scores.items():
         variant = str(rules.config.experiments[name].cams)
-        chosen = rules.plan.experiments[name].get("seed_threshold")
-        threshold = described_threshold(rules.config.cams[variant].threshold, chosen)
+        threshold = _threshold_of_climb(rules, name)
         files = {"scores": artifact.path("scores.csv"), "amplification": artifact.path("amplification.csv")}
         scored[variant] = {**files, "threshold": threshold}
     return scored
@@ -197,7 +202,6 @@ def described_climbs(rules: Rules) -> dict[str, dict[str, Any]]:
     climbs = {}
     for name, climb in rules.plan.climbs.items():
         variant = str(rules.config.experiments[name].cams)
-        chosen = rules.plan.experiments[name].get("seed_threshold")
-        threshold = described_threshold(rules.config.cams[variant].threshold, chosen)
+        threshold = _threshold_of_climb(rules, name)
         climbs[variant] = {"file": climb.path("climb.h5"), "threshold": threshold}
     return climbs

@@ -39,6 +39,8 @@ class Plan(BasePlan):
         """By classifier, the artifact with the erasings that the report shows."""
         self.climb_scores = plan_climb_scores(self, self.experiments) if alone else {}
         """By experiment whose settings ask for them, the artifact with the seed's scores after every step."""
+        self.climb_thresholds = self._plan_climb_thresholds()
+        """By experiment with a climb and balanced maps: the choice of the drawn maps' threshold, if one is chosen."""
 
     def voc_submissions(self) -> dict[str, Artifact]:
         """The archives for the VOC server, by experiment.
@@ -156,6 +158,15 @@ class Plan(BasePlan):
             parameters["scored_list"] = self.config.dataset.scored_list
         by_masks = {} if choice.rule is not None else {"masks": self.masks}
         return self.add("threshold", maps.variant, parameters, {"maps": maps, **by_masks})
+
+    def _plan_climb_thresholds(self) -> dict[str, Artifact]:
+        chosen = {}
+        for name in {**self.climbs, **self.climb_scores}:
+            drawn = self.experiments[name]["cams"].upstream.get("drawn")
+            threshold = self.config.cams[str(self.config.experiments[name].cams)].threshold
+            if drawn is not None and threshold.fixed is None:
+                chosen[name] = self._plan_threshold(threshold, drawn)
+        return chosen
 
     def _plan_pseudo_labels(self, experiment: Experiment, stages: dict[str, Artifact]) -> None:
         assert experiment.cams is not None

@@ -180,7 +180,8 @@ class Rules(JobNeeds, ArtifactFiles, UsersFiles):
     def conditions_of_climb(self, wildcards: Wildcards) -> dict[str, str]:
         """The conditions of a scored climb's maps, in words."""
         scored = next(name for name, artifact in self.plan.climb_scores.items() if artifact.name == wildcards.artifact)
-        return score_conditions(self.plan.experiments[scored]["cams"], self.config.dataset.scored_list)
+        cams = self.plan.experiments[scored]["cams"]
+        return score_conditions(cams.upstream.get("drawn", cams), self.config.dataset.scored_list)
 
     def voc_submissions(self, wildcards: Wildcards) -> list[str]:
         """The archives for the VOC server of all experiments.

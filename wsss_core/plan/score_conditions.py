@@ -62,7 +62,7 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None, scored_
     conditions = {
         "split": _split_in_words(artifact, "train", scored_list),
         "background": _background_of(artifact),
-        "seen_at": _seen_at(cams.parameters),
+        "seen_at": _seen_at(cams.parameters) + (", classes balanced" if "balance_classes" in cams.parameters else ""),
         "crf": _crf_in_words(artifact),
     }
     if artifact.stage == "pseudo_labels":
