@@ -80,11 +80,6 @@ def packed_artifacts(plan: Plan, with_maps: bool) -> list[Artifact]:
     return [artifact for artifact in artifacts if with_maps or artifact.stage not in FOR_PEOPLE_ONLY]
 
 
-def own_files(artifact: Artifact) -> list[str]:
-    """The files of an artifact that are not maps: every box has all of them."""
-    return [*STAGES[artifact.stage].files, *(["powers.json"] if "drawn" in artifact.upstream else [])]
-
-
 def scores_are_there(plan: Plan) -> bool:
     """Whether there are scores. The data set's masks may be on another machine."""
     return any(

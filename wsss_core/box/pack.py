@@ -26,7 +26,7 @@ from wsss_core.box.contents import (
     digest_of,
 )
 from wsss_core.box.model_card import model_card
-from wsss_core.box.one_experiment import needed_files, own_files, packed_artifacts, scores_are_there, settings_of
+from wsss_core.box.one_experiment import needed_files, packed_artifacts, scores_are_there, settings_of
 from wsss_core.config.loading import unknown_name
 from wsss_core.config.root import Config
 from wsss_core.config.stages import STAGES
@@ -35,6 +35,7 @@ from wsss_core.datasets.label_maps import read_label_manifest
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path, scratch_folder, write_json, write_text
 from wsss_core.jobs.progress import Progress
+from wsss_core.plan.artifacts import own_files
 from wsss_core.plan.descriptions import described, described_maps
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.rules import Rules

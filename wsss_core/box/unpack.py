@@ -25,11 +25,12 @@ from wsss_core.box.contents import (
     check_name,
     digest_of,
 )
-from wsss_core.box.one_experiment import needed_files, own_files, packed_artifacts
+from wsss_core.box.one_experiment import needed_files, packed_artifacts
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import TEMPORARY_MARK, atomic_path, temporary_end, write_text
 from wsss_core.files.writable import check_file_can_be_written
 from wsss_core.jobs.progress import progress
+from wsss_core.plan.artifacts import own_files
 from wsss_core.plan.experiments import listed_links, relative_links
 from wsss_core.plan.rules import Rules, directories
 

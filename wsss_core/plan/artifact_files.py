@@ -9,7 +9,7 @@ from typing import Any
 from wsss_core.config import Config
 from wsss_core.config.stages import STAGES
 from wsss_core.files.shards import shard_names
-from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.artifacts import Artifact, own_files
 from wsss_core.plan.of_wildcards import OfWildcards, Wildcards, with_signature
 from wsss_core.plan.plan import Plan
 
@@ -86,11 +86,9 @@ class ArtifactFiles:
     def final_files(self, artifact: Artifact) -> list[str]:
         """The files that make an artifact complete."""
         stage = STAGES[artifact.stage]
-        files = [artifact.path(file) for file in stage.files]
+        files = [artifact.path(file) for file in own_files(artifact)]
         if artifact.stage == "dataset":
             files += self.shrunken
-        if "drawn" in artifact.upstream:
-            files.append(artifact.path("powers.json"))
         if stage.shards is not None:
             files += self.shard_paths(artifact)
         if artifact.parameters.get("keep_probabilities"):

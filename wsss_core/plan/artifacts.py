@@ -73,6 +73,17 @@ class Artifact:
         }
 
 
+def drawn_maps(cams: Artifact) -> Artifact:
+    """The class maps before their classes were balanced: ``cams`` itself if they were not."""
+    return cams.upstream.get("drawn", cams)
+
+
+def own_files(artifact: Artifact) -> list[str]:
+    """Names of the files that make an artifact complete, besides those of its shards."""
+    powers = [] if drawn_maps(artifact) is artifact else ["powers.json"]
+    return [*STAGES[artifact.stage].files, *powers]
+
+
 def refinement_of(artifact: Artifact) -> Crf | Averaging | None:
     """The refinement of the scores that an artifact's label maps were made from."""
     key = {"affinity_labels": "labels", "pseudo_labels": "pseudo_labels"}.get(artifact.stage)

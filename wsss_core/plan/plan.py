@@ -12,7 +12,7 @@ from wsss_core.config.refinement import LearnedAffinity, TrainingFreeAffinity
 from wsss_core.config.segmentation import LargeFov
 from wsss_core.config.stages import STAGES
 from wsss_core.config.trunk_description import describe_trunk
-from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.artifacts import Artifact, drawn_maps
 from wsss_core.plan.base_plan import BasePlan
 from wsss_core.plan.records import plan_climb_scores, plan_climbs, plan_erasings
 from wsss_core.plan.submissions import check_submissions, plan_submissions
@@ -162,10 +162,10 @@ class Plan(BasePlan):
     def _plan_climb_thresholds(self) -> dict[str, Artifact]:
         chosen = {}
         for name in {**self.climbs, **self.climb_scores}:
-            drawn = self.experiments[name]["cams"].upstream.get("drawn")
+            cams = self.experiments[name]["cams"]
             threshold = self.config.cams[str(self.config.experiments[name].cams)].threshold
-            if drawn is not None and threshold.fixed is None:
-                chosen[name] = self._plan_threshold(threshold, drawn)
+            if drawn_maps(cams) is not cams and threshold.fixed is None:
+                chosen[name] = self._plan_threshold(threshold, drawn_maps(cams))
         return chosen
 
     def _plan_pseudo_labels(self, experiment: Experiment, stages: dict[str, Artifact]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from wsss_core.config.cams import AdvCams
 from wsss_core.errors import UserError
-from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.artifacts import Artifact, drawn_maps
 from wsss_core.plan.base_plan import BasePlan
 
 Experiments = Mapping[str, Mapping[str, Artifact]]
@@ -19,10 +19,9 @@ def plan_climbs(plan: BasePlan, experiments: Experiments) -> dict[str, Artifact]
         variant = plan.config.experiments[name].cams
         images = plan.config.report.climbs
         if images > 0 and variant is not None and type(plan.config.cams[variant]) is AdvCams:
-            cams = stages["cams"]
-            drawn = cams.upstream.get("drawn", cams)  # a climb's maps are those before classes are balanced
-            parameters = {"images": images, "cams": dict(drawn.parameters)}
-            climbs[name] = plan.add("climb", cams.variant, parameters, drawn.upstream)
+            cams = drawn_maps(stages["cams"])
+            parameters = {"images": images, "cams": dict(cams.parameters)}
+            climbs[name] = plan.add("climb", cams.variant, parameters, cams.upstream)
     return climbs
 
 
@@ -53,8 +52,7 @@ def plan_climb_scores(plan: BasePlan, experiments: Experiments) -> dict[str, Art
                     f"cams.{variant}.score_every_step: only 'method: advcam' itself can be scored after each step, but "
                     f"'{settings.method}' is an extension's; leave it out, or set it to false"
                 )
-            cams = stages["cams"]
-            cams = cams.upstream.get("drawn", cams)
+            cams = drawn_maps(stages["cams"])
             parameters: dict[str, Any] = {"cams": dict(cams.parameters)}
             if plan.config.dataset.scored_list is not None:
                 parameters["scored_list"] = plan.config.dataset.scored_list

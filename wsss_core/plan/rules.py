@@ -14,7 +14,7 @@ from wsss_core.datasets.formats import raw_dataset
 from wsss_core.errors import UserError
 from wsss_core.jobs.gpu_lease import computes_on_gpus
 from wsss_core.plan.artifact_files import ArtifactFiles
-from wsss_core.plan.artifacts import Artifact
+from wsss_core.plan.artifacts import Artifact, drawn_maps
 from wsss_core.plan.job_needs import JobNeeds
 from wsss_core.plan.of_wildcards import OfWildcards, Wildcards, with_signature
 from wsss_core.plan.places import unfit_places
@@ -180,8 +180,7 @@ class Rules(JobNeeds, ArtifactFiles, UsersFiles):
     def conditions_of_climb(self, wildcards: Wildcards) -> dict[str, str]:
         """The conditions of a scored climb's maps, in words."""
         scored = next(name for name, artifact in self.plan.climb_scores.items() if artifact.name == wildcards.artifact)
-        cams = self.plan.experiments[scored]["cams"]
-        return score_conditions(cams.upstream.get("drawn", cams), self.config.dataset.scored_list)
+        return score_conditions(drawn_maps(self.plan.experiments[scored]["cams"]), self.config.dataset.scored_list)
 
     def voc_submissions(self, wildcards: Wildcards) -> list[str]:
         """The archives for the VOC server of all experiments.

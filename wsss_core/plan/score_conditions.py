@@ -7,7 +7,7 @@ from wsss_core.config import Experiment
 from wsss_core.config.averaging import Averaging
 from wsss_core.config.background import BackgroundScore, PseudoLabelBackground, Threshold
 from wsss_core.config.refinement import PseudoLabels
-from wsss_core.plan.artifacts import Artifact, refinement_of
+from wsss_core.plan.artifacts import Artifact, drawn_maps, refinement_of
 from wsss_core.plan.background_in_words import background_in_words
 from wsss_core.plan.weights_in_words import initialisation_in_words
 
@@ -62,7 +62,7 @@ def score_conditions(artifact: Artifact, scored_list: str | None = None, scored_
     conditions = {
         "split": _split_in_words(artifact, "train", scored_list),
         "background": _background_of(artifact),
-        "seen_at": _seen_at(cams.parameters) + (", classes balanced" if "balance_classes" in cams.parameters else ""),
+        "seen_at": _seen_at(cams.parameters) + ("" if drawn_maps(cams) is cams else ", classes balanced"),
         "crf": _crf_in_words(artifact),
     }
     if artifact.stage == "pseudo_labels":
