@@ -125,9 +125,9 @@ rule link_experiment:
     input:
         ask.files_of_experiment,
     output:
-        links=f"{FOLDER}/experiments/{{experiment}}/links.json",
+        links=f"{FOLDER}/experiments/{{experiment}}/links-{{digest}}.json",
     log:
-        ask.log("link_experiment/{experiment}"),
+        ask.log("link_experiment/{experiment}-{digest}"),
     localrule: True
     conda:
         "../envs/wsss.yaml"

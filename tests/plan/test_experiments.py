@@ -5,17 +5,22 @@ from pathlib import Path
 import pytest
 
 from wsss_core.errors import UserError
-from wsss_core.plan.experiments import link_experiment, prune, unreferenced
+from wsss_core.plan.experiments import link_experiment, links_file, prune, unreferenced
 
 
 def test_links_lead_to_the_artifacts_and_follow_the_configuration(tmp_path):
     for name in ("cams/cam-1", "cams/cam-2", "affinity/a-1"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").write_text(name)
-    links = tmp_path / "experiments" / "x" / "links.json"
-    link_experiment(links, {"cams": str(tmp_path / "cams/cam-1"), "affinity": str(tmp_path / "affinity/a-1")})
-    assert (links.parent / "affinity" / "file").read_text() == "affinity/a-1"
-    link_experiment(links, {"cams": str(tmp_path / "cams/cam-2")})
+    artifacts = {"cams": str(tmp_path / "cams/cam-1"), "affinity": str(tmp_path / "affinity/a-1")}
+    earlier = links_file(tmp_path, "x", artifacts)
+    link_experiment(earlier, artifacts)
+    assert (earlier.parent / "affinity" / "file").read_text() == "affinity/a-1"
+    artifacts = {"cams": str(tmp_path / "cams/cam-2")}
+    links = links_file(tmp_path, "x", artifacts)
+    assert links.parent == earlier.parent == tmp_path / "experiments/x" and not links.exists()
+    link_experiment(links, artifacts)
+    assert links.exists() and not earlier.exists()
     assert (links.parent / "cams" / "file").read_text() == "cams/cam-2"
     assert not (links.parent / "affinity").is_symlink()
     assert list(json.loads(links.read_text())) == ["cams"]

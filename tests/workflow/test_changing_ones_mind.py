@@ -1,6 +1,7 @@
 import json
 import resource
 import shlex
+import shutil
 from dataclasses import replace
 
 import pandas
@@ -49,6 +50,18 @@ def test_a_changed_step_number_reruns_advcam_and_what_hangs_on_it_only(finished)
     made = [line for line in output.splitlines() if line.startswith("    output:")]
     assert made and not any("cams/cam-" in line for line in made)
     assert finished.planned() == {}
+
+
+def test_a_changed_configuration_is_noticed_without_snakemakes_records(finished, tmp_path):
+    """A colleague's clone that uses the same results, or a folder whose .snakemake was deleted."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(".snakemake"))
+    colleagues = replace(finished, folder=folder).changed()
+    assert colleagues.planned() == {}
+    colleagues.config["cams"]["advcam"]["threshold"] = 0.4
+    planned = colleagues.planned()
+    assert planned["make_affinity_labels"] == 1 and planned["summarise"] == planned["make_report"] == 1
+    assert planned["link_experiment"] == 1
 
 
 def test_a_changed_threshold_leaves_the_maps_alone(finished):
@@ -100,7 +113,8 @@ def test_prune_lists_what_nothing_refers_to(finished):
 
 
 def test_links_provenance_and_summary_show_what_was_done(finished):
-    links = json.loads((finished.results / "experiments/advcam/links.json").read_text())
+    (listed,) = (finished.results / "experiments/advcam").glob("links-*.json")
+    links = json.loads(listed.read_text())
     assert set(links) == {
         *(
             "classifier",

@@ -56,7 +56,7 @@ def times_as_made(plan: Plan, targets: Iterable[Path]) -> dict[Path, int]:
 def made_besides(rules: Rules, experiment: str) -> list[Path]:
     """The files that :func:`as_made` may write."""
     own = rules.plan.folder / "experiments" / experiment
-    return [own / "links.json", own / CARD, own / OVERVIEW, *map(rules.plan.folder.joinpath, PAGES)]
+    return [rules.links_file(experiment), own / CARD, own / OVERVIEW, *map(rules.plan.folder.joinpath, PAGES)]
 
 
 def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, targets: Iterable[Path]) -> None:
@@ -73,7 +73,7 @@ def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, ta
     """
     folder, stages = Path(rules.folder), rules.plan.experiments[experiment]
     _no_folder_younger_than_its_files(targets, rules.plan.folder)
-    links = folder / "experiments" / experiment / "links.json"
+    links = rules.links_file(experiment)
     if not _is_linked(links, relative_links(links, directories(stages))):
         link_experiment(links, directories(stages))
     if not links.with_name(CARD).exists() or links.with_name(CARD).read_text(encoding="utf-8") != card:

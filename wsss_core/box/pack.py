@@ -124,7 +124,7 @@ def _check_complete(rules: Rules, config: Config, experiment: str, with_maps: bo
     for role, artifact in plan.experiments[experiment].items():
         if artifact.digest != of_all[role].digest:
             raise RuntimeError(f"the settings of only '{experiment}' give another {role} than those of all experiments")
-    links = plan.folder / "experiments" / experiment / "links.json"
+    links = rules.links_file(experiment)
     missing = None if links.is_file() else links
     for artifact in packed_artifacts(plan, with_maps):
         files = rules.final_files(artifact) if with_maps else map(artifact.path, own_files(artifact))

@@ -113,9 +113,10 @@ def _check_complete(box: Path, rules: Rules, description: dict[str, Any]) -> Non
 
 def _check_links(rules: Rules, experiment: str) -> None:
     """Refuse to give an experiment's name to other results."""
-    links = rules.plan.folder / "experiments" / experiment / "links.json"
-    found = listed_links(links)
-    if found is not None and found != relative_links(links, directories(rules.plan.experiments[experiment])):
+    links = rules.links_file(experiment)
+    found = filter(None, map(listed_links, links.parent.glob("links*.json")))
+    wanted = relative_links(links, directories(rules.plan.experiments[experiment]))
+    if any(listed != wanted for listed in found):
         raise UserError(
             f"{links.parent}: exists already, and links to results of other settings; unpack into another folder "
             "(--folder, --results). Nothing was written"

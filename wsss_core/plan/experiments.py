@@ -1,6 +1,7 @@
 """Links from an experiment's name to its artifacts, and a list of what no experiment needs."""
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -14,19 +15,37 @@ from pathlib import Path
 from wsss_core.config.stages import STAGES
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import TEMPORARY_MARK, unfinished, write_json
+from wsss_core.plan.artifacts import DIGEST_LENGTH
 
 JOB_RECORDS = ("logs", "benchmarks")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 log = logging.getLogger(__name__)
 
 
+def links_file(folder: Path, experiment: str, artifacts: Mapping[str, str]) -> Path:
+    """The file that lists an experiment's links: ``<folder>/experiments/<experiment>/links-<digest>.json``.
+
+    Its name has a digest of the artifacts' names, so that Snakemake sees from the files alone when an experiment has
+    other artifacts than before, and makes the summary and the report again. Its own records may be in another folder,
+    as with a colleague's clone that uses the same results.
+
+    Args:
+        folder: ``results/<dataset>``.
+        experiment: its name.
+        artifacts: the directory of each stage's artifact.
+    """
+    names = {stage: os.path.basename(directory) for stage, directory in artifacts.items()}
+    digest = hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
+    return folder / "experiments" / experiment / f"links-{digest}.json"
+
+
 def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
     """Make relative links ``<stage>`` -> artifact next to ``links_json``, which lists them.
 
-    Links of an earlier configuration of the experiment are replaced or removed.
+    Links of an earlier configuration of the experiment, and their list, are replaced or removed.
 
     Args:
-        links_json: ``results/<dataset>/experiments/<experiment>/links.json``.
+        links_json: see :func:`links_file`.
         artifacts: the directory of each stage's artifact.
     """
     folder = links_json.parent
@@ -38,6 +57,9 @@ def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
     links = relative_links(links_json, artifacts)
     for stage, target in links.items():
         _link(folder / stage, target)
+    for earlier in folder.glob("links*.json"):
+        if earlier != links_json:
+            earlier.unlink(missing_ok=True)
     write_json(links_json, links)
 
 
@@ -47,7 +69,7 @@ def relative_links(links_json: Path, artifacts: Mapping[str, str]) -> dict[str, 
 
 
 def listed_links(links_json: Path) -> dict[str, str] | None:
-    """What the file lists now; None if it lists nothing."""
+    """What such a file lists now; None if it lists nothing."""
     try:
         listed = json.loads(links_json.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -97,11 +119,13 @@ def unreferenced(
 
 def _delete_records(folder: Path, artifact: Path) -> None:
     """Delete the logs (or benchmarks) of the jobs that made an artifact, an experiment's links or a sweep's table."""
-    rule = {"experiments": "link_experiment", "sweeps": "report_sweep"}.get(artifact.parent.name)
-    if rule is not None:
-        files = [folder / rule / f"{artifact.name}.log"]
+    name = escape(artifact.name)
+    if artifact.parent.name == "experiments":
+        files = list((folder / "link_experiment").glob(f"{name}-{DIGEST_LENGTH * '?'}.log"))
+    elif artifact.parent.name == "sweeps":
+        files = [folder / "report_sweep" / f"{artifact.name}.log"]
     else:  # the name ends in the artifact's digest, so only its own records match
-        files = list(folder.rglob(f"*{escape(artifact.name)}.*"))
+        files = list(folder.rglob(f"*{name}.*"))
     for file in files:
         file.unlink(missing_ok=True)
 
