@@ -7,6 +7,8 @@ from dataclasses import replace
 import pandas
 import pytest
 
+from wsss_core.plan.experiments import link_experiment
+
 pytestmark = pytest.mark.xdist_group("finished")
 
 ADVCAM_AND_ON = {
@@ -52,7 +54,7 @@ def test_a_changed_step_number_reruns_advcam_and_what_hangs_on_it_only(finished)
     assert finished.planned() == {}
 
 
-def test_a_changed_configuration_is_noticed_without_snakemakes_records(finished, tmp_path):
+def test_changed_artifacts_are_noticed_without_snakemakes_records(finished, tmp_path):
     """A colleague's clone that uses the same results, or a folder whose .snakemake was deleted."""
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(".snakemake"))
@@ -62,6 +64,10 @@ def test_a_changed_configuration_is_noticed_without_snakemakes_records(finished,
     planned = colleagues.planned()
     assert planned["make_affinity_labels"] == 1 and planned["summarise"] == planned["make_report"] == 1
     assert planned["link_experiment"] == 1
+    links = colleagues.results / "experiments/advcam/links-0123456789.json"
+    link_experiment(links, {"cams": str(colleagues.results / "cams/of-another-configuration-0123456789")})
+    again = replace(finished, folder=folder).planned()
+    assert again["link_experiment"] == again["summarise"] == again["make_report"] == 1 and not without_people(again)
 
 
 def test_a_changed_threshold_leaves_the_maps_alone(finished):

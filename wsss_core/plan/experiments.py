@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -14,11 +15,14 @@ from pathlib import Path
 
 from wsss_core.config.stages import STAGES
 from wsss_core.errors import UserError
-from wsss_core.files.atomic import TEMPORARY_MARK, unfinished, write_json
+from wsss_core.files.atomic import TEMPORARY_MARK, atomic_path, unfinished, write_json
 from wsss_core.plan.artifacts import DIGEST_LENGTH
 
 JOB_RECORDS = ("logs", "benchmarks")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+_LIST = re.compile(rf"links-[0-9a-f]{{{DIGEST_LENGTH}}}\.json")
+_OUTDATED = 1
+"""Seconds since 1970: when an outdated list says that it was written, so that Snakemake writes it again."""
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +46,8 @@ def links_file(folder: Path, experiment: str, artifacts: Mapping[str, str]) -> P
 def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
     """Make relative links ``<stage>`` -> artifact next to ``links_json``, which lists them.
 
-    Links of an earlier configuration of the experiment, and their list, are replaced or removed.
+    Links of another configuration of the experiment are replaced or removed. Its list is outdated, not deleted: a
+    colleague's run that is under way may need it.
 
     Args:
         links_json: see :func:`links_file`.
@@ -50,6 +55,7 @@ def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
     """
     folder = links_json.parent
     folder.mkdir(parents=True, exist_ok=True)
+    _outdate_others(links_json)  # first: whatever happens now, they are no longer right
     for link in folder.iterdir():
         # A temporary link belongs to another run that links the same experiment.
         if link.is_symlink() and link.name not in artifacts and not link.name.startswith(TEMPORARY_MARK):
@@ -57,15 +63,30 @@ def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
     links = relative_links(links_json, artifacts)
     for stage, target in links.items():
         _link(folder / stage, target)
-    for earlier in folder.glob("links*.json"):
-        if earlier != links_json:
-            earlier.unlink(missing_ok=True)
     write_json(links_json, links)
+    _outdate_others(links_json)  # again: another job may have linked the same experiment meanwhile
 
 
 def relative_links(links_json: Path, artifacts: Mapping[str, str]) -> dict[str, str]:
     """The content of ``links_json``: by stage, where its link leads."""
     return {stage: os.path.relpath(directory, links_json.parent) for stage, directory in artifacts.items()}
+
+
+def current_lists(folder: Path) -> list[Path]:
+    """The lists of an experiment's links in its folder that are not outdated; usually one."""
+    if not folder.is_dir():
+        return []
+    lists = [path for path in folder.iterdir() if _LIST.fullmatch(path.name) and path.is_file()]
+    return sorted(path for path in lists if path.stat().st_mtime > _OUTDATED)
+
+
+def _outdate_others(links_json: Path) -> None:
+    """Make other lists older than all artifacts; replaced, as others' files cannot be touched."""
+    for other in current_lists(links_json.parent):
+        if other != links_json:
+            with atomic_path(other) as temporary:
+                temporary.write_bytes(other.read_bytes())
+                os.utime(temporary, (_OUTDATED, _OUTDATED))
 
 
 def listed_links(links_json: Path) -> dict[str, str] | None:
@@ -121,7 +142,7 @@ def _delete_records(folder: Path, artifact: Path) -> None:
     """Delete the logs (or benchmarks) of the jobs that made an artifact, an experiment's links or a sweep's table."""
     name = escape(artifact.name)
     if artifact.parent.name == "experiments":
-        files = list((folder / "link_experiment").glob(f"{name}-{DIGEST_LENGTH * '?'}.log"))
+        files = list((folder / "link_experiment").glob(f"{name}-{DIGEST_LENGTH * '[0-9a-f]'}.log"))
     elif artifact.parent.name == "sweeps":
         files = [folder / "report_sweep" / f"{artifact.name}.log"]
     else:  # the name ends in the artifact's digest, so only its own records match
