@@ -31,8 +31,11 @@ wildcard_constraints:
     stage="|".join(scored_stages(".csv")),  # stages whose label maps are scored
     listing=r"threshold|listed_masks",  # stages that use the masks of a list of images
     experiment=r"[A-Za-z0-9_.=@-]+",  # a name in `experiments`, or of a point of a sweep
-    digest=r"[0-9a-f]{10}",  # of the artifacts that an experiment links to
     sweep=r"[A-Za-z0-9_]+",  # a name in `sweeps`
+
+
+if workflow.is_main_process and (warning := ask.other_links()):
+    logger.warning(warning)
 
 
 include: "rules/dataset.smk"

@@ -125,9 +125,9 @@ rule link_experiment:
     input:
         ask.files_of_experiment,
     output:
-        links=f"{FOLDER}/experiments/{{experiment}}/links-{{digest}}.json",
+        links=f"{FOLDER}/experiments/{{experiment}}/links.json",
     log:
-        ask.log("link_experiment/{experiment}-{digest}"),
+        ask.log("link_experiment/{experiment}"),
     localrule: True
     conda:
         "../envs/wsss.yaml"

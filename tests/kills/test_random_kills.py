@@ -41,7 +41,7 @@ REPORTS = {
     "cams/*/scores.csv": "score_cams",
     "pseudo_labels/*/labels.scores.csv": "score_label_maps",
     "overview.png": "draw_overview",
-    "experiments/*/links-*.json": "link_experiment",
+    "experiments/*/links.json": "link_experiment",
     "summary.csv": "summarise",
 }
 """By file, the rule that makes it."""

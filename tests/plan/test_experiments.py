@@ -5,23 +5,17 @@ from pathlib import Path
 import pytest
 
 from wsss_core.errors import UserError
-from wsss_core.plan.experiments import current_lists, link_experiment, links_file, prune, unreferenced
+from wsss_core.plan.experiments import has_other_links, link_experiment, prune, unreferenced
 
 
 def test_links_lead_to_the_artifacts_and_follow_the_configuration(tmp_path):
     for name in ("cams/cam-1", "cams/cam-2", "affinity/a-1"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").write_text(name)
-    artifacts = {"cams": str(tmp_path / "cams/cam-1"), "affinity": str(tmp_path / "affinity/a-1")}
-    earlier = links_file(tmp_path, "x", artifacts)
-    link_experiment(earlier, artifacts)
-    assert (earlier.parent / "affinity" / "file").read_text() == "affinity/a-1"
-    artifacts = {"cams": str(tmp_path / "cams/cam-2")}
-    links = links_file(tmp_path, "x", artifacts)
-    assert links.parent == earlier.parent == tmp_path / "experiments/x" and not links.exists()
-    link_experiment(links, artifacts)
-    assert current_lists(links.parent) == [links]
-    assert earlier.stat().st_mtime == 1  # a run under way may need it
+    links = tmp_path / "experiments" / "x" / "links.json"
+    link_experiment(links, {"cams": str(tmp_path / "cams/cam-1"), "affinity": str(tmp_path / "affinity/a-1")})
+    assert (links.parent / "affinity" / "file").read_text() == "affinity/a-1"
+    link_experiment(links, {"cams": str(tmp_path / "cams/cam-2")})
     assert (links.parent / "cams" / "file").read_text() == "cams/cam-2"
     assert not (links.parent / "affinity").is_symlink()
     assert list(json.loads(links.read_text())) == ["cams"]
@@ -62,19 +56,19 @@ def test_a_file_system_without_symbolic_links_has_the_list(tmp_path, monkeypatch
     assert "has no symbolic links" in caplog.text
 
 
-def test_a_job_that_ends_early_leaves_no_list_that_counts(tmp_path):
-    artifacts = {"cams": str(tmp_path / "cams/cam-1"), "affinity": str(tmp_path / "affinity/a-1")}
-    links = links_file(tmp_path, "x", artifacts)
-    link_experiment(links, artifacts)
-    others = {"cams": str(tmp_path / "cams/cam-2"), "segmenter": str(tmp_path / "segmenter/s-1")}
-    (links.parent / "segmenter").mkdir()
-    (links.parent / "links-of-mine.json").write_text("{}")
-    with pytest.raises(UserError, match="segmenter: is a folder"):
-        link_experiment(links_file(tmp_path, "x", others), others)
-    assert current_lists(links.parent) == []
-    link_experiment(links, artifacts)
-    assert current_lists(links.parent) == [links]
-    assert (links.parent / "links-of-mine.json").stat().st_mtime > 1
+def test_links_of_another_configuration_are_recognised(tmp_path):
+    links = tmp_path / "experiments" / "x" / "links.json"
+    one = {"cams": str(tmp_path / "cams/cam-1"), "affinity": str(tmp_path / "affinity/a-1")}
+    other = {**one, "cams": str(tmp_path / "cams/cam-2")}
+    assert not has_other_links(links, one)  # none at all
+    link_experiment(links, one)
+    (links.parent / ".writing-cams-1a2b").symlink_to("of another run")
+    assert not has_other_links(links, one) and has_other_links(links, other)
+    (links.parent / "affinity").unlink()  # as on a file system without links
+    assert not has_other_links(links, one)
+    (links.parent / "cams").unlink()
+    (links.parent / "cams").symlink_to("../../cams/cam-2")  # a job for the other one was killed here
+    assert has_other_links(links, one) and has_other_links(links, other)
 
 
 def test_a_folder_in_a_links_place_is_named(tmp_path):
@@ -87,11 +81,9 @@ def test_a_folder_in_a_links_place_is_named(tmp_path):
 def test_prune_lists_and_deletes_only_what_no_experiment_needs(tmp_path, capsys):
     for name in ("cams/cam-1", "cams/cam-2", "experiments/cam", "experiments/new", "sweeps/old", "sweeps/steps"):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("logs/generate_cams", "logs/link_experiment", "logs/report_sweep"):
+    for name in ("logs/generate_cams", "logs/report_sweep"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "logs/report_sweep/old.log").write_text("")
-    for name in ("cam-0123456789", "cam-2-0123456789", "new-0123456789"):
-        (tmp_path / f"logs/link_experiment/{name}.log").write_text("")
     (tmp_path / "logs/generate_cams/cam-2.log").write_text("")
     (tmp_path / "logs/generate_cams/cam-1.log").write_text("")
     (tmp_path / "summary.md").write_text("")
@@ -107,8 +99,6 @@ def test_prune_lists_and_deletes_only_what_no_experiment_needs(tmp_path, capsys)
     prune(*arguments, delete=True)
     assert not (tmp_path / "cams/cam-2").exists() and not (tmp_path / "experiments/cam").exists()
     assert not (tmp_path / "logs/generate_cams/cam-2.log").exists()
-    kept = {path.name for path in (tmp_path / "logs/link_experiment").iterdir()}
-    assert kept == {"cam-2-0123456789.log", "new-0123456789.log"}
     assert not (tmp_path / "sweeps/old").exists() and not (tmp_path / "logs/report_sweep/old.log").exists()
     assert (tmp_path / "cams/cam-1").exists() and (tmp_path / "logs/generate_cams/cam-1.log").exists()
     assert (tmp_path / "summary.md").exists() and (tmp_path / "sweeps/steps").exists()

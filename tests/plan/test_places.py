@@ -104,7 +104,6 @@ def test_the_margin_is_enough_for_every_log(folder):
         "listing": "listed_masks",
         "shard": "000",
         "shards": "000",
-        "digest": 10 * "0",
     }
     around = [name.format(artifact="", experiment="", sweep="", **longest) + ".log" for name in names]
     assert len(around) > 20 and max(map(len, around)) <= AROUND_A_NAME

@@ -10,7 +10,7 @@ from wsss_core.box.one_experiment import packed_artifacts, scores_are_there
 from wsss_core.config.differences import all_settings
 from wsss_core.files.atomic import atomic_path, write_text
 from wsss_core.plan.descriptions import described_artifacts, described_classifiers, described_experiments
-from wsss_core.plan.experiments import current_lists, link_experiment, listed_links, relative_links
+from wsss_core.plan.experiments import link_experiment, listed_links, relative_links
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.rules import Rules, directories
 from wsss_core.report.make_report import Run, make_report
@@ -56,7 +56,7 @@ def times_as_made(plan: Plan, targets: Iterable[Path]) -> dict[Path, int]:
 def made_besides(rules: Rules, experiment: str) -> list[Path]:
     """The files that :func:`as_made` may write."""
     own = rules.plan.folder / "experiments" / experiment
-    return [rules.links_file(experiment), own / CARD, own / OVERVIEW, *map(rules.plan.folder.joinpath, PAGES)]
+    return [own / "links.json", own / CARD, own / OVERVIEW, *map(rules.plan.folder.joinpath, PAGES)]
 
 
 def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, targets: Iterable[Path]) -> None:
@@ -73,7 +73,7 @@ def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, ta
     """
     folder, stages = Path(rules.folder), rules.plan.experiments[experiment]
     _no_folder_younger_than_its_files(targets, rules.plan.folder)
-    links = rules.links_file(experiment)
+    links = folder / "experiments" / experiment / "links.json"
     if not _is_linked(links, relative_links(links, directories(stages))):
         link_experiment(links, directories(stages))
     if not links.with_name(CARD).exists() or links.with_name(CARD).read_text(encoding="utf-8") != card:
@@ -112,7 +112,7 @@ def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, ta
 
 def _is_linked(links: Path, wanted: dict[str, str]) -> bool:
     there = {link.name: os.readlink(link) for link in links.parent.glob("*") if link.is_symlink()}
-    return links in current_lists(links.parent) and listed_links(links) == wanted == there
+    return listed_links(links) == wanted == there
 
 
 def _no_folder_younger_than_its_files(targets: Iterable[Path], results: Path) -> None:

@@ -37,7 +37,6 @@ from wsss_core.files.atomic import atomic_path, scratch_folder, write_json, writ
 from wsss_core.jobs.progress import Progress
 from wsss_core.plan.artifacts import own_files
 from wsss_core.plan.descriptions import described, described_maps
-from wsss_core.plan.experiments import current_lists
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.rules import Rules
 from wsss_core.plan.weights_in_words import sources_of_weights
@@ -125,8 +124,8 @@ def _check_complete(rules: Rules, config: Config, experiment: str, with_maps: bo
     for role, artifact in plan.experiments[experiment].items():
         if artifact.digest != of_all[role].digest:
             raise RuntimeError(f"the settings of only '{experiment}' give another {role} than those of all experiments")
-    links = rules.links_file(experiment)
-    missing = None if links in current_lists(links.parent) else links
+    links = plan.folder / "experiments" / experiment / "links.json"
+    missing = None if links.is_file() else links
     for artifact in packed_artifacts(plan, with_maps):
         files = rules.final_files(artifact) if with_maps else map(artifact.path, own_files(artifact))
         missing = missing or next((Path(file) for file in files if not Path(file).is_file()), None)

@@ -31,7 +31,7 @@ from wsss_core.files.atomic import TEMPORARY_MARK, atomic_path, temporary_end, w
 from wsss_core.files.writable import check_file_can_be_written
 from wsss_core.jobs.progress import progress
 from wsss_core.plan.artifacts import own_files
-from wsss_core.plan.experiments import current_lists, listed_links, relative_links
+from wsss_core.plan.experiments import listed_links, relative_links
 from wsss_core.plan.rules import Rules, directories
 
 LARGEST_TEXT = 1 << 26
@@ -113,10 +113,9 @@ def _check_complete(box: Path, rules: Rules, description: dict[str, Any]) -> Non
 
 def _check_links(rules: Rules, experiment: str) -> None:
     """Refuse to give an experiment's name to other results."""
-    links = rules.links_file(experiment)
-    found = filter(None, map(listed_links, current_lists(links.parent)))
-    wanted = relative_links(links, directories(rules.plan.experiments[experiment]))
-    if any(listed != wanted for listed in found):
+    links = rules.plan.folder / "experiments" / experiment / "links.json"
+    found = listed_links(links)
+    if found is not None and found != relative_links(links, directories(rules.plan.experiments[experiment])):
         raise UserError(
             f"{links.parent}: exists already, and links to results of other settings; unpack into another folder "
             "(--folder, --results). Nothing was written"

@@ -1,11 +1,9 @@
 """Links from an experiment's name to its artifacts, and a list of what no experiment needs."""
 
 import errno
-import hashlib
 import json
 import logging
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -15,47 +13,24 @@ from pathlib import Path
 
 from wsss_core.config.stages import STAGES
 from wsss_core.errors import UserError
-from wsss_core.files.atomic import TEMPORARY_MARK, atomic_path, unfinished, write_json
-from wsss_core.plan.artifacts import DIGEST_LENGTH
+from wsss_core.files.atomic import TEMPORARY_MARK, unfinished, write_json
 
 JOB_RECORDS = ("logs", "benchmarks")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
-_LIST = re.compile(rf"links-[0-9a-f]{{{DIGEST_LENGTH}}}\.json")
-_OUTDATED = 1
-"""Seconds since 1970: when an outdated list says that it was written, so that Snakemake writes it again."""
 log = logging.getLogger(__name__)
-
-
-def links_file(folder: Path, experiment: str, artifacts: Mapping[str, str]) -> Path:
-    """The file that lists an experiment's links: ``<folder>/experiments/<experiment>/links-<digest>.json``.
-
-    Its name has a digest of the artifacts' names, so that Snakemake sees from the files alone when an experiment has
-    other artifacts than before, and makes the summary and the report again. Its own records may be in another folder,
-    as with a colleague's clone that uses the same results.
-
-    Args:
-        folder: ``results/<dataset>``.
-        experiment: its name.
-        artifacts: the directory of each stage's artifact.
-    """
-    names = {stage: os.path.basename(directory) for stage, directory in artifacts.items()}
-    digest = hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
-    return folder / "experiments" / experiment / f"links-{digest}.json"
 
 
 def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
     """Make relative links ``<stage>`` -> artifact next to ``links_json``, which lists them.
 
-    Links of another configuration of the experiment are replaced or removed. Its list is outdated, not deleted: a
-    colleague's run that is under way may need it.
+    Links of an earlier configuration of the experiment are replaced or removed.
 
     Args:
-        links_json: see :func:`links_file`.
+        links_json: ``results/<dataset>/experiments/<experiment>/links.json``.
         artifacts: the directory of each stage's artifact.
     """
     folder = links_json.parent
     folder.mkdir(parents=True, exist_ok=True)
-    _outdate_others(links_json)  # first: whatever happens now, they are no longer right
     for link in folder.iterdir():
         # A temporary link belongs to another run that links the same experiment.
         if link.is_symlink() and link.name not in artifacts and not link.name.startswith(TEMPORARY_MARK):
@@ -64,7 +39,6 @@ def link_experiment(links_json: Path, artifacts: Mapping[str, str]) -> None:
     for stage, target in links.items():
         _link(folder / stage, target)
     write_json(links_json, links)
-    _outdate_others(links_json)  # again: another job may have linked the same experiment meanwhile
 
 
 def relative_links(links_json: Path, artifacts: Mapping[str, str]) -> dict[str, str]:
@@ -72,30 +46,26 @@ def relative_links(links_json: Path, artifacts: Mapping[str, str]) -> dict[str, 
     return {stage: os.path.relpath(directory, links_json.parent) for stage, directory in artifacts.items()}
 
 
-def current_lists(folder: Path) -> list[Path]:
-    """The lists of an experiment's links in its folder that are not outdated; usually one."""
-    if not folder.is_dir():
-        return []
-    lists = [path for path in folder.iterdir() if _LIST.fullmatch(path.name) and path.is_file()]
-    return sorted(path for path in lists if path.stat().st_mtime > _OUTDATED)
-
-
-def _outdate_others(links_json: Path) -> None:
-    """Make other lists older than all artifacts; replaced, as others' files cannot be touched."""
-    for other in current_lists(links_json.parent):
-        if other != links_json:
-            with atomic_path(other) as temporary:
-                temporary.write_bytes(other.read_bytes())
-                os.utime(temporary, (_OUTDATED, _OUTDATED))
-
-
 def listed_links(links_json: Path) -> dict[str, str] | None:
-    """What such a file lists now; None if it lists nothing."""
+    """What the file lists now; None if it lists nothing."""
     try:
         listed = json.loads(links_json.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
     return listed if isinstance(listed, dict) else None
+
+
+def has_other_links(links_json: Path, artifacts: Mapping[str, str]) -> bool:
+    """Whether a list, or a link next to it, does not lead to ``artifacts`` (see :func:`link_experiment`).
+
+    False if there is no list. A link job that was killed leaves the earlier list next to new links.
+    """
+    listed, wanted = listed_links(links_json), relative_links(links_json, artifacts)
+    if listed is None:
+        return False
+    links = {link.name: os.readlink(link) for link in links_json.parent.iterdir() if link.is_symlink()}
+    there = {name: target for name, target in links.items() if not name.startswith(TEMPORARY_MARK)}
+    return listed != wanted or not there.items() <= wanted.items()
 
 
 def _link(link: Path, target: str) -> None:
@@ -140,13 +110,11 @@ def unreferenced(
 
 def _delete_records(folder: Path, artifact: Path) -> None:
     """Delete the logs (or benchmarks) of the jobs that made an artifact, an experiment's links or a sweep's table."""
-    name = escape(artifact.name)
-    if artifact.parent.name == "experiments":
-        files = list((folder / "link_experiment").glob(f"{name}-{DIGEST_LENGTH * '[0-9a-f]'}.log"))
-    elif artifact.parent.name == "sweeps":
-        files = [folder / "report_sweep" / f"{artifact.name}.log"]
+    rule = {"experiments": "link_experiment", "sweeps": "report_sweep"}.get(artifact.parent.name)
+    if rule is not None:
+        files = [folder / rule / f"{artifact.name}.log"]
     else:  # the name ends in the artifact's digest, so only its own records match
-        files = list(folder.rglob(f"*{name}.*"))
+        files = list(folder.rglob(f"*{escape(artifact.name)}.*"))
     for file in files:
         file.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from wsss_core.errors import UserError
 from wsss_core.jobs.gpu_lease import computes_on_gpus
 from wsss_core.plan.artifact_files import ArtifactFiles
 from wsss_core.plan.artifacts import Artifact, drawn_maps
-from wsss_core.plan.experiments import links_file
+from wsss_core.plan.experiments import has_other_links
 from wsss_core.plan.job_needs import JobNeeds
 from wsss_core.plan.of_wildcards import OfWildcards, Wildcards, with_signature
 from wsss_core.plan.places import unfit_places
@@ -134,11 +134,21 @@ class Rules(JobNeeds, ArtifactFiles, UsersFiles):
 
     def links_of(self, experiments: Iterable[str]) -> list[str]:
         """The links of experiments, which exist once all artifacts of the experiment are complete."""
-        return [str(self.links_file(experiment)) for experiment in experiments]
+        return [f"{self.folder}/experiments/{experiment}/links.json" for experiment in experiments]
 
-    def links_file(self, experiment: str) -> Path:
-        """The file that lists the links of an experiment, or of a point of a sweep."""
-        return links_file(self.plan.folder, experiment, directories(self.stages[experiment]))
+    def other_links(self) -> str | None:
+        """A warning that an experiment, or a point of a sweep, is linked to other artifacts; None if none is.
+
+        Snakemake makes links and pages again if its records say that they are of another configuration. But its records
+        are in the folder that it was started in: with a colleague's results it would find nothing to do.
+        """
+        for links, (experiment, stages) in zip(self.links_of(self.stages), self.stages.items(), strict=True):
+            if has_other_links(Path(links), directories(stages)):
+                return (
+                    f"{self.folder}/experiments/{experiment}: leads to results of other settings. If this run finds "
+                    "'Nothing to be done', add `--forcerun link_experiment`"
+                )
+        return None
 
     def scores_of(self, experiments: Iterable[str]) -> list[str]:
         """The score files of experiments, or of points of a sweep."""
