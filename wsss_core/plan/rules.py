@@ -145,8 +145,8 @@ class Rules(JobNeeds, ArtifactFiles, UsersFiles):
         for links, (experiment, stages) in zip(self.links_of(self.stages), self.stages.items(), strict=True):
             if has_other_links(Path(links), directories(stages)):
                 return (
-                    f"{self.folder}/experiments/{experiment}: leads to results of other settings. If this run finds "
-                    "'Nothing to be done', add `--forcerun link_experiment`"
+                    f"{self.folder}/experiments/{experiment}: leads to results of other settings. If Snakemake now "
+                    "finds nothing to do, add `--forcerun link_experiment`"
                 )
         return None
 
