@@ -10,7 +10,7 @@ from wsss_core.box.one_experiment import packed_artifacts, scores_are_there
 from wsss_core.config.differences import all_settings
 from wsss_core.files.atomic import atomic_path, write_text
 from wsss_core.plan.descriptions import described_artifacts, described_classifiers, described_experiments
-from wsss_core.plan.experiments import link_experiment, listed_links, relative_links
+from wsss_core.plan.experiments import existing_links, link_experiment, listed_links, relative_links
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.rules import Rules, directories
 from wsss_core.report.make_report import Run, make_report
@@ -111,8 +111,7 @@ def as_made(rules: Rules, experiment: str, card: str, overview: bytes | None, ta
 
 
 def _is_linked(links: Path, wanted: dict[str, str]) -> bool:
-    there = {link.name: os.readlink(link) for link in links.parent.glob("*") if link.is_symlink()}
-    return listed_links(links) == wanted == there
+    return listed_links(links) == wanted and existing_links(links.parent) == wanted
 
 
 def _no_folder_younger_than_its_files(targets: Iterable[Path], results: Path) -> None:

@@ -63,9 +63,13 @@ def has_other_links(links_json: Path, artifacts: Mapping[str, str]) -> bool:
     listed, wanted = listed_links(links_json), relative_links(links_json, artifacts)
     if listed is None:
         return False
-    links = {link.name: os.readlink(link) for link in links_json.parent.iterdir() if link.is_symlink()}
-    there = {name: target for name, target in links.items() if not name.startswith(TEMPORARY_MARK)}
-    return listed != wanted or not there.items() <= wanted.items()
+    return listed != wanted or not existing_links(links_json.parent).items() <= wanted.items()
+
+
+def existing_links(folder: Path) -> dict[str, str]:
+    """The links in an experiment's folder, by stage, without those that a job is making."""
+    links = {link.name: os.readlink(link) for link in folder.iterdir() if link.is_symlink()}
+    return {name: target for name, target in links.items() if not name.startswith(TEMPORARY_MARK)}
 
 
 def _link(link: Path, target: str) -> None:
