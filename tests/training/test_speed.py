@@ -31,6 +31,7 @@ def test_a_training_reports_its_speed_and_the_curve_does_not(tmp_path, caplog):
 
 
 def test_a_job_begins_without_figures():
+    forget_figures()  # those of the tests before
     record_figure("images_per_second", 3.0)
     record_figure("images_per_second", 4.0)
     assert recorded_figures() == {"images_per_second": 4.0}
