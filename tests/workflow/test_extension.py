@@ -1,5 +1,6 @@
 """An objective and a CAM method in files of the user's own, without a change to the package."""
 
+import csv
 import shutil
 
 import h5py
@@ -44,16 +45,18 @@ class DeepObjective(OrdinaryObjective, name="deep"):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workflow = Workflow(tmp_path_factory.mktemp("extension"))
-    for name in ("focal.py", "cautious.py"):
+    for name in ("focal.py", "cautious.py", "weighted_seenet.py"):
         shutil.copy(REPOSITORY / "docs" / "examples" / name, workflow.folder)
     (workflow.folder / "deep.py").write_text(OWN_NETWORK)
     config = workflow.config
-    config["extensions"] = ["focal.py", "cautious.py", "deep.py"]
+    config["extensions"] = ["focal.py", "cautious.py", "deep.py", "weighted_seenet.py"]
+    config["classifiers"]["weighted"] = {"extends": "seenet", "objective": "weighted_seenet", "second_weight": 0.25}
+    config["cams"]["weighted"] = {"extends": "seenet", "classifier": "weighted"}
     config["classifiers"]["deep"] = {"extends": "ordinary", "objective": "deep"}
     config["cams"]["deep"] = {"extends": "cam", "classifier": "deep"}
     config["classifiers"]["focal"] = {"extends": "ordinary", "objective": "focal", "gamma": 1.5}
     config["cams"]["mine"] = {"method": "cautious", "classifier": "focal"}
-    config["experiments"] = {name: {"cams": name} for name in ("mine", "deep", "cam")}
+    config["experiments"] = {name: {"cams": name} for name in ("mine", "deep", "weighted", "cam")}
     workflow.run("cams")
     return workflow
 
@@ -70,6 +73,17 @@ def test_maps_are_drawn_from_a_network_of_the_users(finished):
     (shard,) = (finished.results / "cams").glob("deep-*/shards/*.h5")
     with h5py.File(shard) as file:
         assert len(file) == 80
+
+
+def test_a_variant_of_seenet_has_its_network_and_its_maps(finished):
+    (shard,) = (finished.results / "cams").glob("weighted-*/shards/*.h5")
+    with h5py.File(shard) as file:
+        assert len(file) == 80
+    (curve,) = (finished.results / "classifier").glob("weighted-*/training.csv")
+    with curve.open() as file:
+        losses = {key: float(value) for key, value in next(csv.DictReader(file)).items()}
+    weighted = losses["initial"] + 0.25 * (losses["erased"] + losses["background"])
+    assert losses["loss"] == pytest.approx(weighted, rel=1e-4)
 
 
 def test_a_changed_extension_makes_its_own_artifacts_again_and_no_others(finished):

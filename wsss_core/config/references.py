@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from wsss_core.config.cams import Cams, ClassAttentionCams, ClipGradcamCams, SeenetCams
-from wsss_core.config.classifiers import Classifier
+from wsss_core.config.classifiers import Classifier, SeenetClassifier
 from wsss_core.config.extensions import source_of
 from wsss_core.config.networks import patch_of
 from wsss_core.config.refinement import AttentionAffinity
@@ -12,14 +12,14 @@ from wsss_core.config.sections import REFERENCES
 from wsss_core.config.segmentation import LargeFov, has_fully_connected
 from wsss_core.config.token_classifiers import ClipClassifier, MctformerClassifier
 
-OBJECTIVE_OF: dict[type[Cams], str] = {
-    SeenetCams: "seenet",
-    ClassAttentionCams: "mctformer",
-    ClipGradcamCams: "clip",
+CLASSIFIER_OF: dict[type[Cams], type[Classifier]] = {
+    SeenetCams: SeenetClassifier,
+    ClassAttentionCams: MctformerClassifier,
+    ClipGradcamCams: ClipClassifier,
 }
-"""CAM methods that need more than class maps, and the objective whose classifier has it."""
-OF_TOKENS = ("mctformer", "clip")
-"""Objectives whose classifiers use a vision transformer's tokens."""
+"""CAM methods that need more than class maps, and the classifiers that have it; an extension may derive from these."""
+OF_TOKENS = (MctformerClassifier, ClipClassifier)
+"""Classifiers that use a vision transformer's tokens."""
 
 
 def unfit_references(config: Config) -> Iterable[str]:
@@ -63,7 +63,7 @@ def _unfit_start(config: Config, classifier: Classifier) -> Iterable[str]:
             f"'{classifier.start_from}' is a {other.model or other.network}; this classifier's backbone is a "
             f"{own.model or own.network}, which its weights do not fit"
         )
-    elif _objective(classifier) == "clip":
+    elif isinstance(classifier, ClipClassifier):
         yield "objective clip starts only from its 'weights'"
     elif own.pixels != other.pixels:
         yield (
@@ -74,17 +74,19 @@ def _unfit_start(config: Config, classifier: Classifier) -> Iterable[str]:
 
 def _unfit_cams(config: Config, cams: Cams) -> Iterable[str]:
     """What is wrong with the classifier of CAMs, if anything is."""
-    objective = _objective(config.classifiers[cams.classifier])
-    needed = next((wanted for kind, wanted in OBJECTIVE_OF.items() if isinstance(cams, kind)), objective)
-    if objective != needed:
+    classifier = config.classifiers[cams.classifier]
+    objective = _objective(classifier)
+    needed = next((wanted for kind, wanted in CLASSIFIER_OF.items() if isinstance(cams, kind)), Classifier)
+    if not isinstance(classifier, needed):
         method = cams.method  # type: ignore[attr-defined]
+        wanted = needed.model_fields["objective"].default
         yield (
-            f"classifier: method {method} needs a classifier with objective '{needed}'; '{cams.classifier}' has "
+            f"classifier: method {method} needs a classifier with objective '{wanted}'; '{cams.classifier}' has "
             f"'{objective}'"
         )
-    elif objective == "clip" and not isinstance(cams, ClipGradcamCams) and source_of(cams) is None:
+    elif isinstance(classifier, ClipClassifier) and not isinstance(cams, ClipGradcamCams) and source_of(cams) is None:
         yield f"method: '{cams.classifier}' has objective 'clip', which has no class maps of its own; use clip_gradcam"
-    elif objective in OF_TOKENS and cams.arithmetic == "bfloat16":
+    elif isinstance(classifier, OF_TOKENS) and cams.arithmetic == "bfloat16":
         yield f"arithmetic: bfloat16 is not for a classifier with objective '{objective}'; use float32"
 
 
@@ -94,14 +96,13 @@ def _objective(classifier: Classifier) -> str:
 
 def _unfit_transformer(config: Config, classifier: Classifier) -> Iterable[str]:
     """What is wrong with the backbone, the crop or the texts of a classifier that uses tokens, if anything is."""
-    objective = _objective(classifier)
-    if objective not in OF_TOKENS:
+    if not isinstance(classifier, OF_TOKENS):
         return
     trunk = config.backbones[classifier.backbone]
     patch = patch_of(trunk)
     if patch is None:
         yield (
-            f"backbone: objective {objective} needs a vision transformer, such as {{network: timm, model: "
+            f"backbone: objective {_objective(classifier)} needs a vision transformer, such as {{network: timm, model: "
             f"deit_small_patch16_224}}; '{classifier.backbone}' is a {trunk.model or trunk.network}"
         )
     elif isinstance(classifier, ClipClassifier):
