@@ -270,10 +270,30 @@ def test_masks_are_shrunk_with_their_images(tree, tmp_path):
     assert masks["fits"] == tree.root / "masks/fits.png", "where nothing is shrunk, the mask is used where it is"
 
 
-def test_a_mask_of_another_size_than_the_original_is_a_fault(tree, tmp_path):
+def test_a_mask_drawn_on_the_smaller_image_is_taken_as_it_is(tree, tmp_path):
+    with_masks(tree)
+    drawn = np.zeros(SIZES["photo"], np.uint8)
+    drawn[5:9, 7:40], drawn[:2] = 1, 255
+    tree.mask("photo.png", drawn)
+    masks = tree.masks_table(tmp_path / "made")
+    assert masks["photo"].parent == tmp_path / "made/drawn"
+    np.testing.assert_array_equal(read_mask(masks["photo"]), drawn)
+
+
+def test_a_mask_drawn_on_the_smaller_image_is_no_fault_next_to_others(tree, tmp_path):
     with_masks(tree)
     tree.mask("photo.png", np.zeros(SIZES["photo"], np.uint8))
-    with pytest.raises(Exception, match=r"48 high and 64 wide; its image.*120 high and 160 wide, before it is shrunk"):
+    tree.mask("turned.png", np.zeros((9, 9), np.uint8))
+    (tree.root / "images/misnamed.png").write_bytes(b"no image")
+    faults = {fault.image_id: fault.kind for fault in tree.faults(tmp_path / "made").faults}
+    assert faults["turned"] == FaultKind.MASK_SIZE and "misnamed" in faults and "photo" not in faults
+
+
+def test_a_mask_of_a_third_size_is_a_fault(tree, tmp_path):
+    with_masks(tree)
+    tree.mask("photo.png", np.zeros((47, 64), np.uint8))
+    expected = r"47 high and 64 wide; its image, upright, is 120 high and 160 wide, and 48 high and 64 wide when shrunk"
+    with pytest.raises(Exception, match=expected):
         tree.masks_table(tmp_path / "made")
     assert not (tmp_path / "made/masks.csv").exists()
 

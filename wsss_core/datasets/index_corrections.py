@@ -21,8 +21,8 @@ def index_corrections(folder: Path, index: DatasetIndex, masks_csv: Path) -> Non
     """Check corrected masks, copy them next to the table, and write the table.
 
     Args:
-        folder: holds ``<image id>.png``, of the size of the images in the index. If large images were shrunk, masks of
-            the original size are shrunk in the same way.
+        folder: holds ``<image id>.png``, of the size of the images in the index, or of the original images if these
+            were shrunk.
         index: the data set.
         masks_csv: the table to write: image id and mask file.
 
@@ -44,9 +44,8 @@ def index_corrections(folder: Path, index: DatasetIndex, masks_csv: Path) -> Non
             continue
         small, original = train.sizes[rows[image_id]], train.original().sizes[rows[image_id]]
         target = masks_csv.parent / DRAWN / f"{image_id}.png"
-        found = check_mask(file, target, small, index.classes).found
-        if found and small != original:
-            found = check_mask(file, target, original, index.classes, small).found and found
+        smaller = None if small == original else small
+        found = check_mask(file, target, original, index.classes, smaller).found
         faults += [Fault(kind, str(file), detail.removeprefix(f"{file}: "), image_id) for kind, detail in found]
     if faults:
         write_faults(masks_csv.with_name("faults.csv"), faults)

@@ -16,6 +16,7 @@ from wsss_core.datasets.label_maps import is_whole, write_label_manifest
 from wsss_core.datasets.mask_agreement import MaskAgreement
 from wsss_core.datasets.mask_check import Found, check_mask
 from wsss_core.datasets.raw_dataset import MaskSource, RawDataset
+from wsss_core.datasets.shrinking import shrunken_size
 from wsss_core.errors import UserError, full_disk_explained
 from wsss_core.files.record import read_record
 from wsss_core.files.resume import PartialWork
@@ -35,8 +36,8 @@ def index_masks(
     """Check the masks of a data set and write the table of them for scoring.
 
     Masks in other forms than PNG files (polygons, run lengths, ...) are drawn once, as PNG files next to the table. So
-    are masks of images that were shrunk: such a mask has the original image's size, and is shrunk too. Training images
-    may lack a mask. Either all validation images have a mask, or none has.
+    are masks of images that were shrunk: such a mask has the original image's size, and is shrunk too, or it has the
+    smaller size already. Training images may lack a mask. Either all validation images have a mask, or none has.
 
     The masks are compared with the images' labels. ``labels_and_masks.csv``, next to the table, has the counts.
 
@@ -207,7 +208,9 @@ def check_masks(raw: RawDataset, index: DatasetIndex, threads: int = 1) -> list[
     faults = _missing(raw, index, image_ids)
 
     def arguments(at: int) -> tuple[Any, ...]:
-        return sources[at][1], None, sizes[image_ids[at]], index.classes
+        size, long_side = sizes[image_ids[at]], raw.settings.long_side
+        smaller = size if long_side is None else shrunken_size(size, long_side)
+        return sources[at][1], None, size, index.classes, None if smaller == size else smaller
 
     with ImagePool(check_mask, arguments, image_ids, threads) as pool:
         for at in progress(range(len(sources)), "Checking masks"):

@@ -40,14 +40,17 @@ def check_mask(
     smaller: Size | None = None,
     lost: Callable[[np.ndarray, int], np.ndarray | None] = lambda mask, classes: None,
 ) -> CheckedMask:
-    """Read or draw a mask and check it; a right one is written to ``drawn``, if given, and shrunk to ``smaller``."""
+    """Read or draw a mask and check it; a right one is written to ``drawn``, if given.
+
+    If its image was shrunk to ``smaller``, the mask is shrunk too, unless it was drawn on the smaller image.
+    """
     try:
         mask = read_mask(source) if isinstance(source, Path) else source()
-        found = _faults_of_mask(mask, size, classes, smaller is not None)
+        found = _faults_of_mask(mask, size, classes, smaller)
         if found:
             return CheckedMask(found)
         mask = of_classes(mask, len(classes))
-        mask = mask if smaller is None else shrink_mask(mask, smaller)
+        mask = mask if smaller is None or mask.shape == tuple(smaller) else shrink_mask(mask, smaller)
         if drawn is not None and source != drawn:
             write_label_map(drawn, mask)
         counts = np.bincount(mask.ravel(), minlength=len(classes) + 1)[1 : len(classes) + 1].astype(np.int64)
@@ -57,12 +60,12 @@ def check_mask(
         return CheckedMask([(FaultKind.BROKEN_MASK, str(error))])
 
 
-def _faults_of_mask(mask: np.ndarray, size: Size, classes: Sequence[str], is_shrunk: bool) -> list[Found]:
+def _faults_of_mask(mask: np.ndarray, size: Size, classes: Sequence[str], smaller: Size | None) -> list[Found]:
     """What is wrong with a mask, before it is shrunk."""
     found = []
-    if size != (0, 0) and mask.shape != tuple(size):
-        before = ", before it is shrunk" if is_shrunk else ""
-        detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}{before}"
+    if size != (0, 0) and mask.shape not in (tuple(size), smaller and tuple(smaller)):
+        or_shrunk = "" if smaller is None else f", and {_in_words(smaller)} when shrunk"
+        detail = f"is {_in_words(mask.shape)}; its image, upright, is {_in_words(size)}{or_shrunk}"
         found.append((FaultKind.MASK_SIZE, detail))
         if mask.size > FAR_BEYOND * size[0] * size[1]:
             return found  # its values may need more memory than there is
