@@ -309,6 +309,33 @@ def test_masks_that_are_drawn_are_drawn_at_the_original_size_and_shrunk(tmp_path
     assert all(np.array_equal(whole[image_id], small[image_id]) for image_id in whole if image_id != large)
 
 
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_objects_outlined_on_the_smaller_copies_are_drawn_at_their_size(tmp_path, crowd):
+    tree = coco_tree.small_coco(tmp_path / "coco")
+    large = tree.add(50, "train2014", [("dog", coco_tree.square(0, 0, 9))], (96, 128))
+    region = np.zeros((48, 64), bool)
+    region[16:32, 20:40] = True
+    tree.annotate(50, "train2014", "cat", coco_tree.encoded(region), iscrowd=crowd)
+    listed = next(image for image in tree.files["train2014"]["images"] if image["id"] == 50)
+    listed.update(height=48, width=64)
+    tree.write()
+    small = coco_tree.masked(tree, tree.dataset.model_copy(update={"long_side": LONG_SIDE}))[large]
+    classes = list(tree.classes)
+    expected = np.zeros((48, 64), np.uint8)
+    expected[:9, :9] = classes.index("dog") + 1
+    expected[region] = 255 if crowd else classes.index("cat") + 1
+    np.testing.assert_array_equal(small, expected)
+
+
+def test_outlines_on_a_third_size_are_a_fault(tmp_path):
+    tree = coco_tree.small_coco(tmp_path / "coco")
+    tree.add(50, "train2014", [("cat", coco_tree.square(32, 24, 10))], (96, 128))
+    next(image for image in tree.files["train2014"]["images"] if image["id"] == 50).update(height=47, width=64)
+    tree.write()
+    with pytest.raises(Exception, match=r"is 47 high and 64 wide; its image, upright, is 96 high"):
+        coco_tree.masked(tree, tree.dataset.model_copy(update={"long_side": LONG_SIDE}))
+
+
 def test_voc_is_shrunk_too(tmp_path):
     tree = voc_tree.VocTree(tmp_path / "voc", ["cat"])
     tree.add("a", ["cat"], "train", size=(80, 100), mask=True)

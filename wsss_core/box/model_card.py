@@ -92,8 +92,11 @@ def _use(description: Mapping[str, Any]) -> list[str]:
         "A program needs only `artifacts/segmenter/*/weights.safetensors`: its header says which network it is.",
         "",
         "The box has the names and labels of the data set's images (`index.csv`), and pictures of a few of them "
-        "(`overview.png`)"
-        + (", and maps of all" if description["with_maps"] else "")
+        + (
+            "(`overview.png`, `climb.h5`, `erasing.h5`), and maps of all"
+            if description["with_maps"]
+            else "(`overview.png`)"
+        )
         + "; no other images"
         + (" except generated ones." if description["with_maps"] else "."),
         *(f"The settings name `{path}`, which is not in the box." for path in description["not_in_the_box"]),

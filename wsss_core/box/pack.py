@@ -32,10 +32,11 @@ from wsss_core.config.root import Config
 from wsss_core.config.stages import STAGES
 from wsss_core.datasets.index import read_index
 from wsss_core.datasets.label_maps import read_label_manifest
+from wsss_core.datasets.shrinking import FOLDER as SHRUNKEN
 from wsss_core.errors import UserError
 from wsss_core.files.atomic import atomic_path, scratch_folder, write_json, write_text
 from wsss_core.jobs.progress import Progress
-from wsss_core.plan.artifacts import own_files
+from wsss_core.plan.artifacts import Artifact, own_files
 from wsss_core.plan.descriptions import described, described_maps
 from wsss_core.plan.plan import Plan
 from wsss_core.plan.rules import Rules
@@ -66,7 +67,7 @@ def pack(config: Config, experiment: str, box: Path, licences: Licences, with_ma
         box: the .zip file to write.
         licences: what the box says about licences.
         with_maps: also pack class maps, label maps and generated images, so that others can build further experiments
-            on them.
+            on them; never photographs, except the few that AdvCAM's recorded climbs show.
 
     Returns:
         The box's description, as in its ``box.json``.
@@ -141,7 +142,7 @@ def _files_of_artifacts(plan: Plan, with_maps: bool, scratch: Path) -> dict[str,
         found = [artifact.directory / name for name in own if (artifact.directory / name).is_file()]
         if with_maps:
             inside = (file for file in artifact.directory.rglob("*") if file.is_file() and file.suffix in SUFFIXES)
-            found += [file for file in inside if not _is_hidden(file.relative_to(artifact.directory))]
+            found += [file for file in inside if _may_be_packed(artifact, file.relative_to(artifact.directory))]
         for file in found:
             name = f"{ARTIFACTS}/{artifact.stage}/{artifact.name}/{file.relative_to(artifact.directory).as_posix()}"
             if file.name == "provenance.json":
@@ -155,8 +156,10 @@ def _files_of_artifacts(plan: Plan, with_maps: bool, scratch: Path) -> dict[str,
     return files
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _may_be_packed(artifact: Artifact, path: Path) -> bool:
+    """Whether an artifact's file is neither hidden nor a photograph: the smaller copies are in the data set's."""
+    photograph = artifact.stage == "dataset" and path.parts[0] == SHRUNKEN
+    return not photograph and not any(part.startswith(".") for part in path.parts)
 
 
 def _draw_overview(rules: Rules, experiment: str, picture: Path) -> None:

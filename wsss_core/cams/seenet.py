@@ -14,6 +14,7 @@ from wsss_core.cams.map_sizes import SummedMaps, small_size
 from wsss_core.cams.methods import cam_method
 from wsss_core.config.cams import SeenetCams
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION, rescaled_size
+from wsss_core.errors import UserError
 from wsss_core.jobs.devices import sent_to
 from wsss_core.networks.self_erasing import EPSILON, SelfErasingClassifier
 
@@ -30,6 +31,8 @@ def seenet_class_maps(
         class_indices: the K classes the image shows, ascending.
         parameters: size, scales, thresholds, classes whose attention is erased.
     """
+    if not isinstance(classifier, SelfErasingClassifier):
+        raise UserError("method seenet needs SeeNet's network; derive the objective from SeenetObjective, too")
     weight = next(classifier.parameters())
     height, width = image.shape[:2]
     base = (height, width) if parameters.size is None else (parameters.size, parameters.size)

@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     description = pack(config, options.experiment, box, licences, options.with_maps)
     size = box.stat().st_size / 2**20
     print(f"{box}: {len(description['files'])} files, {size:.1f} MiB; its README.md is the page about it")
-    print("note: overview.png shows some of the images, and index.csv has the names and labels of all")
+    also = ", climb.h5 and erasing.h5 show" if options.with_maps else " shows"
+    print(f"note: overview.png{also} some of the images, and index.csv has the names and labels of all")
     for path in absolute_paths(settings_of(config, options.experiment)):
         print(f"note: {path} is a place on this machine: config.yaml names it, and index.csv and provenance.json may")
     for path in description["not_in_the_box"]:

@@ -49,8 +49,8 @@ def index_masks(
         threads: processes that read and draw masks.
 
     Raises:
-        DatasetFaults: a mask cannot be read, is missing, has another size than its (upright) image, or has values
-            other than 0..K and 255; lists all such masks. Or nearly all masks contradict their image's label, or a
+        DatasetFaults: a mask cannot be read, is missing, has another size than its (upright) image, before and
+            after shrinking, or has values other than 0..K and 255; lists all such masks. Or nearly all masks contradict their image's label, or a
             mistake such as a wrong order of the classes explains how they differ.
     """
     masks_csv = Path(masks_csv)
@@ -86,7 +86,7 @@ class _WantedMask:
     image_id: str
     source: MaskSource
     size: Size
-    """Of the original image, and so of the mask's source."""
+    """Of the original image, and perhaps of the mask's source."""
     smaller: Size
     """Of the image in the index; differs from ``size`` if the image was shrunk."""
     target: Path | None

@@ -19,6 +19,7 @@ from wsss_core.datasets.coco.coco_masks import crowd_pixels, draw_instances, dra
 from wsss_core.datasets.faults import Fault, FaultKind
 from wsss_core.datasets.index import SPLITS, DatasetIndex
 from wsss_core.datasets.raw_dataset import ListedImage, Listing, MaskSource, RawDataset
+from wsss_core.datasets.shrinking import shrunken_size
 from wsss_core.errors import UserError
 
 ANNOTATIONS = "annotations"
@@ -83,7 +84,7 @@ class CocoFolder(RawDataset):
                     maps += 1
                     yield found
             elif instances.has_segmentations:
-                yield from _drawings(instances, part, class_numbers, self.settings.crowds == "objects")
+                yield from _drawings(instances, part, class_numbers, self.settings)
         if self.settings.stuff_masks is not None and not maps:
             wanted = "expected <id>.png, in it or in a folder of the split's name"
             raise UserError(f"{self.settings.stuff_masks}: holds no pixel map of any image; {wanted}")
@@ -260,10 +261,13 @@ def _names_by_file(
 
 
 def _drawings(
-    instances: Instances, index: DatasetIndex, class_numbers: Mapping[int | str, int], crowds_are_objects: bool
+    instances: Instances, index: DatasetIndex, class_numbers: Mapping[int | str, int], settings: CocoDataset
 ) -> Iterator[tuple[str, MaskSource]]:
-    """Calls that draw the masks of the index's images; a mask without objects is all background."""
-    settings = {"crowds_are_objects": True} if crowds_are_objects else {}
+    """Calls that draw the masks of the index's images; a mask without objects is all background.
+
+    A mask is drawn at the size that the file gives, which is the image's, or that of its smaller copy.
+    """
+    options = {"crowds_are_objects": True} if settings.crowds == "objects" else {}
     spans = instances.spans()
     numbers: dict[str, list[int | str]] = {}
     files: dict[str, str] = {}
@@ -274,8 +278,9 @@ def _drawings(
     for image_id, height, width in zip(index.image_ids, index.table["height"], index.table["width"], strict=True):
         of_image = numbers.get(image_id, [])
         size = next((instances.images[number].size for number in of_image), None) or (int(height), int(width))
-        if size != (height, width):
+        copy = (height, width) if settings.long_side is None else shrunken_size((height, width), settings.long_side)
+        if size not in ((height, width), copy):
             yield image_id, partial(undrawn, *size)
             continue
         where = [span for number in of_image for span in spans.get(number, ())]
-        yield image_id, partial(draw_instances, instances.path, tuple(where), class_numbers, *size, **settings)
+        yield image_id, partial(draw_instances, instances.path, tuple(where), class_numbers, *size, **options)

@@ -88,8 +88,8 @@ def crowd_pixels(
         class_numbers: mask value by category id.
         mask: drawn by :func:`draw_instances`, perhaps shrunk since.
         classes: K.
-        height: of the image, pixels, before it was shrunk.
-        width: of the image, pixels, before it was shrunk.
+        height: of the image that the annotations were made on, pixels.
+        width: of that image, pixels.
 
     Returns:
         int64 (K,), in class order.
