@@ -64,9 +64,9 @@ class Dataset(Parameters):
     them; ``listed``, those that the data set lists as showing none; or ``all``, including those that it does not
     list."""
     long_side: int | None = Field(None, ge=64, le=100_000)
-    """Images whose longer side has more pixels than this are shrunk to it once, and their masks too, unless a mask
-    has the copy's size already. The copies are kept in the results. All stages use the copies: label maps have their size, and are scored at it. Default: images
-    are used as they are."""
+    """Images whose longer side has more pixels than this are shrunk to it once, and their masks too, unless a mask has
+    the copy's size already. The copies are kept in the results. All stages use the copies: label maps have their size,
+    and are scored at it. Default: images are used as they are."""
     saliency: Folder | None = None
     """Folder of saliency maps, one per training image: ``<image id>.png``, 8-bit grey, of the image's size, from 0
     (background) to 255 (salient). Only pseudo labels with ``background: {saliency: ...}`` use them."""

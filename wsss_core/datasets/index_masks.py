@@ -49,9 +49,9 @@ def index_masks(
         threads: processes that read and draw masks.
 
     Raises:
-        DatasetFaults: a mask cannot be read, is missing, has another size than its (upright) image, before and
-            after shrinking, or has values other than 0..K and 255; lists all such masks. Or nearly all masks contradict their image's label, or a
-            mistake such as a wrong order of the classes explains how they differ.
+        DatasetFaults: a mask cannot be read, is missing, has neither the size of its (upright) image nor that of the
+            image's smaller copy, or has values other than 0..K and 255; lists all such masks. Or nearly all masks
+            contradict their image's label, or a mistake such as a wrong order of the classes explains how they differ.
     """
     masks_csv = Path(masks_csv)
     faults_csv = masks_csv.with_name("faults.csv")
