@@ -70,6 +70,15 @@ def test_the_line_says_what_runs_how_far_and_how_long_still(logger, clock):
     assert "about 33 s left" in line.text()
 
 
+def test_a_rule_that_has_not_run_yet_is_expected_to_take_as_long_as_its_like(logger, clock):
+    line = show_one_line(logger, {"train_classifier": 1, "score_cams": 1, "predict": 1, "summarise": 3, "total": 6})
+    for number, (rule, seconds) in enumerate([("train_classifier", 100), ("score_cams", 4)]):
+        begin(logger, number, rule, "x")
+        clock.now += seconds
+        finish(logger, number)
+    assert "about 1 min 52 s left" in line.text()  # a network's job of 100 s, and three others of 4 s
+
+
 def test_two_jobs_at_once_take_half_the_time(logger, clock):
     line = show_one_line(logger, {"predict": 8, "total": 8}, io.StringIO())
     for number in (1, 2):

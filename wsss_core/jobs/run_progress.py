@@ -12,7 +12,10 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any, TextIO
+
+from wsss_core.config.stages import DEFAULT_RESOURCES
 
 SECONDS_BETWEEN_LINES = 30.0
 _SHARE_BEFORE_A_GUESS = 0.1
@@ -102,13 +105,21 @@ class RunProgress(logging.Handler):
         self.jobs.pop(record.jobid, None)
 
     def _seconds_left(self) -> float | None:
-        """An estimate from finished jobs of the same rules, with as many jobs at once as so far; None at first."""
+        """An estimate from finished jobs, with as many jobs at once as so far; None at first.
+
+        A job is expected to take as long as those of its rule; before any of these has finished, as long as those that
+        run a network if it runs one too, or as the others if not.
+        """
         if self.done < max(2, _SHARE_BEFORE_A_GUESS * self.total) or self.done >= self.total:
             return None
         every = [seconds for times in self.seconds.values() for seconds in times]
-        usual = sum(every) / len(every)
-        rules = {rule: sum(times) / len(times) for rule, times in self.seconds.items()}
-        work = sum(count * rules.get(rule, usual) for rule, count in self.left.items())
+        alike: defaultdict[bool, list[float]] = defaultdict(list)
+        for rule, times in self.seconds.items():
+            alike[_runs_a_network(rule)] += times
+        work = sum(
+            count * fmean(self.seconds.get(rule) or alike.get(_runs_a_network(rule)) or every)
+            for rule, count in self.left.items()
+        )
         now = time.monotonic()
         under_way = [now - begin for _, _, begin in self.jobs.values()]
         at_once = max((sum(every) + sum(under_way)) / max(now - self.start, 1e-9), 1.0)
@@ -142,6 +153,11 @@ class RunProgress(logging.Handler):
             self.stream.flush()
         except (OSError, ValueError):  # the terminal is gone, but the run continues
             self._ended.set()
+
+
+def _runs_a_network(rule: str) -> bool:
+    """Whether the rule's jobs ask for a GPU where there is one."""
+    return rule in DEFAULT_RESOURCES and DEFAULT_RESOURCES[rule].gpu > 0
 
 
 _EVENTS = frozenset({"job_info", "job_finished", "job_error"})
