@@ -8,6 +8,8 @@ from tests.classifiers.tiny_networks import tiny
 from wsss_core.cams.seenet import seenet_class_maps
 from wsss_core.config.cams import SeenetCams
 from wsss_core.datasets.transforms import MEAN, STANDARD_DEVIATION
+from wsss_core.errors import UserError
+from wsss_core.networks.classifier import ClassMapClassifier
 from wsss_core.networks.self_erasing import SelfErasingClassifier
 
 CLASSES = [0, 2, 3]
@@ -113,6 +115,12 @@ def test_classes_before_are_erased_too_if_asked_for(network):
         network, image, CLASSES[1:2], SeenetCams(classifier="c", high_threshold=0.3, attend_to="one_class")
     )
     torch.testing.assert_close(alone.high_res[0], one.high_res[1])
+
+
+def test_another_network_is_refused_in_a_sentence():
+    other = tiny(ClassMapClassifier, 6)
+    with pytest.raises(UserError, match="needs SeeNet's network; derive the objective from SeenetObjective"):
+        seenet_class_maps(other, np.zeros((20, 30, 3), np.uint8), [0], SeenetCams(classifier="ordinary"))
 
 
 def test_a_mirrored_image_has_mirrored_maps(network):

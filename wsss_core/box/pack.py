@@ -67,7 +67,7 @@ def pack(config: Config, experiment: str, box: Path, licences: Licences, with_ma
         box: the .zip file to write.
         licences: what the box says about licences.
         with_maps: also pack class maps, label maps and generated images, so that others can build further experiments
-            on them; never photographs, except the few that AdvCAM's recorded climbs show.
+            on them; never photographs, except the few that recorded climbs and erasings show.
 
     Returns:
         The box's description, as in its ``box.json``.
